@@ -1,0 +1,91 @@
+"""The `swarmboot` command: a click group that finds each part's verbs through entry points and exits by error.
+
+It knows no part. A verb is any entry point of the group `swarmboot.commands`; it is imported only when it is called
+or its help is shown, so that `swarmboot fetch` never pays for the simulator.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import NoReturn
+
+import click
+
+from swarmboot import __version__
+from swarmboot.errors import SpaceError, SwarmbootError, UnreadableError
+
+GROUP = "swarmboot.commands"
+_INTERRUPTED = 130
+
+
+class EntryPointGroup(click.Group):
+    """A click group whose commands are the installed entry points of `swarmboot.commands`."""
+
+    def _found(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs' names in alphabetical order."""
+        return sorted({*super().list_commands(ctx), *self._found()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the verb of that name, imported now, or None."""
+        entry = self._found().get(cmd_name)
+        if entry is None:
+            return super().get_command(ctx, cmd_name)
+        command = entry.load()
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=EntryPointGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="swarmboot")
+def swarmboot() -> None:
+    """Boot a whole rack from one small server: every booted node helps the next ones.
+
+    \b
+    Begin with:
+      swarmboot publish release/      sign and publish a root image and its plugins
+      swarmboot serve                 serve it to a rack
+      swarmboot fetch --help          what a node runs
+    """
+
+
+def exit_for(error: SwarmbootError | OSError) -> NoReturn:
+    """Print the error as one line on standard error and exit with its status."""
+    refusal = error if isinstance(error, SwarmbootError) else _from_os(error)
+    print(f"swarmboot: {refusal}", file=sys.stderr)
+    sys.exit(refusal.exit_status)
+
+
+def _from_os(error: OSError) -> SwarmbootError:
+    """Return the refusal for an operating system error that no part had a better word for."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpaceError(f"{where}no space left", hint="free some space and run it again: nothing was half-written")
+    return UnreadableError(f"{where}{error.strerror or error}", hint="check the path and its permissions")
+
+
+def main() -> None:
+    """Run the command line; the exit status is the error's own (see `swarmboot.errors`)."""
+    try:
+        swarmboot(standalone_mode=False)
+    except click.exceptions.Abort:
+        print("swarmboot: stopped", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("swarmboot: stopped", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (SwarmbootError, OSError) as error:
+        exit_for(error)

@@ -1,0 +1,234 @@
+"""Every way swarmboot can refuse, as one tree split by whose fault it is.
+
+A class carries its exit status; an instance carries what was refused, what was expected, what was found and what to
+do, and prints as one line. Trust and integrity errors stop a boot and are never papered over by a fallback; transfer
+errors are retried; settings errors name the argument. This module will not print, log or exit.
+
+| statuses | family | who must act |
+|---|---|---|
+| 10-19 | trust | whoever holds the keys |
+| 20-29 | transfer | nobody: it is retried |
+| 30-39 | integrity | whoever serves the bytes |
+| 40-49 | settings | whoever wrote the argument |
+| 50-59 | release | whoever made the release |
+| 60-69 | resource | whoever runs this machine |
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SwarmbootError(Exception):
+    """A refusal that fits on one line: what, expected, found, what to do."""
+
+    exit_status: ClassVar[int] = 1
+    is_retryable: ClassVar[bool] = False
+
+    def __init__(self, what: str, *, expected: str = "", found: str = "", hint: str = "") -> None:
+        self.what = what
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        facts = ", ".join(
+            f"{label} {value}" for label, value in (("expected", self.expected), ("found", self.found)) if value
+        )
+        line = f"{self.what}: {facts}" if facts else self.what
+        line = f"{line}; {self.hint}" if self.hint else line
+        return " ".join(line.split())
+
+
+class TrustError(SwarmbootError):
+    """The keys do not vouch for these bytes. Never retried, never worked around."""
+
+    exit_status = 10
+
+
+class SignatureError(TrustError):
+    """Occurs when a signature by a trusted key does not match the signed bytes."""
+
+    exit_status = 11
+
+
+class ThresholdError(TrustError):
+    """Occurs when fewer distinct trusted keys signed than the threshold asks for."""
+
+    exit_status = 12
+
+
+class KeyFileError(TrustError):
+    """Occurs when a key file is missing, unreadable, of the wrong kind, or known to the public."""
+
+    exit_status = 13
+
+
+class RollbackError(TrustError):
+    """Occurs when a manifest's sequence number is below the floor this machine has seen."""
+
+    exit_status = 14
+
+
+class ExpiredError(TrustError):
+    """Occurs when a manifest has expired and the clock is known to be right."""
+
+    exit_status = 15
+
+
+class ManifestError(TrustError):
+    """Occurs when signed bytes are too large, malformed, or need a newer swarmboot."""
+
+    exit_status = 16
+
+
+class TransferError(SwarmbootError):
+    """Bytes did not arrive. Retried with backoff for as long as the settings say."""
+
+    exit_status = 20
+    is_retryable = True
+
+
+class UnreachableError(TransferError):
+    """Occurs when no connection could be made: refused, unroutable, unresolved, TLS not trusted."""
+
+    exit_status = 21
+
+
+class OriginError(TransferError):
+    """Occurs when an origin answers with a status other than the one asked for."""
+
+    exit_status = 22
+
+
+class ProtocolError(TransferError):
+    """Occurs when a message is malformed, too large, or contradicts its own length."""
+
+    exit_status = 23
+
+
+class StalledError(TransferError):
+    """Occurs when no byte arrives within the time allowed."""
+
+    exit_status = 24
+
+
+class IntegrityError(SwarmbootError):
+    """Bytes arrived and are not the ones that were signed."""
+
+    exit_status = 30
+
+
+class BlobError(IntegrityError):
+    """Occurs when a site lacks a blob it promises, or holds other bytes under its name."""
+
+    exit_status = 31
+
+
+class ArtifactError(IntegrityError):
+    """Occurs when a downloaded artifact differs from the manifest's digest or size."""
+
+    exit_status = 32
+
+
+class SettingsError(SwarmbootError):
+    """An argument is unknown or malformed."""
+
+    exit_status = 40
+
+
+class UnknownSettingError(SettingsError):
+    """Occurs when a `swarmboot.*` argument is not in the settings table."""
+
+    exit_status = 41
+
+
+class MalformedSettingError(SettingsError):
+    """Occurs when a setting's value does not parse, or a required one is missing."""
+
+    exit_status = 42
+
+
+class ScenarioError(SettingsError):
+    """Occurs when a simulation scenario names an unknown key or an impossible value."""
+
+    exit_status = 43
+
+
+class ReleaseError(SwarmbootError):
+    """A release directory, or the site it goes to, cannot be published."""
+
+    exit_status = 50
+
+
+class NoRootImageError(ReleaseError):
+    """Occurs when a release holds no root image, or more than one."""
+
+    exit_status = 51
+
+
+class UnreadableError(ReleaseError):
+    """Occurs when a release's file is empty, unreadable or not a regular file."""
+
+    exit_status = 52
+
+
+class EscapeError(ReleaseError):
+    """Occurs when a symbolic link leads out of the release directory."""
+
+    exit_status = 53
+
+
+class ChangedError(ReleaseError):
+    """Occurs when a file changes while it is being hashed."""
+
+    exit_status = 54
+
+
+class SiteBusyError(ReleaseError):
+    """Occurs when another publish holds the site's lock."""
+
+    exit_status = 55
+
+
+class SiteError(ReleaseError):
+    """Occurs when a directory is not a swarmboot site, or lacks the channel asked for."""
+
+    exit_status = 56
+
+
+class ResourceError(SwarmbootError):
+    """This machine lacks what the work needs."""
+
+    exit_status = 60
+
+
+class SpaceError(ResourceError):
+    """Occurs when a disk or RAM is too small for the images."""
+
+    exit_status = 61
+
+
+class PortInUseError(ResourceError):
+    """Occurs when the address to listen on is taken or not this machine's."""
+
+    exit_status = 62
+
+
+class PrivilegeError(ResourceError):
+    """Occurs when the work needs root and is not run as root."""
+
+    exit_status = 63
+
+
+class ToolMissingError(ResourceError):
+    """Occurs when a program the work needs is not installed."""
+
+    exit_status = 64
+
+
+class LabError(ResourceError):
+    """Occurs when a laboratory run fails or passes its time bound."""
+
+    exit_status = 65

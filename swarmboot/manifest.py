@@ -1,0 +1,227 @@
+"""The manifest: the one signed value that binds everything a node boots.
+
+Pure: it turns bytes into a `Manifest` and back. Whether the bytes may be believed is decided before, in
+`swarmboot.trust`; this module will not check a signature, read a file or look at a clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from swarmboot.codec import DecodeError, Fields, pack, unpack
+from swarmboot.errors import ManifestError
+from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, Digest, InfoHash, Sequence
+
+MANIFEST_MAX_BYTES = 1 << 20
+MAX_ARTIFACTS = 256
+MAX_PIECES = 1 << 20
+_FORMAT = 1
+_KNOWN = frozenset(
+    {"format", "fleet", "name", "sequence", "issued", "expires", "cmdline", "artifacts", "env", "profiles", "allow"}
+)
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")
+
+
+class Role(StrEnum):
+    """What a node does with an artifact."""
+
+    KERNEL = "kernel"
+    INITRAMFS = "initramfs"
+    ROOT = "root"
+    PLUGIN = "plugin"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file of a release: what it is for, and the digests that pin it. Sizes in bytes."""
+
+    name: str
+    role: Role
+    format: str
+    size_bytes: int
+    sha256: Digest
+    info_hash: InfoHash
+    piece_bytes: int
+
+    @property
+    def pieces(self) -> int:
+        """Return the number of pieces."""
+        return -(-self.size_bytes // self.piece_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a group of nodes gets on top of the release: chosen by name, MAC address or DMI fields.
+
+    `plugins` is None for all of them, in the release's order; `dmi` maps a name under /sys/class/dmi/id to the value a
+    node must have, where `*` stands for any characters.
+    """
+
+    name: str
+    macs: tuple[str, ...] = ()
+    dmi: Mapping[str, str] = field(default_factory=dict)
+    plugins: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    cmdline: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A release as signed. Times in Unix seconds; `allow` names what plugins may do beyond plain files."""
+
+    fleet: str
+    name: str
+    sequence: Sequence
+    issued_unix_s: int
+    expires_unix_s: int
+    artifacts: tuple[Artifact, ...]
+    cmdline: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    profiles: tuple[Profile, ...] = ()
+    allow: tuple[str, ...] = ()
+
+    @cached_property
+    def by_info_hash(self) -> Mapping[InfoHash, Artifact]:
+        """Return the artifacts by their info-hash."""
+        return {artifact.info_hash: artifact for artifact in self.artifacts}
+
+    @property
+    def root(self) -> Artifact:
+        """Return the root image."""
+        return next(artifact for artifact in self.artifacts if artifact.role is Role.ROOT)
+
+    def with_role(self, role: Role) -> tuple[Artifact, ...]:
+        """Return the artifacts of one role, in the manifest's order."""
+        return tuple(artifact for artifact in self.artifacts if artifact.role is role)
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the manifest's canonical bytes: what is signed."""
+    return pack(
+        {
+            "format": _FORMAT,
+            "fleet": manifest.fleet,
+            "name": manifest.name,
+            "sequence": manifest.sequence,
+            "issued": manifest.issued_unix_s,
+            "expires": manifest.expires_unix_s,
+            "cmdline": manifest.cmdline,
+            "artifacts": [_artifact_value(artifact) for artifact in manifest.artifacts],
+            "env": dict(manifest.env),
+            "profiles": [_profile_value(profile) for profile in manifest.profiles],
+            "allow": list(manifest.allow),
+        }
+    )
+
+
+def _artifact_value(artifact: Artifact) -> dict[str, object]:
+    return {
+        "name": artifact.name,
+        "role": artifact.role.value,
+        "format": artifact.format,
+        "size": artifact.size_bytes,
+        "sha256": artifact.sha256,
+        "info_hash": artifact.info_hash,
+        "piece": artifact.piece_bytes,
+    }
+
+
+def _profile_value(profile: Profile) -> dict[str, object]:
+    value: dict[str, object] = {
+        "name": profile.name,
+        "macs": list(profile.macs),
+        "dmi": dict(profile.dmi),
+        "env": dict(profile.env),
+        "cmdline": profile.cmdline,
+    }
+    if profile.plugins is not None:
+        value["plugins"] = list(profile.plugins)
+    return value
+
+
+def decode(data: bytes) -> Manifest:
+    """Return the manifest in these verified bytes; raise ManifestError if they are not one this version can obey."""
+    try:
+        return _decode(data)
+    except DecodeError as error:
+        hint = "publish with the same version of swarmboot, or rebuild this node's initramfs"
+        raise ManifestError(f"the signed manifest cannot be used: {error}", hint=hint) from error
+
+
+def _decode(data: bytes) -> Manifest:
+    fields = Fields(unpack(data, max_bytes=MANIFEST_MAX_BYTES), "manifest")
+    if fields.integer("format") != _FORMAT:
+        raise DecodeError(f"format {fields.integer('format')}, this version knows {_FORMAT}")
+    fields.check_critical(_KNOWN)
+    artifacts = tuple(_artifact(value) for value in fields.items("artifacts", most=MAX_ARTIFACTS))
+    names = [artifact.name for artifact in artifacts]
+    if len(set(names)) != len(names):
+        raise DecodeError("two artifacts share a name")
+    if [artifact.role for artifact in artifacts].count(Role.ROOT) != 1:
+        raise DecodeError("not exactly one root image")
+    return Manifest(
+        fleet=fields.text("fleet"),
+        name=fields.text("name"),
+        sequence=Sequence(fields.integer("sequence", least=1)),
+        issued_unix_s=fields.integer("issued"),
+        expires_unix_s=fields.integer("expires"),
+        artifacts=artifacts,
+        cmdline=fields.text("cmdline", most=4096),
+        env=fields.text_map("env", most=1024),
+        profiles=tuple(_profile(value, set(names)) for value in fields.items("profiles", most=1024)),
+        allow=fields.texts("allow", most=16),
+    )
+
+
+def _artifact(value: Any) -> Artifact:
+    fields = Fields(value, "artifact")
+    fields.check_critical(frozenset())
+    name = fields.text("name")
+    if not is_safe_name(name):
+        raise DecodeError(f"artifact name {name!r} is not a plain file name")
+    try:
+        role = Role(fields.text("role"))
+    except ValueError as error:
+        raise DecodeError(f"artifact {name} has an unknown role") from error
+    piece_bytes = fields.integer("piece", least=1 << 14, most=1 << 28)
+    if piece_bytes & (piece_bytes - 1):
+        raise DecodeError(f"artifact {name} has a piece length that is no power of two")
+    artifact = Artifact(
+        name=name,
+        role=role,
+        format=fields.text("format", most=16),
+        size_bytes=fields.integer("size", least=1, most=1 << 44),
+        sha256=Digest(fields.raw("sha256", exactly=DIGEST_BYTES)),
+        info_hash=InfoHash(fields.raw("info_hash", exactly=INFO_HASH_BYTES)),
+        piece_bytes=piece_bytes,
+    )
+    if artifact.pieces > MAX_PIECES:
+        raise DecodeError(f"artifact {name} has more than {MAX_PIECES} pieces")
+    return artifact
+
+
+def _profile(value: Any, names: set[str]) -> Profile:
+    fields = Fields(value, "profile")
+    fields.check_critical(frozenset())
+    plugins = fields.texts("plugins", most=MAX_ARTIFACTS) if isinstance(value, dict) and "plugins" in value else None
+    unknown = sorted(set(plugins or ()) - names)
+    if unknown:
+        raise DecodeError(f"profile {fields.text('name')} names plugins that are not there: {', '.join(unknown)}")
+    return Profile(
+        name=fields.text("name"),
+        macs=fields.texts("macs", most=65536, each=17),
+        dmi=fields.text_map("dmi", most=32),
+        plugins=plugins,
+        env=fields.text_map("env", most=1024),
+        cmdline=fields.text("cmdline", most=4096),
+    )
+
+
+def is_safe_name(name: str) -> bool:
+    """Return whether `name` is one plain file name: no slash, no leading dot, nothing a shell would touch."""
+    return _SAFE_NAME.match(name) is not None

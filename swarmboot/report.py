@@ -1,0 +1,88 @@
+"""The boot report: what one node's boot took, where its bytes came from and how it ended.
+
+Real nodes post it to the seeder and netsim makes the same record, so that simulation and reality are compared field by
+field. Seconds and bytes. It will not measure anything itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from swarmboot.codec import Fields, pack, unpack
+
+REPORT_MAX_BYTES = 1 << 16
+
+PHASES = (
+    "power_on",
+    "firmware",
+    "dhcp",
+    "loader",
+    "stage0",
+    "kernel",
+    "leecher_start",
+    "manifest",
+    "images",
+    "verification",
+    "hand_off",
+    "services",
+)
+"""The phases of a boot in order; a report holds those that its maker could see."""
+
+BOOTED = "booted"
+FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class BootReport:
+    """One node's boot. `phases` maps names of PHASES to seconds; `bytes_from` has `neighbours` and `origin`, in bytes."""
+
+    node: str
+    outcome: str
+    sequence: int = 0
+    profile: str = ""
+    rack: str = ""
+    error: str = ""
+    exit_status: int = 0
+    phases: Mapping[str, float] = field(default_factory=dict)
+    bytes_from: Mapping[str, int] = field(default_factory=dict)
+    hash_failures: int = 0
+    rescues: int = 0
+    finished_unix_s: float = 0.0
+
+    def as_json(self) -> str:
+        """Return the report as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def encode_report(report: BootReport) -> bytes:
+    """Return the report as the body of a request."""
+    return pack(asdict(report))
+
+
+def decode_report(data: bytes) -> BootReport:
+    """Return the report in a request's body; raise DecodeError otherwise."""
+    fields = Fields(unpack(data, max_bytes=REPORT_MAX_BYTES), "report")
+    return BootReport(
+        node=fields.text("node", most=64),
+        outcome=fields.text("outcome", most=16),
+        sequence=fields.integer("sequence", default=0),
+        profile=fields.text("profile", default=""),
+        rack=fields.text("rack", most=64, default=""),
+        error=fields.text("error", most=1024, default=""),
+        exit_status=fields.integer("exit_status", most=255, default=0),
+        phases=_numbers(fields, "phases", PHASES),
+        bytes_from={
+            name: int(value) for name, value in _numbers(fields, "bytes_from", ("neighbours", "origin")).items()
+        },
+        hash_failures=fields.integer("hash_failures", default=0),
+        rescues=fields.integer("rescues", default=0),
+        finished_unix_s=fields.number("finished_unix_s", default=0.0),
+    )
+
+
+def _numbers(fields: Fields, name: str, known: tuple[str, ...]) -> dict[str, float]:
+    inner: Any = Fields(fields.mapping(name), f"report.{name}")
+    return {key: inner.number(key) for key in known if inner.has(key)}

@@ -1,0 +1,273 @@
+"""The one table of a node's settings: kernel argument, environment name, flag, default, help.
+
+Kernel argument `swarmboot.NAME=VALUE`, environment `SWARMBOOT_NAME`, flag `--name`: a flag beats the environment, which
+beats the kernel command line. An unknown `swarmboot.*` argument is an error, because a typing mistake that is ignored
+is found only after a rack has booted wrongly. No secret belongs here: /proc/cmdline is world-readable.
+
+It will not read /proc or the environment by itself: callers pass both in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from swarmboot.errors import MalformedSettingError, UnknownSettingError
+from swarmboot.site import DEFAULT_CHANNEL, check_channel_name
+from swarmboot.units import parse_duration, parse_rate, parse_size
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `default` is text, as a user would write it; an empty one means not set."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str
+    help: str
+    example: str
+    is_repeatable: bool = False
+
+    @property
+    def argument(self) -> str:
+        """Return the kernel argument."""
+        return f"swarmboot.{self.name}"
+
+    @property
+    def environment(self) -> str:
+        """Return the environment variable."""
+        return f"SWARMBOOT_{self.name.upper()}"
+
+    @property
+    def flag(self) -> str:
+        """Return the command-line flag."""
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """A node's settings, parsed. Seconds, bytes and bytes per second; a field a setting, in the table's order."""
+
+    server: str
+    trust: tuple[Path, ...]
+    ca: Path | None
+    into: Path
+    channel: str
+    profile: str
+    rack: str
+    bind: str
+    port: int
+    neighbours: tuple[tuple[str, int], ...]
+    discovery: bool
+    neighbour: bool
+    up: float
+    timeout: float
+    floor: int
+    reserve: int
+    report: Path | None
+    progress: str
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _server(value: str) -> str:
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in ("https", "http")
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise MalformedSettingError("not a server's address", expected="https://HOST:PORT", found=repr(value))
+    return value.rstrip("/")
+
+
+def _truth(value: str) -> bool:
+    if value.lower() in ("1", "yes", "on", "true"):
+        return True
+    if value.lower() in ("0", "no", "off", "false"):
+        return False
+    raise MalformedSettingError("not a switch", expected="on or off", found=repr(value))
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise MalformedSettingError("not an IP address", expected="as in 10.0.0.5", found=repr(value)) from error
+
+
+def _port(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) > 65535:
+        raise MalformedSettingError("not a port", expected="0 to 65535", found=repr(value))
+    return int(value)
+
+
+def _whole(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", value):
+        raise MalformedSettingError("not a whole number", expected="0 or more", found=repr(value))
+    return int(value)
+
+
+def _host_ports(value: str) -> tuple[tuple[str, int], ...]:
+    pairs = []
+    for item in filter(None, value.split(",")):
+        host, colon, port = item.rpartition(":")
+        if not colon or not host or not port.isdigit():
+            raise MalformedSettingError("not a list of neighbours", expected="HOST:PORT,HOST:PORT", found=repr(value))
+        pairs.append((host.strip("[]"), _port(port)))
+    return tuple(pairs)
+
+
+def _label(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{0,64}", value):
+        raise MalformedSettingError("not a name", expected="letters, digits, dots and dashes", found=repr(value))
+    return value
+
+
+def _paths(value: str) -> tuple[Path, ...]:
+    return tuple(Path(item) for item in value.split(",") if item)
+
+
+def _optional_path(value: str) -> Path | None:
+    return Path(value) if value else None
+
+
+def _rate(value: str) -> float:
+    return 0.0 if value in ("", "0", "none") else parse_rate(value)
+
+
+def _progress(value: str) -> str:
+    if value not in ("auto", "bar", "plain", "json", "none"):
+        raise MalformedSettingError(
+            "not a kind of progress", expected="auto, bar, plain, json or none", found=repr(value)
+        )
+    return value
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting(
+        "server", _server, "", "the seeder's address; without it only neighbours are asked", "https://10.0.0.1:8470"
+    ),
+    Setting(
+        "trust", _paths, "", "public key files that must have signed what is booted", "/etc/swarmboot/fleet.pub", True
+    ),
+    Setting(
+        "ca", _optional_path, "", "certificate authority of the seeder's HTTPS certificate", "/etc/swarmboot/ca.pem"
+    ),
+    Setting("into", Path, "/run/swarmboot", "directory the images go to", "/run/swarmboot"),
+    Setting("channel", check_channel_name, DEFAULT_CHANNEL, "channel to boot from", "stable"),
+    Setting("profile", _text, "", "profile of the release to take, in place of the one that matches", "gpu"),
+    Setting("rack", _label, "", "name of this node's rack; nodes of one rack prefer each other", "r12"),
+    Setting("bind", _address, "", "address to talk to others from", "10.0.0.5"),
+    Setting("port", _port, "0", "port for BitTorrent, TCP; 0 takes a free one", "6881"),
+    Setting(
+        "neighbours", _host_ports, "", "neighbours to probe where multicast is blocked", "10.0.0.7:8471,10.0.0.8:8471"
+    ),
+    Setting("discovery", _truth, "on", "look for neighbours by multicast", "off"),
+    Setting("neighbour", _truth, "off", "go on seeding once everything is there", "on"),
+    Setting("up", _rate, "", "most bytes per second to send to neighbours; empty for no limit", "200mbit"),
+    Setting("timeout", parse_duration, "0", "give up after this long; 0 tries for ever", "10min"),
+    Setting("floor", _whole, "0", "lowest manifest number this node may boot", "41"),
+    Setting("reserve", parse_size, "64MiB", "memory or disk that the images must leave free", "256MiB"),
+    Setting("report", _optional_path, "", "file to write the boot report to, as JSON", "/run/swarmboot/report.json"),
+    Setting("progress", _progress, "auto", "how to show progress: auto, bar, plain, json or none", "json"),
+)
+
+_BY_NAME = {setting.name: setting for setting in TABLE}
+_ARGUMENT = re.compile(r"swarmboot[._]([^=]*)(?:=(.*))?\Z", re.DOTALL)
+
+
+def parse_cmdline(cmdline: str) -> dict[str, str]:
+    """Return the settings written on a kernel command line, the last of a name winning, lists joined.
+
+    `swarmboot=0` and `swarmboot=1` are the hook's switch and not a setting. Raises UnknownSettingError naming every
+    argument that is not in the table.
+    """
+    found: dict[str, str] = {}
+    unknown: list[str] = []
+    for word in _words(cmdline):
+        match = _ARGUMENT.match(word)
+        if not match:
+            continue
+        name, value = match[1], "on" if match[2] is None else match[2]
+        setting = _BY_NAME.get(name)
+        if setting is None or not word.startswith("swarmboot."):
+            unknown.append(word.split("=", 1)[0])
+        elif setting.is_repeatable and name in found:
+            found[name] += "," + value
+        else:
+            found[name] = value
+    if unknown:
+        raise UnknownSettingError(
+            f"unknown kernel argument {', '.join(sorted(set(unknown)))}",
+            expected=", ".join(setting.argument for setting in TABLE),
+            hint="correct the spelling or take it out",
+        )
+    return found
+
+
+def _words(cmdline: str) -> list[str]:
+    """Split as the kernel does: at spaces, double quotes keeping them; an unclosed quote runs to the end."""
+    lexer = shlex.shlex(cmdline.replace("\\", "\\\\"), posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters, lexer.quotes = True, "", '"'
+    try:
+        return list(lexer)
+    except ValueError:
+        return cmdline.replace('"', "").split()
+
+
+def parse_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings found in the environment; unknown SWARMBOOT_ names are left to others."""
+    return {setting.name: environment[setting.environment] for setting in TABLE if setting.environment in environment}
+
+
+def build_settings(*sources: Mapping[str, str]) -> NodeSettings:
+    """Return the settings from sources in rising order of rank, defaults below all.
+
+    Raises MalformedSettingError naming the argument.
+    """
+    texts = {setting.name: setting.default for setting in TABLE}
+    for source in sources:
+        texts.update(source)
+    values: dict[str, Any] = {}
+    for setting in TABLE:
+        text = texts[setting.name]
+        try:
+            values[setting.name] = setting.parse(text) if text or setting.default else _unset(setting)
+        except MalformedSettingError as error:
+            raise MalformedSettingError(
+                f"{setting.argument} ({setting.flag}) is {error.what}",
+                expected=error.expected,
+                found=error.found,
+                hint=f"for example {setting.argument}={setting.example}",
+            ) from error
+    return NodeSettings(**values)
+
+
+def _unset(setting: Setting) -> Any:
+    kinds = {field.name: field.type for field in fields(NodeSettings)}
+    kind = str(kinds[setting.name])
+    if kind.startswith("tuple"):
+        return ()
+    return {"str": "", "float": 0.0}.get(kind)
+
+
+def describe(settings: Sequence[Setting] = TABLE) -> str:
+    """Return the table as a page of Markdown."""
+    rows = ["| kernel argument | environment | flag | default | what it does | example |", "|---|---|---|---|---|---|"]
+    rows += [
+        f"| `{s.argument}` | `{s.environment}` | `{s.flag}` | {f'`{s.default}`' if s.default else ''} | {s.help} | "
+        f"`{s.argument}={s.example}` |"
+        for s in settings
+    ]
+    return "\n".join(rows) + "\n"

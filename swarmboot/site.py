@@ -1,0 +1,83 @@
+"""Where things are in a site, as paths on disk and as paths under an origin's address; the two are the same.
+
+    blobs/<sha256>               the artifacts
+    torrents/<info-hash>.torrent BitTorrent v2 metadata
+    manifests/<n>.swarm          signed manifest number n
+    channels/<name>.swarm        signed pointer to one manifest
+    keys/<version>.swarm         signed key sets, when keys were rotated
+
+Everything but the channels is immutable. This module names and reads files; it will not write any.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from swarmboot.errors import MalformedSettingError, SiteError
+from swarmboot.ids import Digest, InfoHash, Sequence
+
+DEFAULT_CHANNEL = "stable"
+TORRENT_MAX_BYTES = 1 << 26
+_CHANNEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
+
+
+def blob_path(sha256: Digest) -> str:
+    """Return where an artifact's bytes are."""
+    return f"blobs/{sha256.hex()}"
+
+
+def torrent_path(info_hash: InfoHash) -> str:
+    """Return where an artifact's torrent is."""
+    return f"torrents/{info_hash.hex()}.torrent"
+
+
+def manifest_path(sequence: Sequence) -> str:
+    """Return where a signed manifest is."""
+    return f"manifests/{sequence}.swarm"
+
+
+def channel_path(name: str) -> str:
+    """Return where a channel's signed pointer is."""
+    return f"channels/{name}.swarm"
+
+
+def keys_path(version: int) -> str:
+    """Return where a rotation to the key set of that version is."""
+    return f"keys/{version}.swarm"
+
+
+def check_channel_name(name: str) -> str:
+    """Return `name`; raise MalformedSettingError if it is no plain lower-case word."""
+    if not _CHANNEL_NAME.match(name):
+        raise MalformedSettingError(
+            "not a channel name", expected="lower-case letters, digits, dots and dashes", found=repr(name)
+        )
+    return name
+
+
+def manifest_numbers(site: Path) -> list[Sequence]:
+    """Return the numbers of the manifests that a site holds, rising."""
+    return sorted(
+        Sequence(int(path.stem))
+        for path in (site / "manifests").glob("*.swarm")
+        if path.stem.isascii() and path.stem.isdigit()
+    )
+
+
+def rotations(site: Path) -> list[bytes]:
+    """Return the site's signed key sets, oldest first."""
+    paths = [path for path in (site / "keys").glob("*.swarm") if path.stem.isdigit()]
+    return [path.read_bytes() for path in sorted(paths, key=lambda path: int(path.stem))]
+
+
+def check_site(site: Path) -> Path:
+    """Return `site`; raise SiteError if no release has been published there."""
+    if not manifest_numbers(site) or not any((site / "channels").glob("*.swarm")):
+        raise SiteError(
+            f"{site} is not a published site",
+            expected="manifests/ and channels/ in it",
+            found="a directory without them" if site.is_dir() else "no such directory",
+            hint=f"publish first: swarmboot publish release/ --site {site}",
+        )
+    return site

@@ -1,0 +1,251 @@
+"""What a node and the seeder say to each other: one msgpack request, one msgpack answer, both bounded.
+
+Announce goes up, Handout comes back, over `POST /announce`. Neighbours without a server say Probe and Presence over
+UDP. Pure: bytes to values and back; DecodeError for anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from swarmboot.codec import DecodeError, Fields, pack, unpack
+from swarmboot.ids import INFO_HASH_BYTES, NODE_ID_BYTES, InfoHash, LeaseId, NodeId, PieceIndex, Sequence
+from swarmboot.manifest import MAX_ARTIFACTS, MAX_PIECES
+
+ANNOUNCE_MAX_BYTES = 1 << 20
+HANDOUT_MAX_BYTES = 1 << 18
+DATAGRAM_MAX_BYTES = 1200
+ANNOUNCE_PATH = "/announce"
+REPORT_PATH = "/report"
+WIRE_TYPE = "application/msgpack"
+MAX_NEIGHBOURS = 128
+MAX_LEASES = 64
+NO_SEQUENCE = Sequence(0)
+
+
+class NodeState(StrEnum):
+    """Where a node is in its life, as it announces it."""
+
+    FETCHING = "fetching"
+    COMPLETE = "complete"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """What a node tells the seeder about itself. Bytes and bytes per second; `have` holds encoded sets of pieces.
+
+    `slots` is how many more leases the node could fetch now; `returned` names leases it gives back; `is_starving` says
+    that its neighbours give it nothing although it lacks pieces; `host` is empty for "the address you see me at".
+    """
+
+    node: NodeId
+    sequence: Sequence
+    state: NodeState
+    port: int
+    http_port: int = 0
+    host: str = ""
+    rack: str = ""
+    have: Mapping[InfoHash, bytes] = field(default_factory=dict)
+    slots: int = 0
+    returned: tuple[LeaseId, ...] = ()
+    is_starving: bool = False
+    from_neighbours_bytes: int = 0
+    from_origin_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A run of pieces that one node, and no other, should fetch from an origin now.
+
+    `origin` is the place in the handout's list of origins to ask first.
+    """
+
+    lease: LeaseId
+    info_hash: InfoHash
+    first: PieceIndex
+    count: int
+    origin: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A node to exchange pieces with: where its BitTorrent and its HTTP doors are."""
+
+    host: str
+    port: int
+    http_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Handout:
+    """What the seeder answers: whom to connect to, what to fetch, where from, and when to announce again.
+
+    `sequence` is the newest manifest of the node's channel. `is_supplied` says that neighbours hold all this node
+    lacks and can send it at full speed, so the absence of leases is meant.
+    """
+
+    announce_after_s: float
+    sequence: Sequence = NO_SEQUENCE
+    neighbours: tuple[Neighbour, ...] = ()
+    leases: tuple[Lease, ...] = ()
+    origins: tuple[str, ...] = ()
+    is_supplied: bool = False
+
+
+def encode_announce(announce: Announce) -> bytes:
+    """Return the announce as the body of a request."""
+    return pack(
+        {
+            "node": announce.node,
+            "sequence": announce.sequence,
+            "state": announce.state.value,
+            "port": announce.port,
+            "http_port": announce.http_port,
+            "host": announce.host,
+            "rack": announce.rack,
+            "have": dict(announce.have),
+            "slots": announce.slots,
+            "returned": list(announce.returned),
+            "starving": announce.is_starving,
+            "from_neighbours": announce.from_neighbours_bytes,
+            "from_origin": announce.from_origin_bytes,
+        }
+    )
+
+
+def decode_announce(data: bytes) -> Announce:
+    """Return the announce in a request's body; raise DecodeError otherwise."""
+    fields = Fields(unpack(data, max_bytes=ANNOUNCE_MAX_BYTES), "announce")
+    have = fields.raw_map("have", most=MAX_ARTIFACTS, each=INFO_HASH_BYTES + MAX_PIECES // 8)
+    if not all(len(info_hash) == INFO_HASH_BYTES for info_hash in have):
+        raise DecodeError("announce.have names something that is no info-hash")
+    return Announce(
+        node=NodeId(fields.raw("node", exactly=NODE_ID_BYTES)),
+        sequence=Sequence(fields.integer("sequence")),
+        state=_state(fields.text("state", most=16)),
+        port=fields.integer("port", most=65535),
+        http_port=fields.integer("http_port", most=65535, default=0),
+        host=fields.text("host", most=64, default=""),
+        rack=fields.text("rack", most=64, default=""),
+        have={InfoHash(info_hash): pieces for info_hash, pieces in have.items()},
+        slots=fields.integer("slots", most=MAX_LEASES, default=0),
+        returned=tuple(LeaseId(_whole(value)) for value in fields.items("returned", most=MAX_LEASES)),
+        is_starving=fields.truth("starving", default=False),
+        from_neighbours_bytes=fields.integer("from_neighbours", default=0),
+        from_origin_bytes=fields.integer("from_origin", default=0),
+    )
+
+
+def _state(text: str) -> NodeState:
+    try:
+        return NodeState(text)
+    except ValueError as error:
+        raise DecodeError(f"announce.state is not one of {', '.join(NodeState)}") from error
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DecodeError("a lease id is not a whole number")
+    return value
+
+
+def encode_handout(handout: Handout) -> bytes:
+    """Return the handout as the body of an answer."""
+    return pack(
+        {
+            "announce_after": handout.announce_after_s,
+            "sequence": handout.sequence,
+            "neighbours": [[peer.host, peer.port, peer.http_port] for peer in handout.neighbours],
+            "leases": [
+                [lease.lease, lease.info_hash, lease.first, lease.count, lease.origin] for lease in handout.leases
+            ],
+            "origins": list(handout.origins),
+            "supplied": handout.is_supplied,
+        }
+    )
+
+
+def decode_handout(data: bytes) -> Handout:
+    """Return the handout in an answer's body; raise DecodeError otherwise."""
+    fields = Fields(unpack(data, max_bytes=HANDOUT_MAX_BYTES), "handout")
+    return Handout(
+        announce_after_s=fields.number("announce_after", least=0.0, most=86400.0),
+        sequence=Sequence(fields.integer("sequence", default=0)),
+        neighbours=tuple(_neighbour(value) for value in fields.items("neighbours", most=MAX_NEIGHBOURS)),
+        leases=tuple(_lease(value) for value in fields.items("leases", most=MAX_LEASES)),
+        origins=fields.texts("origins", most=32, each=1024),
+        is_supplied=fields.truth("supplied", default=False),
+    )
+
+
+def _neighbour(value: object) -> Neighbour:
+    match value:
+        case [str(host), int(port), int(http_port)] if len(host) <= 64 and 0 < port < 65536 and 0 <= http_port < 65536:
+            return Neighbour(host, port, http_port)
+    raise DecodeError("a neighbour is not an address, a port and a port")
+
+
+def _lease(value: object) -> Lease:
+    match value:
+        case [int(lease), bytes(info_hash), int(first), int(count), int(origin)]:
+            is_in_bounds = 0 <= first < MAX_PIECES and 0 < count <= MAX_PIECES and 0 <= origin < 32 and lease >= 0
+            if len(info_hash) == INFO_HASH_BYTES and is_in_bounds:
+                return Lease(LeaseId(lease), InfoHash(info_hash), PieceIndex(first), count, origin)
+    raise DecodeError("a lease is not a number, an info-hash, a first piece, a count and an origin")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Asks a LAN, or one address, who is there: `keys` are the ids of the keys that the asker trusts."""
+
+    node: NodeId
+    keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Answers a probe: this node serves manifest number `sequence` at `http_port` and its pieces at `port`."""
+
+    node: NodeId
+    sequence: Sequence
+    port: int
+    http_port: int
+
+
+def encode_probe(probe: Probe) -> bytes:
+    """Return the probe as a datagram."""
+    return pack({"swarmboot": 1, "node": probe.node, "keys": list(probe.keys)})
+
+
+def encode_presence(presence: Presence) -> bytes:
+    """Return the presence as a datagram."""
+    return pack(
+        {
+            "swarmboot": 1,
+            "node": presence.node,
+            "sequence": presence.sequence,
+            "port": presence.port,
+            "http_port": presence.http_port,
+        }
+    )
+
+
+def decode_datagram(data: bytes) -> Probe | Presence:
+    """Return the probe or presence in a datagram; raise DecodeError otherwise."""
+    fields = Fields(unpack(data, max_bytes=DATAGRAM_MAX_BYTES), "datagram")
+    fields.integer("swarmboot", least=1, most=1)
+    node = NodeId(fields.raw("node", exactly=NODE_ID_BYTES))
+    keys = fields.items("keys", most=32)
+    if keys:
+        if not all(isinstance(key, bytes) and len(key) == 16 for key in keys):
+            raise DecodeError("datagram.keys is not a list of key ids")
+        return Probe(node, tuple(keys))
+    return Presence(
+        node=node,
+        sequence=Sequence(fields.integer("sequence", least=1)),
+        port=fields.integer("port", least=1, most=65535),
+        http_port=fields.integer("http_port", least=1, most=65535),
+    )
