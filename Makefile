@@ -1,0 +1,42 @@
+# Two commands: `make demo` and `make test`. Each does all of its own set-up.
+
+VENV ?= .venv
+NODES ?= 8
+RELEASE ?=
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+python := $(VENV)/bin/python
+ready := $(VENV)/.ready
+export VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test gate sample-release clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+venv: $(ready) ## make the virtual environment with the pinned dependencies
+
+$(ready): pyproject.toml constraints.txt .ci/venv
+	@.ci/venv
+	@touch $@
+
+demo: $(ready) ## publish a release and boot a rack of NODES=8 from it (RELEASE=dir/ for your own)
+	@$(if $(RELEASE),,.ci/packages demo)
+	@$(python) -m netsim.demo --nodes $(NODES) $(if $(RELEASE),--release '$(RELEASE)') $(DEMO_ARGS)
+
+test: gate ## the whole gate: format, lint, types, imports, shell, then every test
+	@.ci/packages test
+	@$(python) -m pytest $(PYTEST_ARGS)
+
+gate: $(ready) ## the static half of the gate, fastest first
+	@.ci/gate
+
+sample-release: $(ready) ## build the demo's release, a real Debian, into .cache/sample-release/ once
+	@.ci/packages demo
+	@$(python) -m netsim.demo.release
+
+clean: ## remove everything these commands made
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,53 @@
+"""What every test shares: which tests are left out on this machine, and that the run says so in plain words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+PACKAGES = Path(__file__).parent.parent / ".ci" / "debian-packages"
+
+# No test is timed, so no example has a deadline; a failing example prints what reproduces it.
+settings.register_profile("gate", deadline=None, print_blob=True)
+settings.load_profile("gate")
+
+
+def package_of(program: str) -> str:
+    """Return the Debian package that `.ci/debian-packages` names for a program; raise LookupError without one."""
+    for line in PACKAGES.read_text().splitlines():
+        package, _, rest = line.partition(" ")
+        if package != "#" and rest.split()[0] == program:
+            return package
+    raise LookupError(f"no line of {PACKAGES} names the program {program}")
+
+
+def reason_to_leave_out(item: pytest.Item) -> str:
+    """Return why this machine cannot run a test, or nothing; raise LookupError for a program of no known package."""
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        return "they need root"
+    programs = [program for marker in item.iter_markers("needs") for program in marker.args]
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    missing = sorted({package_of(program) for program in programs if not shutil.which(program, path=path)})
+    return f"they need {', '.join(missing)}, not installed here" if missing else ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that this machine cannot run."""
+    for item in items:
+        if reason := reason_to_leave_out(item):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were left out and why, one line a reason."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "for no stated reason"
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"left out {count} test{'s' if count > 1 else ''}: {reason}", yellow=True)

@@ -1,0 +1,33 @@
+"""Unit tests open no connection and wait for no clock; one that tries fails where it does it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+_CONNECTIONS = {"socket.bind", "socket.connect", "socket.sendto", "socket.getaddrinfo"}
+_is_unit_test_running = False
+
+
+def _refuse(what: str) -> None:
+    raise RuntimeError(f"a unit test reached {what}; it belongs in tests/integration")
+
+
+def _watch(event: str, _arguments: tuple[object, ...]) -> None:
+    if _is_unit_test_running and event in _CONNECTIONS:
+        _refuse(event)
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture(autouse=True)
+def _no_socket_no_sleep(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    global _is_unit_test_running
+    _is_unit_test_running = True
+    monkeypatch.setattr(time, "sleep", lambda _duration_s: _refuse("time.sleep"))
+    yield
+    _is_unit_test_running = False

@@ -1,0 +1,96 @@
+"""The gate watches itself: what it leaves out, what it lists, and what a unit test may not do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+CONFTEST = ROOT / "tests" / "conftest.py"
+
+pytest_plugins = ["pytester"]
+
+SUITE = """
+    import pytest
+
+    def test_anywhere(): pass
+
+    @pytest.mark.root
+    def test_as_root(): pass
+
+    @pytest.mark.root
+    def test_as_root_too(): pass
+
+    @pytest.mark.needs("mksquashfs")
+    def test_with_squashfs(): pass
+"""
+
+
+def run_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *, uid: int) -> list[str]:
+    project = pytester.path / "project"
+    (project / "tests").mkdir(parents=True)
+    shutil.copy(CONFTEST, project / "tests" / "conftest.py")
+    shutil.copytree(ROOT / ".ci", project / ".ci")
+    (project / "tests" / "test_suite.py").write_text("\n".join(line[4:] for line in SUITE.splitlines()))
+    (project / "pytest.ini").write_text("[pytest]\nmarkers =\n    root\n    needs\n")
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", str(project))
+    assert result.ret == 0
+    return result.outlines
+
+
+def test_without_root_the_run_says_which_tests_it_left_out(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_args, **_named: "/bin/true")
+    lines = run_suite(pytester, monkeypatch, uid=1000)
+    assert "left out 2 tests: they need root" in lines
+    assert "2 passed, 2 skipped" in lines[-1]
+
+
+def test_without_a_program_the_run_names_its_debian_package(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_args, **_named: None)
+    lines = run_suite(pytester, monkeypatch, uid=0)
+    assert "left out 1 test: they need squashfs-tools, not installed here" in lines
+
+
+def test_with_everything_at_hand_no_test_is_left_out(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_args, **_named: "/bin/true")
+    lines = run_suite(pytester, monkeypatch, uid=0)
+    assert not [line for line in lines if line.startswith("left out")]
+    assert "4 passed" in lines[-1]
+
+
+def test_make_help_names_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "-C", str(ROOT)], capture_output=True, text=True, check=True
+    )
+    assert {line.split()[1] for line in shown.stdout.splitlines()} == set(phony.split())
+
+
+def test_every_pinned_dependency_is_a_name_and_a_version() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)] == []
+
+
+def test_a_unit_test_that_connects_fails() -> None:
+    with socket.socket() as plug, pytest.raises(RuntimeError, match="belongs in tests/integration"):
+        plug.connect(("127.0.0.1", 9))
+
+
+def test_a_unit_test_that_sleeps_fails() -> None:
+    with pytest.raises(RuntimeError, match="belongs in tests/integration"):
+        time.sleep(0)

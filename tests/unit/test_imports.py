@@ -1,0 +1,75 @@
+"""The design's import table where import-linter's denylists cannot state it: what may be imported, nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+import grimp
+import pytest
+
+PARTS = ("swarmboot", "seeder", "leecher", "netsim")
+LEECHER_MAY_LOAD = {"libtorrent", "trio", "httpx", "msgpack", "cryptography"}
+PURE_MODULES = {"seeder.registry", "seeder.handout", "seeder.admission", "leecher.policy"}
+IMPURE = {
+    "socket",
+    "ssl",
+    "subprocess",
+    "pathlib",
+    "os",
+    "time",
+    "threading",
+    "trio",
+    "httpx",
+    "libtorrent",
+    "starlette",
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(*PARTS, include_external_packages=True, cache_dir=None)
+
+
+def part_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def third_party(graph: grimp.ImportGraph, module: str) -> set[str]:
+    imported = graph.find_modules_directly_imported_by(module)
+    return {name for name in imported if part_of(name) not in PARTS and name not in sys.stdlib_module_names}
+
+
+def modules_of(graph: grimp.ImportGraph, package: str) -> set[str]:
+    return {package, *graph.find_descendants(package)}
+
+
+def test_the_leecher_imports_only_what_its_runtime_image_holds(graph: grimp.ImportGraph) -> None:
+    extra = {module: third_party(graph, module) - LEECHER_MAY_LOAD for module in modules_of(graph, "leecher")}
+    extra["leecher.cli"] = extra.get("leecher.cli", set()) - {"click"}
+    assert {module: names for module, names in extra.items() if names} == {}
+
+
+def test_the_ground_that_the_leecher_stands_on_needs_nothing_more(graph: grimp.ImportGraph) -> None:
+    light = modules_of(graph, "leecher") - {"leecher.cli"}
+    ground = {
+        module for name in light for module in graph.find_upstream_modules(name) if part_of(module) == "swarmboot"
+    }
+    extra = {module: third_party(graph, module) - LEECHER_MAY_LOAD for module in ground | {"swarmboot"}}
+    assert {module: names for module, names in extra.items() if names} == {}
+
+
+def test_the_simulator_drives_only_pure_modules_of_the_parts(graph: grimp.ImportGraph) -> None:
+    driven = {
+        name
+        for module in modules_of(graph, "netsim")
+        for name in graph.find_modules_directly_imported_by(module)
+        if part_of(name) in {"seeder", "leecher"}
+    }
+    assert driven - PURE_MODULES == set()
+
+
+def test_pure_modules_reach_no_socket_path_or_clock(graph: grimp.ImportGraph) -> None:
+    impure = {
+        module: graph.find_modules_directly_imported_by(module) & IMPURE for module in PURE_MODULES & graph.modules
+    }
+    assert {module: names for module, names in impure.items() if names} == {}
