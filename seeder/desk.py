@@ -1,0 +1,182 @@
+"""The front desk: announces come in, handouts go out, at once or when there is something worth handing out.
+
+A node that asks for leases while the uplink is full is kept waiting for a moment instead of being sent away, so the
+next lease goes out the instant an earlier one is fulfilled. Facts in, answers out, timers are requests: the desk is
+told the time and says when it wants to be told again. It performs no I/O; `seeder.server` carries its answers, and the
+simulator does the same on simulated time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from random import Random
+
+from seeder import handout
+from seeder.handout import GOODPUT, Limits
+from seeder.registry import Node, Registry
+from swarmboot.ids import NodeId, Sequence
+from swarmboot.wire import NO_SEQUENCE, Announce, Handout, Lease, Neighbour, NodeState
+
+PATIENCE_S = 1.0
+BURST_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A handout for the request that came with `ticket`."""
+
+    ticket: Hashable
+    handout: Handout
+
+
+@dataclass(slots=True)
+class _Waiting:
+    ticket: Hashable
+    slots: int
+    until_s: float
+    neighbours: tuple[Neighbour, ...]
+
+
+class Desk:
+    """Answers announces from one registry within `limits`; `origins` are the addresses that leases point to."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        limits: Limits,
+        *,
+        origins: tuple[str, ...] = ("",),
+        random: Random,
+        newest: Callable[[], Sequence] = lambda: NO_SEQUENCE,
+    ) -> None:
+        self.registry = registry
+        self.limits = replace(limits, origins=len(origins))
+        self.origins = origins
+        self._random = random
+        self._newest = newest
+        self._waiting: OrderedDict[NodeId, _Waiting] = OrderedDict()
+        self._budget_bytes = 0.0
+        self._paced_s: float | None = None
+        self._expired_s = 0.0
+
+    def announce(self, ticket: Hashable, announce: Announce, *, host: str, now_s: float) -> list[Answer]:
+        """Take in one announce; return the answers that are due now, its own among them unless it is kept waiting.
+
+        Raises DecodeError as `Registry.observe` does.
+        """
+        node = self.registry.observe(announce, host=announce.host or host, now_s=now_s)
+        self._expire(now_s)
+        answers = self._dismiss(node)
+        if node.state is NodeState.LEAVING:
+            self.registry.forget(node.node)
+            return [*answers, Answer(ticket, Handout(announce_after_s=0.0)), *self._serve(now_s)]
+        strangers = handout.choose_neighbours(self.registry, node, limits=self.limits, random=self._random)
+        for other in strangers:
+            self.registry.link(node, other)
+        neighbours = tuple(handout.address(other) for other in strangers)
+        if not announce.slots or node.is_complete:
+            return [*answers, self._answer(node, ticket, now_s, neighbours=neighbours), *self._serve(now_s)]
+        self._waiting[node.node] = _Waiting(ticket, announce.slots, now_s + PATIENCE_S, neighbours)
+        answers += self._serve(now_s)
+        if strangers and node.node in self._waiting:
+            del self._waiting[node.node]
+            answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))
+        return answers
+
+    def tick(self, *, now_s: float) -> list[Answer]:
+        """Return the answers that have become due by `now_s`."""
+        self._expire(now_s)
+        return self._serve(now_s)
+
+    def withdraw(self, ticket: Hashable) -> None:
+        """Forget a request whose asker has gone away."""
+        for node_id, waiting in list(self._waiting.items()):
+            if waiting.ticket == ticket:
+                del self._waiting[node_id]
+
+    def next_tick_s(self, *, now_s: float) -> float | None:
+        """Return when `tick` should be called next, or None while nobody waits."""
+        if not self._waiting:
+            return None
+        due_s = min(waiting.until_s for waiting in self._waiting.values())
+        if self._budget_bytes <= 0:
+            due_s = min(due_s, now_s + (1 - self._budget_bytes) / self._pace)
+        return max(due_s, now_s + 0.001)
+
+    @property
+    def _pace(self) -> float:
+        return self.limits.uplink_bytes_per_s * GOODPUT
+
+    def _refill(self, now_s: float) -> None:
+        """Let the pacing budget grow with time, up to a burst."""
+        most = self._pace * BURST_S
+        elapsed_s = BURST_S if self._paced_s is None else now_s - self._paced_s
+        self._budget_bytes = min(most, self._budget_bytes + elapsed_s * self._pace)
+        self._paced_s = now_s
+
+    def _expire(self, now_s: float) -> None:
+        if now_s - self._expired_s < 0.25:
+            return
+        self._expired_s = now_s
+        for node_id in self.registry.expire(now_s=now_s, silent_s=handout.silence_s(self.registry, self.limits)):
+            self._waiting.pop(node_id, None)
+
+    def _dismiss(self, node: Node) -> list[Answer]:
+        """Answer a node's earlier request that still waits: it has asked again."""
+        waiting = self._waiting.pop(node.node, None)
+        return [] if waiting is None else [Answer(waiting.ticket, Handout(announce_after_s=0.0))]
+
+    def _serve(self, now_s: float) -> list[Answer]:
+        """Answer, first come first served, all who have something coming or have waited long enough."""
+        self._refill(now_s)
+        answers = []
+        for node_id, waiting in list(self._waiting.items()):
+            node = self.registry.nodes[node_id]
+            is_full = self._budget_bytes <= 0 or handout.is_pipe_full(self.registry, node, self.limits)
+            if is_full and now_s < waiting.until_s:
+                break
+            leases = () if is_full else self._lease(node, waiting.slots, now_s)
+            if leases or now_s >= waiting.until_s or not self._is_worth_waiting(node):
+                del self._waiting[node_id]
+                answer = self._answer(node, waiting.ticket, now_s, leases=leases, neighbours=waiting.neighbours)
+                answers.append(answer)
+        return answers
+
+    def _lease(self, node: Node, slots: int, now_s: float) -> tuple[Lease, ...]:
+        leases = handout.lease_pieces(
+            self.registry, node, slots=slots, now_s=now_s, limits=self.limits, budget_bytes=self._budget_bytes
+        )
+        for lease in leases:
+            self._budget_bytes -= lease.count * self.registry.torrents[lease.info_hash].torrent.piece_bytes
+        return leases
+
+    def _is_worth_waiting(self, node: Node) -> bool:
+        """Return whether a lease could still come: there are pieces that nobody has and nobody fetches."""
+        holdings = (self.registry.holdings(info_hash) for info_hash in node.have)
+        return any(each.all & ~each.held & ~each.leased for each in holdings)
+
+    def _answer(
+        self,
+        node: Node,
+        ticket: Hashable,
+        now_s: float,
+        *,
+        leases: tuple[Lease, ...] = (),
+        neighbours: tuple[Neighbour, ...] = (),
+        is_cut_short: bool = False,
+    ) -> Answer:
+        """Return a handout; one that is cut short asks the node to come back at once and wait for its leases."""
+        after_s = 0.0 if is_cut_short else handout.announce_interval_s(self.registry, node, self.limits)
+        return Answer(
+            ticket,
+            Handout(
+                announce_after_s=after_s,
+                sequence=self._newest(),
+                neighbours=neighbours,
+                leases=leases,
+                origins=self.origins,
+                is_supplied=not leases and handout.is_supplied(self.registry, node, now_s=now_s, limits=self.limits),
+            ),
+        )

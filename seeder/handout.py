@@ -1,0 +1,187 @@
+"""Who gets what: which neighbours a node is given, and which pieces it alone should fetch from an origin.
+
+Scatter and swap. Every piece that nobody has is leased to exactly one node, which fetches it over HTTPS; the nodes swap
+what they have with each other. So the server sends each byte about once, whatever the number of nodes. Leases are
+ranges that shrink towards the end, so that the last pieces leave the server from many hands at once; only so many are
+out at a time that a piece takes a fraction of a second to arrive, because a piece cannot be swapped before its last
+byte is in.
+
+Pure: `now_s` and a `Random` come in, decisions go out. Bytes, seconds, bytes per second. It will not keep state of its
+own; that is `seeder.registry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from seeder.registry import STALL_S, Holdings, Node, Registry, Roster
+from swarmboot import pieces
+from swarmboot.ids import InfoHash, NodeId
+from swarmboot.pieces import Pieces
+from swarmboot.wire import Lease, Neighbour, NodeState
+
+GOODPUT = 1448 / 1538
+"""What headers leave of a raw Ethernet rate at an MTU of 1500 (TCP with timestamps over IPv4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a handout.
+
+    `pipe_s` is how long one leased piece may take when every open lease shares the uplink; `announces_per_s` is what
+    the seeder's processor affords; `settle_s` is how long a newcomer's neighbours have to show what they can do.
+    """
+
+    uplink_bytes_per_s: float
+    origins: int = 1
+    lease_bytes: int = 1 << 20
+    pipe_s: float = 0.2
+    rack_neighbours: int = 20
+    far_neighbours: int = 6
+    links_most: int = 64
+    interval_s: float = 1.0
+    idle_interval_s: float = 5.0
+    announces_per_s: float = 1500.0
+    settle_s: float = 1.0
+
+
+def announce_interval_s(registry: Registry, node: Node, limits: Limits) -> float:
+    """Return when a node should announce again: sooner while it fetches, and never more than the budget allows."""
+    base_s = limits.idle_interval_s if node.is_complete else limits.interval_s
+    return max(base_s, len(registry.nodes) / limits.announces_per_s)
+
+
+def silence_s(registry: Registry, limits: Limits) -> float:
+    """Return how long a node may be silent before it is taken for gone."""
+    return 2.5 * max(limits.idle_interval_s, len(registry.nodes) / limits.announces_per_s) + 1.0
+
+
+def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random: Random) -> tuple[Node, ...]:
+    """Return nodes that `node` should connect to and has not been given yet.
+
+    Own rack first, then enough others that the racks stay one connected graph: every node is given some of the nodes
+    that were there before it, so the graph is connected by construction, and random, so it stays so when nodes die.
+    """
+    linked = [registry.nodes[link] for link in node.links]
+    near_links = sum(1 for other in linked if other.rack == node.rack)
+    near = _sample(registry.racks[node.rack], node, limits.rack_neighbours - near_links, limits=limits, random=random)
+    is_one_rack = len(registry.racks[node.rack]) == len(registry.everyone)
+    wanted = 0 if is_one_rack else limits.far_neighbours - (len(linked) - near_links)
+    far = _sample(registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
+    return (*near, *far)
+
+
+def address(node: Node) -> Neighbour:
+    """Return where a node's doors are."""
+    return Neighbour(node.host, node.port, node.http_port)
+
+
+def _sample(
+    roster: Roster, node: Node, count: int, *, limits: Limits, random: Random, is_far: bool = False
+) -> list[Node]:
+    """Return up to `count` nodes at random that `node` can be introduced to: all there are of a small roster."""
+    if count <= 0:
+        return []
+
+    def is_fit(other: Node) -> bool:
+        is_stranger = other is not node and other.node not in node.links and len(other.links) < limits.links_most
+        is_there = other.state is not NodeState.LEAVING and not (is_far and other.rack == node.rack)
+        return is_stranger and is_there and not node.have.keys().isdisjoint(other.have)
+
+    if len(roster) <= 4 * count:
+        fit = [other for other in roster if is_fit(other)]
+        return fit if len(fit) <= count else random.sample(fit, count)
+    chosen: dict[NodeId, Node] = {}
+    for _ in range(4 * count):
+        other = roster.pick(random)
+        if len(chosen) < count and is_fit(other):
+            chosen[other.node] = other
+    return list(chosen.values())
+
+
+def is_supplied(registry: Registry, node: Node, *, now_s: float, limits: Limits) -> bool:
+    """Return whether neighbours hold all that `node` lacks and send it at least as fast as the server could.
+
+    Taken on trust for `settle_s` after a node joins; after that a node that complains or gets less than the server's
+    fair share is not supplied, so that no node is ever slower than plain HTTPS.
+    """
+    if node.is_starving or not node.have:
+        return False
+    holdings = [registry.holdings(info_hash) for info_hash in node.have]
+    seeds = min(len(each.seeds) for each in holdings)
+    fetchers = max(len(each.fetchers) for each in holdings)
+    if seeds == 0 or fetchers > 2 * seeds:
+        return False
+    fair_bytes_per_s = limits.uplink_bytes_per_s * GOODPUT / max(1, fetchers)
+    return now_s - node.joined_s <= limits.settle_s or node.rate_from_neighbours >= 0.5 * fair_bytes_per_s
+
+
+def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) -> int:
+    """Return how many leases may be out at once: enough to fill the uplink, few enough that pieces arrive quickly."""
+    by_pipe = int(limits.pipe_s * limits.uplink_bytes_per_s / piece_bytes)
+    return max(2, min(by_pipe, 2 * max(1, len(registry.nodes))))
+
+
+def is_pipe_full(registry: Registry, node: Node, limits: Limits) -> bool:
+    """Return whether as many leases are out as the uplink carries with good speed each."""
+    piece_bytes = max((registry.torrents[info_hash].torrent.piece_bytes for info_hash in node.have), default=1)
+    return registry.open_leases >= most_open_leases(registry, limits, piece_bytes=piece_bytes)
+
+
+def lease_pieces(
+    registry: Registry, node: Node, *, slots: int, now_s: float, limits: Limits, budget_bytes: float
+) -> tuple[Lease, ...]:
+    """Return the pieces that only `node` should fetch from an origin next, at most `slots` runs of them.
+
+    First what nobody has; then, while neighbours cannot supply the node, what no booting node has; then, for a node
+    that starves, anything it lacks. Never a piece whose unexpired lease another node holds. The sum stays within
+    `budget_bytes`, which is what pacing allows now, but a first lease is never refused for being larger.
+    """
+    supplied: bool | None = None
+    leases: list[Lease] = []
+    spent = 0
+    for info_hash in _largest_first(registry, node):
+        holdings = registry.holdings(info_hash)
+        while len(leases) < slots and (spent < budget_bytes or spent == 0):
+            if registry.open_leases >= most_open_leases(registry, limits, piece_bytes=holdings.torrent.piece_bytes):
+                return tuple(leases)
+            free = _free(holdings, node) & ~holdings.held
+            if not free:
+                supplied = is_supplied(registry, node, now_s=now_s, limits=limits) if supplied is None else supplied
+                free = 0 if supplied else _unsupplied(registry, holdings, node)
+            if not free:
+                break
+            first, count = pieces.first_run(free, _run_length(holdings, free, limits))
+            size_bytes = count * holdings.torrent.piece_bytes
+            term_s = _term_s(registry, size_bytes, limits)
+            origin = registry.open_leases % max(1, limits.origins)
+            leases.append(registry.grant(node, info_hash, first, count, expires_s=now_s + term_s, origin=origin))
+            spent += size_bytes
+    return tuple(leases)
+
+
+def _largest_first(registry: Registry, node: Node) -> list[InfoHash]:
+    return sorted(node.have, key=lambda h: (-registry.torrents[h].torrent.size_bytes, h))
+
+
+def _free(holdings: Holdings, node: Node) -> Pieces:
+    """Return the pieces that the node lacks and nobody has leased."""
+    return holdings.all & ~node.have[holdings.torrent.info_hash] & ~holdings.leased
+
+
+def _unsupplied(registry: Registry, holdings: Holdings, node: Node) -> Pieces:
+    free = _free(holdings, node)
+    return (free & ~registry.fetched(holdings.torrent.info_hash)) or (free if node.is_starving else 0)
+
+
+def _run_length(holdings: Holdings, free: Pieces, limits: Limits) -> int:
+    """Return how many pieces the next lease takes: large at first, one piece at the end (guided self-scheduling)."""
+    share = free.bit_count() // (4 * max(1, len(holdings.fetchers)))
+    return max(1, min(limits.lease_bytes // holdings.torrent.piece_bytes, share))
+
+
+def _term_s(registry: Registry, size_bytes: int, limits: Limits) -> float:
+    """Return how long a lease lasts without progress: three times what it takes when all leases share the uplink."""
+    shared_s = size_bytes * (registry.open_leases + 1) / (limits.uplink_bytes_per_s * GOODPUT)
+    return max(STALL_S, 3.0 * shared_s)

@@ -1,0 +1,111 @@
+"""Run the seeder: listen, serve, stop cleanly.
+
+One service, one nursery. The listening socket is opened here, before anything else, so that a port in use is one clear
+line and port 0 is told to the user.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import hypercorn.trio
+import trio
+from hypercorn.config import Config
+
+from seeder.authority import ServerCertificate
+from seeder.catalogue import Catalogue
+from seeder.desk import Desk
+from seeder.handout import Limits
+from seeder.registry import Registry
+from seeder.server import Door
+from swarmboot.errors import PortInUseError
+
+_BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What `serve` runs with. Bytes per second; `origins` are mirrors that hold the same site."""
+
+    site: Path
+    host: str
+    port: int
+    uplink_bytes_per_s: float
+    origins: tuple[str, ...]
+    certificate: ServerCertificate
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket; raise PortInUseError if the address is taken or is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((host, port))
+        opened.listen(_BACKLOG)
+    except OSError as error:
+        opened.close()
+        taken = "it is taken" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
+        raise PortInUseError(
+            f"cannot listen on {host} port {port}",
+            expected="a free port of an address of this machine",
+            found=taken,
+            hint="choose another with --listen ADDR:PORT",
+        ) from error
+    return opened
+
+
+async def serve(options: ServeOptions, listener: socket.socket) -> None:
+    """Serve the site until SIGINT or SIGTERM; nodes that are loading are given a moment to finish."""
+    registry = Registry()
+    catalogue = Catalogue(options.site, registry)
+    catalogue.refresh()
+    limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
+    desk = Desk(registry, limits, origins=("", *options.origins), random=Random(), newest=lambda: catalogue.newest)
+    door = Door(desk, catalogue)
+    stop = trio.Event()
+
+    async def watch_signals() -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                stop.set()
+
+    async with door.running(), trio.open_nursery() as nursery:
+        nursery.start_soon(watch_signals)
+        await hypercorn.trio.serve(
+            door.application(),  # type: ignore[arg-type]
+            _configuration(options, listener),
+            shutdown_trigger=stop.wait,
+        )
+        nursery.cancel_scope.cancel()
+
+
+def _configuration(options: ServeOptions, listener: socket.socket) -> Config:
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.certfile = str(options.certificate.certificate)
+    config.keyfile = str(options.certificate.key)
+    config.alpn_protocols = ["http/1.1"]
+    config.accesslog = None
+    config.errorlog = None
+    config.graceful_timeout = 1.0
+    config.keep_alive_timeout = 120.0
+    config.backlog = _BACKLOG
+    config.include_server_header = False
+    return config
+
+
+def link_rate_bytes_per_s(default: float = 125e6) -> float:
+    """Return the speed of the interface with the default route, from /sys/class/net (kernel ABI sysfs-class-net)."""
+    try:
+        routes = Path("/proc/net/route").read_text().splitlines()[1:]
+        interface = next(line.split()[0] for line in routes if line.split()[1] == "00000000")
+        megabits = int(Path(f"/sys/class/net/{interface}/speed").read_text())
+    except (OSError, ValueError, StopIteration, IndexError):
+        return default
+    return megabits * 125e3 if megabits > 0 else default

@@ -1,0 +1,116 @@
+"""The verb `swarmboot serve`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import click
+import trio
+
+from seeder.authority import ServerCertificate, given_certificate, issue_certificate, local_addresses
+from seeder.serve import ServeOptions, link_rate_bytes_per_s, listen
+from seeder.serve import serve as run
+from swarmboot import site as layout
+from swarmboot.errors import MalformedSettingError
+from swarmboot.units import format_rate, parse_rate
+
+DEFAULT_PORT = 8470
+
+
+def state_folder() -> Path:
+    """Return where the seeder keeps its authority: /var/lib/swarmboot for root, else the user's state folder (XDG)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/swarmboot")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "swarmboot"
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Return host and port of `ADDR:PORT`, `:PORT` or `[V6]:PORT`; raise MalformedSettingError otherwise."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise MalformedSettingError("--listen is malformed", expected="ADDR:PORT, as in 0.0.0.0:8470", found=repr(text))
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the operator asked for every address
+
+
+@click.command()
+@click.argument("site", type=click.Path(path_type=Path), default="site")
+@click.option(
+    "--listen",
+    "address",
+    default=f"0.0.0.0:{DEFAULT_PORT}",
+    show_default=True,
+    metavar="ADDR:PORT",
+    help="Where to listen; port 0 takes a free one.",
+)
+@click.option(
+    "--uplink",
+    metavar="RATE",
+    help="What boots may take of this server's link, as in 900mbit. "
+    "[default: the speed of the interface with the default route]",
+)
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="URL",
+    help="A mirror of the same site that nodes may fetch from as well; repeatable.",
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM, in place of our own authority's."
+)
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
+@click.option(
+    "--name", "names", multiple=True, metavar="HOST", help="A host name that nodes use for this server; repeatable."
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Folder of the private authority. [default: /var/lib/swarmboot for root, else ~/.local/state/swarmboot]",
+)
+def serve(
+    site: Path,
+    address: str,
+    uplink: str | None,
+    origins: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    names: tuple[str, ...],
+    state: Path | None,
+) -> None:
+    """Serve a published SITE to a rack, over HTTPS.
+
+    \b
+    Example:
+      swarmboot serve site/ --listen 10.0.0.1:8470 --uplink 900mbit
+    """  # fmt: skip
+    layout.check_site(site)
+    uplink_bytes_per_s = parse_rate(uplink) if uplink else link_rate_bytes_per_s()
+    host, port = parse_listen(address)
+    with listen(host, port) as listener:
+        port = listener.getsockname()[1]
+        certificate = _certificate(tls_cert, tls_key, state or state_folder(), host, names)
+        _announce_start(site, host, port, uplink_bytes_per_s, certificate)
+        trio.run(run, ServeOptions(site, host, port, uplink_bytes_per_s, origins, certificate), listener)
+    click.echo("stopped")
+
+
+def _certificate(
+    tls_cert: Path | None, tls_key: Path | None, state: Path, host: str, names: tuple[str, ...]
+) -> ServerCertificate:
+    if (tls_cert is None) != (tls_key is None):
+        raise MalformedSettingError("--tls-cert and --tls-key belong together", hint="give both or neither")
+    if tls_cert is not None and tls_key is not None:
+        return given_certificate(tls_cert, tls_key)
+    return issue_certificate(state, [host, "localhost", socket.gethostname(), *local_addresses(), *names])
+
+
+def _announce_start(
+    site: Path, host: str, port: int, uplink_bytes_per_s: float, certificate: ServerCertificate
+) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"serving {site}, manifests {', '.join(map(str, layout.manifest_numbers(site)))}")
+    click.echo(f"listening on https://{shown}:{port}, uplink {format_rate(uplink_bytes_per_s)}")
+    if certificate.authority is not None:
+        click.echo(f"nodes need the authority's certificate {certificate.authority} (--ca)")

@@ -1,0 +1,190 @@
+"""The seeder's HTTP door: the site's files with Range requests, announces, boot reports and a status page.
+
+An ASGI application on Starlette, run by Hypercorn's trio worker. It carries facts to the desk and the desk's answers to
+the nodes; it decides nothing. The seeder is an origin and a coordinator, not a BitTorrent peer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from seeder.catalogue import Catalogue
+from seeder.desk import Answer, Desk
+from swarmboot.codec import DecodeError
+from swarmboot.report import REPORT_MAX_BYTES, BootReport, decode_report
+from swarmboot.wire import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
+from swarmboot.wire import encode_handout as encode
+
+REFRESH_S = 1.0
+_FILES = {
+    "blobs": (re.compile(r"[0-9a-f]{64}\Z"), "application/octet-stream", True),
+    "torrents": (re.compile(r"[0-9a-f]{64}\.torrent\Z"), "application/x-bittorrent", True),
+    "manifests": (re.compile(r"[0-9]{1,15}\.swarm\Z"), "application/octet-stream", True),
+    "channels": (re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\.swarm\Z"), "application/octet-stream", False),
+    "keys": (re.compile(r"[0-9]{1,9}\.swarm\Z"), "application/octet-stream", True),
+}
+
+
+class BlobResponse(FileResponse):
+    """A file response that reads in chunks large enough for a fast link."""
+
+    chunk_size = 256 * 1024
+
+
+class Door:
+    """The seeder's HTTP application and the task that answers nodes who wait."""
+
+    def __init__(self, desk: Desk, catalogue: Catalogue) -> None:
+        self.desk = desk
+        self.catalogue = catalogue
+        self.reports: list[BootReport] = []
+        self.sent_bytes = 0
+        self._asked: dict[object, trio.MemorySendChannel[Handout]] = {}
+        self._stirred = trio.Event()
+
+    def application(self) -> Starlette:
+        """Return the ASGI application."""
+        return Starlette(
+            routes=[
+                Route(ANNOUNCE_PATH, self._announce, methods=["POST"]),
+                Route(REPORT_PATH, self._report, methods=["POST"]),
+                Route("/status", self._status),
+                Route("/{kind}/{name}", self._file),
+            ]
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer waiting nodes and follow the site while the context is open."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tick)
+            nursery.start_soon(self._refresh)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            due_s = self.desk.next_tick_s(now_s=time.monotonic())
+            self._stirred = trio.Event()
+            with trio.move_on_after(math.inf if due_s is None else max(0.0, due_s - time.monotonic())):
+                await self._stirred.wait()
+                continue
+            self._deliver(self.desk.tick(now_s=time.monotonic()))
+
+    async def _refresh(self) -> None:
+        while True:
+            await trio.sleep(REFRESH_S)
+            for manifest in await trio.to_thread.run_sync(self.catalogue.refresh):
+                print(f"manifest {manifest.sequence} ({manifest.name}) is being served", flush=True)
+
+    def _deliver(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            channel = self._asked.pop(answer.ticket, None)
+            if channel is not None:
+                channel.send_nowait(answer.handout)
+
+    async def _announce(self, request: Request) -> Response:
+        body = await _body(request, ANNOUNCE_MAX_BYTES)
+        if body is None:
+            return PlainTextResponse("the announce is too large\n", status_code=413)
+        ticket = object()
+        answered, wait = trio.open_memory_channel[Handout](1)
+        self._asked[ticket] = answered
+        host = request.client.host if request.client else ""
+        try:
+            self._deliver(self.desk.announce(ticket, decode_announce(body), host=host, now_s=time.monotonic()))
+            self._stirred.set()
+            handout = await self._answer_or_hang_up(request, wait)
+        except DecodeError as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        finally:
+            if self._asked.pop(ticket, None) is not None:
+                self.desk.withdraw(ticket)
+        return Response(encode(handout), media_type=WIRE_TYPE) if handout else Response(status_code=499)
+
+    async def _answer_or_hang_up(self, request: Request, wait: trio.MemoryReceiveChannel[Handout]) -> Handout | None:
+        """Return the handout once the desk gives it, or None if the node hangs up first."""
+        try:
+            return wait.receive_nowait()
+        except trio.WouldBlock:
+            pass
+        handout: Handout | None = None
+        async with trio.open_nursery() as nursery:
+
+            async def hang_up() -> None:
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(hang_up)
+            handout = await wait.receive()
+            nursery.cancel_scope.cancel()
+        return handout
+
+    async def _report(self, request: Request) -> Response:
+        body = await _body(request, REPORT_MAX_BYTES)
+        if body is None:
+            return PlainTextResponse("the report is too large\n", status_code=413)
+        try:
+            report = decode_report(body)
+        except DecodeError as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        self.reports.append(report)
+        print(_report_line(report), flush=True)
+        return Response(status_code=204)
+
+    async def _status(self, _request: Request) -> Response:
+        nodes = self.desk.registry.nodes.values()
+        return JSONResponse(
+            {
+                "newest_manifest": self.catalogue.newest,
+                "nodes": len(nodes),
+                "complete": sum(node.is_complete for node in nodes),
+                "open_leases": self.desk.registry.open_leases,
+                "from_neighbours_bytes": sum(node.from_neighbours_bytes for node in nodes),
+                "from_origin_bytes": sum(node.from_origin_bytes for node in nodes),
+            }
+        )
+
+    async def _file(self, request: Request) -> Response:
+        kind, name = request.path_params["kind"], request.path_params["name"]
+        pattern, media_type, is_immutable = _FILES.get(kind, (None, "", False))
+        path = self.catalogue.folder / kind / name
+        if pattern is None or not pattern.match(name) or not path.is_file():
+            return PlainTextResponse("no such file\n", status_code=404)
+        cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
+        return BlobResponse(path, media_type=media_type, headers={"cache-control": cache})
+
+
+PATIENCE_CHECK_S = 0.25
+
+
+async def _body(request: Request, most: int) -> bytes | None:
+    """Return the request's body, or None if it is larger than `most` bytes."""
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                return None
+    except ClientDisconnect:
+        return None
+    return bytes(body)
+
+
+def _report_line(report: BootReport) -> str:
+    if report.error:
+        return f"node {report.node[:8]} {report.outcome}: {report.error}"
+    total_s = sum(report.phases.values())
+    sources = ", ".join(f"{count / 1e6:.1f} MB from {source}" for source, count in sorted(report.bytes_from.items()))
+    return f"node {report.node[:8]} {report.outcome} in {total_s:.2f} s: {sources}"
