@@ -1,0 +1,153 @@
+"""The verbs `swarmboot lab run` and `swarmboot lab compare`: arguments in, a table or JSON out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from netsim.lab.plan import Casualty, LabPlan, parse_casualty
+from netsim.lab.progress import watching
+from netsim.lab.result import table_of
+from netsim.lab.stopping import stopped_by_signals
+from swarmboot.errors import SwarmbootError
+from swarmboot.units import parse_duration, parse_rate, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsim.lab.result import LabResult
+
+NAMES = ("swarmboot", "https", "libtorrent", "aria2", "udpcast")
+
+
+class _Parsed(click.ParamType[Any]):
+    """A click type that is one of the functions of `swarmboot.units`; their errors keep their exit status."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ARG002 - click's signature
+        """Return the parsed value; raise what the parser raises."""
+        return self._parse(value) if isinstance(value, str) else value
+
+
+_RATE = _Parsed("rate", parse_rate)
+_SIZE = _Parsed("size", parse_size)
+_DURATION = _Parsed("duration", parse_duration)
+_CASUALTY = _Parsed("node:seconds", parse_casualty)
+
+_OPTIONS = (
+    click.option("--nodes", type=int, default=8, show_default=True, help="How many nodes boot."),
+    click.option("--rate", type=_RATE, default="100mbit", show_default=True, help="Each node's link, both ways."),
+    click.option("--size", type=_SIZE, default="64MiB", show_default=True, help="Size of a random root image."),
+    click.option(
+        "--release",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Move this release instead of a random image.",
+    ),
+    click.option("--server-rate", type=_RATE, help="The server's link, both ways.  [default: as --rate]"),
+    click.option("--stagger", type=_DURATION, default="0s", show_default=True, help="Start node I at I times this."),
+    click.option("--racks", type=int, default=1, show_default=True, help="Switches the nodes are spread over."),
+    click.option("--rack-uplink", type=_RATE, help="Each rack's link to the core, both ways."),
+    click.option("--timeout", type=_DURATION, help="Give a run up after this.  [default: 3 x unicast + start-up]"),
+    click.option("--kill-server-after", type=_DURATION, help="Kill the server's programs this long after the start."),
+    click.option("--kill-node", type=_CASUALTY, multiple=True, help="Kill node I after S seconds. Repeatable."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+)  # fmt: skip
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group()
+def lab() -> None:
+    """Boot a rack inside this machine and measure it against the limit (needs root).
+
+    Real programs, each in its own network namespace, every link shaped both ways.
+    """
+
+
+@lab.command()
+@_with_options
+@click.option("--strategy", type=click.Choice(NAMES), default="swarmboot", show_default=True)
+def run(*, strategy: str, as_json: bool, **given: Any) -> None:
+    """Run one strategy.
+
+    \b
+    Example:
+      swarmboot lab run --nodes 8 --rate 100mbit --size 64MiB
+    """
+    with stopped_by_signals():
+        result = _run(_plan(strategy, given))
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+    else:
+        Console().print(table_of([result]))
+
+
+@lab.command()
+@_with_options
+@click.option("--strategy", type=click.Choice(NAMES), multiple=True, help="Repeatable.  [default: all]")
+def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Run several strategies in turn over the same links.
+
+    A strategy that fails is named on standard error and the others still run; the exit status is then its error's.
+
+    \b
+    Example:
+      swarmboot lab compare --strategy https --strategy swarmboot --nodes 4 --size 16MiB
+    """
+    results: list[LabResult] = []
+    failures: list[SwarmbootError] = []
+    with stopped_by_signals():
+        for name in strategy or NAMES:
+            try:
+                results.append(_run(_plan(name, given)))
+            except SwarmbootError as error:
+                failures.append(error)
+    if as_json:
+        click.echo(json.dumps([result.as_json() for result in results]))
+    elif results:
+        Console().print(table_of(results))
+    for failure in failures[1:]:
+        click.echo(f"swarmboot: {failure}", err=True)
+    if failures:
+        raise failures[0]
+
+
+def _plan(strategy: str, given: dict[str, Any]) -> LabPlan:
+    """Return the plan that the options describe."""
+    after_s = given["kill_server_after"]
+    casualties: tuple[Casualty, ...] = given["kill_node"]
+    if after_s is not None:
+        casualties += (Casualty(after_s=after_s),)
+    plan = LabPlan(
+        strategy=strategy,
+        nodes=given["nodes"],
+        rate_bytes_per_s=given["rate"],
+        size_bytes=given["size"],
+        release=given["release"],
+        server_rate_bytes_per_s=given["server_rate"],
+        stagger_s=given["stagger"],
+        racks=given["racks"],
+        rack_uplink_bytes_per_s=given["rack_uplink"],
+        timeout_s=given["timeout"],
+        casualties=casualties,
+    )
+    plan.check()
+    return plan
+
+
+def _run(plan: LabPlan) -> LabResult:
+    from netsim.lab.run import run_strategy
+
+    with watching(plan) as watcher:
+        return run_strategy(plan, watcher)

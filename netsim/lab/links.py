@@ -1,0 +1,116 @@
+"""The `ip` and `tc` command lines that build a lab's network. Pure: text out, nothing run.
+
+Every cable is a veth pair whose two ends are each shaped on their way out by a token bucket, tc-tbf(8), so that both
+directions are. The bucket is small, so that the rate holds over milliseconds; the queue behind it is some tens of
+milliseconds, what a shallow-buffered switch port has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsim.lab.layout import PREFIX_LENGTH, SERVER_ADDRESS
+
+if TYPE_CHECKING:
+    from netsim.lab.layout import Layout
+    from netsim.lab.limit import LinkRates
+
+QUEUE_S = 0.030
+_BURST_S = 0.002
+_LEAST_QUEUE_BYTES = 64 * 1024
+_CHUNK_S = 0.0015
+_LEAST_CHUNK_BYTES = 4 * 1024
+_MOST_CHUNK_BYTES = 60 * 1024
+_BRIDGE = "type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
+_QUIET = "addrgenmode none"
+"""No IPv6 link-local address: nothing but what a strategy sends is counted."""
+
+RACK_UPLINK = "up{rack}"
+"""A rack bridge's end of its cable to the core: what it sends is the rack's uplink."""
+RACK_DOWNLINK = "down{rack}"
+"""The core's end of the same cable."""
+
+
+def chunk_bytes(rates: LinkRates) -> int:
+    """Return the most bytes that a host hands to its link at once: about `_CHUNK_S` of the slowest link's time.
+
+    Segmentation offload passes many packets as one. Without it every packet costs this machine several wake-ups, and
+    the lab would measure its processors; with chunks of 64 KiB other traffic would wait 5 ms behind each at 100mbit.
+    """
+    return min(_MOST_CHUNK_BYTES, max(_LEAST_CHUNK_BYTES, round(rates.slowest_bytes_per_s * _CHUNK_S)))
+
+
+def shaping(device: str, rate_bytes_per_s: float, *, chunk_bytes: int) -> str:
+    """Return the tc batch line that lets `device` send at the rate, with a queue of `QUEUE_S` behind the bucket.
+
+    The bucket holds two chunks, so that tbf never has to cut one into packets.
+    """
+    burst_bytes = max(2 * chunk_bytes, round(rate_bytes_per_s * _BURST_S))
+    queue_bytes = burst_bytes + max(_LEAST_QUEUE_BYTES, round(rate_bytes_per_s * QUEUE_S))
+    return (
+        f"qdisc add dev {device} root tbf rate {round(rate_bytes_per_s * 8)}bit burst {burst_bytes} limit {queue_bytes}"
+    )
+
+
+def switch_links(layout: Layout) -> list[str]:
+    """Return the `ip -batch` lines, for the switch's namespace, that make the bridges and plug in every cable."""
+    lines = [f"link add core {_BRIDGE}", f"link set core {_QUIET} up"]
+    if layout.racks > 1:
+        for rack in range(layout.racks):
+            up, down = RACK_UPLINK.format(rack=rack), RACK_DOWNLINK.format(rack=rack)
+            lines += [
+                f"link add rack{rack} {_BRIDGE}",
+                f"link set rack{rack} {_QUIET} up",
+                f"link add {up} type veth peer name {down}",
+                f"link set {up} {_QUIET} master rack{rack} up",
+                f"link set {down} {_QUIET} master core up",
+            ]
+    lines += _cable("server", layout.server_netns, bridge="core")
+    for node in layout.nodes:
+        lines += _cable(node.port, node.netns, bridge=layout.bridge_of(node))
+    return lines
+
+
+def _cable(port: str, netns: str, *, bridge: str) -> list[str]:
+    return [
+        f"link add {port} type veth peer name eth0 netns {netns}",
+        f"link set {port} {_QUIET} master {bridge} up",
+    ]
+
+
+def switch_shaping(layout: Layout, rates: LinkRates) -> list[str]:
+    """Return the `tc -batch` lines, for the switch's namespace, that shape what flows towards nodes and racks."""
+    ports = {"server": rates.server_bytes_per_s}
+    ports |= {node.port: rates.node_bytes_per_s for node in layout.nodes}
+    if rates.rack_uplink_bytes_per_s is not None:
+        ends = [end.format(rack=rack) for rack in range(layout.racks) for end in (RACK_UPLINK, RACK_DOWNLINK)]
+        ports |= dict.fromkeys(ends, rates.rack_uplink_bytes_per_s)
+    chunk = chunk_bytes(rates)
+    return [shaping(port, rate, chunk_bytes=chunk) for port, rate in ports.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The server's or a node's own namespace, and the lines that set it up with `ip -batch` and `tc -batch`."""
+
+    netns: str
+    links: tuple[str, ...]
+    shaping: str
+
+
+def _host(netns: str, address: str, rate_bytes_per_s: float, chunk: int) -> Host:
+    """Return one host. `brd +` because udpcast finds no receiver on an interface without a broadcast address."""
+    links = (
+        "link set lo up",
+        f"addr add {address}/{PREFIX_LENGTH} brd + dev eth0",
+        f"link set eth0 {_QUIET} gso_max_size {chunk} up",
+    )
+    return Host(netns, links, shaping("eth0", rate_bytes_per_s, chunk_bytes=chunk))
+
+
+def hosts(layout: Layout, rates: LinkRates) -> list[Host]:
+    """Return the server and every node."""
+    chunk = chunk_bytes(rates)
+    server = _host(layout.server_netns, SERVER_ADDRESS, rates.server_bytes_per_s, chunk)
+    return [server, *(_host(node.netns, node.address, rates.node_bytes_per_s, chunk) for node in layout.nodes)]

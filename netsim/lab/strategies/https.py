@@ -1,0 +1,67 @@
+"""N times one HTTPS download: curl on every node, nginx on the server. The line no boot may ever be slower than."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from netsim.lab.certificate import make_certificate
+from netsim.lab.layout import SERVER_ADDRESS
+from netsim.lab.stage import NodeProgram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netsim.lab.layout import Node
+    from netsim.lab.stage import Stage
+
+PORT = 8443
+
+
+def nginx_configuration(root: Path, *, certificate_path: Path, key_path: Path) -> str:
+    """Return a configuration that serves `root` over TLS and keeps every file of its own below `root`'s parent."""
+    scratch = root.parent
+    folders = "".join(
+        f"    {kind}_temp_path {scratch}/nginx-{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return (
+        "daemon off;\nuser root;\nworker_processes 1;\nerror_log stderr;\n"
+        f"pid {scratch}/nginx.pid;\n"
+        "events { worker_connections 4096; }\n"
+        "http {\n    access_log off;\n"
+        f"{folders}"
+        "    server {\n"
+        f"        listen {SERVER_ADDRESS}:{PORT} ssl backlog=4096;\n"
+        f"        ssl_certificate {certificate_path};\n        ssl_certificate_key {key_path};\n"
+        f"        root {root};\n"
+        "    }\n}\n"
+    )
+
+
+class Https:
+    """Plain HTTPS from one server."""
+
+    tools: ClassVar[dict[str, str]] = {"nginx": "nginx-light", "curl": "curl"}
+    moves_whole_release = False
+
+    def serve(self, stage: Stage) -> None:
+        """Start nginx on the release directory."""
+        certificate_path, key_path = stage.directory / "server.pem", stage.directory / "server.key"
+        make_certificate(SERVER_ADDRESS, certificate_path=certificate_path, key_path=key_path)
+        root = stage.directory / "served"
+        root.mkdir()
+        (root / "image").symlink_to(stage.cargo.image.resolve())
+        configuration = stage.directory / "nginx.conf"
+        configuration.write_text(nginx_configuration(root, certificate_path=certificate_path, key_path=key_path))
+        nginx = stage.start_server("nginx", "nginx", "-e", "stderr", "-c", str(configuration))
+        stage.await_port(nginx, PORT)
+
+    def join(self, stage: Stage, node: Node) -> NodeProgram:
+        """Return one curl; the node is complete when it ends."""
+        target = stage.node_folder(node) / "image"
+        return NodeProgram(
+            (
+                "curl", "--silent", "--show-error", "--fail", "--cacert", str(stage.directory / "server.pem"),
+                "--output", str(target), f"https://{SERVER_ADDRESS}:{PORT}/image",
+            )
+        )  # fmt: skip

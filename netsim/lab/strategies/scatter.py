@@ -1,0 +1,61 @@
+"""swarmboot itself: `publish` once, `serve` on the server, one leecher on every node, all as programs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, ClassVar
+
+from netsim.lab.layout import SERVER_ADDRESS
+from netsim.lab.stage import NodeProgram
+from swarmboot.errors import LabError
+from swarmboot.units import format_rate
+
+if TYPE_CHECKING:
+    from netsim.lab.layout import Node
+    from netsim.lab.stage import Stage
+
+PORT = 8443
+_PUBLISH_BOUND_S = 600
+
+
+def _swarmboot(*arguments: str) -> None:
+    """Run one verb to its end; raise LabError with its last line if it fails."""
+    argv = [sys.executable, "-m", "swarmboot", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_PUBLISH_BOUND_S)
+    if done.returncode != 0:
+        complaint = done.stderr.strip().splitlines() or ["no message"]
+        raise LabError(f"`swarmboot {arguments[0]}` failed", found=complaint[-1])
+
+
+class Scatter:
+    """Scatter every piece once over HTTPS, swap the rest."""
+
+    tools: ClassVar[dict[str, str]] = {}
+    moves_whole_release = True
+
+    def serve(self, stage: Stage) -> None:
+        """Publish the release with a key of this run, and start the seeder."""
+        keys, site, state = (stage.directory / name for name in ("keys", "site", "state"))
+        _swarmboot("keygen", "--out", str(keys))
+        _swarmboot("publish", str(stage.cargo.release), "--site", str(site), "--key", str(keys / "swarmboot.key"))
+        seeder = stage.start_server(
+            "seeder", sys.executable, "-m", "swarmboot", "serve", str(site), "--listen", f"{SERVER_ADDRESS}:{PORT}",
+            "--uplink", format_rate(stage.plan.rates.server_bytes_per_s), "--state", str(state),
+        )  # fmt: skip
+        stage.await_port(seeder, PORT)
+
+    def join(self, stage: Stage, node: Node) -> NodeProgram:
+        """Return one leecher, which stays as a neighbour; the node is complete when its report appears."""
+        folder = stage.node_folder(node)
+        report_path = folder.with_name(f"{folder.name}.json")
+        return NodeProgram(
+            (
+                sys.executable, "-m", "leecher", "--server", f"https://{SERVER_ADDRESS}:{PORT}",
+                "--trust", str(stage.directory / "keys" / "swarmboot.pub"),
+                "--ca", str(stage.directory / "state" / "ca.pem"),
+                "--into", str(folder), "--rack", node.rack_name, "--report", str(report_path), "--neighbour",
+            ),
+            done_path=report_path,
+            report_path=report_path,
+        )  # fmt: skip
