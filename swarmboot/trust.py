@@ -82,7 +82,7 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A signed pointer from a name to one manifest."""
+    """A signed pointer from a name to one manifest; the digest is of the manifest file, its signatures included."""
 
     fleet: str
     name: str
@@ -316,11 +316,8 @@ def encode_channel_file(pointer: bytes, rotations: Iterable[bytes]) -> bytes:
     return pack({"pointer": pointer, "rotations": list(rotations)})
 
 
-def open_channel_file(data: bytes, trusted: KeySet) -> tuple[KeySet, Channel]:
-    """Return the key set reached from `trusted` and the channel pointer that it signed.
-
-    Raises ManifestError for what is no channel file, and as `follow` and `verify` do.
-    """
+def split_channel_file(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return the signed pointer and rotations in a channel file, unbelieved; raise ManifestError for anything else."""
     try:
         fields = Fields(unpack(data, max_bytes=CHANNEL_MAX_BYTES), "channel file")
         fields.check_critical(frozenset())
@@ -331,5 +328,14 @@ def open_channel_file(data: bytes, trusted: KeySet) -> tuple[KeySet, Channel]:
     except DecodeError as error:
         hint = "check that the address is a swarmboot site"
         raise ManifestError(f"not a channel file: {error}", hint=hint) from error
+    return pointer, tuple(rotations)
+
+
+def open_channel_file(data: bytes, trusted: KeySet) -> tuple[KeySet, Channel]:
+    """Return the key set reached from `trusted` and the channel pointer that it signed.
+
+    Raises ManifestError for what is no channel file, and as `follow` and `verify` do.
+    """
+    pointer, rotations = split_channel_file(data)
     keys = follow(trusted, rotations)
     return keys, decode_channel(verify(pointer, Kind.CHANNEL, keys))

@@ -1,0 +1,111 @@
+"""What `publish` and `verify` tell a person, and the same as JSON. Pure: text and values, no printing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from seeder.publish import Published
+from seeder.signers import shown_ids
+from swarmboot.manifest import Artifact, Manifest, Role
+from swarmboot.settings import TABLE
+from swarmboot.units import format_size, parse_size
+
+RESERVE_BYTES = parse_size(next(setting.default for setting in TABLE if setting.name == "reserve"))
+"""The memory that a node keeps free beside its images unless it is told otherwise."""
+
+
+def published_value(published: Published, *, site: Path) -> dict[str, Any]:
+    """Return the one JSON object of `publish --json`; sizes in bytes, times in Unix seconds."""
+    manifest = published.manifest
+    return {
+        "site": str(site),
+        "channel": published.channel,
+        "fleet": manifest.fleet,
+        "name": manifest.name,
+        "sequence": manifest.sequence,
+        "is_new": published.is_new,
+        "issued_unix_s": manifest.issued_unix_s,
+        "expires_unix_s": manifest.expires_unix_s,
+        "artifacts": [artifact_value(artifact) for artifact in manifest.artifacts],
+        "settings": len(manifest.env),
+        "profiles": [profile.name for profile in manifest.profiles],
+        "signers": [signer.hex() for signer in published.signers],
+        "copied_bytes": published.copied_bytes,
+        "reused_bytes": published.reused_bytes,
+        "reserve_bytes": RESERVE_BYTES,
+        "ram_bytes": {name: size + RESERVE_BYTES for name, size in published.images_bytes.items()},
+        "notes": list(published.notes),
+    }
+
+
+def artifact_value(artifact: Artifact) -> dict[str, Any]:
+    """Return one artifact as JSON has it: digests in hexadecimal, sizes in bytes."""
+    return {
+        "name": artifact.name,
+        "role": artifact.role.value,
+        "format": artifact.format,
+        "size_bytes": artifact.size_bytes,
+        "sha256": artifact.sha256.hex(),
+        "info_hash": artifact.info_hash.hex(),
+        "piece_bytes": artifact.piece_bytes,
+        "pieces": artifact.pieces,
+    }
+
+
+def published_lines(published: Published, *, site: Path) -> list[str]:
+    """Return what `publish` prints."""
+    manifest = published.manifest
+    lines = [f"note: {note}" for note in published.notes]
+    lines += artifact_table(manifest.artifacts)
+    if published.is_new:
+        lines.append(f"published {manifest.name} as manifest {manifest.sequence} on channel {published.channel}")
+    else:
+        lines.append(
+            f"nothing changed: channel {published.channel} has {manifest.name} as manifest {manifest.sequence}"
+        )
+    until = datetime.fromtimestamp(manifest.expires_unix_s, UTC).strftime("%Y-%m-%d")
+    copied, reused = format_size(published.copied_bytes), format_size(published.reused_bytes)
+    lines.append(f"site {site}: {copied} copied, {reused} there already; may be booted until {until}")
+    lines.append(f"fleet {manifest.fleet}, signed by {shown_ids(published.signers)}")
+    return [*lines, *ram_lines(published)]
+
+
+def artifact_table(artifacts: Iterable[Artifact]) -> list[str]:
+    """Return a table of artifacts, one a line under a heading."""
+    rows = [("ROLE", "FILE", "FORMAT", "SIZE", "PIECES", "INFO-HASH")]
+    rows += [
+        (
+            artifact.role.value,
+            artifact.name,
+            artifact.format,
+            format_size(artifact.size_bytes),
+            f"{artifact.pieces} x {format_size(artifact.piece_bytes).replace('.0', '')}",
+            artifact.info_hash.hex()[:16],
+        )
+        for artifact in artifacts
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def ram_lines(published: Published) -> list[str]:
+    """Return what a node needs in RAM; a line a profile where profiles differ."""
+    images = dict(published.images_bytes)
+    unpacked = _unpacked(published.manifest)
+    tail = f", and room to unpack {', '.join(unpacked)}" if unpacked else ""
+    if len(set(images.values())) == 1:
+        images = {"": images[""]}
+    return [
+        f"a node{f' of profile {name}' if name else ''} needs {format_size(size + RESERVE_BYTES)} of RAM: "
+        f"{format_size(size)} of images and {format_size(RESERVE_BYTES)} kept free{tail}"
+        for name, size in images.items()
+    ]
+
+
+def _unpacked(manifest: Manifest) -> list[str]:
+    """Return the names of the images that a node cannot mount as they are."""
+    images = (*manifest.with_role(Role.ROOT), *manifest.with_role(Role.PLUGIN))
+    return [artifact.name for artifact in images if artifact.format != "squashfs"]
