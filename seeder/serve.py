@@ -87,7 +87,7 @@ async def serve(options: ServeOptions, listener: socket.socket) -> None:
 
 def _configuration(options: ServeOptions, listener: socket.socket) -> Config:
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
+    config.bind = [f"fd://{listener.detach()}"]
     config.certfile = str(options.certificate.certificate)
     config.keyfile = str(options.certificate.key)
     config.alpn_protocols = ["http/1.1"]

@@ -1,0 +1,6 @@
+"""Run the leecher as `python -m leecher`."""
+
+from leecher.cmdline import main, process_started_s
+
+if __name__ == "__main__":
+    main(process_started_s())

@@ -1,0 +1,245 @@
+"""One node's boot: from settings to verified images, and on as a neighbour.
+
+Orders the steps: trust, release, profile, space, swarm, verification. What is decided is decided elsewhere
+(`leecher.policy`, `swarmboot.trust`, `swarmboot.profile`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import trio
+
+from leecher.discovery import Discovery, Found
+from leecher.door import Door
+from leecher.fetching import Fetching
+from leecher.identity import read_identity
+from leecher.ledger import Ledger
+from leecher.nursery import open_nursery
+from leecher.origin import Origin, origin_client
+from leecher.progress import Progress, metrics
+from leecher.release import Demands, Release, read_torrents
+from leecher.source import Acquired, Acquisition
+from leecher.space import check_space
+from leecher.swarm import Swarm, running_swarm
+from swarmboot import site
+from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
+from swarmboot.ids import NodeId, Sequence, new_node_id
+from swarmboot.keyfile import read_trust
+from swarmboot.manifest import Artifact
+from swarmboot.profile import Selection, select
+from swarmboot.report import BootReport, encode_report
+from swarmboot.settings import NodeSettings
+from swarmboot.trust import KeySet
+from swarmboot.wire import REPORT_PATH, WIRE_TYPE, Neighbour, Presence, Probe
+
+PARTIAL = ".partial"
+
+
+class Boot:
+    """One boot with one set of settings. `tell` takes lines for the console."""
+
+    def __init__(self, settings: NodeSettings, *, started_s: float, tell: Callable[[str], None]) -> None:
+        _check(settings)
+        self.settings = settings
+        self.node: NodeId = new_node_id()
+        self.ledger = Ledger(self.node, started_s, rack=settings.rack)
+        self._tell = tell
+        self._random = Random(self.node)
+        self._fetching: Fetching | None = None
+        self._presence: Presence | None = None
+        self._acquisition: Acquisition | None = None
+
+    async def run(self, stop: trio.Event) -> None:
+        """Boot, report, and go on seeding if the settings say so, until `stop`.
+
+        Raises the error that ended the boot, after it has been reported.
+        """
+        settings = self.settings
+        trusted = read_trust(settings.trust)
+        settings.into.mkdir(parents=True, exist_ok=True)
+        async with origin_client(settings.ca, bind=settings.bind) as origin:
+            try:
+                with running_swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up) as swarm:
+                    await self._run(origin, swarm, trusted, stop)
+            except SwarmbootError as error:
+                await self._report(origin, self.ledger.report(error))
+                raise
+
+    async def _run(self, origin: Origin, swarm: Swarm, trusted: KeySet, stop: trio.Event) -> None:
+        async with open_nursery() as nursery:
+
+            async def watch_stop() -> None:
+                await stop.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch_stop)
+            nursery.start_soon(self._follow, swarm)
+            with trio.move_on_after(self.settings.timeout or math.inf) as deadline:
+                await self._fetch(origin, swarm, trusted, nursery)
+            if deadline.cancelled_caught:
+                raise self._overdue()
+            if self.settings.neighbour:
+                self._tell("complete; seeding to neighbours until stopped")
+                await stop.wait()
+            nursery.cancel_scope.cancel()
+        if self._fetching is not None:
+            await self._fetching.leave()
+
+    def _overdue(self) -> TransferError:
+        """Return why the boot did not end in time: the last transfer's failure, if nothing at all could be had."""
+        if self._fetching is None and self._acquisition is not None and self._acquisition.last_failure is not None:
+            return self._acquisition.last_failure
+        limit = f"an end within {self.settings.timeout:g} s"
+        return StalledError("the boot took longer than swarmboot.timeout allows", expected=limit, found="none")
+
+    async def _follow(self, swarm: Swarm) -> None:
+        async for event in swarm.events():
+            if self._fetching is not None:
+                self._fetching.take(event)
+
+    async def _fetch(self, origin: Origin, swarm: Swarm, trusted: KeySet, nursery: trio.Nursery) -> None:
+        """Bring the node from nothing to verified, reported images."""
+        self.ledger.end_phase("leecher_start")
+        discovery = self._discovery(trusted)
+        acquired = await self._acquire(origin, trusted, discovery, nursery)
+        selection = self._select(acquired.release)
+        await read_torrents(acquired.read, selection.artifacts, acquired.release.documents)
+        self.ledger.end_phase("manifest")
+        fetching = await self._join(origin, swarm, selection, acquired.release)
+        progress = Progress(self.settings.progress, self.ledger, swarm)
+        nursery.start_soon(progress.run)
+        nursery.start_soon(fetching.run, acquired.neighbours)
+        nursery.start_soon(self._meet, discovery, fetching)
+        await fetching.completed.wait()
+        self.ledger.end_phase("images")
+        for artifact in selection.artifacts:
+            await self._hand_over(swarm, artifact)
+        self.ledger.end_phase("verification")
+        progress.finish()
+        await self._report(origin, self.ledger.report())
+
+    def _discovery(self, trusted: KeySet) -> Discovery:
+        return Discovery(
+            Probe(self.node, tuple(sorted(trusted.keys))),
+            bind=self.settings.bind,
+            neighbours=self.settings.neighbours,
+            is_multicast=self.settings.discovery,
+            presence=lambda: self._presence,
+        )
+
+    async def _acquire(self, origin: Origin, trusted: KeySet, discovery: Discovery, nursery: trio.Nursery) -> Acquired:
+        demands = Demands(trusted, self.settings.channel, Sequence(self.settings.floor))
+        self._acquisition = Acquisition(
+            origin, demands, server=self.settings.server, random=self._random, tell=self._tell
+        )
+        nursery.start_soon(discovery.listen, self._acquisition.hear)
+        return await self._acquisition.acquire(discovery)
+
+    def _select(self, release: Release) -> Selection:
+        """Return what this node gets of the release; raise SpaceError if it has no room for it."""
+        selection = select(release.manifest, name=self.settings.profile, identity=read_identity())
+        self.ledger.sequence, self.ledger.profile = release.manifest.sequence, selection.profile
+        self.ledger.total_bytes = selection.size_bytes
+        needed_bytes = selection.size_bytes
+        for artifact in selection.artifacts:
+            for name in (artifact.name, partial_name(artifact)):
+                with suppress(OSError):
+                    needed_bytes -= min(artifact.size_bytes, (self.settings.into / name).stat().st_blocks * 512)
+        check_space(self.settings.into, needed_bytes=max(0, needed_bytes), reserve_bytes=self.settings.reserve)
+        return selection
+
+    async def _join(self, origin: Origin, swarm: Swarm, selection: Selection, release: Release) -> Fetching:
+        """Open this node's doors and add its torrents, with whatever an earlier run left behind."""
+        door = Door(self.settings.bind, metrics=lambda: metrics(self.ledger))
+        door.documents = release.documents
+        door.start()
+        self._fetching = fetching = Fetching(
+            swarm,
+            origin,
+            self.settings,
+            self.ledger,
+            selection.artifacts,
+            sequence=release.manifest.sequence,
+            node=self.node,
+            ports=(await swarm.port(), door.port),
+            random=self._random,
+            tell=self._tell,
+        )
+        for artifact in selection.artifacts:
+            is_final = (self.settings.into / artifact.name).is_file()
+            name = artifact.name if is_final else partial_name(artifact)
+            torrent = release.documents[site.torrent_path(artifact.info_hash)]
+            fetching.already_have(artifact.info_hash, await swarm.add(artifact, torrent, self.settings.into, name))
+        self._presence = Presence(self.node, release.manifest.sequence, fetching.ports[0], door.port)
+        return fetching
+
+    async def _meet(self, discovery: Discovery, fetching: Fetching) -> None:
+        """Look for more neighbours on the LAN for as long as the seeder does not name them."""
+
+        def hear(found: Found) -> None:
+            where = Neighbour(found.host, found.presence.port, found.presence.http_port)
+            fetching.meet((where,))
+
+        while not fetching.completed.is_set():
+            await trio.sleep(1.0)
+            if fetching.policy.is_alone or not self.settings.server:
+                await discovery.probe(hear, is_done=fetching.completed.is_set)
+
+    async def _hand_over(self, swarm: Swarm, artifact: Artifact) -> None:
+        """Check a finished image whole and give it its name; raise ArtifactError if it is not what was signed."""
+        await swarm.flush(artifact.info_hash)
+        final = self.settings.into / artifact.name
+        path = final if final.is_file() else self.settings.into / partial_name(artifact)
+        found = await trio.to_thread.run_sync(_sha256, path)
+        if found != artifact.sha256:
+            raise ArtifactError(
+                f"{artifact.name} is not what was signed",
+                expected=f"sha256 {artifact.sha256.hex()[:16]}",
+                found=found.hex()[:16],
+                hint="suspect this machine's memory or disk",
+            )
+        if path != final:
+            await swarm.rename(artifact.info_hash, artifact.name)
+        with suppress(OSError):
+            (self.settings.into / PARTIAL).rmdir()
+
+    async def _report(self, origin: Origin, report: BootReport) -> None:
+        """Write the report where the settings say and post it to the seeder, if it listens within two seconds."""
+        if self.settings.report is not None:
+            temporary = self.settings.report.with_name(self.settings.report.name + ".tmp")
+            temporary.write_text(report.as_json() + "\n")
+            temporary.replace(self.settings.report)
+        if not self.settings.server:
+            return
+        with trio.move_on_after(2.0, shield=True), suppress(TransferError):
+            address = f"{self.settings.server}{REPORT_PATH}"
+            await origin.post(address, encode_report(report), media_type=WIRE_TYPE, max_bytes=4096, timeout_s=2.0)
+
+
+def partial_name(artifact: Artifact) -> str:
+    """Return where an image is while it is not whole, under the directory the images go to."""
+    return f"{PARTIAL}/{artifact.sha256.hex()}"
+
+
+def _check(settings: NodeSettings) -> None:
+    if not settings.trust:
+        raise MalformedSettingError(
+            "swarmboot.trust (--trust) is missing",
+            expected="the fleet's public key file",
+            hint="give the .pub file that `swarmboot keygen` made",
+        )
+    if not (settings.server or settings.discovery or settings.neighbours):
+        raise MalformedSettingError(
+            "there is nobody to ask", expected="swarmboot.server, or swarmboot.discovery=on", found="neither"
+        )
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,51 @@
+"""The verb `swarmboot fetch`: the leecher for people. The only module here that may import click."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from swarmboot.settings import TABLE, Setting
+
+_SWITCHES = ("neighbour", "discovery")
+
+
+def _option(setting: Setting) -> Any:
+    text = f"{setting.help[0].upper()}{setting.help[1:]}."
+    if setting.name in _SWITCHES:
+        return click.option(f"{setting.flag}/--no-{setting.name}", setting.name, default=None, help=text)
+    return click.option(
+        setting.flag,
+        setting.name,
+        multiple=setting.is_repeatable,
+        metavar=setting.name.upper(),
+        help=f"{text} {f'[default: {setting.default}]' if setting.default else ''}",
+    )
+
+
+@click.command()
+@click.option("--cmdline", default="", help="A kernel command line to take settings from.")
+def fetch(cmdline: str, **values: Any) -> None:
+    """Fetch, verify and keep a release's images, as a node does.
+
+    \b
+    Example:
+      swarmboot fetch --server https://10.0.0.1:8470 --ca ca.pem --trust swarmboot.pub --into /var/tmp/images
+    """
+    from leecher.cmdline import process_started_s, run, settings_from
+
+    flags = {}
+    for setting in TABLE:
+        value = values[setting.name]
+        if setting.name in _SWITCHES and value is not None:
+            flags[setting.name] = "on" if value else "off"
+        elif setting.is_repeatable and value:
+            flags[setting.name] = ",".join(value)
+        elif isinstance(value, str):
+            flags[setting.name] = value
+    run(settings_from(cmdline, flags), started_s=process_started_s())
+
+
+for _setting in reversed(TABLE):
+    fetch = _option(_setting)(fetch)

@@ -1,0 +1,101 @@
+"""The leecher as a program for an initramfs: settings from flags, the environment and a kernel command line.
+
+`python -m leecher --cmdline "$(cat /proc/cmdline)"`. Standard library only, because click has no place in an initramfs;
+`swarmboot fetch` offers the same settings to people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import NoReturn
+
+import trio
+
+from leecher.boot import Boot
+from leecher.nursery import open_nursery
+from swarmboot.errors import SpaceError, SwarmbootError
+from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline, parse_environment
+
+_INTERRUPTED = 130
+
+
+def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
+    """Return the settings: flags over the environment over the kernel command line; raises SettingsError."""
+    return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
+
+
+def run(settings: NodeSettings, *, started_s: float) -> None:
+    """Boot with these settings; raises the SwarmbootError that ended it. SIGINT and SIGTERM stop it cleanly.
+
+    A stop before the images are complete raises KeyboardInterrupt; what has been fetched stays for the next run.
+    """
+    boot = Boot(settings, started_s=started_s, tell=_tell)
+
+    async def main() -> None:
+        stop = trio.Event()
+        async with open_nursery() as nursery:
+
+            async def watch_signals() -> None:
+                with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                    async for _ in signals:
+                        stop.set()
+
+            nursery.start_soon(watch_signals)
+            await boot.run(stop)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    if not boot.ledger.is_complete:
+        raise KeyboardInterrupt
+
+
+def _tell(line: str) -> None:
+    print(f"swarmboot: {line}", file=sys.stderr, flush=True)
+
+
+def main(started_s: float) -> NoReturn:
+    """Parse the arguments, boot, and exit with the error's own status (see `swarmboot.errors`)."""
+    parser = argparse.ArgumentParser(prog="leecher", description="Fetch a release from neighbours and the seeder.")
+    parser.add_argument(
+        "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
+    )
+    for setting in TABLE:
+        is_switch = setting.name in ("neighbour", "discovery")
+        parser.add_argument(
+            setting.flag,
+            help=f"{setting.help}, as in {setting.example}",
+            metavar="VALUE",
+            **({"nargs": "?", "const": "on"} if is_switch else {"action": "append"}),  # type: ignore[arg-type]
+        )
+    arguments = vars(parser.parse_args())
+    try:
+        flags = {
+            setting.name: value if isinstance(value, str) else ",".join(value) if setting.is_repeatable else value[-1]
+            for setting in TABLE
+            if (value := arguments[setting.name]) is not None
+        }
+        run(settings_from(arguments["cmdline"], flags), started_s=started_s)
+    except KeyboardInterrupt:
+        _tell("stopped")
+        sys.exit(_INTERRUPTED)
+    except SwarmbootError as error:
+        _tell(str(error))
+        sys.exit(error.exit_status)
+    except OSError as error:
+        refusal = SpaceError(f"{error.filename or 'the images'}: {error.strerror or error}")
+        _tell(str(refusal))
+        sys.exit(refusal.exit_status)
+    sys.exit(0)
+
+
+def process_started_s() -> float:
+    """Return when this process began, on the monotonic clock, from /proc/self/stat (proc(5), field 22)."""
+    with open("/proc/self/stat") as file:  # noqa: PTH123 - pathlib is not imported yet, and this is the start-up path
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    since_boot_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic() - (since_boot_s - ticks / os.sysconf("SC_CLK_TCK"))

@@ -1,0 +1,141 @@
+"""Finding neighbours without a server: a probe by multicast, or to a list of addresses, answered by who is there.
+
+A probe names the keys that the asker trusts; whoever has booted under one of them answers with the number of its
+manifest and its ports. Answers are hints: what a neighbour then serves is verified like anything else. The group is in
+the organization-local scope (RFC 2365 section 6.2), and packets do not leave the LAN (a TTL of 1).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import trio
+
+from swarmboot.codec import DecodeError
+from swarmboot.wire import DATAGRAM_MAX_BYTES, Presence, Probe, decode_datagram, encode_presence, encode_probe
+
+GROUP = "239.192.84.70"
+PORT = 8471
+PROBE_EVERY_S = 1.0
+_IP_MREQN = "4s4si"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A neighbour that answered a probe."""
+
+    host: str
+    presence: Presence
+
+
+class Discovery:
+    """One node's ear and mouth on its LAN. `presence` says what to answer, or None while there is nothing to offer."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        *,
+        bind: str,
+        neighbours: Iterable[tuple[str, int]],
+        is_multicast: bool,
+        presence: Callable[[], Presence | None],
+    ) -> None:
+        self._probe = probe
+        self._bind = bind
+        self._neighbours = tuple(neighbours)
+        self._is_multicast = is_multicast
+        self._presence = presence
+
+    async def listen(self, found: Callable[[Found], None]) -> None:
+        """Answer probes and hand on presences until cancelled."""
+        addresses = [self._bind, GROUP] if self._is_multicast else [self._bind]
+        async with trio.open_nursery() as nursery:
+            for address in addresses:
+                opened = self._open(address, PORT)
+                if opened is not None and address == GROUP:
+                    self._join(opened)
+                if opened is not None:
+                    nursery.start_soon(self._receive, opened, found)
+            nursery.start_soon(trio.sleep_forever)
+
+    def _open(self, address: str, port: int) -> trio.socket.SocketType | None:
+        """Return a bound socket, or None where another program has taken the port."""
+        opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            opened.bind((address, port))
+        except OSError:
+            opened.close()
+            return None
+        return trio.socket.from_stdlib_socket(opened)
+
+    def _join(self, opened: trio.socket.SocketType) -> None:
+        for index in self._interfaces():
+            request = struct.pack(_IP_MREQN, socket.inet_aton(GROUP), b"\0" * 4, index)
+            _set(opened, socket.IP_ADD_MEMBERSHIP, request)
+
+    def _interfaces(self) -> list[int]:
+        """Return the indices of the interfaces to speak on: the loopback one only when bound to it."""
+        is_loopback = self._bind.startswith("127.") or self._bind == "::1"
+        return [index for index, name in socket.if_nameindex() if (name == "lo") == is_loopback]
+
+    async def _receive(self, opened: trio.socket.SocketType, found: Callable[[Found], None]) -> None:
+        while True:
+            try:
+                data, sender = await opened.recvfrom(DATAGRAM_MAX_BYTES + 1)
+                message = decode_datagram(data)
+            except (OSError, DecodeError):
+                continue
+            if message.node == self._probe.node:
+                continue
+            if isinstance(message, Presence):
+                found(Found(sender[0], message))
+            else:
+                await self._answer(message, sender)
+
+    async def _answer(self, probe: Probe, asker: tuple[str, int]) -> None:
+        """Tell an asker that trusts one of our keys where we are, from the address that we serve at."""
+        presence = self._presence()
+        answering = self._open(self._bind, 0) if presence and set(probe.keys) & set(self._probe.keys) else None
+        if answering is not None and presence is not None:
+            with answering:
+                await _send(answering, encode_presence(presence), asker)
+
+    async def probe(self, found: Callable[[Found], None], *, is_done: Callable[[], bool]) -> None:
+        """Ask who is there every second, from a socket of its own, and hand on who answers, until `is_done`."""
+        asking = self._open(self._bind, 0)
+        if asking is None:
+            return
+        with asking:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._receive, asking, found)
+                while not is_done():
+                    await self._probe_once(asking)
+                    await trio.sleep(PROBE_EVERY_S)
+                nursery.cancel_scope.cancel()
+
+    async def _probe_once(self, asking: trio.socket.SocketType) -> None:
+        data = encode_probe(self._probe)
+        for address in self._neighbours:
+            await _send(asking, data, address)
+        if not self._is_multicast or asking.family != socket.AF_INET:
+            return
+        for index in self._interfaces():
+            _set(asking, socket.IP_MULTICAST_IF, struct.pack(_IP_MREQN, b"\0" * 4, b"\0" * 4, index))
+            await _send(asking, data, (GROUP, PORT))
+
+
+def _set(opened: trio.socket.SocketType, option: int, value: bytes) -> None:
+    """Set a multicast option where the interface allows it: one without an address or multicast is passed over."""
+    with suppress(OSError):
+        opened.setsockopt(socket.IPPROTO_IP, option, value)
+
+
+async def _send(opened: trio.socket.SocketType, data: bytes, address: tuple[str, int]) -> None:
+    """Send a datagram; one that cannot be sent is lost, as any may be."""
+    with suppress(OSError):
+        await opened.sendto(data, address)

@@ -1,0 +1,260 @@
+"""Carries out the policy's requests: announces, fetches runs, dials neighbours, and tells the policy what happened.
+
+One nursery, one writer of state: everything here runs in trio's one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from random import Random
+
+import trio
+
+from leecher.ledger import Ledger
+from leecher.nursery import open_nursery
+from leecher.origin import Origin
+from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
+from leecher.swarm import Event, NeighbourBanned, PieceFailed, PieceFinished, Swarm
+from swarmboot import pieces as sets
+from swarmboot import site
+from swarmboot.codec import DecodeError
+from swarmboot.errors import ArtifactError, TransferError
+from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.manifest import Artifact
+from swarmboot.pieces import Pieces
+from swarmboot.settings import NodeSettings
+from swarmboot.wire import (
+    ANNOUNCE_PATH,
+    HANDOUT_MAX_BYTES,
+    WIRE_TYPE,
+    Announce,
+    Neighbour,
+    NodeState,
+    decode_handout,
+    encode_announce,
+)
+
+ANNOUNCE_S = 5.0
+START_S = 0.3
+PIECE_S = 10.0
+_FAILURES_OF_A_PIECE = 3
+
+
+class Fetching:
+    """One node's part in the swarm from its first announce until it leaves. Ports must be known."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        origin: Origin,
+        settings: NodeSettings,
+        ledger: Ledger,
+        artifacts: tuple[Artifact, ...],
+        *,
+        sequence: Sequence,
+        node: NodeId,
+        ports: tuple[int, int],
+        random: Random,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._swarm = swarm
+        self._origin = origin
+        self._server = settings.server
+        self._rack = settings.rack
+        self._ledger = ledger
+        self._artifacts = {artifact.info_hash: artifact for artifact in artifacts}
+        self._sequence = sequence
+        self._node = node
+        self.ports = ports
+        self._tell = tell
+        wanted = {h: Wanted(h, each.pieces, each.piece_bytes) for h, each in self._artifacts.items()}
+        self.policy = Policy(wanted, origin=settings.server, now_s=time.monotonic(), random=random)
+        self.completed = trio.Event()
+        self._stirred = trio.Event()
+        self._is_dialling = False
+        self._met: set[Neighbour] = set()
+        self._arriving: dict[tuple[InfoHash, int], trio.Event] = {}
+        self._failed: dict[tuple[InfoHash, int], int] = {}
+
+    def already_have(self, info_hash: InfoHash, have: Pieces) -> None:
+        """Take note of pieces that an earlier run left behind."""
+        for index in sets.each(have):
+            self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
+        self._count_bytes()
+        self._check_complete()
+
+    async def run(self, neighbours: tuple[Neighbour, ...] = ()) -> None:
+        """Act on the policy until cancelled; raises ArtifactError if an origin serves other bytes than were signed."""
+        self.meet(neighbours)
+        async with open_nursery() as nursery:
+            nursery.start_soon(self._start_alone)
+            while True:
+                self._stirred = trio.Event()
+                now_s = time.monotonic()
+                for request in self.policy.requests(now_s=now_s):
+                    self._act(request, nursery)
+                self._ledger.rescues = self.policy.rescues
+                with trio.move_on_after(max(0.0, self.policy.next_wake_s(now_s=now_s) - now_s)):
+                    await self._stirred.wait()
+
+    def meet(self, neighbours: tuple[Neighbour, ...]) -> None:
+        """Take note of neighbours found on the LAN."""
+        strangers = tuple(neighbour for neighbour in neighbours if neighbour not in self._met)
+        self._met.update(strangers)
+        if strangers:
+            self.policy.neighbours_found(strangers)
+            self._stirred.set()
+
+    def _act(self, request: AnnounceRequest | FetchRequest | ConnectRequest, nursery: trio.Nursery) -> None:
+        match request:
+            case AnnounceRequest():
+                nursery.start_soon(self._announce, request)
+            case FetchRequest(run):
+                nursery.start_soon(self._fetch, run)
+            case ConnectRequest(neighbours):
+                self.dial(neighbours)
+
+    async def _start_alone(self) -> None:
+        """Begin without neighbours if nobody names any in time."""
+        await trio.sleep(START_S)
+        self.dial(())
+
+    def dial(self, neighbours: tuple[Neighbour, ...]) -> None:
+        """Connect to neighbours, the first of them at once."""
+        for info_hash in self._artifacts:
+            if self._is_dialling:
+                self._swarm.connect(info_hash, neighbours)
+            else:
+                self._swarm.start(info_hash, neighbours)
+        self._is_dialling = True
+
+    async def _announce(self, request: AnnounceRequest) -> None:
+        if not self._server:
+            self.policy.announce_failed(now_s=time.monotonic())
+            return
+        try:
+            answer = await self._post(self.announcement(request), ANNOUNCE_S)
+            self.policy.handout_arrived(decode_handout(answer), now_s=time.monotonic())
+        except (TransferError, DecodeError):
+            self.policy.announce_failed(now_s=time.monotonic())
+        self._stirred.set()
+
+    async def _post(self, announce: Announce, timeout_s: float) -> bytes:
+        body = encode_announce(announce)
+        address = f"{self._server}{ANNOUNCE_PATH}"
+        return await self._origin.post(
+            address, body, media_type=WIRE_TYPE, max_bytes=HANDOUT_MAX_BYTES, timeout_s=timeout_s
+        )
+
+    def announcement(self, request: AnnounceRequest) -> Announce:
+        """Return the announce that a request stands for."""
+        self._ledger.from_neighbours_bytes = self._swarm.received_bytes()
+        return Announce(
+            node=self._node,
+            sequence=self._sequence,
+            state=request.state,
+            port=self.ports[0],
+            http_port=self.ports[1],
+            rack=self._rack,
+            have={h: sets.encode(self.policy.have[h], each.pieces) for h, each in self._artifacts.items()},
+            slots=request.slots,
+            returned=request.returned,
+            is_starving=request.is_starving,
+            from_neighbours_bytes=self._ledger.from_neighbours_bytes,
+            from_origin_bytes=self._ledger.from_origin_bytes,
+        )
+
+    async def leave(self) -> None:
+        """Tell the seeder that this node goes away, if it listens within a second."""
+        if self._server:
+            request = AnnounceRequest(NodeState.LEAVING, 0, (), is_starving=False)
+            with trio.move_on_after(1.0):
+                try:
+                    await self._post(self.announcement(request), 1.0)
+                except TransferError:
+                    return
+
+    async def _fetch(self, run: Run) -> None:
+        """Fetch a run, hand its pieces in, and wait until they count."""
+        artifact = self._artifacts[run.info_hash]
+        first_byte = run.first * artifact.piece_bytes
+        size_bytes = min(run.count * artifact.piece_bytes, artifact.size_bytes - first_byte)
+        url = f"{run.origin}/{site.blob_path(artifact.sha256)}"
+        index, is_whole = run.first + 0, False
+        waits = []
+        try:
+            span = self._origin.span(
+                url, first_byte=first_byte, size_bytes=size_bytes, chunk_bytes=artifact.piece_bytes
+            )
+            async with aclosing(span) as chunks:
+                async for chunk in chunks:
+                    self._ledger.from_origin_bytes += len(chunk)
+                    waits.append(self._insert(run.info_hash, index, chunk))
+                    index += 1
+            with trio.fail_after(PIECE_S):
+                for wait in waits:
+                    await wait.wait()
+            is_whole = not any(self._failed.get((run.info_hash, run.first + i)) for i in range(run.count))
+        except (TransferError, trio.TooSlowError) as error:
+            if self.policy.failures_of(run.origin) == 0:
+                self._tell(f"{error or url}; trying again")
+        self.policy.run_ended(run.number, is_whole=is_whole, now_s=time.monotonic())
+        self._stirred.set()
+
+    def _insert(self, info_hash: InfoHash, index: int, data: bytes) -> trio.Event:
+        arrived = trio.Event()
+        if self.policy.have[info_hash] >> index & 1:
+            arrived.set()
+            return arrived
+        arrived = self._arriving.setdefault((info_hash, index), arrived)
+        self._swarm.insert(info_hash, index, data)
+        return arrived
+
+    def take(self, event: Event) -> None:
+        """Tell the policy what libtorrent reports; raises ArtifactError as `run` does."""
+        match event:
+            case PieceFinished(info_hash, index):
+                self._finished(info_hash, index)
+            case PieceFailed(info_hash, index):
+                self._failed_piece(info_hash, index)
+            case NeighbourBanned(address):
+                self._tell(f"neighbour {address} sent corrupt blocks and is not asked again")
+
+    def _finished(self, info_hash: InfoHash, index: int) -> None:
+        self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
+        self._count_bytes()
+        self._failed.pop((info_hash, index), None)
+        arrived = self._arriving.pop((info_hash, index), None)
+        if arrived is not None:
+            arrived.set()
+        self._check_complete()
+
+    def _count_bytes(self) -> None:
+        self._ledger.have_bytes = sum(
+            min(each.size_bytes, self.policy.have[h].bit_count() * each.piece_bytes)
+            for h, each in self._artifacts.items()
+        )
+
+    def _failed_piece(self, info_hash: InfoHash, index: int) -> None:
+        """Count a bad piece; one that origins keep sending wrong ends the boot."""
+        self._ledger.hash_failures += 1
+        arrived = self._arriving.pop((info_hash, index), None)
+        if arrived is None:
+            return
+        failures = self._failed[info_hash, index] = self._failed.get((info_hash, index), 0) + 1
+        arrived.set()
+        if failures >= _FAILURES_OF_A_PIECE:
+            artifact = self._artifacts[info_hash]
+            raise ArtifactError(
+                f"the origin serves other bytes of {artifact.name} than were signed",
+                expected=f"piece {index} as in manifest {self._sequence}",
+                found=f"{failures} times another",
+                hint="run `swarmboot verify` on the site",
+            )
+
+    def _check_complete(self) -> None:
+        if self.policy.is_complete and not self.completed.is_set():
+            self.completed.set()
+            self._stirred.set()

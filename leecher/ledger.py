@@ -1,0 +1,59 @@
+"""What one boot has taken so far: seconds by phase, bytes by source, failures; it becomes the boot report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from swarmboot.errors import SwarmbootError
+from swarmboot.ids import NodeId
+from swarmboot.report import BOOTED, FAILED, BootReport
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included."""
+
+    node: NodeId
+    started_s: float
+    rack: str = ""
+    profile: str = ""
+    sequence: int = 0
+    total_bytes: int = 0
+    from_origin_bytes: int = 0
+    from_neighbours_bytes: int = 0
+    hash_failures: int = 0
+    rescues: int = 0
+    have_bytes: int = 0
+    is_complete: bool = False
+    is_told: bool = False
+    phases: dict[str, float] = field(default_factory=dict)
+    _phase_s: float = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return the seconds since the boot began."""
+        return time.monotonic() - self.started_s
+
+    def end_phase(self, name: str) -> None:
+        """Record that a phase has ended now; the next one begins."""
+        now_s = time.monotonic()
+        self.phases[name] = now_s - (self._phase_s or self.started_s)
+        self._phase_s = now_s
+
+    def report(self, error: SwarmbootError | None = None) -> BootReport:
+        """Return the boot's report as of now."""
+        return BootReport(
+            node=self.node.hex(),
+            outcome=FAILED if error else BOOTED,
+            sequence=self.sequence,
+            profile=self.profile,
+            rack=self.rack,
+            error=str(error)[:1024] if error else "",
+            exit_status=error.exit_status if error else 0,
+            phases=dict(self.phases),
+            bytes_from={"neighbours": self.from_neighbours_bytes, "origin": self.from_origin_bytes},
+            hash_failures=self.hash_failures,
+            rescues=self.rescues,
+            finished_unix_s=time.time(),
+        )

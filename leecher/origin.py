@@ -1,0 +1,145 @@
+"""HTTPS from an origin: small documents whole, runs of pieces as one streamed Range request (RFC 9110 section 14).
+
+Every read is bounded and every answer checked against what was asked. An origin is untrusted: what it sends is
+believed only when a signature or a piece's hash says so. It will not retry; that is the caller's policy.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from swarmboot.errors import KeyFileError, OriginError, ProtocolError, StalledError, TransferError, UnreachableError
+
+CONNECT_S = 5.0
+SILENT_S = 10.0
+_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)\Z")
+
+
+def tls_context(authority: Path | None) -> ssl.SSLContext:
+    """Return what HTTPS connections are checked with; raise KeyFileError if the authority's certificate is unusable."""
+    try:
+        return ssl.create_default_context(cafile=str(authority) if authority else None)
+    except (OSError, ssl.SSLError) as error:
+        raise KeyFileError(
+            f"the certificate authority {authority} cannot be used: {error.strerror or error}",
+            expected="a certificate in PEM",
+            hint="give the ca.pem that `swarmboot serve` made",
+        ) from error
+
+
+@asynccontextmanager
+async def origin_client(authority: Path | None, *, bind: str = "") -> AsyncIterator[Origin]:
+    """Open connections to origins, from the address `bind` if one is given."""
+    transport = httpx.AsyncHTTPTransport(
+        verify=tls_context(authority),
+        local_address=bind or None,
+        limits=httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=60),
+    )
+    timeout = httpx.Timeout(SILENT_S, connect=CONNECT_S)
+    async with httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client:
+        yield Origin(client)
+
+
+class Origin:
+    """Reads from any origin by address."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def document(self, url: str, *, max_bytes: int) -> bytes:
+        """Return a whole small document; raise TransferError if it cannot be had or is larger than `max_bytes`."""
+        with _translated(url):
+            async with self._client.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
+                _check_status(response, url, 200)
+                return await _read(response, url, max_bytes)
+
+    async def post(self, url: str, body: bytes, *, media_type: str, max_bytes: int, timeout_s: float) -> bytes:
+        """Send `body` and return the answer; raise TransferError if none comes or it is larger than `max_bytes`."""
+        timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
+        with _translated(url):
+            headers = {"content-type": media_type}
+            async with self._client.stream("POST", url, content=body, headers=headers, timeout=timeout) as response:
+                if response.status_code != 204:
+                    _check_status(response, url, 200)
+                return await _read(response, url, max_bytes)
+
+    async def span(
+        self, url: str, *, first_byte: int, size_bytes: int, chunk_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield `size_bytes` from `first_byte` on in chunks of `chunk_bytes`, the last one shorter if need be.
+
+        Raises TransferError if the origin answers anything but exactly those bytes.
+        """
+        last_byte = first_byte + size_bytes - 1
+        headers = {"range": f"bytes={first_byte}-{last_byte}", "accept-encoding": "identity"}
+        with _translated(url):
+            async with self._client.stream("GET", url, headers=headers) as response:
+                _check_status(response, url, 206)
+                _check_range(response, url, first_byte, last_byte)
+                got = 0
+                buffer = bytearray()
+                async for received in response.aiter_raw():
+                    buffer += received
+                    got += len(received)
+                    if got > size_bytes:
+                        break
+                    while len(buffer) >= chunk_bytes:
+                        yield bytes(buffer[:chunk_bytes])
+                        del buffer[:chunk_bytes]
+                if got != size_bytes:
+                    raise ProtocolError(f"{url} lies about its length", expected=f"{size_bytes} bytes", found=f"{got}")
+                if buffer:
+                    yield bytes(buffer)
+
+
+def _check_status(response: httpx.Response, url: str, expected: int) -> None:
+    if response.status_code != expected:
+        raise OriginError(
+            f"{url} was refused",
+            expected=f"status {expected}",
+            found=f"{response.status_code} {response.reason_phrase}",
+            hint="check the address and the server's log",
+        )
+
+
+def _check_range(response: httpx.Response, url: str, first_byte: int, last_byte: int) -> None:
+    found = response.headers.get("content-range", "")
+    match = _RANGE.match(found)
+    if not match or (int(match[1]), int(match[2])) != (first_byte, last_byte):
+        raise ProtocolError(f"{url} sends another range", expected=f"bytes {first_byte}-{last_byte}", found=repr(found))
+
+
+async def _read(response: httpx.Response, url: str, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for received in response.aiter_raw():
+        body += received
+        if len(body) > max_bytes:
+            raise ProtocolError(f"{url} sends too much", expected=f"at most {max_bytes} bytes", found="more")
+    return bytes(body)
+
+
+class _translated:  # noqa: N801 - reads as a word at its place of use
+    """Turns httpx's errors into ours, each with its address."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
+            hint = "check that `swarmboot serve` runs there, and --ca"
+            raise UnreachableError(f"{self._url} cannot be reached: {error or 'no answer'}", hint=hint) from error
+        if isinstance(error, httpx.TimeoutException):
+            raise StalledError(f"{self._url} sends nothing", found=f"silence for {SILENT_S:g} s") from error
+        if isinstance(error, httpx.RemoteProtocolError):
+            raise ProtocolError(f"{self._url} breaks off: {error}") from error
+        if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
+            raise TransferError(f"{self._url} cannot be read: {error or type(error).__name__}") from error

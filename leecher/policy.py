@@ -1,0 +1,254 @@
+"""What a node does next: announce, fetch a lease, or rescue itself. Facts in, requests out, timers are requests.
+
+A node announces when it has room for a lease, when a lease has ended and when its interval is over. It fetches what it
+is leased and takes the rest from its neighbours. If nothing arrives for `starve_s` it says so to the seeder; if that
+does not help within `rescue_s`, or if the seeder does not answer, it fetches what it lacks from an origin by itself, in
+random order, so that the worst case is plain HTTPS at full speed.
+
+Pure: `now_s` and a `Random` come in. The shell in `leecher.boot` and the simulator drive the same object.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from swarmboot import pieces
+from swarmboot.ids import InfoHash, LeaseId, PieceIndex
+from swarmboot.pieces import Pieces
+from swarmboot.wire import Handout, Lease, Neighbour, NodeState
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyLimits:
+    """The policy's constants, in seconds, bytes and counts."""
+
+    slots: int = 2
+    starve_s: float = 1.0
+    rescue_s: float = 3.0
+    rescue_bytes: int = 1 << 20
+    backoff_s: float = 0.5
+    backoff_most_s: float = 8.0
+    failures_alone: int = 2
+    origin_tries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A torrent that the node is to have."""
+
+    info_hash: InfoHash
+    count: int
+    piece_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of pieces to fetch from an origin; `lease` is None for a rescue."""
+
+    number: int
+    info_hash: InfoHash
+    first: PieceIndex
+    count: int
+    origin: str
+    lease: LeaseId | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceRequest:
+    """Asks the shell to announce: occurs when there is something to tell or to ask."""
+
+    state: NodeState
+    slots: int
+    returned: tuple[LeaseId, ...]
+    is_starving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """Asks the shell to fetch a run: occurs when a lease was handed out or the node rescues itself."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectRequest:
+    """Asks the shell to connect to neighbours: occurs when a handout names some."""
+
+    neighbours: tuple[Neighbour, ...]
+
+
+Request = AnnounceRequest | FetchRequest | ConnectRequest
+
+
+class Policy:
+    """One node's decisions from its first announce on. `origin` is where it may fetch from before any handout."""
+
+    def __init__(
+        self,
+        wanted: Mapping[InfoHash, Wanted],
+        *,
+        origin: str,
+        now_s: float,
+        random: Random,
+        limits: PolicyLimits | None = None,
+    ) -> None:
+        self.limits = limits or PolicyLimits()
+        self.wanted = dict(wanted)
+        self.have: dict[InfoHash, Pieces] = dict.fromkeys(wanted, 0)
+        self.rescues = 0
+        self._random = random
+        self._own_origin = origin
+        self._origins: tuple[str, ...] = (origin,) if origin else ()
+        self._origin_failures: dict[str, int] = {}
+        self._runs: dict[int, Run] = {}
+        self._returned: list[LeaseId] = []
+        self._queue: list[Request] = []
+        self._next_run = 1
+        self._announce_at_s = now_s
+        self._in_flight = 0
+        self._failures = 0
+        self._has_news = False
+        self._rescue_at_s = now_s
+        self._progress_s = now_s
+        self._starving_told_s: float | None = None
+        self._is_complete_told = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every piece is there."""
+        return all(self.have[h] == pieces.all_pieces(want.count) for h, want in self.wanted.items())
+
+    @property
+    def is_alone(self) -> bool:
+        """Return whether the seeder has stopped answering announces."""
+        return self._failures >= self.limits.failures_alone
+
+    def piece_arrived(self, info_hash: InfoHash, index: int, *, now_s: float) -> None:
+        """Occurs when a verified piece is on disk, wherever it came from."""
+        self.have[info_hash] |= 1 << index
+        self._progress_s = now_s
+        self._starving_told_s = None
+
+    def handout_arrived(self, handout: Handout, *, now_s: float) -> None:
+        """Occurs when the seeder answers an announce."""
+        self._in_flight -= 1
+        self._failures = 0
+        if handout.origins:
+            self._origins = tuple(origin or self._own_origin for origin in handout.origins)
+        if handout.neighbours:
+            self._queue.append(ConnectRequest(handout.neighbours))
+        for lease in handout.leases:
+            self._accept(lease)
+        if handout.leases:
+            self._progress_s = now_s
+        wait_s = 0.0 if handout.leases else handout.announce_after_s
+        self._announce_at_s = max(now_s, min(self._announce_at_s, now_s) + wait_s)
+
+    def _accept(self, lease: Lease) -> None:
+        want = self.wanted.get(lease.info_hash)
+        if want is None or lease.first + lease.count > want.count or not self._origins:
+            self._returned.append(lease.lease)
+            return
+        origin = self._origins[lease.origin % len(self._origins)]
+        self._start(lease.info_hash, lease.first, lease.count, origin, lease.lease)
+
+    def _start(self, info_hash: InfoHash, first: PieceIndex, count: int, origin: str, lease: LeaseId | None) -> None:
+        run = Run(self._next_run, info_hash, first, count, origin, lease)
+        self._next_run += 1
+        self._runs[run.number] = run
+        self._queue.append(FetchRequest(run))
+
+    def announce_failed(self, *, now_s: float) -> None:
+        """Occurs when an announce got no answer, or none that makes sense."""
+        self._in_flight -= 1
+        self._failures += 1
+        self._announce_at_s = now_s + self._random.uniform(0.5, 1.0) * self._backoff_s(self._failures)
+
+    def _backoff_s(self, failures: int) -> float:
+        return min(self.limits.backoff_most_s, self.limits.backoff_s * 2.0 ** min(failures, 10))
+
+    def run_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
+        """Occurs when a run was fetched, or when fetching it failed; a failed lease is given back."""
+        run = self._runs.pop(number)
+        if is_whole:
+            self._origin_failures.pop(run.origin, None)
+            self._has_news = True
+            return
+        failures = self._origin_failures[run.origin] = self.failures_of(run.origin) + 1
+        pause_s = self._random.uniform(0.5, 1.0) * self._backoff_s(failures - 1)
+        self._rescue_at_s = now_s + pause_s
+        if run.lease is not None:
+            self._returned.append(run.lease)
+            self._announce_at_s = now_s + pause_s
+
+    def neighbours_found(self, neighbours: tuple[Neighbour, ...]) -> None:
+        """Occurs when local discovery finds nodes that the seeder has not named."""
+        self._queue.append(ConnectRequest(neighbours))
+
+    def requests(self, *, now_s: float) -> list[Request]:
+        """Return what is to be done now."""
+        self._rescue(now_s)
+        announce = self._announce(now_s)
+        queue, self._queue = self._queue, []
+        return [*queue, *([announce] if announce else [])]
+
+    def _announce(self, now_s: float) -> AnnounceRequest | None:
+        is_complete = self.is_complete
+        is_starving = self._is_starving(now_s)
+        has_news = self._has_news or (is_complete and not self._is_complete_told)
+        has_news |= is_starving and self._starving_told_s is None
+        has_news &= not self.is_alone
+        if not has_news and (now_s < self._announce_at_s or self._in_flight):
+            return None
+        slots = 0 if is_complete else max(0, self.limits.slots - len(self._runs))
+        returned, self._returned = tuple(self._returned), []
+        self._in_flight += 1
+        self._has_news = False
+        self._announce_at_s = math.inf
+        self._is_complete_told = is_complete
+        if is_starving and self._starving_told_s is None:
+            self._starving_told_s = now_s
+        return AnnounceRequest(NodeState.COMPLETE if is_complete else NodeState.FETCHING, slots, returned, is_starving)
+
+    def _is_starving(self, now_s: float) -> bool:
+        return not self._runs and now_s - self._progress_s >= self.limits.starve_s and not self.is_complete
+
+    def _rescue(self, now_s: float) -> None:
+        """Fetch what is lacking from an origin if the swarm does not bring it and the seeder does not help."""
+        is_given_up = self._is_starving(now_s) and now_s - self._progress_s >= self.limits.rescue_s
+        if not (is_given_up or self.is_alone) or not self._origins or now_s < self._rescue_at_s:
+            return
+        origin = min(self._origins, key=self.failures_of)
+        while len(self._runs) < self.limits.slots and self._rescue_one(origin):
+            self.rescues += 1
+
+    def _rescue_one(self, origin: str) -> bool:
+        for info_hash, want in self.wanted.items():
+            coming = 0
+            for run in self._runs.values():
+                if run.info_hash == info_hash:
+                    coming |= pieces.span(run.first, run.count)
+            lacking = pieces.all_pieces(want.count) & ~self.have[info_hash] & ~coming
+            if lacking:
+                start = self._random.randrange(want.count)
+                beyond = lacking >> start << start
+                first, count = pieces.first_run(beyond or lacking, max(1, self.limits.rescue_bytes // want.piece_bytes))
+                self._start(info_hash, first, count, origin, None)
+                return True
+        return False
+
+    def failures_of(self, origin: str) -> int:
+        """Return how many runs from this origin have failed since one last succeeded."""
+        return self._origin_failures.get(origin, 0)
+
+    def next_wake_s(self, *, now_s: float) -> float:
+        """Return when `requests` should be asked again if no fact arrives before."""
+        due_s = [self._announce_at_s] if not self._in_flight else []
+        if not self._runs and not self.is_complete:
+            since = self._progress_s
+            due_s += [since + self.limits.starve_s, since + self.limits.rescue_s, self._rescue_at_s]
+        later = [due for due in due_s if due > now_s]
+        return min(later, default=now_s + 1.0)

@@ -1,0 +1,293 @@
+"""BitTorrent v2 with the neighbours: the only module that touches libtorrent.
+
+Alerts wake trio through a socket pair, never a polling sleep. A piece counts when its finished alert arrives, not when
+it was handed in. Settings are for one LAN: no DHT, no port mapping, no uTP, no encryption, small request queues so that
+fresh pieces are not stuck behind old ones, short timeouts. Works with libtorrent 2.0.8 (Debian 12) and 2.1.
+
+Connections are made at once rather than at libtorrent's next tick: a torrent is added paused, given its neighbours, and
+resumed when it has left its checking state, which makes libtorrent dial immediately.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import libtorrent as lt
+import trio
+
+from swarmboot import pieces as sets
+from swarmboot.errors import ManifestError, PortInUseError, SpaceError
+from swarmboot.ids import InfoHash
+from swarmboot.manifest import Artifact
+from swarmboot.pieces import Pieces
+from swarmboot.wire import Neighbour
+
+_SETTINGS: dict[str, Any] = {
+    "user_agent": "swarmboot",
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+    "enable_outgoing_utp": False,
+    "enable_incoming_utp": False,
+    "mixed_mode_algorithm": 0,
+    "out_enc_policy": 2,
+    "in_enc_policy": 2,
+    "peer_dscp": 0,
+    "whole_pieces_threshold": 0,
+    "request_queue_time": 1,
+    "max_out_request_queue": 16,
+    "max_allowed_in_request_queue": 2000,
+    "send_buffer_watermark": 64 * 1024,
+    "send_buffer_low_watermark": 16 * 1024,
+    "piece_timeout": 3,
+    "request_timeout": 5,
+    "peer_connect_timeout": 3,
+    "min_reconnect_time": 1,
+    "max_failcount": 20,
+    "connection_speed": 500,
+    "torrent_connect_boost": 255,
+    "connections_limit": 1000,
+    "listen_queue_size": 1024,
+    "unchoke_slots_limit": -1,
+    "max_queued_disk_bytes": 16 * 1024 * 1024,
+    "aio_threads": 2,
+    "hashing_threads": 1,
+    "tick_interval": 100,
+    "allow_multiple_connections_per_ip": True,
+    "alert_queue_size": 20000,
+    "suggest_mode": 0,
+    "close_redundant_connections": False,
+    "strict_end_game_mode": True,
+    "piece_extent_affinity": False,
+    "initial_picker_threshold": 0,
+    "auto_manage_prefer_seeds": False,
+    "active_downloads": -1,
+    "active_seeds": -1,
+    "active_limit": -1,
+    "dont_count_slow_torrents": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PieceFinished:
+    """Occurs when a piece has been verified, from a neighbour or handed in."""
+
+    info_hash: InfoHash
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class PieceFailed:
+    """Occurs when a piece's hash does not match."""
+
+    info_hash: InfoHash
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourBanned:
+    """Occurs when a neighbour sent corrupt blocks and is not asked again."""
+
+    address: str
+
+
+Event = PieceFinished | PieceFailed | NeighbourBanned
+
+
+class Swarm:
+    """One libtorrent session and the torrents of one node. Use it inside `running_swarm`."""
+
+    def __init__(self, *, bind: str, port: int, up_bytes_per_s: float) -> None:
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._woken.setblocking(False)
+        settings: Any = {**_SETTINGS, "listen_interfaces": _interfaces(bind, port)}
+        if bind:
+            settings["outgoing_interfaces"] = bind
+        category = lt.alert.category_t
+        settings["alert_mask"] = (
+            category.storage_notification
+            | category.status_notification
+            | category.error_notification
+            | category.piece_progress_notification
+        )
+        self._session = lt.session(settings)
+        self._session.set_alert_fd(self._wake.fileno())
+        self._handles: dict[InfoHash, Any] = {}
+        self._by_name: dict[str, InfoHash] = {}
+        self._checked: dict[str, trio.Event] = {}
+        self._renamed: dict[str, trio.Event] = {}
+        self._flushed: dict[str, trio.Event] = {}
+        self._listening = trio.Event()
+        self._listen_failure = ""
+        self._storage_failure = ""
+        if up_bytes_per_s:
+            self._limit_uploads(round(up_bytes_per_s))
+
+    def _limit_uploads(self, rate_bytes_per_s: int) -> None:
+        """Limit the classes `global` and `local`; private addresses are in the second, which has no limit otherwise."""
+        for name in (self._session.global_peer_class_id, self._session.local_peer_class_id):
+            peer_class = self._session.get_peer_class(name)
+            peer_class["upload_limit"] = rate_bytes_per_s
+            self._session.set_peer_class(name, peer_class)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield what happens, for as long as it is asked; raises SpaceError if the images can no longer be written."""
+        while True:
+            await trio.lowlevel.wait_readable(self._woken)
+            try:
+                while self._woken.recv(4096):
+                    pass
+            except BlockingIOError:
+                pass
+            for alert in self._session.pop_alerts():
+                event = self._translate(alert)
+                if event is not None:
+                    yield event
+            if self._storage_failure:
+                what = f"the images cannot be written: {self._storage_failure}"
+                raise SpaceError(what, hint="give the node more room")
+
+    def _translate(self, alert: Any) -> Event | None:
+        if isinstance(alert, lt.piece_finished_alert):
+            return PieceFinished(self._name(alert), alert.piece_index)
+        if isinstance(alert, lt.hash_failed_alert):
+            return PieceFailed(self._name(alert), alert.piece_index)
+        if isinstance(alert, lt.peer_ban_alert):
+            return NeighbourBanned(str(alert.endpoint[0]))
+        if isinstance(alert, lt.listen_succeeded_alert):
+            self._listening.set()
+        elif isinstance(alert, lt.listen_failed_alert):
+            self._listen_failure = alert.message()
+            self._listening.set()
+        elif isinstance(alert, lt.torrent_checked_alert):
+            self._checked[alert.torrent_name].set()
+        elif isinstance(alert, lt.cache_flushed_alert):
+            self._flushed[alert.torrent_name].set()
+        elif isinstance(alert, lt.file_renamed_alert):
+            self._renamed[alert.torrent_name].set()
+        elif isinstance(alert, lt.file_error_alert | lt.file_rename_failed_alert):
+            self._storage_failure = alert.message()
+        return None
+
+    def _name(self, alert: Any) -> InfoHash:
+        return self._by_name[alert.torrent_name]
+
+    async def port(self) -> int:
+        """Return the port that neighbours can dial; raise PortInUseError if there is none. Needs `events` to be run."""
+        with trio.move_on_after(10):
+            await self._listening.wait()
+        port = int(self._session.listen_port())
+        if not port:
+            raise PortInUseError(
+                "cannot listen for neighbours", found=self._listen_failure or "no answer", hint="choose another --port"
+            )
+        return port
+
+    async def add(self, artifact: Artifact, torrent: bytes, folder: Path, file_name: str) -> Pieces:
+        """Start on an artifact and return the pieces that `folder`/`file_name` holds already, verified.
+
+        Needs `events` to be run; nothing is dialled before `start`.
+        Raises ManifestError if the torrent is not the one that the manifest names.
+        """
+        metadata = _metadata(artifact, torrent)
+        metadata.rename_file(0, file_name)
+        parameters = lt.add_torrent_params()
+        parameters.ti = metadata
+        parameters.save_path = str(folder)
+        parameters.flags = lt.torrent_flags.paused | lt.torrent_flags.disable_pex | lt.torrent_flags.disable_dht
+        self._by_name[metadata.name()] = artifact.info_hash
+        self._checked[metadata.name()] = trio.Event()
+        handle = self._session.add_torrent(parameters)
+        self._handles[artifact.info_hash] = handle
+        await self._checked[metadata.name()].wait()
+        return sets.of(index for index, has in enumerate(handle.status(lt.torrent_handle.query_pieces).pieces) if has)
+
+    def start(self, info_hash: InfoHash, neighbours: Iterable[Neighbour]) -> None:
+        """Dial these neighbours at once and begin to swap."""
+        self.connect(info_hash, neighbours)
+        self._handles[info_hash].resume()
+
+    def connect(self, info_hash: InfoHash, neighbours: Iterable[Neighbour]) -> None:
+        """Dial these neighbours soon."""
+        for neighbour in neighbours:
+            self._handles[info_hash].connect_peer((neighbour.host, neighbour.port))
+
+    def insert(self, info_hash: InfoHash, index: int, data: bytes) -> None:
+        """Hand in a piece that was fetched elsewhere; it counts when its event arrives."""
+        self._handles[info_hash].add_piece(index, data, 0)
+
+    async def flush(self, info_hash: InfoHash) -> None:
+        """Wait until every piece that counts can be read from its file."""
+        name = self._name_of(info_hash)
+        self._flushed[name] = trio.Event()
+        self._handles[info_hash].flush_cache()
+        await self._flushed[name].wait()
+
+    def _name_of(self, info_hash: InfoHash) -> str:
+        return next(name for name, known in self._by_name.items() if known == info_hash)
+
+    async def rename(self, info_hash: InfoHash, file_name: str) -> None:
+        """Give a finished artifact's file its final name; it goes on being seeded."""
+        handle = self._handles[info_hash]
+        name = self._name_of(info_hash)
+        self._renamed[name] = trio.Event()
+        handle.rename_file(0, file_name)
+        with trio.fail_after(30):
+            await self._renamed[name].wait()
+
+    def received_bytes(self) -> int:
+        """Return the payload received from neighbours, pieces that failed their hash included."""
+        return sum(int(handle.status().total_payload_download) for handle in self._handles.values())
+
+    def sent_bytes(self) -> int:
+        """Return the payload sent to neighbours."""
+        return sum(int(handle.status().total_payload_upload) for handle in self._handles.values())
+
+    def close(self) -> None:
+        """Leave the swarm."""
+        self._session.pause()
+        del self._session
+        self._wake.close()
+        self._woken.close()
+
+
+@contextmanager
+def running_swarm(*, bind: str, port: int, up_bytes_per_s: float) -> Any:
+    """Open a swarm and close it at the end."""
+    swarm = Swarm(bind=bind, port=port, up_bytes_per_s=up_bytes_per_s)
+    try:
+        yield swarm
+    finally:
+        swarm.close()
+
+
+def _interfaces(bind: str, port: int) -> str:
+    if bind:
+        return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
+    return f"0.0.0.0:{port},[::]:{port}"
+
+
+def _metadata(artifact: Artifact, torrent: bytes) -> Any:
+    """Return libtorrent's view of a torrent once it is the one the manifest names."""
+    refusal = ManifestError(
+        f"the torrent of {artifact.name} is not the one that was signed",
+        expected=f"info-hash {artifact.info_hash.hex()[:16]}, {artifact.size_bytes} bytes",
+        found="another",
+        hint="publish again",
+    )
+    try:
+        decoded: Any = lt.bdecode(torrent)
+        metadata = lt.torrent_info(decoded)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise refusal from error
+    is_right = metadata.info_hashes().v2.to_bytes() == artifact.info_hash and metadata.num_files() == 1
+    if not is_right or metadata.total_size() != artifact.size_bytes or metadata.piece_length() != artifact.piece_bytes:
+        raise refusal
+    return metadata
