@@ -6,19 +6,34 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from swarmboot import keyfile
-from swarmboot.errors import KeyFileError
-from swarmboot.site import DEFAULT_CHANNEL, check_channel_name
+from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
+from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_site, manifest_numbers
 from swarmboot.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _PATH = click.Path(path_type=Path)
+
+
+def _duration(_context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Return seconds, more than none; raise MalformedSettingError naming the flag."""
+    if text is None:
+        return None
+    duration_s = parse_duration(text)
+    if duration_s < 1:
+        raise MalformedSettingError(f"{parameter.opts[0]} is too short", expected="at least 1s", found=text)
+    return duration_s
+
+
+def _size(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int:
+    """Return bytes, 0 for a flag not given; raise MalformedSettingError."""
+    return 0 if text is None else parse_size(text)
 
 
 @click.command()
@@ -39,14 +54,15 @@ def keygen(out: Path) -> None:
 
 @click.command()
 @click.argument("release", type=_PATH)
-@click.option("--site", type=_PATH, metavar="DIR", help="Where to publish; RELEASE/../site without it.")
+@click.option("--site", type=_PATH, metavar="DIR", help="Where to publish; `site` beside RELEASE without it.")
 @click.option("--key", "keys", type=_PATH, multiple=True, envvar="SWARMBOOT_KEY", metavar="FILE",
-              help="Signing key; repeat it for a threshold of several. [env: SWARMBOOT_KEY]")  # fmt: skip
+              help="Signing key; repeat it to sign with several.  [env: SWARMBOOT_KEY]")  # fmt: skip
 @click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="Channel to point to the release.")
 @click.option("--fleet", default="", help="Name of the fleet; the site's own without it.")
-@click.option("--expires", metavar="DURATION", help="How long the release may be booted. [default: 365d]")
-@click.option("--piece", metavar="SIZE", help="Piece length; chosen by size without it.")
-@click.option("--trust", "trusted", type=_PATH, multiple=True, metavar="PUB",
+@click.option("--expires", "life_s", callback=_duration, metavar="DURATION",
+              help="How long the release may be booted.  [default: 365d]")  # fmt: skip
+@click.option("--piece", "piece_bytes", callback=_size, metavar="SIZE", help="Piece length; chosen by size without it.")
+@click.option("--trust", type=_PATH, multiple=True, metavar="PUB",
               help="Public keys the nodes are built with: refuse to sign with too few of them.")  # fmt: skip
 @click.option("--new-keys", is_flag=True, help="Sign with other keys than before: nodes are rebuilt with them.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
@@ -56,13 +72,16 @@ def publish(
     keys: tuple[Path, ...],
     channel: str,
     fleet: str,
-    expires: str | None,
-    piece: str | None,
-    trusted: tuple[Path, ...],
+    life_s: float | None,
+    piece_bytes: int,
+    trust: tuple[Path, ...],
     new_keys: bool,
     is_json: bool,
 ) -> None:
     """Publish the RELEASE directory as a signed, content-addressed site.
+
+    RELEASE holds rootfs.squashfs and, if you like, vmlinuz, initramfs.img, plugins/, env/ and release.toml. Without
+    --key your own signing key is taken, and made the first time. Publishing the same release again changes nothing.
 
     \b
     Example:
@@ -78,23 +97,113 @@ def publish(
     options = work.PublishOptions(
         channel=check_channel_name(channel),
         fleet=fleet,
-        life_s=parse_duration(expires) if expires else None,
-        piece_bytes=parse_size(piece) if piece else 0,
-        trust=keyfile.read_trust(trusted) if trusted else None,
+        life_s=life_s,
+        piece_bytes=piece_bytes,
+        trust=keyfile.read_trust(trust) if trust else None,
         has_new_keys=new_keys,
     )
     site = site or release.resolve().parent / "site"
     found = read_release(release)
+    _check_apart(release, site)
     signing = _signing_keys(keys, site, is_quiet=is_json)
     progress = choose_progress("hashed", is_quiet=is_json)
     with writing(site) as writer:
         published = work.publish(
             found, signing, writer=writer, options=options, now_unix_s=time.time(), progress=progress
         )
-    if is_json:
-        click.echo(json.dumps(published_value(published, site=site)))
-    else:
-        click.echo("\n".join(published_lines(published, site=site)))
+    _print(published_lines(published, site=site), published_value(published, site=site), is_json=is_json)
+
+
+@click.command()
+@click.argument("site", type=_PATH)
+@click.option(
+    "--trust", type=_PATH, multiple=True, required=True, metavar="PUB", help="Public keys that must have signed."
+)
+@click.option("--channel", default="", help="Check this channel only; all of them without it.")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+def verify(site: Path, trust: tuple[Path, ...], channel: str, is_json: bool) -> None:
+    """Check a published SITE from its signatures to the last piece of every blob.
+
+    \b
+    Example:
+      swarmboot verify site/ --trust ~/.config/swarmboot/swarmboot.pub
+    """
+    from seeder import verify as work
+    from seeder.printout import verified_lines, verified_value
+    from seeder.progress import choose_progress
+
+    trusted = keyfile.read_trust(trust)
+    progress = choose_progress("verified", is_quiet=is_json)
+    channel = check_channel_name(channel) if channel else ""
+    verified = work.verify_site(site, trusted, channel=channel, now_unix_s=time.time(), progress=progress)
+    _print(verified_lines(verified, site=site), verified_value(verified, site=site), is_json=is_json)
+
+
+@click.command()
+@click.argument("site", type=_PATH)
+@click.option("--trust", type=_PATH, multiple=True, required=True, metavar="PUB", help="Keys the nodes are built with.")
+@click.option(
+    "--new-trust", type=_PATH, multiple=True, required=True, metavar="PUB", help="Keys that take their place."
+)
+@click.option("--key", "keys", type=_PATH, multiple=True, required=True, metavar="FILE",
+              help="Signing key, old or new; repeat it until both have enough.")  # fmt: skip
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+def rotate(
+    site: Path, trust: tuple[Path, ...], new_trust: tuple[Path, ...], keys: tuple[Path, ...], is_json: bool
+) -> None:
+    """Change the keys of a SITE: nodes built with the old ones follow, because the old keys sign the new.
+
+    Everything the channels point to is issued anew, signed by the new keys.
+
+    \b
+    Example:
+      swarmboot rotate site/ --trust old/swarmboot.pub --new-trust new/swarmboot.pub \\
+        --key old/swarmboot.key --key new/swarmboot.key
+    """
+    from seeder import rotate as work
+    from seeder.printout import rotated_lines, rotated_value
+    from seeder.site_writer import writing
+
+    old, new = keyfile.read_trust(trust), keyfile.read_trust(new_trust)
+    signing = _signing_keys(keys, site, is_quiet=is_json)
+    check_site(site)
+    with writing(site) as writer:
+        rotated = work.rotate(writer, signing, old=old, new=new, now_unix_s=time.time())
+    _print(rotated_lines(rotated), rotated_value(rotated), is_json=is_json)
+
+
+@click.command()
+@click.argument("site", type=_PATH)
+@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="How many manifests to keep.")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+def prune(site: Path, keep: int, is_json: bool) -> None:
+    """Drop old manifests of a SITE, and the blobs that no other needs.
+
+    What a channel points to always stays.
+
+    \b
+    Example:
+      swarmboot prune site/ --keep 5
+    """
+    from seeder import prune as work
+    from seeder.printout import pruned_lines, pruned_value
+    from seeder.site_writer import writing
+
+    check_site(site)
+    with writing(site) as writer:
+        pruned = work.prune(writer, keep=keep)
+    _print(pruned_lines(pruned), pruned_value(pruned), is_json=is_json)
+
+
+def _print(lines: list[str], value: dict[str, Any], *, is_json: bool) -> None:
+    click.echo(json.dumps(value) if is_json else "\n".join(lines))
+
+
+def _check_apart(release: Path, site: Path) -> None:
+    """Raise SiteError if the site would be written into the release, or the release is read from the site."""
+    inner, outer = site.resolve(), release.resolve()
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner / "blobs"):
+        raise SiteError(f"the site {site} lies in the release {release}", hint="choose another folder with --site")
 
 
 def _signing_keys(paths: tuple[Path, ...], site: Path, *, is_quiet: bool) -> list[Ed25519PrivateKey]:
@@ -102,6 +211,12 @@ def _signing_keys(paths: tuple[Path, ...], site: Path, *, is_quiet: bool) -> lis
     if not paths:
         folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "swarmboot"
         private = folder / keyfile.PRIVATE_NAME
+        if not private.exists() and manifest_numbers(site):
+            raise KeyFileError(
+                f"no signing key is configured, and {site} was published with one",
+                expected=f"--key FILE, SWARMBOOT_KEY or {private}",
+                hint="give the key it was published with",
+            )
         if not private.exists():
             _, public = keyfile.write_pair(folder)
             click.echo(f"made a signing key, {private}; its public half, for the nodes, is {public}", err=is_quiet)

@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from seeder.prune import Pruned
 from seeder.publish import Published
+from seeder.rotate import Rotated
 from seeder.signers import shown_ids
+from seeder.site_reader import Pointed
+from seeder.verify import Verified
 from swarmboot.manifest import Artifact, Manifest, Role
 from swarmboot.settings import TABLE
 from swarmboot.units import format_size, parse_size
@@ -66,9 +70,8 @@ def published_lines(published: Published, *, site: Path) -> list[str]:
         lines.append(
             f"nothing changed: channel {published.channel} has {manifest.name} as manifest {manifest.sequence}"
         )
-    until = datetime.fromtimestamp(manifest.expires_unix_s, UTC).strftime("%Y-%m-%d")
     copied, reused = format_size(published.copied_bytes), format_size(published.reused_bytes)
-    lines.append(f"site {site}: {copied} copied, {reused} there already; may be booted until {until}")
+    lines.append(f"site {site}: {copied} copied, {reused} there already; may be booted until {_day(manifest)}")
     lines.append(f"fleet {manifest.fleet}, signed by {shown_ids(published.signers)}")
     return [*lines, *ram_lines(published)]
 
@@ -109,3 +112,82 @@ def _unpacked(manifest: Manifest) -> list[str]:
     """Return the names of the images that a node cannot mount as they are."""
     images = (*manifest.with_role(Role.ROOT), *manifest.with_role(Role.PLUGIN))
     return [artifact.name for artifact in images if artifact.format != "squashfs"]
+
+
+def _day(manifest: Manifest) -> str:
+    """Return the last day on which a manifest may be booted."""
+    latest = datetime.max.replace(tzinfo=UTC).timestamp() - 1
+    return datetime.fromtimestamp(min(manifest.expires_unix_s, latest), UTC).strftime("%Y-%m-%d")
+
+
+def verified_lines(verified: Verified, *, site: Path) -> list[str]:
+    """Return what `verify` prints."""
+    lines = [f"note: {note}" for note in verified.notes]
+    for pointed in verified.channels:
+        manifest = pointed.manifest
+        what = f"manifest {manifest.sequence}, {manifest.name} for fleet {manifest.fleet}"
+        signed = f"signed by {shown_ids(pointed.signers)}, may be booted until {_day(manifest)}"
+        lines += [f"channel {pointed.channel}: {what}, {signed}", *artifact_table(manifest.artifacts)]
+    return [*lines, f"{site} is right: {verified.blobs} blobs, {format_size(verified.checked_bytes)}"]
+
+
+def verified_value(verified: Verified, *, site: Path) -> dict[str, Any]:
+    """Return the one JSON object of `verify --json`."""
+    return {
+        "site": str(site),
+        "channels": [_pointed_value(pointed) for pointed in verified.channels],
+        "blobs": verified.blobs,
+        "checked_bytes": verified.checked_bytes,
+        "notes": list(verified.notes),
+    }
+
+
+def _pointed_value(pointed: Pointed) -> dict[str, Any]:
+    manifest = pointed.manifest
+    return {
+        "channel": pointed.channel,
+        "fleet": manifest.fleet,
+        "name": manifest.name,
+        "sequence": manifest.sequence,
+        "expires_unix_s": manifest.expires_unix_s,
+        "signers": sorted(signer.hex() for signer in pointed.signers),
+        "rotations": len(pointed.rotations),
+        "artifacts": [artifact_value(artifact) for artifact in manifest.artifacts],
+    }
+
+
+def rotated_lines(rotated: Rotated) -> list[str]:
+    """Return what `rotate` prints."""
+    done = "the keys are now" if rotated.is_new else "the keys were already"
+    lines = [f"{done} version {rotated.version}"]
+    lines += [f"channel {name}: manifest {manifest.sequence}" for name, manifest in rotated.manifests.items()]
+    return lines
+
+
+def rotated_value(rotated: Rotated) -> dict[str, Any]:
+    """Return the one JSON object of `rotate --json`."""
+    return {
+        "version": rotated.version,
+        "is_new": rotated.is_new,
+        "sequences": {name: manifest.sequence for name, manifest in rotated.manifests.items()},
+    }
+
+
+def pruned_lines(pruned: Pruned) -> list[str]:
+    """Return what `prune` prints."""
+    dropped = ", ".join(str(number) for number in pruned.dropped) or "none"
+    kept = ", ".join(str(number) for number in pruned.kept)
+    return [
+        f"manifests dropped: {dropped}; kept: {kept}",
+        f"{pruned.files} files dropped, {format_size(pruned.freed_bytes)} freed",
+    ]
+
+
+def pruned_value(pruned: Pruned) -> dict[str, Any]:
+    """Return the one JSON object of `prune --json`."""
+    return {
+        "kept": list(pruned.kept),
+        "dropped": list(pruned.dropped),
+        "files": pruned.files,
+        "freed_bytes": pruned.freed_bytes,
+    }

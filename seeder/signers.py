@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from seeder.site_writer import read_site_file
+from seeder.site_reader import read_site_file
 from swarmboot import site as layout
 from swarmboot import trust
 from swarmboot.errors import ThresholdError
@@ -19,25 +19,32 @@ def signer_ids(keys: Iterable[Ed25519PrivateKey]) -> frozenset[KeyId]:
     return frozenset(trust.key_id(trust.public_bytes(key)) for key in keys)
 
 
+def own_keys(keys: Iterable[Ed25519PrivateKey]) -> trust.KeySet:
+    """Return the key set that any one of these keys can speak for."""
+    return trust.key_set(trust.public_bytes(key) for key in keys)
+
+
 def check_signers(
     site: Path, keys: Sequence[Ed25519PrivateKey], *, trusted: trust.KeySet | None, has_new_keys: bool
 ) -> None:
     """Raise ThresholdError if nodes of this site would not believe what `keys` sign.
 
     Judged by the key set that nodes are built with if it is known, else by the site's last rotation, else by who signed
-    the newest manifest; `has_new_keys` says that nodes are being given new keys, so that the last does not count.
+    the newest manifest. `has_new_keys` says that nodes are being given new keys, so that what the site has does not
+    count.
     """
-    rotations = layout.rotations(site)
+    rotations = [] if has_new_keys else layout.rotations(site)
     if trusted is not None:
-        _check_threshold(trust.follow(trusted, rotations), keys)
+        check_threshold(trust.follow(trusted, rotations), keys)
     elif rotations:
         latest = trust.open_envelope(rotations[-1], trust.Kind.KEYS).payload
-        _check_threshold(trust.decode_key_set(latest), keys)
+        check_threshold(trust.decode_key_set(latest), keys)
     elif not has_new_keys:
         _check_same(last_signers(site), keys, site)
 
 
-def _check_threshold(trusted: trust.KeySet, keys: Sequence[Ed25519PrivateKey]) -> None:
+def check_threshold(trusted: trust.KeySet, keys: Iterable[Ed25519PrivateKey]) -> None:
+    """Raise ThresholdError if fewer of `keys` are in the key set than it asks for."""
     given = signer_ids(keys)
     if len(given & set(trusted.keys)) < trusted.threshold:
         raise ThresholdError(

@@ -19,13 +19,14 @@ from typing import BinaryIO
 
 from seeder.torrent import BLOCK_BYTES, Hashes, PieceHasher
 from swarmboot import site as layout
-from swarmboot.errors import BlobError, ChangedError, SiteBusyError, SiteError, SpaceError, UnreadableError
+from swarmboot.errors import ChangedError, SiteBusyError, SiteError, SpaceError, UnreadableError
 from swarmboot.units import format_size
 
 _INCOMING = ".incoming"
 _LOCK = ".lock"
 _CHUNK_BYTES = 64 * BLOCK_BYTES
 _SPARE_BYTES = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Advance = Callable[[int], None]
 """Called with the number of bytes that were just hashed."""
@@ -41,25 +42,30 @@ class SourceFile:
     mtime_ns: int
     inode: int
 
-    def check_unchanged(self, status: os.stat_result) -> None:
-        """Raise ChangedError if the status differs from the first one."""
+    def check_unchanged(self, status: os.stat_result | None = None) -> None:
+        """Raise ChangedError if the file's status, or the one given, differs from the first one."""
+        status = status or _status(self.path, self.label)
         if (status.st_size, status.st_mtime_ns, status.st_ino) != (self.size_bytes, self.mtime_ns, self.inode):
             what = "size" if status.st_size != self.size_bytes else "modification time"
             raise ChangedError(
-                f"{self.label} changed while it was being published",
+                f"{self.label} changed while it was being read",
                 expected=f"the same {what if status.st_ino == self.inode else 'file'} throughout",
                 found=format_size(status.st_size) if what == "size" else "another",
-                hint="wait until whatever writes it has finished, and publish again",
+                hint="wait until whatever writes it has finished, and run it again",
             )
 
 
 def source_file(path: Path, *, label: str) -> SourceFile:
     """Return the file with its present status; raise UnreadableError if it cannot be told."""
+    status = _status(path, label)
+    return SourceFile(path, label, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _status(path: Path, label: str) -> os.stat_result:
     try:
-        status = path.stat()
+        return path.stat()
     except OSError as error:
         raise UnreadableError(f"{label} cannot be read: {error.strerror}") from error
-    return SourceFile(path, label, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def hash_source(source: SourceFile, *, piece_bytes: int, advance: Advance, into: BinaryIO | None = None) -> Hashes:
@@ -82,10 +88,9 @@ def hash_source(source: SourceFile, *, piece_bytes: int, advance: Advance, into:
             left -= len(chunk)
             advance(len(chunk))
         source.check_unchanged(os.fstat(file.fileno()))
-    hashes = hasher.finish() if not left else None
-    if hashes is None:
-        raise ChangedError(f"{source.label} became shorter while it was being published", hint="publish again")
-    return hashes
+    if left:
+        raise ChangedError(f"{source.label} ended before its size", expected=format_size(source.size_bytes))
+    return hasher.finish()
 
 
 def _read_whole(file: BinaryIO, size_bytes: int, *, label: str) -> bytes:
@@ -119,6 +124,11 @@ class SiteWriter:
         path = self.path(layout.blob_path(hashes.sha256))
         return path.is_file() and path.stat().st_size == hashes.size_bytes
 
+    def holds_bytes(self, relative: str, data: bytes) -> bool:
+        """Return whether a file of the site is there and holds just these bytes."""
+        path = self.path(relative)
+        return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+
     def check_space(self, needed_bytes: int) -> None:
         """Raise SpaceError if the site's disk has not that much room."""
         free = shutil.disk_usage(self.site).free
@@ -141,6 +151,21 @@ class SiteWriter:
             file.write(data)
             self._place(path, file, relative)
 
+    def remove(self, relative: str) -> int:
+        """Take a file out of the site, if it is there, and return the bytes that this freed."""
+        path = self.path(relative)
+        try:
+            size_bytes = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        return size_bytes
+
+    def remove_rotations(self) -> None:
+        """Forget that keys were ever rotated: for a site whose nodes are all given new keys."""
+        for path in self.path("keys").glob("*.swarm"):
+            path.unlink()
+
     @contextlib.contextmanager
     def _incoming(self, size_bytes: int) -> Iterator[tuple[Path, BinaryIO]]:
         path = self.path(_INCOMING) / os.urandom(8).hex()
@@ -148,7 +173,7 @@ class SiteWriter:
             with path.open("xb") as file:
                 yield path, file
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in _FULL:
                 raise
             free = shutil.disk_usage(self.site).free
             raise _no_space(self.site, size_bytes, free) from error
@@ -185,13 +210,16 @@ def _flush_folder(folder: Path) -> None:
 def writing(site: Path) -> Iterator[SiteWriter]:
     """Make the site's folders if need be, take its lock, clear what a killed writer left, and give the writer.
 
-    Raises SiteBusyError if another process is writing there, SiteError if the folder cannot be made.
+    Raises SiteBusyError if another process is writing there, SiteError if the folder cannot be made, SpaceError if
+    there is no room even for that.
     """
     try:
         for name in ("", "blobs", "torrents", "manifests", "channels", "keys", _INCOMING):
             (site / name).mkdir(parents=True, exist_ok=True)
         lock = os.open(site / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
+        if error.errno in _FULL:
+            raise _no_space(site, _SPARE_BYTES, shutil.disk_usage(site).free) from error
         raise SiteError(f"{site} cannot hold a site: {error.strerror}", hint="choose another with --site") from error
     try:
         _take_lock(lock, site)
@@ -214,17 +242,3 @@ def _take_lock(lock: int, site: Path) -> None:
         ) from error
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-
-
-def read_site_file(site: Path, relative: str, *, most_bytes: int) -> bytes:
-    """Return a file of the site; raise BlobError if it is missing or larger than its bound."""
-    try:
-        with (site / relative).open("rb") as file:
-            data = file.read(most_bytes + 1)
-    except OSError as error:
-        raise BlobError(
-            f"{site / relative} cannot be read: {error.strerror}", hint="publish the release again"
-        ) from error
-    if len(data) > most_bytes:
-        raise BlobError(f"{site / relative} is too large", expected=f"at most {most_bytes} bytes", hint="publish again")
-    return data

@@ -151,3 +151,10 @@ def info_hash_of(data: bytes, *, where: str) -> InfoHash:
     if not hashes.has_v2() or hashes.has_v1():
         raise BlobError(f"{where} is no torrent of ours", expected="BitTorrent v2 only", hint="publish again")
     return InfoHash(hashes.v2.to_bytes())
+
+
+def layer_of(data: bytes) -> tuple[bytes, ...]:
+    """Return the piece hashes in a .torrent file that `info_hash_of` has accepted; none for a file of one piece."""
+    layers: dict[bytes, bytes] = cast(Any, lt.bdecode(data)).get(b"piece layers", {})
+    joined = b"".join(layers.values())
+    return tuple(joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES))

@@ -1,0 +1,104 @@
+"""Reads what a site says, and believes none of it before the keys do. It writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmboot import site as layout
+from swarmboot import trust
+from swarmboot.errors import BlobError, ManifestError, SiteError, TrustError
+from swarmboot.ids import KeyId, Sequence
+from swarmboot.manifest import Manifest, decode
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """What a channel points to: the manifest, the keys that signed both files, and the rotations that lead to them."""
+
+    channel: str
+    manifest: Manifest
+    signers: frozenset[KeyId]
+    rotations: tuple[bytes, ...]
+
+
+def read_site_file(site: Path, relative: str, *, most_bytes: int) -> bytes:
+    """Return a file of the site; raise BlobError if it is missing or larger than its bound."""
+    try:
+        with (site / relative).open("rb") as file:
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise BlobError(
+            f"{site / relative} cannot be read", found=error.strerror or "", hint="publish the release again"
+        ) from error
+    if len(data) > most_bytes:
+        raise BlobError(f"{site / relative} is too large", expected=f"at most {most_bytes} bytes", hint="publish again")
+    return data
+
+
+def channel_names(site: Path) -> list[str]:
+    """Return the names of the site's channels, sorted."""
+    return sorted(path.stem for path in (site / "channels").glob("*.swarm"))
+
+
+def read_channel(site: Path, name: str, trusted: trust.KeySet) -> tuple[trust.KeySet, Pointed]:
+    """Return the key set that a channel leads to from `trusted`, and what it points to, every signature checked.
+
+    Raises SiteError without such a channel, BlobError for a manifest that is missing or not the one pointed to, and
+    trust errors as `trust.open_channel_file` and `trust.verify` do.
+    """
+    if name not in channel_names(site):
+        known = ", ".join(channel_names(site)) or "none"
+        raise SiteError(f"{site} has no channel {name}", expected=f"one of {known}", hint="publish to it first")
+    data = read_site_file(site, layout.channel_path(name), most_bytes=trust.CHANNEL_MAX_BYTES)
+    keys, target = trust.open_channel_file(data, trusted)
+    if target.name != name:
+        raise ManifestError(
+            f"{layout.channel_path(name)} is another channel's", expected=name, found=target.name, hint="publish again"
+        )
+    pointer, rotations = trust.split_channel_file(data)
+    return keys, _pointed(site, target, pointer, rotations, keys)
+
+
+def read_own_channel(site: Path, name: str, own: trust.KeySet) -> Pointed | None:
+    """Return what a channel points to if `own` keys signed it, whatever the rotations; None if it is not there."""
+    path = site / layout.channel_path(name)
+    try:
+        pointer, rotations = trust.split_channel_file(path.read_bytes())
+        target = trust.decode_channel(trust.verify(pointer, trust.Kind.CHANNEL, own))
+        return _pointed(site, target, pointer, rotations, own)
+    except (FileNotFoundError, TrustError, BlobError):
+        return None
+
+
+def _pointed(
+    site: Path, target: trust.Channel, pointer: bytes, rotations: tuple[bytes, ...], keys: trust.KeySet
+) -> Pointed:
+    relative = layout.manifest_path(target.sequence)
+    data = read_site_file(site, relative, most_bytes=trust.ENVELOPE_MAX_BYTES)
+    manifest = decode(trust.verify(data, trust.Kind.MANIFEST, keys))
+    found = hashlib.sha256(data).digest()
+    if found != target.manifest_sha256:
+        raise BlobError(
+            f"{site / relative} is not the manifest that the channel points to",
+            expected=f"sha256 {target.manifest_sha256.hex()}",
+            found=found.hex(),
+            hint="publish the release again",
+        )
+    if (manifest.sequence, manifest.fleet) != (target.sequence, target.fleet):
+        raise ManifestError(
+            f"{relative} contradicts the channel",
+            expected=f"manifest {target.sequence} of fleet {target.fleet}",
+            found=f"manifest {manifest.sequence} of fleet {manifest.fleet}",
+        )
+    signers = frozenset(trust.open_envelope(data, trust.Kind.MANIFEST).signatures)
+    pointer_signers = frozenset(trust.open_envelope(pointer, trust.Kind.CHANNEL).signatures)
+    return Pointed(target.name, manifest, signers & pointer_signers, rotations)
+
+
+def read_unbelieved(site: Path, sequence: Sequence) -> Manifest:
+    """Return a manifest without checking who signed it; raise BlobError or ManifestError if it cannot be read."""
+    relative = layout.manifest_path(sequence)
+    data = read_site_file(site, relative, most_bytes=trust.ENVELOPE_MAX_BYTES)
+    return decode(trust.open_envelope(data, trust.Kind.MANIFEST).payload)
