@@ -31,7 +31,7 @@ def unpack(data: bytes, *, max_bytes: int) -> Any:
     if len(data) > max_bytes:
         raise DecodeError(f"{len(data)} bytes, at most {max_bytes} are taken")
     try:
-        value = msgpack.unpackb(data, raw=False, strict_map_key=False, use_list=True)
+        value = msgpack.unpackb(data, raw=False, strict_map_key=False, use_list=True, max_ext_len=0)
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise DecodeError(f"not msgpack: {error or type(error).__name__}") from error
     _check_depth(value, _MAX_DEPTH)

@@ -33,7 +33,10 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
     for path in (private, public):
         if path.exists():
             raise KeyFileError(f"{path} is there already", hint="keep it, or choose another folder")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise KeyFileError(f"{folder} cannot be made: {error.strerror}", hint="choose another folder") from error
     key = Ed25519PrivateKey.generate()
     _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     _write_new(public, format_public([public_bytes(key)]).encode(), mode=0o644)
@@ -45,10 +48,16 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:
         raise KeyFileError(f"{path} is there already", hint="keep it, or choose another folder") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}", hint="choose another folder") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink()
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}", hint="choose another folder") from error
 
 
 def read_private(path: Path) -> Ed25519PrivateKey:

@@ -162,6 +162,8 @@ def _decode(data: bytes) -> Manifest:
     names = [artifact.name for artifact in artifacts]
     if len(set(names)) != len(names):
         raise DecodeError("two artifacts share a name")
+    if len({artifact.info_hash for artifact in artifacts}) != len(artifacts):
+        raise DecodeError("two artifacts are the same bytes")
     if [artifact.role for artifact in artifacts].count(Role.ROOT) != 1:
         raise DecodeError("not exactly one root image")
     return Manifest(

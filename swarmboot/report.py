@@ -37,7 +37,7 @@ FAILED = "failed"
 
 @dataclass(frozen=True, slots=True)
 class BootReport:
-    """One node's boot. `phases` maps names of PHASES to seconds; `bytes_from` has `neighbours` and `origin`, in bytes."""
+    """One node's boot. `phases` maps names of PHASES to seconds, `bytes_from` `neighbours` and `origin` to bytes."""
 
     node: str
     outcome: str

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -79,15 +78,15 @@ def _text(value: str) -> str:
 
 
 def _server(value: str) -> str:
-    parts = urlsplit(value)
-    if (
-        parts.scheme not in ("https", "http")
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
-        raise MalformedSettingError("not a server's address", expected="https://HOST:PORT", found=repr(value))
+    refusal = MalformedSettingError("not a server's address", expected="https://HOST:PORT", found=repr(value))
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise refusal from error
+    is_plain = not parts.query and not parts.fragment and "@" not in parts.netloc and port != 0
+    if parts.scheme not in ("https", "http") or not parts.hostname or not is_plain or re.search(r"\s", value):
+        raise refusal
     return value.rstrip("/")
 
 
@@ -134,6 +133,12 @@ def _label(value: str) -> str:
     return value
 
 
+def _path(value: str) -> Path:
+    if not value:
+        raise MalformedSettingError("not a path", expected="a file or folder", found="nothing")
+    return Path(value)
+
+
 def _paths(value: str) -> tuple[Path, ...]:
     return tuple(Path(item) for item in value.split(",") if item)
 
@@ -164,7 +169,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "ca", _optional_path, "", "certificate authority of the seeder's HTTPS certificate", "/etc/swarmboot/ca.pem"
     ),
-    Setting("into", Path, "/run/swarmboot", "directory the images go to", "/run/swarmboot"),
+    Setting("into", _path, "/run/swarmboot", "directory the images go to", "/run/swarmboot"),
     Setting("channel", check_channel_name, DEFAULT_CHANNEL, "channel to boot from", "stable"),
     Setting("profile", _text, "", "profile of the release to take, in place of the one that matches", "gpu"),
     Setting("rack", _label, "", "name of this node's rack; nodes of one rack prefer each other", "r12"),
@@ -184,6 +189,7 @@ TABLE: tuple[Setting, ...] = (
 )
 
 _BY_NAME = {setting.name: setting for setting in TABLE}
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|\Z))+')
 _ARGUMENT = re.compile(r"swarmboot[._]([^=]*)(?:=(.*))?\Z", re.DOTALL)
 
 
@@ -218,12 +224,7 @@ def parse_cmdline(cmdline: str) -> dict[str, str]:
 
 def _words(cmdline: str) -> list[str]:
     """Split as the kernel does: at spaces, double quotes keeping them; an unclosed quote runs to the end."""
-    lexer = shlex.shlex(cmdline.replace("\\", "\\\\"), posix=True, punctuation_chars=False)
-    lexer.whitespace_split, lexer.commenters, lexer.quotes = True, "", '"'
-    try:
-        return list(lexer)
-    except ValueError:
-        return cmdline.replace('"', "").split()
+    return [word.replace('"', "") for word in _WORD.findall(cmdline)]
 
 
 def parse_environment(environment: Mapping[str, str]) -> dict[str, str]:

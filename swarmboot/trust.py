@@ -62,6 +62,9 @@ class Kind(StrEnum):
     KEYS = "keys"
 
 
+_WORDS = {Kind.MANIFEST: "manifest", Kind.CHANNEL: "channel", Kind.KEYS: "key set"}
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """Exact bytes, and signatures over them by key id."""
@@ -122,7 +125,7 @@ def open_envelope(data: bytes, kind: Kind) -> Envelope:
         signatures = fields.raw_map("signatures", most=MAX_KEYS, each=KEY_ID_BYTES + 64)
     except DecodeError as error:
         raise ManifestError(
-            f"not a signed {kind}: {error}", hint="check that the address is a swarmboot site"
+            f"not a signed {_WORDS[kind]}: {error}", hint="check that the address is a swarmboot site"
         ) from error
     return Envelope(kind, payload, {KeyId(name): signature for name, signature in signatures.items()})
 
@@ -143,7 +146,7 @@ def verify(data: bytes, kind: Kind, trusted: KeySet) -> bytes:
             Ed25519PublicKey.from_public_bytes(public).verify(signature, _signed(kind, envelope.payload))
         except InvalidSignature as error:
             raise SignatureError(
-                f"the {kind}'s signature by key {name.hex()[:16]} is not over these bytes",
+                f"the {_WORDS[kind]}'s signature by key {name.hex()[:16]} is not over these bytes",
                 expected="the bytes that were signed",
                 found=f"{len(envelope.payload)} other bytes",
                 hint="publish again, and suspect whatever altered it",
@@ -151,7 +154,7 @@ def verify(data: bytes, kind: Kind, trusted: KeySet) -> bytes:
         good += 1
     if good < trusted.threshold:
         raise ThresholdError(
-            f"the {kind} is not signed by enough trusted keys",
+            f"the {_WORDS[kind]} is not signed by enough trusted keys",
             expected=f"{trusted.threshold} of {', '.join(sorted(name.hex()[:16] for name in trusted.keys))}",
             found=f"{good}, signed by {', '.join(sorted(name.hex()[:16] for name in envelope.signatures)) or 'nobody'}",
             hint="publish with the fleet's keys, or give the node the right public key",
@@ -198,12 +201,17 @@ def key_set(publics: Iterable[bytes], *, threshold: int = 1, version: int = 1) -
 def follow(trusted: KeySet, rotations: Iterable[bytes]) -> KeySet:
     """Return the key set reached from `trusted` through signed rotations, in order; older versions are passed over.
 
-    Raises as `verify` does if a rotation is not signed by the threshold of the set before it and of its own.
+    A node built with the keys of a later rotation starts from that one. Raises as `verify` does if a rotation is not
+    signed by the threshold of the set before it and of its own.
     """
-    for count, data in enumerate(rotations):
-        if count >= MAX_ROTATIONS:
-            raise ManifestError("more key rotations than can be followed", expected=f"at most {MAX_ROTATIONS}")
-        claimed = decode_key_set(open_envelope(data, Kind.KEYS).payload)
+    chain = [(data, decode_key_set(open_envelope(data, Kind.KEYS).payload)) for data in rotations]
+    if len(chain) > MAX_ROTATIONS:
+        raise ManifestError("more key rotations than can be followed", expected=f"at most {MAX_ROTATIONS}")
+    for data, claimed in chain:
+        if (claimed.keys, claimed.threshold) == (trusted.keys, trusted.threshold):
+            verify(data, Kind.KEYS, trusted)
+            trusted = claimed
+    for data, claimed in chain:
         if claimed.version <= trusted.version:
             continue
         verify(data, Kind.KEYS, trusted)

@@ -6,7 +6,7 @@ UDP. Pure: bytes to values and back; DecodeError for anything else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -184,15 +184,21 @@ def decode_handout(data: bytes) -> Handout:
 def _neighbour(value: object) -> Neighbour:
     match value:
         case [str(host), int(port), int(http_port)] if len(host) <= 64 and 0 < port < 65536 and 0 <= http_port < 65536:
-            return Neighbour(host, port, http_port)
+            if not _has_truth(value):
+                return Neighbour(host, port, http_port)
     raise DecodeError("a neighbour is not an address, a port and a port")
+
+
+def _has_truth(values: Iterable[object]) -> bool:
+    """Return whether a boolean stands among the values, which Python would take for a number."""
+    return any(isinstance(value, bool) for value in values)
 
 
 def _lease(value: object) -> Lease:
     match value:
         case [int(lease), bytes(info_hash), int(first), int(count), int(origin)]:
             is_in_bounds = 0 <= first < MAX_PIECES and 0 < count <= MAX_PIECES and 0 <= origin < 32 and lease >= 0
-            if len(info_hash) == INFO_HASH_BYTES and is_in_bounds:
+            if len(info_hash) == INFO_HASH_BYTES and is_in_bounds and not _has_truth(value):
                 return Lease(LeaseId(lease), InfoHash(info_hash), PieceIndex(first), count, origin)
     raise DecodeError("a lease is not a number, an info-hash, a first piece, a count and an origin")
 
