@@ -107,7 +107,7 @@ class Swarm:
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._woken.setblocking(False)
-        settings: Any = {**_SETTINGS, "listen_interfaces": _interfaces(bind, port)}
+        settings: Any = {**_SETTINGS, "listen_interfaces": _interfaces(bind, port or _free_port(bind))}
         if bind:
             settings["outgoing_interfaces"] = bind
         category = lt.alert.category_t
@@ -272,6 +272,17 @@ def _interfaces(bind: str, port: int) -> str:
     if bind:
         return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
     return f"0.0.0.0:{port},[::]:{port}"
+
+
+def _free_port(bind: str) -> int:
+    """Return a TCP port that is free now: one for all addresses, where libtorrent would choose one for each."""
+    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as trial:
+        try:
+            trial.bind((bind, 0))
+        except OSError as error:
+            hint = "give an address of this machine"
+            raise PortInUseError(f"cannot listen on {bind}", found=error.strerror or "", hint=hint) from error
+        return int(trial.getsockname()[1])
 
 
 def _metadata(artifact: Artifact, torrent: bytes) -> Any:

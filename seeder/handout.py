@@ -106,15 +106,27 @@ def is_supplied(registry: Registry, node: Node, *, now_s: float, limits: Limits)
     Taken on trust for `settle_s` after a node joins; after that a node that complains or gets less than the server's
     fair share is not supplied, so that no node is ever slower than plain HTTPS.
     """
-    if node.is_starving or not node.have:
+    if not node.have or is_neglected(registry, node, now_s=now_s, limits=limits):
         return False
     holdings = [registry.holdings(info_hash) for info_hash in node.have]
     seeds = min(len(each.seeds) for each in holdings)
-    fetchers = max(len(each.fetchers) for each in holdings)
-    if seeds == 0 or fetchers > 2 * seeds:
-        return False
-    fair_bytes_per_s = limits.uplink_bytes_per_s * GOODPUT / max(1, fetchers)
-    return now_s - node.joined_s <= limits.settle_s or node.rate_from_neighbours >= 0.5 * fair_bytes_per_s
+    return 0 < _fetchers(registry, node) <= 2 * seeds
+
+
+def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits) -> bool:
+    """Return whether a node complains, or gets less from its neighbours than half its fair share of the uplink.
+
+    In a swarm that works, neighbours send each node nearly everything, so this tells a node whose neighbours are
+    unreachable or slow from one that waits for its turn. A newcomer is given `settle_s` to find out.
+    """
+    if node.is_starving:
+        return True
+    fair_bytes_per_s = limits.uplink_bytes_per_s * GOODPUT / max(1, _fetchers(registry, node))
+    return now_s - node.joined_s > limits.settle_s and node.rate_from_neighbours < 0.5 * fair_bytes_per_s
+
+
+def _fetchers(registry: Registry, node: Node) -> int:
+    return max((len(registry.torrents[info_hash].fetchers) for info_hash in node.have), default=0)
 
 
 def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) -> int:
@@ -135,7 +147,7 @@ def lease_pieces(
     """Return the pieces that only `node` should fetch from an origin next, at most `slots` runs of them.
 
     First what nobody has; then, while neighbours cannot supply the node, what no booting node has; then, for a node
-    that starves, anything it lacks. Never a piece whose unexpired lease another node holds. The sum stays within
+    that its neighbours neglect, anything it lacks. Never a piece whose unexpired lease another node holds. Stays within
     `budget_bytes`, which is what pacing allows now, but a first lease is never refused for being larger.
     """
     supplied: bool | None = None
@@ -147,12 +159,15 @@ def lease_pieces(
             if registry.open_leases >= most_open_leases(registry, limits, piece_bytes=holdings.torrent.piece_bytes):
                 return tuple(leases)
             free = _free(holdings, node) & ~holdings.held
+            sharers = len(holdings.fetchers)
             if not free:
                 supplied = is_supplied(registry, node, now_s=now_s, limits=limits) if supplied is None else supplied
-                free = 0 if supplied else _unsupplied(registry, holdings, node)
+                free = 0 if supplied else _free(holdings, node) & ~registry.fetched(info_hash)
+            if not free and is_neglected(registry, node, now_s=now_s, limits=limits):
+                free, sharers = _free(holdings, node), 1
             if not free:
                 break
-            first, count = pieces.first_run(free, _run_length(holdings, free, limits))
+            first, count = pieces.first_run(free, _run_length(holdings, free, sharers, limits))
             size_bytes = count * holdings.torrent.piece_bytes
             term_s = _term_s(registry, size_bytes, limits)
             origin = registry.open_leases % max(1, limits.origins)
@@ -170,14 +185,9 @@ def _free(holdings: Holdings, node: Node) -> Pieces:
     return holdings.all & ~node.have[holdings.torrent.info_hash] & ~holdings.leased
 
 
-def _unsupplied(registry: Registry, holdings: Holdings, node: Node) -> Pieces:
-    free = _free(holdings, node)
-    return (free & ~registry.fetched(holdings.torrent.info_hash)) or (free if node.is_starving else 0)
-
-
-def _run_length(holdings: Holdings, free: Pieces, limits: Limits) -> int:
+def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) -> int:
     """Return how many pieces the next lease takes: large at first, one piece at the end (guided self-scheduling)."""
-    share = free.bit_count() // (4 * max(1, len(holdings.fetchers)))
+    share = free.bit_count() // (4 * max(1, sharers))
     return max(1, min(limits.lease_bytes // holdings.torrent.piece_bytes, share))
 
 
