@@ -33,6 +33,9 @@ def fetch(cmdline: str, **values: Any) -> None:
     Example:
       swarmboot fetch --server https://10.0.0.1:8470 --ca ca.pem --trust swarmboot.pub --into /var/tmp/images
     """
+    from leecher import lean  # noqa: F401 - must come first
+
+    # isort: split
     from leecher.cmdline import process_started_s, run, settings_from
 
     flags = {}

@@ -167,14 +167,21 @@ class Swarm:
             self._listen_failure = alert.message()
             self._listening.set()
         elif isinstance(alert, lt.torrent_checked_alert):
-            self._checked[alert.torrent_name].set()
+            self._mark(self._checked, alert)
         elif isinstance(alert, lt.cache_flushed_alert):
-            self._flushed[alert.torrent_name].set()
+            self._mark(self._flushed, alert)
         elif isinstance(alert, lt.file_renamed_alert):
-            self._renamed[alert.torrent_name].set()
+            self._mark(self._renamed, alert)
         elif isinstance(alert, lt.file_error_alert | lt.file_rename_failed_alert):
             self._storage_failure = alert.message()
         return None
+
+    @staticmethod
+    def _mark(awaited: dict[str, trio.Event], alert: Any) -> None:
+        """Wake who awaits this; libtorrent also reports what nobody asked for."""
+        event = awaited.get(alert.torrent_name)
+        if event is not None:
+            event.set()
 
     def _name(self, alert: Any) -> InfoHash:
         return self._by_name[alert.torrent_name]
