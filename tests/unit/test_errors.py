@@ -1,0 +1,55 @@
+"""Refusals: one line each, a status each, and the status tells whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from swarmboot import errors
+from swarmboot.errors import SwarmbootError
+
+FAMILIES = {
+    errors.TrustError: range(10, 20),
+    errors.TransferError: range(20, 30),
+    errors.IntegrityError: range(30, 40),
+    errors.SettingsError: range(40, 50),
+    errors.ReleaseError: range(50, 60),
+    errors.ResourceError: range(60, 70),
+}
+
+
+def kinds(of: type[SwarmbootError]) -> Iterator[type[SwarmbootError]]:
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_every_error_has_an_exit_status_of_its_own() -> None:
+    statuses = [kind.exit_status for kind in kinds(SwarmbootError)]
+    assert len(set(statuses)) == len(statuses)
+    assert SwarmbootError.exit_status not in statuses
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_status_tells_the_family(family: type[SwarmbootError]) -> None:
+    assert all(kind.exit_status in FAMILIES[family] for kind in (family, *kinds(family)))
+
+
+def test_only_transfers_are_retried() -> None:
+    for kind in kinds(SwarmbootError):
+        assert kind.is_retryable == issubclass(kind, errors.TransferError)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (SwarmbootError("x is wrong"), "x is wrong"),
+        (SwarmbootError("x", expected="1", found="2", hint="do y"), "x: expected 1, found 2; do y"),
+        (SwarmbootError("x", found="2"), "x: found 2"),
+        (SwarmbootError("x", hint="do y"), "x; do y"),
+        (SwarmbootError("x\ny", found="a\n  b"), "x y: found a b"),
+    ],
+)
+def test_an_error_is_one_line_of_what_expected_found_and_what_to_do(error: SwarmbootError, line: str) -> None:
+    assert str(error) == line

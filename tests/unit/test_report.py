@@ -1,0 +1,72 @@
+"""The boot report: the same record from a node and from the simulator."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmboot.codec import DecodeError, pack
+from swarmboot.report import BOOTED, FAILED, PHASES, REPORT_MAX_BYTES, BootReport, decode_report, encode_report
+
+reports = st.builds(
+    BootReport,
+    node=st.text(max_size=64),
+    outcome=st.sampled_from([BOOTED, FAILED]),
+    sequence=st.integers(0, 2**53),
+    profile=st.text(max_size=20),
+    rack=st.text(max_size=20),
+    error=st.text(max_size=200),
+    exit_status=st.integers(0, 255),
+    phases=st.dictionaries(st.sampled_from(PHASES), st.floats(0, 1e6)),
+    bytes_from=st.dictionaries(st.sampled_from(["neighbours", "origin"]), st.integers(0, 2**50)),
+    hash_failures=st.integers(0, 1000),
+    rescues=st.integers(0, 1000),
+    finished_unix_s=st.floats(0, 1e10),
+)
+
+
+@given(reports)
+def test_a_report_comes_back(report: BootReport) -> None:
+    assert decode_report(encode_report(report)) == report
+
+
+@given(reports)
+def test_a_report_is_one_line_of_json(report: BootReport) -> None:
+    line = report.as_json()
+    assert "\n" not in line
+    assert json.loads(line)["node"] == report.node
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_no_report(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode_report(data)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"node": "a"},
+        {"node": "a" * 65, "outcome": BOOTED},
+        {"node": "a", "outcome": BOOTED, "phases": {"dhcp": -1}},
+        {"node": "a", "outcome": BOOTED, "phases": {"dhcp": "long"}},
+        {"node": "a", "outcome": BOOTED, "phases": []},
+        {"node": "a", "outcome": BOOTED, "exit_status": 256},
+    ],
+)
+def test_a_report_with_an_impossible_field_is_refused(value: dict[str, object]) -> None:
+    with pytest.raises(DecodeError):
+        decode_report(pack(value))
+
+
+def test_phases_that_nobody_knows_are_left_out() -> None:
+    found = decode_report(pack({"node": "a", "outcome": BOOTED, "phases": {"dhcp": 1.5, "coffee": 300.0}}))
+    assert found.phases == {"dhcp": 1.5}
+
+
+def test_a_report_above_its_bound_is_refused_unread() -> None:
+    with pytest.raises(DecodeError, match="at most"):
+        decode_report(bytes(REPORT_MAX_BYTES + 1))

@@ -1,0 +1,219 @@
+"""Messages between nodes and the seeder: they come back as they were sent, or are refused in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmboot import wire
+from swarmboot.codec import DecodeError, pack, unpack
+from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex, Sequence
+from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState, Presence, Probe
+from tests.builders import field_names
+
+NODE = NodeId(bytes(16))
+
+nodes = st.binary(min_size=16, max_size=16).map(NodeId)
+info_hashes = st.binary(min_size=32, max_size=32).map(InfoHash)
+sequences = st.integers(0, 2**53).map(Sequence)
+ports = st.integers(0, 65535)
+doors = st.integers(1, 65535)
+announces = st.builds(
+    Announce,
+    node=nodes,
+    sequence=sequences,
+    state=st.sampled_from(NodeState),
+    port=ports,
+    http_port=ports,
+    host=st.text(max_size=64),
+    rack=st.text(max_size=64),
+    have=st.dictionaries(info_hashes, st.binary(max_size=64), max_size=4),
+    slots=st.integers(0, wire.MAX_LEASES),
+    returned=st.lists(st.integers(0, 2**53).map(LeaseId), max_size=4).map(tuple),
+    is_starving=st.booleans(),
+    from_neighbours_bytes=st.integers(0, 2**53),
+    from_origin_bytes=st.integers(0, 2**53),
+)
+leases = st.builds(
+    Lease,
+    lease=st.integers(0, 2**53).map(LeaseId),
+    info_hash=info_hashes,
+    first=st.integers(0, 2**20 - 1).map(PieceIndex),
+    count=st.integers(1, 2**20),
+    origin=st.integers(0, 31),
+)
+neighbours = st.builds(Neighbour, host=st.text(max_size=64), port=doors, http_port=ports)
+handouts = st.builds(
+    Handout,
+    announce_after_s=st.floats(0, 86400),
+    sequence=sequences,
+    neighbours=st.lists(neighbours, max_size=4).map(tuple),
+    leases=st.lists(leases, max_size=4).map(tuple),
+    origins=st.lists(st.text(max_size=64), max_size=3).map(tuple),
+    is_supplied=st.booleans(),
+)
+probes = st.builds(
+    Probe, node=nodes, keys=st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=4).map(tuple)
+)
+presences = st.builds(Presence, node=nodes, sequence=st.integers(1, 2**53).map(Sequence), port=doors, http_port=doors)
+
+
+@given(announces)
+def test_an_announce_comes_back(announce: Announce) -> None:
+    assert wire.decode_announce(wire.encode_announce(announce)) == announce
+
+
+@given(handouts)
+def test_a_handout_comes_back(handout: Handout) -> None:
+    assert wire.decode_handout(wire.encode_handout(handout)) == handout
+
+
+@given(probes)
+def test_a_probe_comes_back(probe: Probe) -> None:
+    assert wire.decode_datagram(wire.encode_probe(probe)) == probe
+
+
+@given(presences)
+def test_a_presence_comes_back(presence: Presence) -> None:
+    assert wire.decode_datagram(wire.encode_presence(presence)) == presence
+
+
+@pytest.mark.parametrize("decode", [wire.decode_announce, wire.decode_handout, wire.decode_datagram])
+@given(data=st.binary(max_size=200))
+def test_random_bytes_are_a_decode_error(decode: Callable[[bytes], Any], data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode(data)
+
+
+@given(announces, st.data())
+def test_a_changed_byte_of_an_announce_is_refused_or_gives_another(announce: Announce, data: st.DataObject) -> None:
+    encoded = bytearray(wire.encode_announce(announce))
+    encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        found = wire.decode_announce(bytes(encoded))
+    except DecodeError:
+        return
+    same_fields = field_names(msgpack.unpackb(bytes(encoded))) == field_names(
+        msgpack.unpackb(wire.encode_announce(announce))
+    )
+    assert found != announce or not same_fields
+
+
+@given(handouts, st.data())
+def test_a_changed_byte_of_a_handout_is_refused_or_gives_another(handout: Handout, data: st.DataObject) -> None:
+    encoded = bytearray(wire.encode_handout(handout))
+    encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        found = wire.decode_handout(bytes(encoded))
+    except DecodeError:
+        return
+    same_fields = field_names(msgpack.unpackb(bytes(encoded))) == field_names(
+        msgpack.unpackb(wire.encode_handout(handout))
+    )
+    assert found != handout or not same_fields
+
+
+def altered_announce(**changes: Any) -> bytes:
+    announce = Announce(NODE, Sequence(1), NodeState.FETCHING, 6881)
+    return pack({**unpack(wire.encode_announce(announce), max_bytes=1 << 16), **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"node": bytes(15)},
+        {"state": "asleep"},
+        {"port": 65536},
+        {"port": True},
+        {"slots": wire.MAX_LEASES + 1},
+        {"have": {bytes(20): b""}},
+        {"have": {bytes(32): bytes((1 << 17) + 1)}},
+        {"have": {"a": b""}},
+        {"returned": [True]},
+        {"returned": [-1]},
+        {"returned": list(range(wire.MAX_LEASES + 1))},
+        {"host": "a" * 65},
+        {"rack": 1},
+        {"starving": 0},
+        {"sequence": -1},
+    ],
+)
+def test_an_announce_with_an_impossible_field_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        wire.decode_announce(altered_announce(**changes))
+
+
+def test_an_unknown_field_of_an_announce_is_passed_over() -> None:
+    assert wire.decode_announce(altered_announce(mood="good")).port == 6881
+
+
+def altered_handout(**changes: Any) -> bytes:
+    return pack({**unpack(wire.encode_handout(Handout(1.0)), max_bytes=1 << 16), **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"announce_after": -1.0},
+        {"announce_after": 1e9},
+        {"neighbours": [["a", 0, 0]]},
+        {"neighbours": [["a", 65536, 0]]},
+        {"neighbours": [["a", True, 0]]},
+        {"neighbours": [["a" * 65, 1, 0]]},
+        {"neighbours": [["a", 1]]},
+        {"neighbours": [["a", 1, 0]] * (wire.MAX_NEIGHBOURS + 1)},
+        {"leases": [[1, bytes(32), 0, 0, 0]]},
+        {"leases": [[1, bytes(31), 0, 1, 0]]},
+        {"leases": [[-1, bytes(32), 0, 1, 0]]},
+        {"leases": [[1, bytes(32), -1, 1, 0]]},
+        {"leases": [[1, bytes(32), 0, 1, 32]]},
+        {"leases": [[1, bytes(32), False, 1, 0]]},
+        {"leases": [[1, bytes(32), 0, 1]]},
+        {"origins": [1]},
+        {"origins": ["https://a"] * 33},
+        {"supplied": 1},
+    ],
+)
+def test_a_handout_with_an_impossible_field_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        wire.decode_handout(altered_handout(**changes))
+
+
+@pytest.mark.parametrize(
+    ("decode", "most_bytes"),
+    [
+        (wire.decode_announce, wire.ANNOUNCE_MAX_BYTES),
+        (wire.decode_handout, wire.HANDOUT_MAX_BYTES),
+        (wire.decode_datagram, wire.DATAGRAM_MAX_BYTES),
+    ],
+)
+def test_a_message_above_its_bound_is_refused_unread(decode: Callable[[bytes], Any], most_bytes: int) -> None:
+    with pytest.raises(DecodeError, match=f"at most {most_bytes} are taken"):
+        decode(bytes(most_bytes + 1))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"node": NODE, "keys": [bytes(16)]},
+        {"swarmboot": 2, "node": NODE, "keys": [bytes(16)]},
+        {"swarmboot": 1, "node": NODE, "keys": [bytes(15)]},
+        {"swarmboot": 1, "node": NODE, "keys": [bytes(16)] * 33},
+        {"swarmboot": 1, "node": NODE, "keys": []},
+        {"swarmboot": 1, "node": NODE, "sequence": 0, "port": 1, "http_port": 1},
+        {"swarmboot": 1, "node": NODE, "sequence": 1, "port": 0, "http_port": 1},
+    ],
+)
+def test_a_datagram_of_another_program_or_without_meaning_is_refused(value: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        wire.decode_datagram(pack(value))
+
+
+def test_the_largest_probe_fits_into_a_datagram() -> None:
+    probe = Probe(NODE, tuple(bytes([number] * 16) for number in range(32)))
+    assert wire.decode_datagram(wire.encode_probe(probe)) == probe
