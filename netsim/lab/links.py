@@ -105,6 +105,7 @@ def _host(netns: str, address: str, rate_bytes_per_s: float, chunk: int) -> Host
         "link set lo up",
         f"addr add {address}/{PREFIX_LENGTH} brd + dev eth0",
         f"link set eth0 {_QUIET} gso_max_size {chunk} up",
+        "route add 224.0.0.0/4 dev eth0",
     )
     return Host(netns, links, shaping("eth0", rate_bytes_per_s, chunk_bytes=chunk))
 

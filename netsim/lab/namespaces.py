@@ -29,14 +29,25 @@ if TYPE_CHECKING:
 
 NETNS_FOLDER = Path("/run/netns")
 RAM_FOLDER = Path("/dev/shm")  # noqa: S108 - the folder in RAM that Linux has; our own directory inside is private
+SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""Where programs are looked for: the administrator's folders too, which `su` without `-` leaves out."""
+TOOL_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | {
+    "PATH": SEARCH_PATH
+}
+"""What the lab's programs find around them: no proxy, for none can be reached from a namespace."""
 _COMMAND_BOUND_S = 60
+
+
+def _run(*argv: str, lines: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
+    given = "".join(f"{line}\n" for line in lines)
+    return subprocess.run(
+        argv, input=given, capture_output=True, text=True, timeout=_COMMAND_BOUND_S, env=TOOL_ENVIRONMENT
+    )
 
 
 def run_tool(*argv: str, lines: Iterable[str] = ()) -> str:
     """Run a program with `lines` as its input and return its output; raise LabError with its own words if it fails."""
-    done = subprocess.run(
-        argv, input="".join(f"{line}\n" for line in lines), capture_output=True, text=True, timeout=_COMMAND_BOUND_S
-    )
+    done = _run(*argv, lines=lines)
     if done.returncode != 0:
         complaint = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise LabError(f"`{' '.join(argv)}` failed", found=complaint[0], hint="does this kernel have netns, veth, tbf?")
@@ -65,8 +76,7 @@ def _names(folder: Path) -> list[str]:
 
 def _kill_inside(netns: str) -> None:
     """Kill every process in one namespace, by its id."""
-    listed = subprocess.run(["ip", "netns", "pids", netns], capture_output=True, text=True, timeout=_COMMAND_BOUND_S)
-    for pid in listed.stdout.split():
+    for pid in _run("ip", "netns", "pids", netns).stdout.split():
         try:
             os.kill(int(pid), signal.SIGKILL)
         except ProcessLookupError:
@@ -78,7 +88,7 @@ def remove_namespaces(run: RunId) -> None:
     for name in _names(NETNS_FOLDER):
         if parse_run_name(name) == run:
             _kill_inside(name)
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True, timeout=_COMMAND_BOUND_S)
+            _run("ip", "netns", "delete", name)
 
 
 def sweep_leftovers() -> int:

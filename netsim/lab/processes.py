@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from netsim.lab.namespaces import NETNS_FOLDER
+from netsim.lab.namespaces import NETNS_FOLDER, TOOL_ENVIRONMENT
 from netsim.lab.stopping import uninterrupted
 from swarmboot.errors import LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
 _GRACE_S = 5.0
@@ -78,16 +77,14 @@ class Crew:
     ) -> None:
         self.stop()
 
-    def start(
-        self, name: str, argv: tuple[str, ...], *, netns: str, log_path: Path, env: Mapping[str, str] | None = None
-    ) -> Child:
+    def start(self, name: str, argv: tuple[str, ...], *, netns: str, log_path: Path) -> Child:
         """Start a program in a namespace, its output going to `log_path`; return at once."""
         wrapped = ("setpriv", "--pdeathsig", "KILL", "nsenter", f"--net={NETNS_FOLDER / netns}", "--", *argv)
         with log_path.open("wb") as log:
             started_s = time.time()
             popen = subprocess.Popen(
                 wrapped, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=log_path.parent,
-                env={**os.environ, **(env or {})},
+                env=TOOL_ENVIRONMENT,
             )  # fmt: skip
             child = Child(name, log_path, popen, os.pidfd_open(popen.pid), started_s)
             self.children.append(child)
@@ -98,7 +95,7 @@ class Crew:
         """Return when a child has ended or `timeout_s` has passed; sample the memory of those that run."""
         ended = {descriptor for descriptor, _ in self._poll.poll(max(0, round(timeout_s * 1000)))}
         now_s = time.time()
-        for child in self.children:
+        for child in self._running():  # a descriptor's number may be another child's by now
             if child.pidfd in ended:
                 self._reap(child, now_s)
         if now_s - self._sampled_s >= _SAMPLE_EVERY_S:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from netsim.lab.plan import LabPlan
-    from netsim.lab.run import Watcher
+    from netsim.lab.race import Watcher
 
 _LINES_AT_MOST = 10
 

@@ -50,10 +50,10 @@ class Stage:
         """Return the directory in RAM that holds what the node receives."""
         return self.directory / f"node{node.index}"
 
-    def start_server(self, name: str, *argv: str, env: Mapping[str, str] | None = None) -> Child:
+    def start_server(self, name: str, *argv: str) -> Child:
         """Start a program in the server's namespace."""
         log_path = self.directory / f"{name}.log"
-        return self.crew.start(name, argv, netns=self.layout.server_netns, log_path=log_path, env=env)
+        return self.crew.start(name, argv, netns=self.layout.server_netns, log_path=log_path)
 
     def await_server(self, child: Child, is_ready: Callable[[], bool]) -> None:
         """Return when the server is ready; raise LabError if it ends first or takes too long."""

@@ -27,24 +27,22 @@ def run_peer(torrent: Path, folder: Path, done_path: Path, *, is_seed: bool) -> 
         "enable_incoming_utp": False,
     }
     session = lt.session(settings)
-    params = lt.add_torrent_params()
-    params.ti = lt.torrent_info(str(torrent))
+    params = lt.load_torrent_file(str(torrent))
     params.save_path = str(folder)
+    params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)  # start now, not at the next tick
     if is_seed:
         params.flags |= lt.torrent_flags.seed_mode
     handle = session.add_torrent(params)
-    is_finished = False
+    ready = lt.tracker_reply_alert if is_seed else lt.cache_flushed_alert
+    is_finished = is_seed
     while True:
         session.wait_for_alert(_WAIT_MS)
         for alert in session.pop_alerts():
-            if isinstance(alert, lt.torrent_error_alert | lt.file_error_alert | lt.listen_failed_alert):
-                print(alert.message(), flush=True)
-            if isinstance(alert, lt.torrent_finished_alert):
+            print(type(alert).__name__, alert.message(), flush=True)
+            if isinstance(alert, lt.torrent_finished_alert) and not is_seed:
                 is_finished = True
                 handle.flush_cache()
-            is_on_disk = isinstance(alert, lt.cache_flushed_alert) and is_finished and not is_seed
-            is_known = isinstance(alert, lt.tracker_reply_alert) and is_seed
-            if is_on_disk or is_known:
+            if isinstance(alert, ready) and is_finished and not done_path.exists():
                 partial = done_path.with_suffix(".partial")
                 partial.touch()
                 partial.rename(done_path)

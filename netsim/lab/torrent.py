@@ -26,9 +26,7 @@ class Version(enum.Enum):
 def make_torrent(image: Path, torrent: Path, version: Version) -> None:
     """Write a torrent of `image` with the piece size that libtorrent chooses and the lab's tracker in it."""
     flags = lt.create_torrent.v1_only if version is Version.V1 else lt.create_torrent.v2_only
-    storage = lt.file_storage()
-    storage.add_file(image.name, image.stat().st_size)
-    made = lt.create_torrent(storage, 0, flags)
+    made = lt.create_torrent([lt.create_file_entry(image.name, image.stat().st_size)], 0, flags)
     made.add_tracker(ANNOUNCE_URL)
     lt.set_piece_hashes(made, str(image.parent))
     torrent.write_bytes(lt.bencode(made.generate()))
