@@ -14,6 +14,7 @@ from swarmboot.manifest import Profile
 _TOP = frozenset({"name", "cmdline", "allow", "profiles"})
 _PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "cmdline"})
 _MAC = re.compile(r"(?=.{1,17}\Z)[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
+_PROFILE_HEADER = re.compile(r"^\s*\[\[\s*profiles\s*\]\]", re.MULTILINE)
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _DMI = re.compile(r"[a-z0-9_]{1,64}\Z")
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
@@ -34,17 +35,16 @@ class _Table:
 
     def __init__(self, value: Any, *, known: frozenset[str], path: str, source: _Source) -> None:
         if not isinstance(value, dict):
-            raise source.refuse(path, "is not a table", key=path)
+            raise source.refuse("", "is not a table", table=path)
         self._value, self._path, self._source = value, path, source
         for key in value:
             if key not in known:
-                raise source.refuse(f"{path}{key}", "is no key", key=key, expected=f"one of {', '.join(sorted(known))}")
+                raise source.refuse(key, "is no key", table=path, expected=f"one of {', '.join(sorted(known))}")
 
     def refuse(self, key: str, expected: str) -> ReleaseError:
         """Return the error for a value of the wrong kind."""
-        return self._source.refuse(
-            f"{self._path}{key}", "has the wrong value", key=key, expected=expected, found=repr(self._value.get(key))
-        )
+        found = repr(self._value[key]) if key in self._value else "nothing"
+        return self._source.refuse(key, "has the wrong value", table=self._path, expected=expected, found=found)
 
     def has(self, key: str) -> bool:
         """Return whether the key is there."""
@@ -87,11 +87,23 @@ class _Source:
     text: str
     where: str
 
-    def refuse(self, path: str, what: str, *, key: str, expected: str = "", found: str = "") -> ReleaseError:
-        """Return the error about `path`, with the line on which its key first stands if it can be told."""
-        line = re.search(rf"^.*?(?<![\w-])[\"']?{re.escape(key)}[\"']?\s*[=\].]", self.text, re.MULTILINE)
-        at = f":{self.text.count(chr(10), 0, line.start()) + 1}" if line else ""
-        return ReleaseError(f"{self.where}{at}: {path} {what}", expected=expected, found=found[:80])
+    def refuse(self, key: str, what: str, *, table: str, expected: str = "", found: str = "") -> ReleaseError:
+        """Return the error about a key of a table, with the line it stands on if that can be told."""
+        number = self._line(key, table)
+        where = f"{self.where}:{number}" if number else self.where
+        name = ".".join(filter(None, (table, key)))
+        return ReleaseError(f"{where}: {name} {what}", expected=expected, found=found[:80])
+
+    def _line(self, key: str, table: str) -> int:
+        """Return the number of the line on which the table's key stands, 0 if it is not written plainly."""
+        bounds = [match.end() for match in _PROFILE_HEADER.finditer(self.text)]
+        index = int(table.strip("profiles[]")) if table else 0
+        if not key or index > len(bounds):
+            return 0
+        start, end = [0, *bounds, len(self.text)][index : index + 2]
+        written = re.compile(rf"^(?:[^\w#\n]*|\s*\[\s*profiles\.){re.escape(key)}[\"']?\s*[=\].]", re.MULTILINE)
+        match = written.search(self.text, start, end)
+        return self.text.count("\n", 0, match.end()) + 1 if match else 0
 
 
 def parse_release_toml(text: str, *, where: str) -> ReleaseSettings:
@@ -114,7 +126,7 @@ def parse_release_toml(text: str, *, where: str) -> ReleaseSettings:
 
 
 def _profile(value: Any, number: int, source: _Source) -> Profile:
-    table = _Table(value, known=_PROFILE, path=f"profiles[{number}].", source=source)
+    table = _Table(value, known=_PROFILE, path=f"profiles[{number}]", source=source)
     if not _WORD.match(table.text("name")):
         raise table.refuse("name", "a lower-case word")
     macs = tuple(mac.lower().replace("-", ":") for mac in table.texts("macs"))
