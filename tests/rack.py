@@ -1,0 +1,195 @@
+"""A rack on paper: the seeder's desk and the leechers' policies driven on simulated time, swapping over a perfect LAN.
+
+For tests of decisions only. Every origin byte is paced by the origin's rate; a piece reaches a neighbour `swap_s` after
+the first node has it. No socket, no clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
+from seeder.desk import Answer, Desk
+from seeder.handout import Limits
+from seeder.registry import Registry, Torrent
+from swarmboot import pieces
+from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.wire import Announce
+
+INFO_HASH = InfoHash(b"i" * 32)
+PIECE_BYTES = 1 << 16
+
+
+@dataclass(slots=True)
+class PaperNode:
+    """One node of the rack."""
+
+    node: NodeId
+    policy: Policy
+    host: str
+    neighbours: set[str] = field(default_factory=set)
+    is_dead: bool = False
+    done_s: float | None = None
+    from_neighbours: int = 0
+    from_origin: int = 0
+    wake_s: float = 0.0
+
+
+class PaperRack:
+    """A seeder, an origin and nodes. `sent` counts how often each piece left the origin."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        pieces_count: int = 256,
+        uplink: float = 12.5e6,
+        swap_s: float = 0.05,
+        arrivals: Callable[[int], float] = lambda _: 0.0,
+        can_swap: bool = True,
+        seed: int = 1,
+    ) -> None:
+        self.random = Random(seed)
+        self.registry = Registry()
+        self.registry.add_torrent(Torrent(INFO_HASH, pieces_count * PIECE_BYTES, PIECE_BYTES))
+        self.desk = Desk(self.registry, Limits(uplink_bytes_per_s=uplink), random=self.random)
+        self.count = pieces_count
+        self.uplink = uplink
+        self.swap_s = swap_s
+        self.can_swap = can_swap
+        self.sent: Counter[int] = Counter()
+        self.is_seeder_up = True
+        self.expected = count
+        self.now_s = 0.0
+        self.nodes: list[PaperNode] = []
+        self._by_host: dict[str, PaperNode] = {}
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._origin_free_s = 0.0
+        for index in range(count):
+            self.at(arrivals(index), lambda index=index: self.join(index))  # type: ignore[misc]
+
+    def at(self, when_s: float, action: Callable[[], None]) -> None:
+        """Do something at a simulated time."""
+        heapq.heappush(self._events, (when_s, next(self._order), action))
+
+    def join(self, index: int) -> None:
+        """Switch a node on."""
+        wanted = {INFO_HASH: Wanted(INFO_HASH, self.count, PIECE_BYTES)}
+        policy = Policy(wanted, origin="https://origin", now_s=self.now_s, random=Random(index))
+        node = PaperNode(NodeId(index.to_bytes(16, "big")), policy, f"10.0.{index // 200}.{index % 200 + 1}")
+        self.nodes.append(node)
+        self._by_host[node.host] = node
+        self._act(node)
+
+    def kill(self, index: int) -> None:
+        """Pull a node's plug."""
+        self.nodes[index].is_dead = True
+
+    def run(self, until_s: float = 600.0) -> None:
+        """Run until every living node is complete, or fail after `until_s` simulated seconds."""
+        while self._events and not self._is_over():
+            self.now_s, _, action = heapq.heappop(self._events)
+            assert self.now_s < until_s, "the rack does not come up"
+            action()
+            for answer in self.desk.tick(now_s=self.now_s) if self.is_seeder_up else []:
+                self._deliver(answer)
+        assert self._is_over(), "nothing is left to happen, and nodes are not complete"
+
+    def _is_over(self) -> bool:
+        is_there = len(self.nodes) == self.expected
+        return is_there and all(node.is_dead or node.done_s is not None for node in self.nodes)
+
+    def _act(self, node: PaperNode) -> None:
+        if node.is_dead:
+            return
+        for request in node.policy.requests(now_s=self.now_s):
+            match request:
+                case AnnounceRequest():
+                    self._announce(node, request)
+                case FetchRequest(run):
+                    self._fetch(node, run)
+                case ConnectRequest(neighbours):
+                    for neighbour in neighbours:
+                        self._connect(node, self._by_host[neighbour.host])
+        node.wake_s = wake_s = max(node.policy.next_wake_s(now_s=self.now_s), self.now_s + 0.001)
+        self.at(wake_s, lambda: self._wake(node, wake_s))
+
+    def _wake(self, node: PaperNode, wake_s: float) -> None:
+        """Let a node's timer go off, unless it has been set anew since."""
+        if node.wake_s == wake_s:
+            self._act(node)
+
+    def _connect(self, node: PaperNode, other: PaperNode) -> None:
+        """Connect two nodes, which at once begin to send each other what they have."""
+        for giver, taker in ((node, other), (other, node)):
+            giver.neighbours.add(taker.host)
+            for index in pieces.each(giver.policy.have[INFO_HASH]):
+                self._swap(taker, index)
+
+    def _swap(self, node: PaperNode, index: int) -> None:
+        if self.can_swap:
+            self.at(self.now_s + self.swap_s, lambda: self._arrive(node, index, is_swapped=True))
+
+    def _announce(self, node: PaperNode, request: AnnounceRequest) -> None:
+        if not self.is_seeder_up:
+            self.at(self.now_s + 0.01, lambda: self._announce_failed(node))
+            return
+        announce = Announce(
+            node=node.node,
+            sequence=Sequence(1),
+            state=request.state,
+            port=1,
+            have={INFO_HASH: pieces.encode(node.policy.have[INFO_HASH], self.count)},
+            slots=request.slots,
+            returned=request.returned,
+            is_starving=request.is_starving,
+            from_neighbours_bytes=node.from_neighbours * PIECE_BYTES,
+        )
+        for answer in self.desk.announce((node.node, self.now_s), announce, host=node.host, now_s=self.now_s):
+            self._deliver(answer)
+
+    def _announce_failed(self, node: PaperNode) -> None:
+        node.policy.announce_failed(now_s=self.now_s)
+        self._act(node)
+
+    def _deliver(self, answer: Answer) -> None:
+        node_id = answer.ticket[0]  # type: ignore[index]
+        node = next(node for node in self.nodes if node.node == node_id)
+
+        def arrive() -> None:
+            node.policy.handout_arrived(answer.handout, now_s=self.now_s)
+            self._act(node)
+
+        self.at(self.now_s + 0.001, arrive)
+
+    def _fetch(self, node: PaperNode, run: Run) -> None:
+        for index in range(run.first, run.first + run.count):
+            self.sent[index] += 1
+            node.from_origin += 1
+            self._origin_free_s = max(self._origin_free_s, self.now_s) + PIECE_BYTES / self.uplink
+            self.at(self._origin_free_s, lambda index=index: self._arrive(node, index))  # type: ignore[misc]
+        self.at(self._origin_free_s + 1e-6, lambda: self._run_ended(node, run))
+
+    def _run_ended(self, node: PaperNode, run: Run) -> None:
+        if not node.is_dead:
+            node.policy.run_ended(run.number, is_whole=True, now_s=self.now_s)
+            self._act(node)
+
+    def _arrive(self, node: PaperNode, index: int, *, is_swapped: bool = False) -> None:
+        have = node.policy.have[INFO_HASH]
+        if node.is_dead or have >> index & 1:
+            return
+        node.from_neighbours += is_swapped
+        node.policy.piece_arrived(INFO_HASH, index, now_s=self.now_s)
+        if node.policy.is_complete and node.done_s is None:
+            node.done_s = self.now_s
+        for host in node.neighbours:
+            self._swap(self._by_host[host], index)
+        if node.policy.is_complete:
+            self._act(node)

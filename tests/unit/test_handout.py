@@ -1,0 +1,247 @@
+"""Who gets what: leases and neighbours, decided from facts alone."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seeder import handout
+from seeder.handout import Limits
+from seeder.registry import STALL_S, Node, Registry, Torrent
+from swarmboot import pieces
+from swarmboot.codec import DecodeError
+from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.wire import Announce, NodeState
+
+ROOT = InfoHash(b"r" * 32)
+PLUGIN = InfoHash(b"p" * 32)
+LIMITS = Limits(uplink_bytes_per_s=12.5e6)
+PIECE = 1 << 16
+
+
+def build_registry(*, count: int = 64) -> Registry:
+    registry = Registry()
+    registry.add_torrent(Torrent(ROOT, count * PIECE, PIECE))
+    registry.add_torrent(Torrent(PLUGIN, 3 * PIECE, PIECE))
+    return registry
+
+
+def observe(
+    registry: Registry,
+    name: int,
+    have: str = "",
+    *,
+    now_s: float = 0.0,
+    rack: str = "",
+    state: NodeState = NodeState.FETCHING,
+    is_starving: bool = False,
+    from_neighbours: int = 0,
+) -> Node:
+    """Observe a node; `have` has a character a piece, `#` for one that is there; the rest is lacking."""
+    count = registry.torrents[ROOT].torrent.count
+    held = pieces.of(index for index, mark in enumerate(have) if mark == "#")
+    announce = Announce(
+        NodeId(name.to_bytes(16, "big")),
+        Sequence(1),
+        state,
+        port=6881,
+        rack=rack,
+        have={ROOT: pieces.encode(held, count)},
+        is_starving=is_starving,
+        from_neighbours_bytes=from_neighbours,
+    )
+    return registry.observe(announce, host=f"10.0.0.{name}", now_s=now_s)
+
+
+def lease(registry: Registry, node: Node, *, slots: int = 1, now_s: float = 0.0, limits: Limits = LIMITS) -> list[int]:
+    """Lease and return the pieces' numbers."""
+    leases = handout.lease_pieces(registry, node, slots=slots, now_s=now_s, limits=limits, budget_bytes=1e12)
+    return [index for each in leases for index in range(each.first, each.first + each.count)]
+
+
+def test_a_piece_is_leased_to_one_node_only() -> None:
+    registry = build_registry()
+    first, second = observe(registry, 1), observe(registry, 2)
+    leased = [*lease(registry, first, slots=2), *lease(registry, second, slots=2)]
+    assert len(leased) == len(set(leased)) > 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 2)), min_size=1, max_size=60))
+def test_no_order_of_asking_leases_a_piece_twice(asks: list[tuple[int, int]]) -> None:
+    registry = build_registry()
+    leased: list[int] = []
+    for name, slots in asks:
+        leased += lease(registry, observe(registry, name), slots=slots)
+    assert len(leased) == len(set(leased))
+
+
+def test_leases_shrink_to_single_pieces_at_the_end() -> None:
+    registry = build_registry()
+    for name in range(1, 5):
+        observe(registry, name)
+    sizes: list[int] = []
+    have = set[int]()
+    while run := lease(registry, observe(registry, 1, "".join(".#"[index in have] for index in range(64)))):
+        sizes.append(len(run))
+        have.update(run)
+    assert sizes[0] == 4
+    assert sizes[-1] == 1
+    assert sum(sizes) == 64
+
+
+def test_a_node_is_leased_only_what_nobody_has() -> None:
+    registry = build_registry()
+    observe(registry, 1, "#" * 60)
+    node = observe(registry, 2)
+    observe(registry, 3)
+    assert set(lease(registry, node, slots=64)) <= {60, 61, 62, 63}
+
+
+def test_a_lease_ends_when_its_pieces_are_announced() -> None:
+    registry = build_registry()
+    node = observe(registry, 1)
+    leased = lease(registry, node)
+    assert registry.open_leases == 1
+    observe(registry, 1, "#" * len(leased))
+    assert registry.open_leases == 0
+    assert registry.torrents[ROOT].leased == 0
+
+
+def test_a_dead_nodes_lease_goes_to_another() -> None:
+    registry = build_registry()
+    leased = lease(registry, observe(registry, 1), slots=64)
+    other = observe(registry, 2, now_s=60)
+    registry.expire(now_s=60, silent_s=30)
+    assert set(lease(registry, other, slots=64, now_s=60)) & set(leased)
+
+
+def test_a_stalled_lease_goes_to_another() -> None:
+    registry = build_registry(count=2)
+    stalled, other = observe(registry, 1), observe(registry, 2)
+    assert lease(registry, stalled, slots=2) == [0, 1]
+    assert lease(registry, other) == []
+    registry.expire(now_s=STALL_S + 0.1, silent_s=1e9)
+    assert lease(registry, other, slots=2, now_s=STALL_S + 0.1) == [0, 1]
+
+
+def test_progress_renews_a_lease() -> None:
+    registry = build_registry(count=64)
+    node = observe(registry, 1)
+    lease(registry, node)
+    observe(registry, 1, "#", now_s=STALL_S - 0.1)
+    registry.expire(now_s=STALL_S + 0.1, silent_s=1e9)
+    assert registry.open_leases == 1
+
+
+def test_a_newcomer_among_booted_neighbours_gets_no_lease() -> None:
+    registry = build_registry()
+    for name in range(1, 9):
+        observe(registry, name, "#" * 64, state=NodeState.COMPLETE)
+    newcomer = observe(registry, 9)
+    assert lease(registry, newcomer, slots=2) == []
+    assert handout.is_supplied(registry, newcomer, now_s=0.0, limits=LIMITS)
+
+
+def test_a_newcomer_whose_neighbours_send_nothing_gets_leases() -> None:
+    registry = build_registry()
+    for name in range(1, 9):
+        observe(registry, name, "#" * 64, state=NodeState.COMPLETE)
+    newcomer = observe(registry, 9)
+    observe(registry, 9, now_s=2.0)
+    assert lease(registry, newcomer, slots=2, now_s=2.0)
+
+
+def test_a_newcomer_whose_neighbours_are_fast_is_left_to_them() -> None:
+    registry = build_registry()
+    observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
+    newcomer = observe(registry, 9)
+    observe(registry, 9, "#" * 32, now_s=2.0, from_neighbours=24_000_000)
+    assert lease(registry, newcomer, slots=2, now_s=2.0) == []
+
+
+def test_a_crowd_of_newcomers_is_helped_by_the_server_as_well() -> None:
+    registry = build_registry()
+    observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
+    crowd = [observe(registry, name) for name in range(2, 12)]
+    leased = [index for node in crowd for index in lease(registry, node)]
+    assert leased
+    assert len(leased) == len(set(leased))
+
+
+def test_a_starving_node_is_leased_what_others_hold() -> None:
+    registry = build_registry(count=4)
+    observe(registry, 1, "####", state=NodeState.COMPLETE)
+    assert lease(registry, observe(registry, 2, "##", is_starving=True), slots=2) == [2, 3]
+
+
+def test_a_node_that_loses_pieces_is_believed() -> None:
+    registry = build_registry(count=4)
+    observe(registry, 1, "####")
+    node = observe(registry, 1, "##")
+    assert set(lease(registry, node, slots=4)) == {2, 3}
+
+
+def test_so_many_leases_are_out_that_a_piece_takes_a_fraction_of_a_second() -> None:
+    registry = build_registry(count=1024)
+    limits = Limits(uplink_bytes_per_s=625_000)
+    nodes = [observe(registry, name) for name in range(1, 65)]
+    for node in nodes:
+        lease(registry, node, slots=2, limits=limits)
+    assert registry.open_leases == handout.most_open_leases(registry, limits, piece_bytes=PIECE) == 2
+
+
+def test_everyone_in_a_small_rack_meets_everyone() -> None:
+    registry = build_registry()
+    for name in range(1, 9):
+        node = observe(registry, name)
+        for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=Random(1)):
+            registry.link(node, other)
+    assert all(len(node.links) == 7 for node in registry.nodes.values())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thousands_of_nodes_in_many_racks_stay_one_graph_of_bounded_degree(seed: int) -> None:
+    registry = build_registry()
+    random = Random(seed)
+    for name in range(1, 2001):
+        node = observe(registry, name, rack=f"r{name % 50}")
+        for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=random):
+            registry.link(node, other)
+    for dead in random.sample(sorted(registry.nodes), 600):
+        registry.forget(dead)
+    seen, front = set[NodeId](), [next(iter(registry.nodes))]
+    while front:
+        reached = front.pop()
+        if reached not in seen:
+            seen.add(reached)
+            front += registry.nodes[reached].links
+    assert len(seen) == len(registry.nodes)
+    assert max(len(node.links) for node in registry.nodes.values()) <= LIMITS.links_most + LIMITS.rack_neighbours
+
+
+def test_own_rack_comes_first() -> None:
+    registry = build_registry()
+    for name in range(1, 41):
+        observe(registry, name, rack="near" if name % 2 else "far")
+    node = observe(registry, 41, rack="near")
+    chosen = handout.choose_neighbours(registry, node, limits=LIMITS, random=Random(1))
+    near = sum(other.rack == "near" for other in chosen)
+    assert near == 20
+    assert 0 < len(chosen) - near <= LIMITS.far_neighbours
+
+
+def test_announces_stay_within_the_seeders_budget() -> None:
+    registry = build_registry()
+    for name in range(1, 6001):
+        node = observe(registry, name)
+    assert handout.announce_interval_s(registry, node, LIMITS) == pytest.approx(4.0)
+
+
+def test_an_unknown_torrent_is_refused() -> None:
+    registry = build_registry()
+    announce = Announce(NodeId(b"n" * 16), Sequence(1), NodeState.FETCHING, port=1, have={InfoHash(b"x" * 32): b""})
+    with pytest.raises(DecodeError, match="not published"):
+        registry.observe(announce, host="10.0.0.1", now_s=0.0)
