@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _PATH = click.Path(path_type=Path)
+_LONGEST_S = 36500 * 86400
 
 
 def _duration(_context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """Return seconds, more than none; raise MalformedSettingError naming the flag."""
+    """Return seconds, at least one; raise MalformedSettingError naming the flag."""
     if text is None:
         return None
     duration_s = parse_duration(text)
-    if duration_s < 1:
-        raise MalformedSettingError(f"{parameter.opts[0]} is too short", expected="at least 1s", found=text)
+    if not 1 <= duration_s <= _LONGEST_S:
+        raise MalformedSettingError(f"{parameter.opts[0]} is out of range", expected="from 1s to 36500d", found=text)
     return duration_s
 
 

@@ -200,12 +200,12 @@ def check_regular(path: Path, *, label: str, may_be_empty: bool = False) -> os.s
     """Return the file's status; raise UnreadableError if it is not regular, not readable, or empty."""
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError(f"{label} is not a regular file", hint="replace it by the file itself")
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
-        raise UnreadableError(f"{label} cannot be read: {error.strerror}", hint="check the file") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise UnreadableError(f"{label} is not a regular file", hint="replace it by the file itself")
-    if not os.access(path, os.R_OK):
-        raise UnreadableError(f"{label} cannot be read: permission denied", hint="check its mode and owner")
+        hint = "check the file, its mode and its owner"
+        raise UnreadableError(f"{label} cannot be read: {error.strerror}", hint=hint) from error
     if status.st_size == 0 and not may_be_empty:
         raise UnreadableError(f"{label} is empty", expected="at least one byte", hint="build it again")
     return status

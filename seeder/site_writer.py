@@ -117,7 +117,7 @@ class SiteWriter:
 
     def holds_size(self, size_bytes: int) -> bool:
         """Return whether any blob has that size, so that its bytes may be there already."""
-        return any(entry.stat().st_size == size_bytes for entry in os.scandir(self.path("blobs")))
+        return any(path.stat().st_size == size_bytes for path in self.path("blobs").iterdir())
 
     def holds_blob(self, hashes: Hashes) -> bool:
         """Return whether the blob is there at its full size."""
@@ -215,7 +215,7 @@ def writing(site: Path) -> Iterator[SiteWriter]:
     """
     try:
         for name in ("", "blobs", "torrents", "manifests", "channels", "keys", _INCOMING):
-            (site / name).mkdir(parents=True, exist_ok=True)
+            _make_folder(site / name)
         lock = os.open(site / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         if error.errno in _FULL:
@@ -228,6 +228,13 @@ def writing(site: Path) -> Iterator[SiteWriter]:
         yield SiteWriter(site)
     finally:
         os.close(lock)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that whoever serves the site can enter, whatever the umask; leave one that is there alone."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
 
 
 def _take_lock(lock: int, site: Path) -> None:
