@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 
 import grimp
 import pytest
 
 PARTS = ("swarmboot", "seeder", "leecher", "netsim")
 LEECHER_MAY_LOAD = {"libtorrent", "trio", "httpx", "msgpack", "cryptography"}
-PURE_MODULES = {"seeder.registry", "seeder.handout", "seeder.admission", "leecher.policy"}
+PURE_MODULES = {"seeder.registry", "seeder.handout", "seeder.desk", "seeder.admission", "leecher.policy"}
 IMPURE = {
     "socket",
     "ssl",
@@ -23,6 +26,15 @@ IMPURE = {
     "libtorrent",
     "starlette",
 }
+
+
+LOAD_EVERY_LEECHER_MODULE = """
+import importlib, pkgutil, sys, leecher
+for module in pkgutil.iter_modules(leecher.__path__):
+    if module.name != "cli":
+        importlib.import_module(f"leecher.{module.name}")
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +85,33 @@ def test_pure_modules_reach_no_socket_path_or_clock(graph: grimp.ImportGraph) ->
         module: graph.find_modules_directly_imported_by(module) & IMPURE for module in PURE_MODULES & graph.modules
     }
     assert {module: names for module, names in impure.items() if names} == {}
+
+
+def with_requirements(distribution: str, found: set[str]) -> set[str]:
+    """Add a distribution and all that it may load to `found`: what it requires, and httpx's optional transports."""
+    name = re.sub(r"[-_.]+", "-", distribution).lower()
+    if name not in found:
+        found.add(name)
+        try:
+            requirements = requires(name) or []
+        except PackageNotFoundError:
+            requirements = []
+        for requirement in requirements:
+            wanted = re.match(r"[A-Za-z0-9._-]+", requirement)
+            is_transport = name == "httpx" and not re.search("extra == .cli", requirement)
+            if wanted and ("extra ==" not in requirement or is_transport):
+                with_requirements(wanted[0], found)
+    return found
+
+
+def test_running_the_leecher_loads_nothing_of_the_servers() -> None:
+    run = subprocess.run(
+        (sys.executable, "-c", LOAD_EVERY_LEECHER_MODULE), capture_output=True, text=True, check=True, timeout=60
+    )
+    installed = packages_distributions()
+    loaded = {re.sub(r"[-_.]+", "-", name).lower() for top in run.stdout.split() for name in installed.get(top, [])}
+    allowed = {"swarmboot", "setuptools"}
+    for name in LEECHER_MAY_LOAD:
+        with_requirements(name, allowed)
+    assert {"trio", "httpx", "libtorrent", "msgpack", "cryptography"} <= loaded
+    assert loaded - allowed == set()
