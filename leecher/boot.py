@@ -217,7 +217,7 @@ class Boot:
             temporary.replace(self.settings.report)
         if not self.settings.server:
             return
-        with trio.move_on_after(2.0, shield=True), suppress(TransferError):
+        with trio.CancelScope(deadline=trio.current_time() + 2.0, shield=True), suppress(TransferError):
             address = f"{self.settings.server}{REPORT_PATH}"
             await origin.post(address, encode_report(report), media_type=WIRE_TYPE, max_bytes=4096, timeout_s=2.0)
 

@@ -73,6 +73,9 @@ _SETTINGS: dict[str, Any] = {
     "dont_count_slow_torrents": True,
 }
 
+# libtorrent 2.0 takes a file's last piece only with its padding, 2.1 only without (tried: 2.0.8, 2.0.11, 2.1.1).
+_WANTS_PADDING = (lt.version_major, lt.version_minor) < (2, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class PieceFinished:
@@ -120,6 +123,7 @@ class Swarm:
         self._session = lt.session(settings)
         self._session.set_alert_fd(self._wake.fileno())
         self._handles: dict[InfoHash, Any] = {}
+        self._metadata: dict[InfoHash, Any] = {}
         self._by_name: dict[str, InfoHash] = {}
         self._checked: dict[str, trio.Event] = {}
         self._renamed: dict[str, trio.Event] = {}
@@ -213,6 +217,7 @@ class Swarm:
         self._checked[metadata.name()] = trio.Event()
         handle = self._session.add_torrent(parameters)
         self._handles[artifact.info_hash] = handle
+        self._metadata[artifact.info_hash] = metadata
         await self._checked[metadata.name()].wait()
         return sets.of(index for index, has in enumerate(handle.status(lt.torrent_handle.query_pieces).pieces) if has)
 
@@ -228,7 +233,8 @@ class Swarm:
 
     def insert(self, info_hash: InfoHash, index: int, data: bytes) -> None:
         """Hand in a piece that was fetched elsewhere; it counts when its event arrives."""
-        self._handles[info_hash].add_piece(index, data, 0)
+        missing_bytes = self._metadata[info_hash].piece_size(index) - len(data) if _WANTS_PADDING else 0
+        self._handles[info_hash].add_piece(index, data + bytes(missing_bytes) if missing_bytes else data, 0)
 
     async def flush(self, info_hash: InfoHash) -> None:
         """Wait until every piece that counts can be read from its file."""
@@ -305,7 +311,10 @@ def _metadata(artifact: Artifact, torrent: bytes) -> Any:
         metadata = lt.torrent_info(decoded)
     except (RuntimeError, ValueError, TypeError) as error:
         raise refusal from error
-    is_right = metadata.info_hashes().v2.to_bytes() == artifact.info_hash and metadata.num_files() == 1
-    if not is_right or metadata.total_size() != artifact.size_bytes or metadata.piece_length() != artifact.piece_bytes:
+    # libtorrent lays out a file that ends within a piece as two: the file, and padding up to the end of the piece.
+    padding_bytes = -artifact.size_bytes % artifact.piece_bytes
+    sizes = (artifact.size_bytes, artifact.size_bytes + padding_bytes)
+    is_right = metadata.info_hashes().v2.to_bytes() == artifact.info_hash and metadata.num_files() in (1, 2)
+    if not is_right or metadata.total_size() not in sizes or metadata.piece_length() != artifact.piece_bytes:
         raise refusal
     return metadata
