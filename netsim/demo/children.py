@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _GRACE_S = 5.0
 _VERB_BOUND_S = 900
+_DYING_WITH = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", 'test "$PPID" = "$0" && exec "$@"')
+"""With the demo's process id and a program: runs it unless the demo died before the kernel was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Children:
 
     def start(self, name: str, *arguments: str, logs: Path) -> Child:
         """Start `python -m ARGUMENTS` and return at once; its outputs go to NAME.out and NAME.err under `logs`."""
-        bound_to_us = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+        bound_to_us = (*_DYING_WITH, str(os.getpid())) if shutil.which("setpriv") else ()
         output, complaints = logs / f"{name}.out", logs / f"{name}.err"
         with output.open("wb") as out, complaints.open("wb") as err:
             popen = subprocess.Popen(
