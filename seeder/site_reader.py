@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swarmboot import site as layout
 from swarmboot import trust
-from swarmboot.errors import BlobError, ManifestError, SiteError, TrustError
+from swarmboot.errors import BlobError, ManifestError, SiteError, SwarmbootError, TrustError
 from swarmboot.ids import KeyId, Sequence
 from swarmboot.manifest import Manifest, decode
 
@@ -23,8 +23,10 @@ class Pointed:
     rotations: tuple[bytes, ...]
 
 
-def read_site_file(site: Path, relative: str, *, most_bytes: int) -> bytes:
-    """Return a file of the site; raise BlobError if it is missing or larger than its bound."""
+def read_site_file(
+    site: Path, relative: str, *, most_bytes: int, too_large: type[SwarmbootError] = ManifestError
+) -> bytes:
+    """Return a file of the site; raise BlobError if it is missing, `too_large` if it is larger than its bound."""
     try:
         with (site / relative).open("rb") as file:
             data = file.read(most_bytes + 1)
@@ -33,7 +35,7 @@ def read_site_file(site: Path, relative: str, *, most_bytes: int) -> bytes:
             f"{site / relative} cannot be read", found=error.strerror or "", hint="publish the release again"
         ) from error
     if len(data) > most_bytes:
-        raise BlobError(f"{site / relative} is too large", expected=f"at most {most_bytes} bytes", hint="publish again")
+        raise too_large(f"{site / relative} is too large", expected=f"at most {most_bytes} bytes", hint="publish again")
     return data
 
 

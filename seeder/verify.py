@@ -68,7 +68,7 @@ def _joined(faults: list[BlobError]) -> BlobError:
 def _check_artifact(site: Path, artifact: Artifact, progress: Progress) -> None:
     """Raise BlobError unless the artifact's blob and torrent are what its manifest says."""
     relative = layout.torrent_path(artifact.info_hash)
-    torrent = read_site_file(site, relative, most_bytes=layout.TORRENT_MAX_BYTES)
+    torrent = read_site_file(site, relative, most_bytes=layout.TORRENT_MAX_BYTES, too_large=BlobError)
     found = info_hash_of(torrent, where=str(site / relative))
     if found != artifact.info_hash:
         raise BlobError(

@@ -1,0 +1,162 @@
+"""`swarmboot rotate` and `swarmboot prune`: keys and old releases go, nodes stay."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from swarmboot import errors, keyfile
+from tests.builders import build_bytes, build_release
+from tests.commands import Done, run
+
+
+class Scene:
+    """A site published on two channels with the first of three key pairs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.site = folder / "site"
+        pairs = [keyfile.write_pair(folder / name) for name in ("one", "two", "three")]
+        self.keys, self.publics = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        self.release = build_release(folder / "release")
+        for channel in ("stable", "edge"):
+            assert self.publish(0, "--channel", channel).status == 0
+
+    def publish(self, key: int, *options: object) -> Done:
+        return run("publish", self.release, "--site", self.site, "--key", self.keys[key], *options)
+
+    def rotate(self, old: Path, new: Path, *keys: int) -> Done:
+        words = [word for key in keys for word in ("--key", self.keys[key])]
+        return run("rotate", self.site, "--trust", old, "--new-trust", new, *words)
+
+    def verify(self, public: Path) -> Done:
+        return run("verify", self.site, "--trust", public)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_after_a_rotation_nodes_built_with_either_key_believe_the_site(scene: Scene) -> None:
+    one, two, _ = scene.publics
+    done = scene.rotate(one, two, 0, 1)
+    assert done.status == 0, done.err
+    assert done.out.splitlines() == [
+        "the keys are now version 2",
+        "channel edge: manifest 3",
+        "channel stable: manifest 4",
+    ]
+    assert scene.verify(one).status == scene.verify(two).status == 0
+    refused = scene.publish(0)
+    assert refused.status == errors.ThresholdError.exit_status
+    assert scene.publish(1, "--json").value["is_new"] is False
+
+
+def test_rotations_are_followed_one_after_the_other_by_nodes_of_every_age(scene: Scene) -> None:
+    one, two, three = scene.publics
+    assert scene.rotate(one, two, 0, 1).status == 0
+    assert scene.rotate(one, three, 1, 2).status == 0
+    assert [scene.verify(public).status for public in (one, two, three)] == [0, 0, 0]
+    (scene.release / "plugins").mkdir()
+    (scene.release / "plugins" / "10-a.squashfs").write_bytes(b"hsqs")
+    assert scene.publish(2).status == 0
+    assert [scene.verify(public).status for public in (one, two, three)] == [0, 0, 0]
+
+
+def test_a_rotation_to_two_keys_needs_both_from_then_on(scene: Scene, tmp_path: Path) -> None:
+    one, two, three = scene.publics
+    both = tmp_path / "both.pub"
+    both.write_text(f"threshold 2\n{two.read_text()}{three.read_text()}")
+    assert scene.rotate(one, both, 0, 1).status == errors.ThresholdError.exit_status
+    assert scene.rotate(one, both, 0, 1, 2).status == 0
+    assert scene.publish(1).status == errors.ThresholdError.exit_status
+    assert scene.publish(1, "--key", scene.keys[2]).status == 0
+    assert scene.verify(one).status == 0
+
+
+@pytest.mark.parametrize("keys", [(0,), (1,), (0, 2)])
+def test_too_few_keys_change_nothing(scene: Scene, keys: tuple[int, ...]) -> None:
+    before = {path: path.read_bytes() for path in scene.site.rglob("*.swarm")}
+    assert scene.rotate(scene.publics[0], scene.publics[1], *keys).status == errors.ThresholdError.exit_status
+    assert {path: path.read_bytes() for path in scene.site.rglob("*.swarm")} == before
+
+
+def test_a_rotation_that_was_interrupted_is_completed(scene: Scene) -> None:
+    one, two, _ = scene.publics
+    old_channel = (scene.site / "channels" / "stable.swarm").read_bytes()
+    scene.rotate(one, two, 0, 1)
+    (scene.site / "channels" / "stable.swarm").write_bytes(old_channel)
+    done = scene.rotate(one, two, 1)
+    assert done.out.splitlines() == ["the keys were already version 2", "channel stable: manifest 5"]
+    assert scene.verify(two).status == 0
+
+
+def test_what_the_old_keys_did_not_sign_is_not_signed_anew(scene: Scene) -> None:
+    data = bytearray((scene.site / "manifests" / "1.swarm").read_bytes())
+    data[200] ^= 1
+    (scene.site / "manifests" / "1.swarm").write_bytes(data)
+    done = scene.rotate(scene.publics[0], scene.publics[1], 0, 1)
+    assert done.status == errors.SignatureError.exit_status
+    assert not list((scene.site / "keys").iterdir())
+
+
+def test_new_keys_without_a_rotation_start_afresh(scene: Scene) -> None:
+    one, two, three = scene.publics
+    scene.rotate(one, two, 0, 1)
+    assert scene.publish(2).status == errors.ThresholdError.exit_status
+    assert scene.publish(2, "--new-keys").status == 0
+    assert run("verify", scene.site, "--trust", three, "--channel", "stable").status == 0
+    assert run("verify", scene.site, "--trust", two, "--channel", "edge").status == 0
+
+
+def test_pruning_keeps_what_channels_point_to_and_the_newest(scene: Scene) -> None:
+    for seed in (1, 2, 3):
+        (scene.release / "rootfs.squashfs").write_bytes(b"hsqs" + build_bytes(50_000, seed=seed))
+        assert scene.publish(0).status == 0
+    done = run("prune", scene.site, "--keep", 2, "--json")
+    assert done.value["kept"] == [2, 4, 5]
+    assert done.value["dropped"] == [1, 3]
+    assert done.value["freed_bytes"] > 50_000
+    assert len(list((scene.site / "blobs").iterdir())) == len(list((scene.site / "torrents").iterdir())) == 3
+    assert scene.verify(scene.publics[0]).status == 0
+    assert run("prune", scene.site, "--keep", 2, "--json").value["files"] == 0
+
+
+def test_pruning_drops_blobs_that_nothing_needs_and_says_so(scene: Scene) -> None:
+    (scene.site / "blobs" / "stray").write_bytes(bytes(1000))
+    done = run("prune", scene.site)
+    assert done.out.splitlines() == ["manifests dropped: none; kept: 1, 2", "1 files dropped, 1000 B freed"]
+
+
+def test_pruning_drops_nothing_if_a_manifest_that_stays_cannot_be_read(scene: Scene) -> None:
+    (scene.site / "manifests" / "2.swarm").write_bytes(b"x")
+    (scene.site / "blobs" / "stray").write_bytes(bytes(1000))
+    assert run("prune", scene.site, "--keep", 1).status == errors.ManifestError.exit_status
+    assert (scene.site / "blobs" / "stray").exists()
+
+
+def test_a_folder_that_is_no_site_is_neither_pruned_nor_rotated(scene: Scene, tmp_path: Path) -> None:
+    shutil.rmtree(scene.site)
+    assert run("prune", tmp_path).status == errors.SiteError.exit_status
+    assert scene.rotate(scene.publics[0], scene.publics[1], 0, 1).status == errors.SiteError.exit_status
+    assert not scene.site.exists()
+
+
+def test_keygen_makes_a_pair_once(tmp_path: Path) -> None:
+    done = run("keygen", "--out", tmp_path / "keys")
+    assert done.status == 0
+    assert str(tmp_path / "keys" / "swarmboot.key") in done.out
+    assert str(tmp_path / "keys" / "swarmboot.pub") in done.out
+    before = (tmp_path / "keys" / "swarmboot.key").read_bytes()
+    again = run("keygen", "--out", tmp_path / "keys")
+    assert again.status == errors.KeyFileError.exit_status
+    assert (tmp_path / "keys" / "swarmboot.key").read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", ["keygen", "publish", "verify", "rotate", "prune"])
+def test_help_ends_with_an_example(verb: str) -> None:
+    done = run(verb, "--help")
+    assert done.status == 0
+    assert f"Example:\n    swarmboot {verb} " in done.out
