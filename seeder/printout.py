@@ -73,7 +73,7 @@ def published_lines(published: Published, *, site: Path) -> list[str]:
     copied, reused = format_size(published.copied_bytes), format_size(published.reused_bytes)
     lines.append(f"site {site}: {copied} copied, {reused} there already; may be booted until {_day(manifest)}")
     lines.append(f"fleet {manifest.fleet}, signed by {shown_ids(published.signers)}")
-    return [*lines, *ram_lines(published)]
+    return [*lines, *ram_lines(published), f"serve it: swarmboot serve {site}"]
 
 
 def artifact_table(artifacts: Iterable[Artifact]) -> list[str]:
