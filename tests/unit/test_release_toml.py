@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from seeder.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from swarmboot.errors import ReleaseError
 from swarmboot.manifest import Profile
+from swarmboot.trust import parse_public
 
 WHOLE = """
 name = "debian-12"
@@ -101,3 +104,13 @@ def test_a_profile_that_names_a_missing_plugin_is_refused() -> None:
     check_plugins(profiles, {"a.squashfs": 1, "c.squashfs": 1}, where="release.toml")
     with pytest.raises(ReleaseError, match=r"expected one of a\.squashfs, b\.squashfs, found c\.squashfs"):
         check_plugins(profiles, {"a.squashfs": 1, "b.squashfs": 1}, where="release.toml")
+
+
+def test_the_example_in_the_documentation_is_a_good_one() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "release.md").read_text()
+    settings = parse(page.split("```toml\n")[1].split("```")[0])
+    assert (settings.name, [profile.name for profile in settings.profiles]) == ("debian-12", ["gpu"])
+    keys = "\n".join(
+        line.strip() for line in page.splitlines() if line.startswith(("    threshold", "    swarmboot-ed"))
+    )
+    assert (len(parse_public(keys, where="docs").keys), parse_public(keys, where="docs").threshold) == (3, 2)
