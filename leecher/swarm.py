@@ -5,7 +5,8 @@ it was handed in. Settings are for one LAN: no DHT, no port mapping, no uTP, no 
 fresh pieces are not stuck behind old ones, short timeouts. Works with libtorrent 2.0.8 (Debian 12) and 2.1.
 
 Connections are made at once rather than at libtorrent's next tick: a torrent is added paused, given its neighbours, and
-resumed when it has left its checking state, which makes libtorrent dial immediately.
+resumed when it has left its checking state, which makes libtorrent dial immediately. Files of an earlier run must be
+checked first, which a paused torrent does not do: such a torrent is told to pause when it is ready.
 """
 
 from __future__ import annotations
@@ -212,7 +213,9 @@ class Swarm:
         parameters = lt.add_torrent_params()
         parameters.ti = metadata
         parameters.save_path = str(folder)
-        parameters.flags = lt.torrent_flags.paused | lt.torrent_flags.disable_pex | lt.torrent_flags.disable_dht
+        flags = lt.torrent_flags
+        is_there = (folder / file_name).exists()
+        parameters.flags = (flags.stop_when_ready if is_there else flags.paused) | flags.disable_pex | flags.disable_dht
         self._by_name[metadata.name()] = artifact.info_hash
         self._checked[metadata.name()] = trio.Event()
         handle = self._session.add_torrent(parameters)

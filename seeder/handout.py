@@ -170,7 +170,7 @@ def lease_pieces(
             first, count = pieces.first_run(free, _run_length(holdings, free, sharers, limits))
             size_bytes = count * holdings.torrent.piece_bytes
             term_s = _term_s(registry, size_bytes, limits)
-            origin = registry.open_leases % max(1, limits.origins)
+            origin = registry.granted % max(1, limits.origins)
             leases.append(registry.grant(node, info_hash, first, count, expires_s=now_s + term_s, origin=origin))
             spent += size_bytes
     return tuple(leases)

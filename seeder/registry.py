@@ -130,7 +130,7 @@ class Registry:
         self.everyone = Roster()
         self.racks: dict[str, Roster] = {}
         self.open_leases = 0
-        self._next_lease = 1
+        self.granted = 0
         self._is_held_stale = False
         self._is_fetched_stale = False
 
@@ -220,8 +220,8 @@ class Registry:
         self, node: Node, info_hash: InfoHash, first: PieceIndex, count: int, *, expires_s: float, origin: int = 0
     ) -> Lease:
         """Return a new lease of these pieces to `node`, on record until they arrive, it is returned or it expires."""
-        lease = LeaseId(self._next_lease)
-        self._next_lease += 1
+        self.granted += 1
+        lease = LeaseId(self.granted)
         self.open_leases += 1
         awaited = pieces.span(first, count)
         self.torrents[info_hash].leased |= awaited

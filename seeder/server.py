@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
@@ -36,9 +37,19 @@ _FILES = {
 
 
 class BlobResponse(FileResponse):
-    """A file response that reads in chunks large enough for a fast link."""
+    """A file response that reads in chunks large enough for a fast link, and counts what it sends."""
 
     chunk_size = 256 * 1024
+    count: Callable[[int], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file, or the ranges asked for."""
+
+        async def counting_send(message: Message) -> None:
+            self.count(len(message.get("body", b"")))
+            await send(message)
+
+        await super().__call__(scope, receive, counting_send)
 
 
 class Door:
@@ -151,6 +162,7 @@ class Door:
                 "nodes": len(nodes),
                 "complete": sum(node.is_complete for node in nodes),
                 "open_leases": self.desk.registry.open_leases,
+                "sent_bytes": self.sent_bytes,
                 "from_neighbours_bytes": sum(node.from_neighbours_bytes for node in nodes),
                 "from_origin_bytes": sum(node.from_origin_bytes for node in nodes),
             }
@@ -163,7 +175,12 @@ class Door:
         if pattern is None or not pattern.match(name) or not path.is_file():
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
-        return BlobResponse(path, media_type=media_type, headers={"cache-control": cache})
+        response = BlobResponse(path, media_type=media_type, headers={"cache-control": cache})
+        response.count = self._count
+        return response
+
+    def _count(self, size_bytes: int) -> None:
+        self.sent_bytes += size_bytes
 
 
 PATIENCE_CHECK_S = 0.25
