@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from swarmboot.codec import Fields, pack, unpack
 
@@ -30,6 +29,11 @@ PHASES = (
     "services",
 )
 """The phases of a boot in order; a report holds those that its maker could see."""
+
+SOURCES = ("neighbours", "origin")
+"""Where bytes come from; a report holds those that its maker counted."""
+
+_ERROR_MOST = 1024
 
 BOOTED = "booted"
 FAILED = "failed"
@@ -58,31 +62,26 @@ class BootReport:
 
 
 def encode_report(report: BootReport) -> bytes:
-    """Return the report as the body of a request."""
-    return pack(asdict(report))
+    """Return the report as the body of a request; a very long error is cut rather than losing the report."""
+    return pack({**asdict(report), "error": report.error[:_ERROR_MOST]})
 
 
 def decode_report(data: bytes) -> BootReport:
     """Return the report in a request's body; raise DecodeError otherwise."""
     fields = Fields(unpack(data, max_bytes=REPORT_MAX_BYTES), "report")
+    phases = Fields(fields.mapping("phases"), "report.phases")
+    bytes_from = Fields(fields.mapping("bytes_from"), "report.bytes_from")
     return BootReport(
         node=fields.text("node", most=64),
         outcome=fields.text("outcome", most=16),
         sequence=fields.integer("sequence", default=0),
         profile=fields.text("profile", default=""),
         rack=fields.text("rack", most=64, default=""),
-        error=fields.text("error", most=1024, default=""),
+        error=fields.text("error", most=_ERROR_MOST, default=""),
         exit_status=fields.integer("exit_status", most=255, default=0),
-        phases=_numbers(fields, "phases", PHASES),
-        bytes_from={
-            name: int(value) for name, value in _numbers(fields, "bytes_from", ("neighbours", "origin")).items()
-        },
+        phases={name: phases.number(name) for name in PHASES if phases.has(name)},
+        bytes_from={name: bytes_from.integer(name) for name in SOURCES if bytes_from.has(name)},
         hash_failures=fields.integer("hash_failures", default=0),
         rescues=fields.integer("rescues", default=0),
         finished_unix_s=fields.number("finished_unix_s", default=0.0),
     )
-
-
-def _numbers(fields: Fields, name: str, known: tuple[str, ...]) -> dict[str, float]:
-    inner: Any = Fields(fields.mapping(name), f"report.{name}")
-    return {key: inner.number(key) for key in known if inner.has(key)}

@@ -54,6 +54,7 @@ def test_random_bytes_are_no_report(data: bytes) -> None:
         {"node": "a", "outcome": BOOTED, "phases": {"dhcp": -1}},
         {"node": "a", "outcome": BOOTED, "phases": {"dhcp": "long"}},
         {"node": "a", "outcome": BOOTED, "phases": []},
+        {"node": "a", "outcome": BOOTED, "bytes_from": {"origin": 1.5}},
         {"node": "a", "outcome": BOOTED, "exit_status": 256},
     ],
 )
@@ -65,6 +66,10 @@ def test_a_report_with_an_impossible_field_is_refused(value: dict[str, object]) 
 def test_phases_that_nobody_knows_are_left_out() -> None:
     found = decode_report(pack({"node": "a", "outcome": BOOTED, "phases": {"dhcp": 1.5, "coffee": 300.0}}))
     assert found.phases == {"dhcp": 1.5}
+
+
+def test_a_very_long_error_is_cut_rather_than_losing_the_report() -> None:
+    assert decode_report(encode_report(BootReport("a", FAILED, error="x" * 5000))).error == "x" * 1024
 
 
 def test_a_report_above_its_bound_is_refused_unread() -> None:
