@@ -31,7 +31,7 @@ from swarmboot import site
 from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
 from swarmboot.ids import NodeId, Sequence, new_node_id
 from swarmboot.keyfile import read_trust
-from swarmboot.manifest import Artifact
+from swarmboot.manifest import Artifact, Manifest
 from swarmboot.profile import Selection, select
 from swarmboot.report import BootReport, encode_report
 from swarmboot.settings import NodeSettings
@@ -54,6 +54,8 @@ class Boot:
         self._fetching: Fetching | None = None
         self._presence: Presence | None = None
         self._acquisition: Acquisition | None = None
+        self.manifest: Manifest | None = None
+        self.selection: Selection | None = None
 
     async def run(self, stop: trio.Event) -> None:
         """Boot, report, and go on seeding if the settings say so, until `stop`.
@@ -92,9 +94,10 @@ class Boot:
             await self._fetching.leave()
 
     def _overdue(self) -> TransferError:
-        """Return why the boot did not end in time: the last transfer's failure, if nothing at all could be had."""
-        if self._fetching is None and self._acquisition is not None and self._acquisition.last_failure is not None:
-            return self._acquisition.last_failure
+        """Return why the boot did not end in time: how the last transfer failed, if one did."""
+        last = self._fetching or self._acquisition
+        if last is not None and last.last_failure is not None:
+            return last.last_failure
         limit = f"an end within {self.settings.timeout:g} s"
         return StalledError("the boot took longer than swarmboot.timeout allows", expected=limit, found="none")
 
@@ -144,6 +147,7 @@ class Boot:
     def _select(self, release: Release) -> Selection:
         """Return what this node gets of the release; raise SpaceError if it has no room for it."""
         selection = select(release.manifest, name=self.settings.profile, identity=read_identity())
+        self.manifest, self.selection = release.manifest, selection
         self.ledger.sequence, self.ledger.profile = release.manifest.sequence, selection.profile
         self.ledger.total_bytes = selection.size_bytes
         needed_bytes = selection.size_bytes

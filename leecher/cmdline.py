@@ -29,8 +29,10 @@ def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
     return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
 
 
-def run(settings: NodeSettings, *, started_s: float) -> None:
-    """Boot with these settings; raises the SwarmbootError that ended it. SIGINT and SIGTERM stop it cleanly.
+def run(settings: NodeSettings, *, started_s: float) -> Boot:
+    """Boot with these settings and return the boot; raises the SwarmbootError that ended it.
+
+    SIGINT and SIGTERM stop it cleanly.
 
     A stop before the images are complete raises KeyboardInterrupt; what has been fetched stays for the next run.
     """
@@ -52,6 +54,7 @@ def run(settings: NodeSettings, *, started_s: float) -> None:
     trio.run(main)
     if not boot.ledger.is_complete:
         raise KeyboardInterrupt
+    return boot
 
 
 def _tell(line: str) -> None:

@@ -21,6 +21,9 @@ from swarmboot.errors import MalformedSettingError, UnknownSettingError
 from swarmboot.site import DEFAULT_CHANNEL, check_channel_name
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
+SEED_RATE = "500mbit"
+"""What a booted node gives its neighbours at most, unless it is told otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -71,6 +74,10 @@ class NodeSettings:
     reserve: int
     report: Path | None
     progress: str
+    clock: int
+    memory: str
+    overlay: str
+    seed: float
 
 
 def _text(value: str) -> str:
@@ -151,6 +158,21 @@ def _rate(value: str) -> float:
     return 0.0 if value in ("", "0", "none") else parse_rate(value)
 
 
+def _seed(value: str) -> float:
+    """Return how fast to seed after the boot, in bytes per second; 0 for not at all."""
+    if value.lower() in ("0", "no", "off", "false"):
+        return 0.0
+    return parse_rate(SEED_RATE if value.lower() in ("1", "yes", "on", "true") else value)
+
+
+def _share(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}[kKmMgG]|[1-9][0-9]?%", value):
+        raise MalformedSettingError(
+            "not a part of the RAM", expected="a size or share, as in 2G or 50%", found=repr(value)
+        )
+    return value
+
+
 def _progress(value: str) -> str:
     if value not in ("auto", "bar", "plain", "json", "none"):
         raise MalformedSettingError(
@@ -186,6 +208,12 @@ TABLE: tuple[Setting, ...] = (
     Setting("reserve", parse_size, "64MiB", "memory or disk that the images must leave free", "256MiB"),
     Setting("report", _optional_path, "", "file to write the boot report to, as JSON", "/run/swarmboot/report.json"),
     Setting("progress", _progress, "auto", "how to show progress: auto, bar, plain, json or none", "json"),
+    Setting("clock", _whole, "0", "Unix time to set the clock to if it is earlier (initramfs only)", "1750000000"),
+    Setting("memory", _share, "75%", "most of the RAM that images may take (initramfs only)", "2G"),
+    Setting("overlay", _share, "50%", "most of the RAM that changes to the root may take (initramfs only)", "512M"),
+    Setting(
+        "seed", _seed, "on", f"seed after the boot: on for {SEED_RATE}, off, or a rate (initramfs only)", "200mbit"
+    ),
 )
 
 _BY_NAME = {setting.name: setting for setting in TABLE}
