@@ -72,6 +72,7 @@ class Fetching:
         wanted = {h: Wanted(h, each.pieces, each.piece_bytes) for h, each in self._artifacts.items()}
         self.policy = Policy(wanted, origin=settings.server, now_s=time.monotonic(), random=random)
         self.completed = trio.Event()
+        self.last_failure: TransferError | None = None
         self._stirred = trio.Event()
         self._is_dialling = False
         self._met: set[Neighbour] = set()
@@ -198,6 +199,7 @@ class Fetching:
                     await wait.wait()
             is_whole = not any(self._failed.get((run.info_hash, run.first + i)) for i in range(run.count))
         except (TransferError, trio.TooSlowError) as error:
+            self.last_failure = error if isinstance(error, TransferError) else None
             if self.policy.failures_of(run.origin) == 0:
                 self._tell(f"{error or url}; trying again")
         self.policy.run_ended(run.number, is_whole=is_whole, now_s=time.monotonic())

@@ -124,6 +124,16 @@ async def _read(response: httpx.Response, url: str, max_bytes: int) -> bytes:
     return bytes(body)
 
 
+def _reason(error: BaseException) -> str:
+    """Return the innermost thing that has something to say: httpx often wraps it in an error without words."""
+    said, inner = str(error), error.__cause__ or error.__context__
+    while inner is not None:
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({inner.verify_message})"
+        said, inner = said or str(inner), inner.__cause__ or inner.__context__
+    return said or "no answer"
+
+
 class _translated:  # noqa: N801 - reads as a word at its place of use
     """Turns httpx's errors into ours, each with its address."""
 
@@ -136,7 +146,7 @@ class _translated:  # noqa: N801 - reads as a word at its place of use
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
             hint = "check that `swarmboot serve` runs there, and --ca"
-            raise UnreachableError(f"{self._url} cannot be reached: {error or 'no answer'}", hint=hint) from error
+            raise UnreachableError(f"{self._url} cannot be reached: {_reason(error)}", hint=hint) from error
         if isinstance(error, httpx.TimeoutException):
             raise StalledError(f"{self._url} sends nothing", found=f"silence for {SILENT_S:g} s") from error
         if isinstance(error, httpx.RemoteProtocolError):

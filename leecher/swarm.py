@@ -55,6 +55,8 @@ _SETTINGS: dict[str, Any] = {
     "torrent_connect_boost": 255,
     "connections_limit": 1000,
     "listen_queue_size": 1024,
+    "max_retry_port_bind": 0,
+    "listen_system_port_fallback": False,
     "unchoke_slots_limit": -1,
     "max_queued_disk_bytes": 16 * 1024 * 1024,
     "aio_threads": 2,
@@ -117,6 +119,7 @@ class Swarm:
         category = lt.alert.category_t
         settings["alert_mask"] = (
             category.storage_notification
+            | category.peer_notification
             | category.status_notification
             | category.error_notification
             | category.piece_progress_notification
