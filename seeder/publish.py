@@ -85,20 +85,16 @@ def publish(
         writer.remove_rotations()
     current = read_own_channel(writer.site, options.channel, own_keys(keys))
     wanted = _manifest(release, artifacts, options=options, current=current, now_unix_s=now_unix_s)
-    is_new = current is None or not _is_still_good(
-        current,
-        wanted,
-        signers=signer_ids(keys),
-        rotations=layout.rotations(writer.site),
-        is_life_given=options.life_s is not None,
-    )
-    manifest = wanted if current is None or is_new else current.manifest
-    if is_new:
-        manifest = issue(writer, manifest, options.channel, keys)
+    signed = (signer_ids(keys), tuple(layout.rotations(writer.site)))
+    is_signed_alike = current is not None and (current.signers, current.rotations) == signed
+    if current is not None and is_signed_alike and _is_still_good(current.manifest, wanted, options):
+        manifest = current.manifest
+    else:
+        manifest = issue(writer, wanted, options.channel, keys)
     return Published(
         manifest=manifest,
         channel=options.channel,
-        is_new=is_new,
+        is_new=current is None or manifest is not current.manifest,
         copied_bytes=copier.copied_bytes,
         reused_bytes=copier.reused_bytes,
         images_bytes=images_bytes(manifest),
@@ -161,22 +157,13 @@ def _manifest(
     )
 
 
-def _is_still_good(
-    current: Pointed,
-    wanted: Manifest,
-    *,
-    signers: frozenset[ids.KeyId],
-    rotations: Sequence[bytes],
-    is_life_given: bool,
-) -> bool:
+def _is_still_good(old: Manifest, wanted: Manifest, options: PublishOptions) -> bool:
     """Return whether the manifest that the channel points to says what is wanted and is far from expiring."""
-    old = current.manifest
     same = replace(wanted, sequence=old.sequence, issued_unix_s=old.issued_unix_s, expires_unix_s=old.expires_unix_s)
     old_life_s = old.expires_unix_s - old.issued_unix_s
-    is_life_right = not is_life_given or wanted.expires_unix_s - wanted.issued_unix_s == old_life_s
+    is_life_right = options.life_s is None or wanted.expires_unix_s - wanted.issued_unix_s == old_life_s
     left_s = old.expires_unix_s - wanted.issued_unix_s
-    is_signed_alike = current.signers == signers and current.rotations == tuple(rotations)
-    return same == old and is_signed_alike and is_life_right and left_s >= old_life_s * _RENEW_BELOW
+    return same == old and is_life_right and left_s >= old_life_s * _RENEW_BELOW
 
 
 def images_bytes(manifest: Manifest) -> dict[str, int]:
