@@ -23,8 +23,9 @@ import trio
 
 from swarmboot import pieces as sets
 from swarmboot.errors import ManifestError, PortInUseError, SpaceError
-from swarmboot.ids import InfoHash
+from swarmboot.ids import DIGEST_BYTES, InfoHash
 from swarmboot.manifest import Artifact
+from swarmboot.merkle import root_of_layer
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Neighbour
 
@@ -323,4 +324,15 @@ def _metadata(artifact: Artifact, torrent: bytes) -> Any:
     is_right = metadata.info_hashes().v2.to_bytes() == artifact.info_hash and metadata.num_files() in (1, 2)
     if not is_right or metadata.total_size() not in sizes or metadata.piece_length() != artifact.piece_bytes:
         raise refusal
+    if artifact.pieces > 1 and not _is_layer_right(decoded, artifact):
+        raise refusal
     return metadata
+
+
+def _is_layer_right(decoded: Any, artifact: Artifact) -> bool:
+    """Return whether the piece layer leads to the signed root (BEP 52); libtorrent 2.0.8 does not look."""
+    (entry,) = decoded[b"info"][b"file tree"].values()
+    root = entry[b""][b"pieces root"]
+    joined = decoded.get(b"piece layers", {}).get(root, b"")
+    layer = [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
+    return len(layer) == artifact.pieces and root_of_layer(layer, piece_bytes=artifact.piece_bytes) == root

@@ -9,15 +9,15 @@ simulator does the same on simulated time.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from random import Random
 
 from seeder import handout
 from seeder.handout import GOODPUT, Limits
 from seeder.registry import Node, Registry
-from swarmboot.ids import NodeId, Sequence
-from swarmboot.wire import NO_SEQUENCE, Announce, Handout, Lease, Neighbour, NodeState
+from swarmboot.ids import NodeId
+from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState
 
 PATIENCE_S = 1.0
 BURST_S = 0.25
@@ -49,13 +49,11 @@ class Desk:
         *,
         origins: tuple[str, ...] = ("",),
         random: Random,
-        newest: Callable[[], Sequence] = lambda: NO_SEQUENCE,
     ) -> None:
         self.registry = registry
         self.limits = replace(limits, origins=len(origins))
         self.origins = origins
         self._random = random
-        self._newest = newest
         self._waiting: OrderedDict[NodeId, _Waiting] = OrderedDict()
         self._budget_bytes = 0.0
         self._paced_s: float | None = None
@@ -173,7 +171,6 @@ class Desk:
             ticket,
             Handout(
                 announce_after_s=after_s,
-                sequence=self._newest(),
                 neighbours=neighbours,
                 leases=leases,
                 origins=self.origins,

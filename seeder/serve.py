@@ -66,7 +66,7 @@ async def serve(options: ServeOptions, listener: socket.socket) -> None:
     catalogue = Catalogue(options.site, registry)
     catalogue.refresh()
     limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
-    desk = Desk(registry, limits, origins=("", *options.origins), random=Random(), newest=lambda: catalogue.newest)
+    desk = Desk(registry, limits, origins=("", *options.origins), random=Random())
     door = Door(desk, catalogue)
     stop = trio.Event()
 

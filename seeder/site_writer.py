@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from seeder.torrent import BLOCK_BYTES, Hashes, PieceHasher
+from seeder.torrent import Hashes, PieceHasher
 from swarmboot import site as layout
 from swarmboot.errors import ChangedError, SiteBusyError, SiteError, SpaceError, UnreadableError
+from swarmboot.merkle import BLOCK_BYTES
 from swarmboot.units import format_size
 
 _INCOMING = ".incoming"

@@ -8,7 +8,6 @@ bytes' own SHA-256. It makes no v1 or hybrid torrent, opens no session and reads
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,11 +16,10 @@ import libtorrent as lt
 from swarmboot.errors import BlobError, MalformedSettingError
 from swarmboot.ids import DIGEST_BYTES, Digest, InfoHash
 from swarmboot.manifest import MAX_PIECES
+from swarmboot.merkle import BLOCK_BYTES, NO_BLOCK, merkle_root, piece_root, root_of_layer
 from swarmboot.units import format_size
 
-BLOCK_BYTES = 1 << 14
 LARGEST_PIECE_BYTES = 1 << 28
-_NO_BLOCK = bytes(DIGEST_BYTES)
 _MANY_PIECES = 16384
 
 
@@ -102,26 +100,13 @@ class PieceHasher:
         """Return the hashes of everything taken."""
         per_piece = self._piece_bytes // BLOCK_BYTES
         if len(self._blocks) <= per_piece:
-            root = merkle_root(self._blocks, pad=_NO_BLOCK)
+            root = merkle_root(self._blocks, pad=NO_BLOCK)
             layer: tuple[bytes, ...] = (root,)
         else:
             starts = range(0, len(self._blocks), per_piece)
-            layer = tuple(_piece_hash(self._blocks[start : start + per_piece], per_piece) for start in starts)
-            root = merkle_root(layer, pad=merkle_root([_NO_BLOCK] * per_piece, pad=_NO_BLOCK))
+            layer = tuple(piece_root(self._blocks[start : start + per_piece], per_piece) for start in starts)
+            root = root_of_layer(layer, piece_bytes=self._piece_bytes)
         return Hashes(Digest(self._whole.digest()), self._size_bytes, self._piece_bytes, layer, root)
-
-
-def merkle_root(hashes: Sequence[bytes], *, pad: bytes) -> bytes:
-    """Return the root of the binary tree over `hashes`, filled up with `pad` to a power of two."""
-    level = list(hashes)
-    level += [pad] * ((1 << (len(level) - 1).bit_length()) - len(level))
-    while len(level) > 1:
-        level = [hashlib.sha256(left + right).digest() for left, right in zip(level[::2], level[1::2], strict=True)]
-    return level[0]
-
-
-def _piece_hash(blocks: Sequence[bytes], per_piece: int) -> bytes:
-    return merkle_root([*blocks, *[_NO_BLOCK] * (per_piece - len(blocks))], pad=_NO_BLOCK)
 
 
 def build_torrent(hashes: Hashes) -> Torrent:

@@ -22,7 +22,6 @@ REPORT_PATH = "/report"
 WIRE_TYPE = "application/msgpack"
 MAX_NEIGHBOURS = 128
 MAX_LEASES = 64
-NO_SEQUENCE = Sequence(0)
 
 
 class NodeState(StrEnum):
@@ -83,12 +82,11 @@ class Neighbour:
 class Handout:
     """What the seeder answers: whom to connect to, what to fetch, where from, and when to announce again.
 
-    `sequence` is the newest manifest of the node's channel. `is_supplied` says that neighbours hold all this node
+    `is_supplied` says that neighbours hold all this node
     lacks and can send it at full speed, so the absence of leases is meant.
     """
 
     announce_after_s: float
-    sequence: Sequence = NO_SEQUENCE
     neighbours: tuple[Neighbour, ...] = ()
     leases: tuple[Lease, ...] = ()
     origins: tuple[str, ...] = ()
@@ -157,7 +155,6 @@ def encode_handout(handout: Handout) -> bytes:
     return pack(
         {
             "announce_after": handout.announce_after_s,
-            "sequence": handout.sequence,
             "neighbours": [[peer.host, peer.port, peer.http_port] for peer in handout.neighbours],
             "leases": [
                 [lease.lease, lease.info_hash, lease.first, lease.count, lease.origin] for lease in handout.leases
@@ -173,7 +170,6 @@ def decode_handout(data: bytes) -> Handout:
     fields = Fields(unpack(data, max_bytes=HANDOUT_MAX_BYTES), "handout")
     return Handout(
         announce_after_s=fields.number("announce_after", least=0.0, most=86400.0),
-        sequence=Sequence(fields.integer("sequence", default=0)),
         neighbours=tuple(_neighbour(value) for value in fields.items("neighbours", most=MAX_NEIGHBOURS)),
         leases=tuple(_lease(value) for value in fields.items("leases", most=MAX_LEASES)),
         origins=fields.texts("origins", most=32, each=1024),

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seeder.torrent import (
-    BLOCK_BYTES,
     Hashes,
     PieceHasher,
     build_torrent,
@@ -23,6 +22,7 @@ from seeder.torrent import (
     piece_bytes_for,
 )
 from swarmboot.errors import BlobError, MalformedSettingError
+from swarmboot.merkle import BLOCK_BYTES
 from tests.builders import build_bytes
 
 SIZES = [1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 65536, 65537, 3 * 65536, 5 * 65536 + 7, 1_000_003]

@@ -51,7 +51,6 @@ neighbours = st.builds(Neighbour, host=st.text(max_size=64), port=doors, http_po
 handouts = st.builds(
     Handout,
     announce_after_s=st.floats(0, 86400),
-    sequence=sequences,
     neighbours=st.lists(neighbours, max_size=4).map(tuple),
     leases=st.lists(leases, max_size=4).map(tuple),
     origins=st.lists(st.text(max_size=64), max_size=3).map(tuple),
