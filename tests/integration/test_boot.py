@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, program, serving, status
+from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, nginx, program, serving, status
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,16 @@ def test_a_mirror_takes_its_share_of_the_leases(tmp_path: Path, fleet: Fleet) ->
             assert node.end()[0] == 0
         sent = [status(each)["sent_bytes"] for each in (mirror, seeder)]
         assert min(sent) > 0.3 * sum(sent)
+
+
+@pytest.mark.needs("nginx")
+def test_plain_nginx_is_mirror_enough(tmp_path: Path, fleet: Fleet) -> None:
+    with nginx(tmp_path, fleet.site) as mirror, serving(fleet, "--origin", mirror) as seeder:
+        with booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+            assert node.end()[0] == 0
+        asked = (tmp_path / "access.log").read_text().splitlines()
+        assert asked
+        assert all(" 206 " in line for line in asked)
 
 
 def test_fetch_is_the_leecher_for_people(tmp_path: Path, fleet: Fleet, release: Path) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from typing import Any, TypeVar
 
 BOUND_S = 90.0
 T = TypeVar("T")
+_NGINX_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+_NGINX_USER = "user root;" if os.geteuid() == 0 else ""
 
 
 def program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -198,6 +201,35 @@ def status(seeder: Seeder) -> dict[str, Any]:
     with urllib.request.urlopen(f"{seeder.address}/status", context=context, timeout=10) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
+
+
+@contextmanager
+def nginx(folder: Path, site: Path) -> Iterator[str]:
+    """Serve a site with nginx over plain HTTP; yield its address. Its log of requests is `folder`/access.log."""
+    with socket.create_server(("127.0.0.1", 0)) as trial:
+        port = trial.getsockname()[1]
+    temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in _NGINX_TEMPORARY)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"{_NGINX_USER} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}"
+        f"http {{ access_log {folder}/access.log; {temporary}"
+        f"server {{ listen 127.0.0.1:{port}; root {site}; }} }}"
+    )
+    process = subprocess.Popen(["nginx", "-e", str(folder / "error.log"), "-c", str(configuration)], text=True)
+    try:
+        wait_for(lambda: _answers(port) or None, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 class HostileOrigin(ThreadingHTTPServer):
