@@ -2,8 +2,9 @@
 
 A node announces when it has room for a lease, when a lease has ended and when its interval is over. It fetches what it
 is leased and takes the rest from its neighbours. If nothing arrives for `starve_s` it says so to the seeder; if that
-does not help within `rescue_s`, or if the seeder does not answer, it fetches what it lacks from an origin by itself, in
-random order, so that the worst case is plain HTTPS at full speed.
+does not help within `rescue_s` (and up to half as long again, so that a rack does not act as one), or if the seeder
+does not answer, it fetches what it lacks from an origin by itself, in random order, so that the worst case is plain
+HTTPS at full speed.
 
 Pure: `now_s` and a `Random` come in. The shell in `leecher.boot` and the simulator drive the same object.
 """
@@ -27,7 +28,7 @@ class PolicyLimits:
 
     slots: int = 2
     starve_s: float = 1.0
-    rescue_s: float = 3.0
+    rescue_s: float = 4.0
     rescue_bytes: int = 1 << 20
     backoff_s: float = 0.5
     backoff_most_s: float = 8.0
@@ -112,6 +113,7 @@ class Policy:
         self._failures = 0
         self._has_news = False
         self._rescue_at_s = now_s
+        self._patience_s = self.limits.rescue_s * random.uniform(1.0, 1.5)
         self._progress_s = now_s
         self._starving_told_s: float | None = None
         self._is_complete_told = False
@@ -171,18 +173,25 @@ class Policy:
         return min(self.limits.backoff_most_s, self.limits.backoff_s * 2.0 ** min(failures, 10))
 
     def run_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
-        """Occurs when a run was fetched, or when fetching it failed; a failed lease is given back."""
+        """Occurs when a run has been received, or when fetching it failed; a failed lease is given back.
+
+        The announce that follows asks for the next lease while the last pieces of this one are still being verified,
+        so that the pipe to the origin stays full.
+        """
         run = self._runs.pop(number)
         if is_whole:
             self._origin_failures.pop(run.origin, None)
             self._has_news = True
             return
-        failures = self._origin_failures[run.origin] = self.failures_of(run.origin) + 1
-        pause_s = self._random.uniform(0.5, 1.0) * self._backoff_s(failures - 1)
-        self._rescue_at_s = now_s + pause_s
+        self.origin_failed(run.origin, now_s=now_s)
         if run.lease is not None:
             self._returned.append(run.lease)
-            self._announce_at_s = now_s + pause_s
+            self._announce_at_s = self._rescue_at_s
+
+    def origin_failed(self, origin: str, *, now_s: float) -> None:
+        """Occurs when an origin does not deliver, or delivers a piece that does not match its hash."""
+        failures = self._origin_failures[origin] = self.failures_of(origin) + 1
+        self._rescue_at_s = now_s + self._random.uniform(0.5, 1.0) * self._backoff_s(failures - 1)
 
     def neighbours_found(self, neighbours: tuple[Neighbour, ...]) -> None:
         """Occurs when local discovery finds nodes that the seeder has not named."""
@@ -218,7 +227,7 @@ class Policy:
 
     def _rescue(self, now_s: float) -> None:
         """Fetch what is lacking from an origin if the swarm does not bring it and the seeder does not help."""
-        is_given_up = self._is_starving(now_s) and now_s - self._progress_s >= self.limits.rescue_s
+        is_given_up = self._is_starving(now_s) and now_s - self._progress_s >= self._patience_s
         if not (is_given_up or self.is_alone) or not self._origins or now_s < self._rescue_at_s:
             return
         origin = min(self._origins, key=self.failures_of)
@@ -249,6 +258,6 @@ class Policy:
         due_s = [self._announce_at_s] if not self._in_flight else []
         if not self._runs and not self.is_complete:
             since = self._progress_s
-            due_s += [since + self.limits.starve_s, since + self.limits.rescue_s, self._rescue_at_s]
+            due_s += [since + self.limits.starve_s, since + self._patience_s, self._rescue_at_s]
         later = [due for due in due_s if due > now_s]
         return min(later, default=now_s + 1.0)

@@ -42,7 +42,7 @@ class ServerCertificate:
 
 
 def given_certificate(certificate: Path, key: Path) -> ServerCertificate:
-    """Return the operator's own certificate and key; raise KeyFileError if they do not load or do not belong together."""
+    """Return the operator's own certificate and key; raise KeyFileError if they do not load together."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
@@ -54,7 +54,7 @@ def given_certificate(certificate: Path, key: Path) -> ServerCertificate:
 
 
 def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
-    """Return a certificate for `names` (addresses and host names) by the authority in `folder`, made if it is not there."""
+    """Return a certificate for `names` (addresses, host names) by the authority in `folder`, made if missing."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority, authority_key = _authority(folder)
     key = ec.generate_private_key(ec.SECP256R1())

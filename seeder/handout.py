@@ -130,9 +130,12 @@ def _fetchers(registry: Registry, node: Node) -> int:
 
 
 def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) -> int:
-    """Return how many leases may be out at once: enough to fill the uplink, few enough that pieces arrive quickly."""
+    """Return how many leases may be out at once: enough to fill the uplink, few enough that pieces arrive quickly.
+
+    A node fetches two leases at a time, and up to two more may be received and not yet announced as verified.
+    """
     by_pipe = int(limits.pipe_s * limits.uplink_bytes_per_s / piece_bytes)
-    return max(2, min(by_pipe, 2 * max(1, len(registry.nodes))))
+    return max(2, min(by_pipe, 4 * max(1, len(registry.nodes))))
 
 
 def is_pipe_full(registry: Registry, node: Node, limits: Limits) -> bool:
@@ -187,7 +190,7 @@ def _free(holdings: Holdings, node: Node) -> Pieces:
 
 def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) -> int:
     """Return how many pieces the next lease takes: large at first, one piece at the end (guided self-scheduling)."""
-    share = free.bit_count() // (4 * max(1, sharers))
+    share = free.bit_count() // (2 * max(1, sharers))
     return max(1, min(limits.lease_bytes // holdings.torrent.piece_bytes, share))
 
 

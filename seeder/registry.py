@@ -16,7 +16,7 @@ from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Announce, Lease, NodeState
 
-STALL_S = 3.0
+STALL_S = 2.0
 """A lease that gains no piece for this long, and for three times what a fair share of the uplink needs, is void."""
 
 

@@ -127,7 +127,7 @@ def test_a_node_that_nobody_helps_rescues_itself() -> None:
     policy.handout_arrived(handout(after_s=60.0), now_s=0.0)
     policy.requests(now_s=LIMITS.starve_s)
     policy.handout_arrived(handout(after_s=60.0), now_s=LIMITS.starve_s)
-    fetches = fetches_of(policy.requests(now_s=LIMITS.rescue_s))
+    fetches = fetches_of(policy.requests(now_s=1.5 * LIMITS.rescue_s))
     fetched = [index for fetch in fetches for index in range(fetch.run.first, fetch.run.first + fetch.run.count)]
     assert len(fetches) == policy.rescues == LIMITS.slots
     assert len(fetched) == len(set(fetched))
