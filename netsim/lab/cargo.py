@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROOT_IMAGE_NAMES = ("rootfs.squashfs", "rootfs.tar.zst", "rootfs.tar.gz", "rootfs.cpio.zst", "rootfs.cpio.gz")
 _SEED = 20
 _CHUNK_BYTES = 4 * 2**20
-_PROGRAM_BYTES = 96 * 2**20
-"""A node's own memory, about: an interpreter, libtorrent and its buffers."""
+_PROGRAM_BYTES = 64 * 2**20
+"""A node's own memory, about: an interpreter, libtorrent and its buffers, less what nodes share of them."""
 
 
 def make_image(path: Path, size_bytes: int) -> None:

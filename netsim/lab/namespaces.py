@@ -31,10 +31,12 @@ NETNS_FOLDER = Path("/run/netns")
 RAM_FOLDER = Path("/dev/shm")  # noqa: S108 - the folder in RAM that Linux has; our own directory inside is private
 SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 """Where programs are looked for: the administrator's folders too, which `su` without `-` leaves out."""
-TOOL_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | {
-    "PATH": SEARCH_PATH
-}
-"""What the lab's programs find around them: no proxy, for none can be reached from a namespace."""
+TOOL_ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.lower().endswith("_proxy") and name != "PYTHONDONTWRITEBYTECODE"
+} | {"PATH": SEARCH_PATH}
+"""What the lab's programs find around them: no proxy, for none can be reached from a namespace, and compiled Python."""
 _COMMAND_BOUND_S = 60
 
 

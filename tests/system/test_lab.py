@@ -14,7 +14,7 @@ import pytest
 pytestmark = [pytest.mark.root, pytest.mark.needs("ip", "tc")]
 
 LAB = (sys.executable, "-m", "swarmboot", "lab")
-SMALL = ("--nodes", "4", "--rate", "100mbit", "--size", "4MiB")
+SMALL = ("--nodes", "4", "--rate", "100mbit", "--size", "4MiB", "--timeout", "150s")
 BOUND_S = 240
 
 curl = pytest.mark.skipif(shutil.which("curl") is None, reason="they need curl, not installed here")

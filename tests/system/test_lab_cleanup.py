@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.root, pytest.mark.needs("ip", "tc")]
 
 LAB = (sys.executable, "-m", "swarmboot", "lab")
 LONG = (*LAB, "run", "--strategy", "libtorrent", "--nodes", "3", "--rate", "1mbit", "--size", "8MiB")
-SHORT = (*LAB, "run", "--strategy", "libtorrent", "--nodes", "1", "--size", "64KiB")
+SHORT = (*LAB, "run", "--strategy", "libtorrent", "--nodes", "1", "--size", "64KiB", "--timeout", "100s")
 BOUND_S = 120
 NOBODY = 65534
 

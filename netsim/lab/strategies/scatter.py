@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.lab.layout import SERVER_ADDRESS
+from netsim.lab.namespaces import TOOL_ENVIRONMENT
 from netsim.lab.stage import NodeProgram
 from swarmboot.errors import LabError
 from swarmboot.units import format_rate
@@ -19,13 +20,13 @@ PORT = 8443
 _PUBLISH_BOUND_S = 600
 
 
-def _swarmboot(*arguments: str) -> None:
-    """Run one verb to its end; raise LabError with its last line if it fails."""
-    argv = [sys.executable, "-m", "swarmboot", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_PUBLISH_BOUND_S)
+def _run(*arguments: str) -> None:
+    """Run one of our programs to its end; raise LabError with its last line if it fails."""
+    argv = [sys.executable, "-m", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_PUBLISH_BOUND_S, env=TOOL_ENVIRONMENT)
     if done.returncode != 0:
         complaint = done.stderr.strip().splitlines() or ["no message"]
-        raise LabError(f"`swarmboot {arguments[0]}` failed", found=complaint[-1])
+        raise LabError(f"`{' '.join(arguments[:2])}` failed", found=complaint[-1])
 
 
 class Scatter:
@@ -37,8 +38,9 @@ class Scatter:
     def serve(self, stage: Stage) -> None:
         """Publish the release with a key of this run, and start the seeder."""
         keys, site, state = (stage.directory / name for name in ("keys", "site", "state"))
-        _swarmboot("keygen", "--out", str(keys))
-        _swarmboot("publish", str(stage.cargo.release), "--site", str(site), "--key", str(keys / "swarmboot.key"))
+        _run("swarmboot", "keygen", "--out", str(keys))
+        _run("swarmboot", "publish", str(stage.cargo.release), "--site", str(site), "--key", f"{keys}/swarmboot.key")
+        _run("leecher", "--help")  # leaves its modules compiled, as a node's runtime image has them
         seeder = stage.start_server(
             "seeder", sys.executable, "-m", "swarmboot", "serve", str(site), "--listen", f"{SERVER_ADDRESS}:{PORT}",
             "--uplink", format_rate(stage.plan.rates.server_bytes_per_s), "--state", str(state),
