@@ -42,14 +42,17 @@ PARTIAL = ".partial"
 
 
 class Boot:
-    """One boot with one set of settings. `tell` takes lines for the console."""
+    """One boot with one set of settings. `tell` takes lines for the console; a later run need not be reported."""
 
-    def __init__(self, settings: NodeSettings, *, started_s: float, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: NodeSettings, *, started_s: float, tell: Callable[[str], None], is_reported: bool = True
+    ) -> None:
         _check(settings)
         self.settings = settings
         self.node: NodeId = new_node_id()
         self.ledger = Ledger(self.node, started_s, rack=settings.rack)
         self._tell = tell
+        self._is_reported = is_reported
         self._random = Random(self.node)
         self._fetching: Fetching | None = None
         self._presence: Presence | None = None
@@ -219,7 +222,7 @@ class Boot:
             temporary = self.settings.report.with_name(self.settings.report.name + ".tmp")
             temporary.write_text(report.as_json() + "\n")
             temporary.replace(self.settings.report)
-        if not self.settings.server:
+        if not self.settings.server or not self._is_reported:
             return
         with trio.CancelScope(deadline=trio.current_time() + 2.0, shield=True), suppress(TransferError):
             address = f"{self.settings.server}{REPORT_PATH}"

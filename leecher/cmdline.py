@@ -29,14 +29,14 @@ def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
     return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
 
 
-def run(settings: NodeSettings, *, started_s: float) -> Boot:
+def run(settings: NodeSettings, *, started_s: float, is_reported: bool = True) -> Boot:
     """Boot with these settings and return the boot; raises the SwarmbootError that ended it.
 
     SIGINT and SIGTERM stop it cleanly.
 
     A stop before the images are complete raises KeyboardInterrupt; what has been fetched stays for the next run.
     """
-    boot = Boot(settings, started_s=started_s, tell=_tell)
+    boot = Boot(settings, started_s=started_s, tell=_tell, is_reported=is_reported)
 
     async def main() -> None:
         stop = trio.Event()

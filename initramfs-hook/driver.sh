@@ -1,0 +1,240 @@
+#!/bin/sh
+# The shared driver of the initramfs hook: sourced by the adapters for initramfs-tools and dracut, which bring the
+# network up, call swarmboot_boot with the folder that the root belongs in, and stop the boot if it fails.
+# POSIX sh; needs mount (with loop), umount, modprobe, chroot, cp, mkdir and sleep. What to fetch, whom to believe and
+# what to unpack is decided by the leecher, which runs in its own image; here is only what needs a mount.
+
+swarmboot_cmdline=${swarmboot_cmdline:-/proc/cmdline}
+swarmboot_files=${swarmboot_files:-/usr/lib/swarmboot}
+swarmboot_config=${swarmboot_config:-/etc/swarmboot}
+swarmboot_run=/run/swarmboot
+swarmboot_console=${swarmboot_console:-/dev/console}
+
+# Print one line on the console.
+swarmboot_say() {
+    echo "swarmboot: $*" >"$swarmboot_console" 2>/dev/null || echo "swarmboot: $*" >&2
+}
+
+# Print the last value of the kernel argument swarmboot.NAME.
+swarmboot_argument() {
+    swarmboot_found=
+    read -r swarmboot_line <"$swarmboot_cmdline"
+    set -f
+    for swarmboot_word in $swarmboot_line; do
+        case $swarmboot_word in "swarmboot.$1="*) swarmboot_found=${swarmboot_word#*=} ;; esac
+    done
+    set +f
+    echo "$swarmboot_found"
+}
+
+# Succeed if the kernel command line asks for swarmboot. swarmboot=0 wins over everything; a misspelt argument counts,
+# so that the leecher can name it.
+swarmboot_is_enabled() {
+    swarmboot_wanted=no
+    read -r swarmboot_line <"$swarmboot_cmdline"
+    set -f
+    for swarmboot_word in $swarmboot_line; do
+        case $swarmboot_word in
+            swarmboot=0 | swarmboot=off | swarmboot=no) swarmboot_wanted=never ;;
+            swarmboot | swarmboot=* | swarmboot.* | swarmboot_* | root=swarmboot | boot=swarmboot)
+                [ $swarmboot_wanted = never ] || swarmboot_wanted=yes
+                ;;
+        esac
+    done
+    set +f
+    [ $swarmboot_wanted = yes ]
+}
+
+# Make the tmpfs that everything goes to, of a size of its own, and mount the leecher's image in it. May be run again.
+swarmboot_prepare() {
+    [ ! -e "$swarmboot_run/runtime/usr/bin/python3" ] || return 0
+    for swarmboot_module in loop squashfs overlay; do modprobe -q "$swarmboot_module" || :; done
+    swarmboot_size=$(swarmboot_argument memory)
+    case $swarmboot_size in # a malformed one is named by the leecher
+        [1-9]*[0-9%kKmMgG]) ;;
+        *) swarmboot_size=75% ;;
+    esac
+    mkdir -p "$swarmboot_run"
+    mount -t tmpfs -o "mode=0755,nodev,nosuid,size=$swarmboot_size" swarmboot "$swarmboot_run" ||
+        mount -t tmpfs -o mode=0755,nodev,nosuid,size=75% swarmboot "$swarmboot_run" || return 1
+    for swarmboot_folder in etc lib images layers runtime handover; do mkdir "$swarmboot_run/$swarmboot_folder"; done
+    while read -r swarmboot_library; do
+        cp -L "$swarmboot_library" "$swarmboot_run/lib/" || return 1
+    done <"$swarmboot_files/runtime.libraries"
+    cp -L "$swarmboot_config"/* "$swarmboot_run/etc/"
+    echo '127.0.0.1 localhost' >"$swarmboot_run/etc/hosts"
+    echo '::1 localhost' >>"$swarmboot_run/etc/hosts"
+    cp "$swarmboot_files/runtime.squashfs" "$swarmboot_run/" || return 1
+    mount -t squashfs -o loop,ro,nodev,nosuid "$swarmboot_run/runtime.squashfs" "$swarmboot_run/runtime" || return 1
+    for swarmboot_folder in dev proc sys run/swarmboot; do
+        mount --bind "/$swarmboot_folder" "$swarmboot_run/runtime/$swarmboot_folder" || return 1
+    done
+}
+
+# Write the resolv.conf that the leecher uses: the initramfs's own, or one made of what ipconfig was told.
+swarmboot_name_servers() {
+    for swarmboot_file in /etc/resolv.conf /run/systemd/resolve/resolv.conf /tmp/net.*.resolv.conf; do
+        [ ! -s "$swarmboot_file" ] || cat "$swarmboot_file"
+    done >"$swarmboot_run/etc/resolv.conf"
+    for swarmboot_file in /run/net-*.conf; do
+        [ -f "$swarmboot_file" ] || continue
+        while IFS='=' read -r swarmboot_name swarmboot_value; do
+            swarmboot_value=${swarmboot_value#[\"\']}
+            swarmboot_value=${swarmboot_value%[\"\']}
+            case $swarmboot_name in
+                IPV4DNS[01]) [ "$swarmboot_value" = 0.0.0.0 ] || echo "nameserver $swarmboot_value" ;;
+                DOMAINSEARCH) [ -z "$swarmboot_value" ] || echo "search $swarmboot_value" ;;
+            esac
+        done <"$swarmboot_file"
+    done >>"$swarmboot_run/etc/resolv.conf"
+}
+
+# Run a module of the leecher in its image.
+swarmboot_leecher() {
+    LANG=C.UTF-8 chroot "$swarmboot_run/runtime" /usr/bin/python3 -I -S -B -m "$@"
+}
+
+# Say why the boot stops, on the console and to the seeder, and fail.
+swarmboot_fail() {
+    swarmboot_say "$*"
+    [ ! -x "$swarmboot_run/runtime/usr/bin/python3" ] || swarmboot_leecher leecher.initramfs report "$*"
+    return 1
+}
+
+# Fetch the images. The leecher retries network faults itself, for as long as swarmboot.timeout says; it has told the
+# console and the seeder why it gives up. Only a leecher that dies is started again, three times.
+swarmboot_fetch() {
+    swarmboot_deaths=0
+    while :; do
+        swarmboot_leecher leecher.initramfs fetch
+        swarmboot_status=$?
+        case $swarmboot_status in
+            0) return 0 ;;
+            1[0-9]) swarmboot_why='what was offered is not to be trusted' ;;
+            2[0-9]) swarmboot_why='the network failed for longer than swarmboot.timeout' ;;
+            3[0-9]) swarmboot_why='the bytes are not the ones that were signed' ;;
+            4[0-9]) swarmboot_why='a kernel argument is wrong' ;;
+            5[0-9]) swarmboot_why='the release is broken' ;;
+            6[0-9]) swarmboot_why='this machine lacks something' ;;
+            *)
+                swarmboot_deaths=$((swarmboot_deaths + 1))
+                if [ $swarmboot_deaths -lt 3 ]; then
+                    swarmboot_say "the leecher ended with status $swarmboot_status; starting it again"
+                    sleep $((swarmboot_deaths * 2))
+                    continue
+                fi
+                swarmboot_fail "the leecher ended three times, the last time with status $swarmboot_status"
+                return 1
+                ;;
+        esac
+        swarmboot_say "stopped: $swarmboot_why (status $swarmboot_status, see the line before)"
+        return 1
+    done
+}
+
+# Print the plan's value of a name that stands once.
+swarmboot_planned() {
+    while read -r swarmboot_name swarmboot_value; do
+        [ "$swarmboot_name" != "$1" ] || echo "$swarmboot_value"
+    done <"$swarmboot_run/handover/plan"
+}
+
+# Let the leecher unpack into a folder, which it sees as /mnt.
+swarmboot_unpack() {
+    mount --bind "$2" "$swarmboot_run/runtime/mnt" || return 1
+    swarmboot_leecher leecher.root "$1" /mnt
+    swarmboot_status=$?
+    umount "$swarmboot_run/runtime/mnt"
+    return $swarmboot_status
+}
+
+# Take apart what an attempt before has left, for a retry from the rescue shell.
+swarmboot_take_apart() {
+    umount "$1" 2>/dev/null
+    for swarmboot_layer in "$swarmboot_run"/layers/* "$swarmboot_run/changes"; do
+        [ -d "$swarmboot_layer" ] || continue
+        umount "$swarmboot_layer" 2>/dev/null
+        rmdir "$swarmboot_layer"
+    done
+}
+
+# Mount every image of the plan and put them together at $1: layers in order, the last one on top, a tmpfs over them.
+swarmboot_assemble() {
+    swarmboot_take_apart "$1"
+    swarmboot_size=$(swarmboot_planned overlay)
+    swarmboot_lower=
+    swarmboot_number=0
+    swarmboot_tars=no
+    while read -r swarmboot_role swarmboot_format swarmboot_name; do
+        swarmboot_layer=$swarmboot_run/layers/$swarmboot_number
+        case $swarmboot_role/$swarmboot_format in
+            root/squashfs | plugin/squashfs)
+                mkdir "$swarmboot_layer"
+                mount -t squashfs -o loop,ro "$swarmboot_run/images/$swarmboot_name" "$swarmboot_layer" ||
+                    swarmboot_fail "$swarmboot_name cannot be mounted: is it a squashfs that this kernel can read?" ||
+                    return 1
+                ;;
+            root/*)
+                mkdir "$swarmboot_layer"
+                mount -t tmpfs -o "mode=0755,size=$swarmboot_size" swarmboot-root "$swarmboot_layer" || return 1
+                swarmboot_unpack image "$swarmboot_layer" ||
+                    swarmboot_fail "$swarmboot_name cannot be unpacked (see the line before)" || return 1
+                ;;
+            plugin/*)
+                swarmboot_tars=yes
+                continue
+                ;;
+            *) continue ;;
+        esac
+        swarmboot_lower=$swarmboot_layer${swarmboot_lower:+:$swarmboot_lower}
+        swarmboot_number=$((swarmboot_number + 1))
+    done <"$swarmboot_run/handover/plan"
+    mkdir "$swarmboot_run/changes"
+    mount -t tmpfs -o "mode=0755,size=$swarmboot_size" swarmboot-changes "$swarmboot_run/changes" || return 1
+    mkdir "$swarmboot_run/changes/upper" "$swarmboot_run/changes/work"
+    chmod 0755 "$swarmboot_run/changes/upper"
+    mount -t overlay -o "lowerdir=$swarmboot_lower,upperdir=$swarmboot_run/changes/upper,workdir=$swarmboot_run/changes/work" \
+        swarmboot "$1" || swarmboot_fail 'the layers cannot be put together as an overlay' || return 1
+    if [ $swarmboot_tars = yes ] || [ -s "$1/etc/environment" ]; then
+        swarmboot_unpack plugins "$1" || swarmboot_fail 'a plugin cannot be unpacked (see the line before)' || return 1
+    elif [ -s "$swarmboot_run/handover/environment" ]; then
+        cp "$swarmboot_run/handover/environment" "$1/etc/environment"
+    fi
+}
+
+# Leave behind what starts the leecher again, as a neighbour, once the root at $1 has booted.
+swarmboot_keep_seeding() {
+    [ "$(swarmboot_planned seed)" = on ] || return 0
+    cp "$swarmboot_files/seed.init" "$swarmboot_run/seed"
+    for swarmboot_file in "$1/lib/systemd/systemd" "$1/usr/lib/systemd/systemd"; do
+        [ -e "$swarmboot_file" ] || [ -L "$swarmboot_file" ] || continue
+        mkdir -p /run/systemd/system/multi-user.target.wants
+        cp "$swarmboot_files/seed.service" /run/systemd/system/swarmboot-seed.service
+        ln -sf ../swarmboot-seed.service /run/systemd/system/multi-user.target.wants/swarmboot-seed.service
+        return 0
+    done
+    [ -d "$1/etc/init.d" ] || return 0
+    cp "$swarmboot_files/seed.init" "$1/etc/init.d/swarmboot-seed"
+    for swarmboot_folder in "$1"/etc/rc[2345].d; do
+        [ ! -d "$swarmboot_folder" ] || ln -sf ../init.d/swarmboot-seed "$swarmboot_folder/S99swarmboot-seed"
+    done
+    [ ! -d "$1/etc/runlevels/default" ] || ln -sf /etc/init.d/swarmboot-seed "$1/etc/runlevels/default/swarmboot-seed"
+}
+
+# Everything from a network that is up to a root at $1. Returns 1, having said why, if the boot must stop.
+swarmboot_boot() {
+    swarmboot_prepare || swarmboot_fail "$swarmboot_run cannot be set up: is there room in RAM, are loop and squashfs there?" ||
+        return 1
+    swarmboot_name_servers
+    swarmboot_fetch || return 1
+    swarmboot_assemble "$1" || return 1
+    swarmboot_keep_seeding "$1"
+    for swarmboot_folder in run/swarmboot dev proc sys; do umount "$swarmboot_run/runtime/$swarmboot_folder"; done
+    swarmboot_say "the root is ready after $(swarmboot_uptime) s"
+}
+
+# Print the seconds since the kernel started.
+swarmboot_uptime() {
+    read -r swarmboot_seconds _ </proc/uptime
+    echo "$swarmboot_seconds"
+}

@@ -1,0 +1,231 @@
+"""Archives as plain entries: tar (POSIX.1-2001 pax, ustar, GNU) and cpio (newc, initramfs buffer format), read forward.
+
+`tar_entries` and `cpio_entries` turn bytes into entries and touch no file; `place` makes one entry in the file system,
+below the process's root directory. Names with `..` and malformed archives raise ReleaseError. Who may bring what is
+decided in `leecher.root`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from swarmboot.errors import EscapeError, ReleaseError
+
+_CHUNK_BYTES = 1 << 18
+_CPIO_HEADER_BYTES = 110
+_CPIO_MAGIC = (b"070701", b"070702")
+_CPIO_END = "TRAILER!!!"
+_NAME_MOST_BYTES = 4096
+_CAPABILITY = "SCHILY.xattr.security.capability"
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFLNK: "link",
+    stat.S_IFCHR: "character",
+    stat.S_IFBLK: "block",
+    stat.S_IFIFO: "pipe",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing in an archive. `name` and a hard link's `target` have no leading slash; `read` gives the contents."""
+
+    name: str
+    kind: str
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    modified_s: float = 0.0
+    target: str = ""
+    device: int = 0
+    has_capability: bool = False
+    capability: bytes = b""
+    read: Callable[[int], bytes] | None = None
+
+
+def safe_name(name: str, *, archive: str) -> str:
+    """Return a name below the root, without leading slash or dot; raise EscapeError if it holds `..`."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in name:
+        raise EscapeError(f"{archive} holds a name that leads out of it", found=repr(name[:80]), hint="pack it again")
+    return "/".join(parts)
+
+
+def tar_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
+    """Yield the entries of a tar archive."""
+    try:
+        with tarfile.open(fileobj=archive, mode="r|") as tar:
+            for member in tar:
+                yield _tar_entry(tar, member, archive=name)
+    except (tarfile.TarError, EOFError, UnicodeError) as error:
+        raise ReleaseError(f"{name} is no whole tar archive", found=str(error), hint="pack it again") from error
+
+
+def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, *, archive: str) -> Entry:
+    kinds = {
+        tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "link", tarfile.LNKTYPE: "hard link",
+        tarfile.CHRTYPE: "character", tarfile.BLKTYPE: "block", tarfile.FIFOTYPE: "pipe",
+    }  # fmt: skip
+    kind = "file" if member.isreg() else kinds.get(member.type, "")
+    if not kind:
+        raise ReleaseError(f"{archive} holds {member.name}, of an unknown kind", found=repr(member.type))
+    file = tar.extractfile(member) if kind == "file" else None
+    capability = member.pax_headers.get(_CAPABILITY, "").encode("utf-8", "surrogateescape")
+    return Entry(
+        name=safe_name(member.name, archive=archive),
+        kind=kind,
+        mode=member.mode & 0o7777,
+        uid=member.uid,
+        gid=member.gid,
+        modified_s=member.mtime,
+        target=safe_name(member.linkname, archive=archive) if kind == "hard link" else member.linkname,
+        device=os.makedev(member.devmajor, member.devminor) if kind in ("character", "block") else 0,
+        has_capability=bool(capability),
+        capability=capability,
+        read=file.read if file else None,
+    )
+
+
+class _Stream:
+    """Reads a stream forward, counting, so that cpio's padding can be passed over."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file = file
+        self._name = name
+        self.position_bytes = 0
+
+    def read(self, size_bytes: int) -> bytes:
+        parts = []
+        while size_bytes:
+            part = self._file.read(size_bytes)
+            if not part:
+                raise ReleaseError(f"{self._name} ends too soon", expected=f"{size_bytes} more bytes")
+            parts.append(part)
+            size_bytes -= len(part)
+            self.position_bytes += len(part)
+        return b"".join(parts)
+
+    def align(self) -> None:
+        self.read(-self.position_bytes % 4)
+
+
+def cpio_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
+    """Yield the entries of a cpio archive: the first one, where several stand behind one another."""
+    stream = _Stream(archive, name)
+    first_names: dict[tuple[int, int, int], str] = {}
+    while True:
+        header = stream.read(_CPIO_HEADER_BYTES)
+        if header[:6] not in _CPIO_MAGIC or not re.fullmatch(rb"[0-9A-Fa-f]{104}", header[6:]):
+            raise ReleaseError(f"{name} is no cpio archive", expected="the newc format", found=repr(header[:6]))
+        fields = [int(header[6 + 8 * i : 14 + 8 * i], 16) for i in range(13)]
+        ino, mode, uid, gid, links, modified_s, size_bytes, major, minor, rmajor, rminor, name_bytes, _ = fields
+        if not 0 < name_bytes <= _NAME_MOST_BYTES:
+            raise ReleaseError(f"{name} is no whole cpio archive", found=f"a name of {name_bytes} bytes")
+        raw_name = stream.read(name_bytes).rstrip(b"\0").decode(errors="surrogateescape")
+        stream.align()
+        if raw_name == _CPIO_END:
+            return
+        kind = _KINDS.get(stat.S_IFMT(mode), "")
+        left = [size_bytes]
+        target = stream.read(left.pop()).decode(errors="surrogateescape") if kind == "link" else ""
+        path = safe_name(raw_name, archive=name)
+        identity = (major, minor, ino)
+        first = first_names.setdefault(identity, path) if kind == "file" and links > 1 else path
+        if first != path:
+            kind, target = "hard link", first
+        if kind:
+            yield Entry(
+                name=path, kind=kind, mode=mode & 0o7777, uid=uid, gid=gid, modified_s=modified_s, target=target,
+                device=os.makedev(rmajor, rminor), read=_reader(stream, left) if left and kind in _WITH_DATA else None,
+            )  # fmt: skip
+        while left and left[0]:
+            _reader(stream, left)(_CHUNK_BYTES)
+        stream.align()
+
+
+_WITH_DATA = ("file", "hard link")
+
+
+def _reader(stream: _Stream, left: list[int]) -> Callable[[int], bytes]:
+    def read(most_bytes: int) -> bytes:
+        data = stream.read(min(most_bytes, left[0]))
+        left[0] -= len(data)
+        return data
+
+    return read
+
+
+def place(entry: Entry) -> None:
+    """Make the entry below /. Links to folders on the way to it are followed, as the root's own links would be."""
+    path = Path("/", entry.name)
+    if entry.kind == "folder":
+        _place_folder(entry, path)
+        return
+    _make_parents(path)
+    if entry.kind == "hard link":
+        _place_hard_link(entry, path)
+        return
+    with suppress(FileNotFoundError):
+        path.unlink()
+    if entry.kind == "file":
+        _write(entry, path, os.O_CREAT | os.O_EXCL)
+    elif entry.kind == "link":
+        path.symlink_to(entry.target)
+        os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
+        return
+    else:
+        kinds = {"character": stat.S_IFCHR, "block": stat.S_IFBLK, "pipe": stat.S_IFIFO}
+        os.mknod(path, kinds[entry.kind] | entry.mode, entry.device)
+    _finish(entry, path)
+
+
+def _make_parents(path: Path) -> None:
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+
+
+def _place_folder(entry: Entry, path: Path) -> None:
+    if path.is_dir():
+        if path.is_symlink():
+            return
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        path.mkdir(parents=True)
+    os.chown(path, entry.uid, entry.gid)
+    path.chmod(entry.mode)
+
+
+def _place_hard_link(entry: Entry, path: Path) -> None:
+    target = Path("/", entry.target)
+    if target != path:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        os.link(target, path, follow_symlinks=False)
+    if entry.read is not None:  # cpio: the contents come with the last name of a file
+        _write(entry, path, os.O_TRUNC)
+
+
+def _write(entry: Entry, path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        while entry.read is not None and (data := entry.read(_CHUNK_BYTES)):
+            file.write(data)
+
+
+def _finish(entry: Entry, path: Path) -> None:
+    os.chown(path, entry.uid, entry.gid)
+    path.chmod(entry.mode)
+    if entry.capability:
+        os.setxattr(path, "security.capability", entry.capability)
+    if entry.modified_s:
+        os.utime(path, (entry.modified_s, entry.modified_s))

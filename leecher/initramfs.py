@@ -1,0 +1,195 @@
+"""The leecher as the initramfs hook runs it: `python -m leecher.initramfs fetch|seed|report TEXT`.
+
+`fetch` brings the images into RAM and writes the handover, `seed` is the neighbour after the switch of roots, `report`
+tells the seeder why the hook gave up. Settings come from the kernel command line over what was baked into the
+initramfs. Network faults are retried for as long as `swarmboot.timeout` says. It will not mount, unpack or reboot.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("CRYPTOGRAPHY_OPENSSL_NO_LEGACY", "1")  # Debian ships OpenSSL's legacy provider separately
+
+# isort: split
+from leecher import lean  # noqa: F401 - must come before httpx
+
+# isort: split
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import NoReturn
+
+import trio
+
+from leecher import clock, handover
+from leecher.boot import Boot
+from leecher.cmdline import process_started_s, run
+from leecher.origin import origin_client
+from swarmboot.errors import SpaceError, SwarmbootError, TransferError, UnknownSettingError
+from swarmboot.ids import new_node_id
+from swarmboot.report import FAILED, BootReport, encode_report
+from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline
+from swarmboot.wire import REPORT_PATH, WIRE_TYPE
+
+BAKED = Path("/etc/swarmboot")
+STATE = Path("/run/swarmboot")
+_PAUSE_S, _PAUSE_MOST_S = 1.0, 30.0
+_USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
+
+
+def parse_defaults(text: str, *, where: str) -> dict[str, str]:
+    """Return the settings in a file of `name=value` lines; raise UnknownSettingError for a name not in the table."""
+    lines = [line.strip() for line in text.splitlines()]
+    found = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    unknown = sorted(found.keys() - {setting.name for setting in TABLE})
+    if unknown:
+        raise UnknownSettingError(
+            f"{where} sets {', '.join(unknown)}, which is no setting", hint="run `swarmboot hook install` again"
+        )
+    return found
+
+
+def node_settings(cmdline: str, defaults: Mapping[str, str], forced: Mapping[str, str]) -> NodeSettings:
+    """Return the settings of a node: forced over the command line over the defaults; the highest floor counts.
+
+    Raises SettingsError naming the argument.
+    """
+    baked = build_settings(defaults)
+    settings = build_settings(defaults, parse_cmdline(cmdline), forced)
+    return replace(settings, floor=max(settings.floor, baked.floor))
+
+
+def _settings(forced: Mapping[str, str]) -> NodeSettings:
+    path = BAKED / "defaults"
+    defaults = parse_defaults(path.read_text(), where=str(path)) if path.is_file() else {}
+    return node_settings(Path("/proc/cmdline").read_text(), defaults, forced)
+
+
+def pause_s(attempt: int, random: Random) -> float:
+    """Return how long to wait before an attempt, counted from 1: doubling, with jitter."""
+    return random.uniform(0.5, 1.0) * min(_PAUSE_MOST_S, _PAUSE_S * 2.0 ** min(attempt, 8))
+
+
+def fetch(started_s: float) -> None:
+    """Bring the images and write the handover; raises the SwarmbootError that ended it."""
+    forced = {"into": str(STATE / "images"), "report": str(STATE / "boot.json"), "progress": "plain"}
+    settings = _settings({**forced, "neighbour": "off"})
+    line = clock.clamp(settings.clock)
+    if line:
+        tell(line)
+    boot = _boot(settings, started_s)
+    assert boot.manifest is not None
+    assert boot.selection is not None
+    handover.write(handover.handover_of(boot.manifest, boot.selection, settings), STATE / "handover")
+
+
+def _boot(settings: NodeSettings, started_s: float) -> Boot:
+    """Boot, and again after a network fault, until it is done or `swarmboot.timeout` is over."""
+    random, began_s, attempt = Random(), time.monotonic(), 0
+    while True:
+        left_s = settings.timeout - (time.monotonic() - began_s) if settings.timeout else 0.0
+        try:
+            return run(replace(settings, timeout=max(left_s, 0.0)), started_s=started_s)
+        except TransferError as error:
+            attempt += 1
+            wait_s = pause_s(attempt, random)
+            if settings.timeout and time.monotonic() - began_s + wait_s >= settings.timeout:
+                raise
+            tell(f"{error}; trying again in {wait_s:.0f} s")
+            time.sleep(wait_s)
+
+
+def seed(started_s: float) -> None:
+    """Be a neighbour with the images that are there, until stopped; return at once where seeding is off."""
+    forced = {"into": str(STATE / "images"), "progress": "none", "neighbour": "on", "timeout": "0", "report": ""}
+    settings = _settings({**forced, "reserve": "0"})
+    if settings.seed:
+        _give_up_root()
+        limit = min(settings.seed, settings.up or settings.seed)
+        run(replace(settings, up=limit), started_s=started_s, is_reported=False)
+
+
+def _give_up_root() -> None:
+    """Become nobody where nothing has seen to it before: an init script may not know how."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
+
+
+def report(text: str) -> None:
+    """Tell the seeder why this boot failed, if one is configured and it listens within three seconds."""
+    try:
+        settings = _settings({})
+        server, authority, bind = settings.server, settings.ca, settings.bind
+    except SwarmbootError:
+        server, authority, bind = _server_on(Path("/proc/cmdline").read_text()), BAKED / "ca.pem", ""
+    if server:
+        failed = BootReport(new_node_id().hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
+        trio.run(_post, server, authority, bind, encode_report(failed))
+
+
+def _server_on(cmdline: str) -> str:
+    """Return the server on a command line that has other faults, or nothing."""
+    words = [word for word in cmdline.split() if word.startswith("swarmboot.server=")]
+    try:
+        return build_settings(parse_cmdline(words[-1])).server if words else ""
+    except SwarmbootError:
+        return ""
+
+
+async def _post(server: str, authority: Path | None, bind: str, body: bytes) -> None:
+    with trio.move_on_after(3.0):
+        async with origin_client(authority, bind=bind) as origin:
+            try:
+                await origin.post(f"{server}{REPORT_PATH}", body, media_type=WIRE_TYPE, max_bytes=4096, timeout_s=3.0)
+            except TransferError as error:
+                tell(f"the failure could not be reported: {error}")
+
+
+def tell(line: str) -> None:
+    """Print one line on the console."""
+    print(f"swarmboot: {line}", file=sys.stderr, flush=True)
+
+
+def main() -> NoReturn:
+    """Do what the arguments say and exit with the error's own status (see `swarmboot.errors`)."""
+    verb, *rest = sys.argv[1:] or [""]
+    started_s = process_started_s()
+    verbs = {
+        "fetch": lambda: fetch(started_s),
+        "seed": lambda: seed(started_s),
+        "report": lambda: report(" ".join(rest)),
+    }
+    if verb not in verbs:
+        print("usage: python -m leecher.initramfs fetch|seed|report TEXT", file=sys.stderr)
+        sys.exit(_USAGE)
+    try:
+        verbs[verb]()
+    except KeyboardInterrupt:
+        sys.exit(0 if verb == "seed" else _INTERRUPTED)
+    except SwarmbootError as error:
+        _refuse(error, is_reported=not _is_early(error))
+    except OSError as error:
+        _refuse(SpaceError(f"{error.filename or 'the images'}: {error.strerror or error}"), is_reported=False)
+    sys.exit(0)
+
+
+def _is_early(error: SwarmbootError) -> bool:
+    """Return whether an error occurred before the boot could have reported it: bad settings or keys."""
+    return not (STATE / "boot.json").exists() and not isinstance(error, TransferError)
+
+
+def _refuse(error: SwarmbootError, *, is_reported: bool) -> NoReturn:
+    tell(str(error))
+    if not is_reported:
+        report(str(error))
+    sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Unpacks what cannot be mounted: tar and cpio root images, Coinboot-style tar plugins, and the settings on top.
+
+`python -m leecher.root image|plugins FOLDER`. It opens its archives, then makes FOLDER its root directory (chroot(2)),
+so that no name and no link in an archive can lead out of it; names with `..` are refused all the same, and an absolute
+name counts from FOLDER. Plugins may bring device nodes, setuid or setgid files and file capabilities only if the
+release allows them (`allow = ["devices", "setuid"]` in its release.toml); a root image may bring anything. It will not
+mount anything.
+"""
+
+from __future__ import annotations
+
+import encodings.idna  # noqa: F401 - nothing can be imported once the root has changed
+import gzip
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from leecher import handover as handovers
+from leecher.archive import Entry, cpio_entries, place, tar_entries
+from leecher.handover import Handover, Image
+from swarmboot.errors import ReleaseError, SpaceError, SwarmbootError
+
+HANDOVER = Path("/run/swarmboot/handover")
+_USAGE = 64
+
+
+def refusal(entry: Entry, allow: tuple[str, ...]) -> str:
+    """Return which word of `allow` an entry of a plugin would need, or nothing."""
+    if entry.kind in ("character", "block"):
+        return "" if "devices" in allow else "devices"
+    is_special = bool(entry.mode & 0o6000 and entry.kind == "file") or entry.has_capability
+    return "setuid" if is_special and "setuid" not in allow else ""
+
+
+@contextmanager
+def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
+    """Open an image of the format `kind` for reading what is compressed in it."""
+    if kind.endswith(".gz"):
+        with gzip.open(path, "rb") as file:
+            yield file  # type: ignore[misc]
+    elif kind.endswith(".zst"):
+        with subprocess.Popen(("zstd", "-dcq", "--long=31", str(path)), stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            yield process.stdout
+        if process.returncode:
+            raise ReleaseError(f"{path.name} cannot be unpacked", found=f"zstd ended with {process.returncode}")
+    else:
+        raise ReleaseError(f"{path.name} is of an unknown format", found=kind)
+
+
+def unpack(image: Image, archive: IO[bytes], *, allow: tuple[str, ...] | None) -> int:
+    """Unpack one image at / and return how many entries it had; `allow` is None for one that may bring anything.
+
+    Raises ReleaseError for an entry that may not be there or an archive that is broken.
+    """
+    entries = (cpio_entries if image.format.startswith("cpio") else tar_entries)(archive, name=image.name)
+    count = 0
+    for entry in entries:
+        word = "" if allow is None else refusal(entry, allow)
+        if word:
+            raise ReleaseError(
+                f"{image.name} brings {entry.name}, which the release does not allow",
+                expected="plain files, folders and links",
+                found=f"{entry.kind}, mode {entry.mode:o}",
+                hint=f'take it out, or write allow = ["{word}"] into release.toml',
+            )
+        place(entry)
+        count += 1
+    return count
+
+
+def _stage(handover: Handover, stage: str) -> tuple[list[Image], tuple[str, ...] | None]:
+    """Return the images that a stage unpacks, and what they may bring."""
+    role = {"image": "root", "plugins": "plugin"}[stage]
+    images = [image for image in handover.images if image.role == role and image.format != "squashfs"]
+    return images, handover.allow if stage == "plugins" else None
+
+
+def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
+    """Do one stage; raises SwarmbootError. The process's root directory is `root` afterwards."""
+    handover = handovers.read(HANDOVER)
+    images, allow = _stage(handover, stage)
+    folder = os.open(handover.folder, os.O_PATH | os.O_DIRECTORY)
+    old_root = os.open("/", os.O_PATH | os.O_DIRECTORY)
+    for image in images:
+        with opened(Path(handover.folder) / image.name, image.format) as archive:
+            _enter(root)
+            tell(f"unpacked {unpack(image, archive, allow=allow)} entries of {image.name}")
+            os.fchdir(old_root)
+            os.chroot(".")
+    os.close(folder)
+    _enter(root)
+    if stage == "plugins" and handover.env:
+        path = Path("/etc/environment")
+        old = path.read_text(errors="replace") if path.is_file() else ""
+        path.write_text(handovers.environment_text(old, handover.env))
+
+
+def _enter(root: Path) -> None:
+    os.chroot(root)
+    os.chdir("/")
+
+
+def main() -> None:
+    """Run the stage that the arguments name and exit with the error's own status."""
+    if len(sys.argv) != 3 or sys.argv[1] not in ("image", "plugins"):
+        print("usage: python -m leecher.root image|plugins FOLDER", file=sys.stderr)
+        sys.exit(_USAGE)
+    try:
+        run(sys.argv[1], Path(sys.argv[2]), tell=_tell)
+    except SwarmbootError as error:
+        _tell(str(error))
+        sys.exit(error.exit_status)
+    except OSError as error:
+        full = SpaceError(
+            f"{error.filename or 'the root'}: {error.strerror or error}",
+            hint="give the node more, or raise swarmboot.overlay",
+        )
+        _tell(str(full))
+        sys.exit(full.exit_status)
+
+
+def _tell(line: str) -> None:
+    print(f"swarmboot: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Builds an initramfs with swarmboot in it, by the distribution's own generator, without changing this machine's.
+
+mkinitramfs(8) is given a configuration folder of its own (`-d`), which holds a copy of this machine's plus the adapter;
+dracut(8) finds its modules in one place only, so `swarmboot hook install --dracut` comes first. It will not install an
+initramfs for this machine's next boot.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from seeder import hook_install
+from seeder.hook_install import Bake
+from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
+from swarmboot.units import format_size
+
+_BOUND_S = 1800
+_CONFIGURATION = Path("/etc/initramfs-tools")
+
+
+def build_initramfs(
+    out: Path, *, kernel: str, generator: str, runtime: Path, bake: Bake, say: Callable[[str], None]
+) -> None:
+    """Write an initramfs for a kernel version whose modules are under /lib/modules.
+
+    Raises PrivilegeError, ToolMissingError, KeyFileError, SettingsError, or ResourceError if the generator fails.
+    """
+    if os.geteuid() != 0:
+        raise PrivilegeError("building an initramfs needs root", hint="it must own the files in it")
+    program = {"initramfs-tools": "mkinitramfs", "dracut": "dracut"}[generator]
+    if not shutil.which(program):
+        raise ToolMissingError(f"{program} is not installed", hint=f"install the package {generator}")
+    if not Path("/lib/modules", kernel).is_dir():
+        known = ", ".join(sorted(path.name for path in Path("/lib/modules").glob("*"))) or "none"
+        raise ResourceError(
+            f"no modules of kernel {kernel} here", expected=f"one of: {known}", hint="install its package"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="swarmboot-initramfs.") as work:
+        stage = Path(work)
+        hook_install.install_code(stage, runtime)
+        hook_install.install_config(stage, bake)
+        environment = {
+            "SWARMBOOT_CODE": str(stage / hook_install.CODE),
+            "SWARMBOOT_CONFIG": str(stage / hook_install.CONFIG),
+        }
+        command = _mkinitramfs(stage, out, kernel) if generator == "initramfs-tools" else _dracut(out, kernel)
+        _run(command, environment)
+    say(f"initramfs: {out}, {format_size(out.stat().st_size)}, for kernel {kernel}, by {program}")
+
+
+def _mkinitramfs(stage: Path, out: Path, kernel: str) -> tuple[str, ...]:
+    configuration = stage / "initramfs-tools"
+    shutil.copytree(_CONFIGURATION, configuration, symlinks=True)
+    for name in ("hooks", "scripts"):
+        (configuration / name).mkdir(exist_ok=True)
+    hook_install.install_initramfs_tools(stage)
+    installed = stage / hook_install.INITRAMFS_TOOLS
+    shutil.copytree(installed / "hooks", configuration / "hooks", dirs_exist_ok=True)
+    shutil.copytree(installed / "scripts", configuration / "scripts", dirs_exist_ok=True)
+    with (configuration / "initramfs.conf").open("a") as file:
+        file.write("\n" + (installed / "conf-hooks.d/swarmboot").read_text())
+    return ("mkinitramfs", "-d", str(configuration), "-o", str(out), kernel)
+
+
+def _dracut(out: Path, kernel: str) -> tuple[str, ...]:
+    if not (Path("/") / hook_install.DRACUT / "module-setup.sh").exists():
+        raise ResourceError("dracut does not know swarmboot", hint="run: swarmboot hook install --dracut")
+    generic = ("--no-hostonly", "--no-hostonly-cmdline", "--force", "--add", "swarmboot")
+    return ("dracut", *generic, str(out), kernel)
+
+
+def _run(command: tuple[str, ...], environment: dict[str, str]) -> None:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BOUND_S, check=False,
+            env={**os.environ, **environment, "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise ResourceError(f"{command[0]} took longer than {_BOUND_S} s") from error
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
+        raise ResourceError(f"{command[0]} failed", found=f"{done.returncode}: {' '.join(words[-3:])[-300:]}")

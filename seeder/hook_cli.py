@@ -1,0 +1,143 @@
+"""The verb `swarmboot hook`: build the runtime, install the initramfs hook, build an initramfs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swarmboot.errors import MalformedSettingError
+
+_PATH = click.Path(path_type=Path)
+RUNTIME = Path("/usr/lib/swarmboot/runtime.squashfs")
+
+
+@click.group()
+def hook() -> None:
+    """Make machines boot by one kernel argument: the initramfs hook.
+
+    \b
+    Example:
+      swarmboot hook install --initramfs-tools --trust fleet.pub --ca ca.pem
+      swarmboot hook build-initramfs --kernel 6.1.0-13-amd64 --out initramfs.img --trust fleet.pub --ca ca.pem
+    """
+
+
+def _baked(command: Any) -> Any:
+    """Add the flags that say what goes into the initramfs beside programs."""
+    for option in (
+        click.option("--default", "defaults", multiple=True, metavar="NAME=VALUE",
+                     help="Another default, as in server=https://10.0.0.1:8470; repeatable."),
+        click.option("--floor", type=click.IntRange(min=0), default=0, show_default=True,
+                     help="Lowest manifest number that nodes may boot."),
+        click.option("--ca", "authority", type=_PATH, metavar="PEM",
+                     help="Authority of the seeder's certificate. [default: the public ones known here]"),
+        click.option("--trust", type=_PATH, multiple=True, required=True, metavar="PUB",
+                     help="The fleet's public key file; repeatable."),
+        click.option("--runtime", type=_PATH, default=RUNTIME, show_default=True,
+                     help="The runtime image; built there if it is missing."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _bake(trust: tuple[Path, ...], authority: Path | None, floor: int, defaults: tuple[str, ...]) -> Any:
+    from seeder.hook_install import Bake
+
+    pairs = [text.partition("=") for text in defaults]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise MalformedSettingError(f"--default {wrong[0]} has no value", expected="NAME=VALUE")
+    return Bake(trust, authority, floor, defaults={name: value for name, _, value in pairs})
+
+
+@hook.command("build-runtime")
+@click.option("--out", type=_PATH, default=RUNTIME, show_default=True, help="Where to write the image.")
+@click.option("--from", "origin", type=click.Choice(["packages", "wheels"]), default="packages", show_default=True,
+              help="Whose modules: the distribution's Python, or the Python that runs this.")  # fmt: skip
+@click.option("--compression", type=click.Choice(["xz", "zstd"]), default="xz", show_default=True,
+              help="xz is smaller, zstd unpacks faster.")  # fmt: skip
+def build_runtime(out: Path, origin: str, compression: str) -> None:
+    """Build and test the image that the leecher runs from.
+
+    \b
+    Example:
+      swarmboot hook build-runtime
+    """
+    _build_runtime(out, origin, compression)
+
+
+def _build_runtime(out: Path, origin: str = "packages", compression: str = "xz") -> None:
+    from seeder import hook_runtime
+
+    interpreter = hook_runtime.default_interpreter() if origin == "packages" else hook_runtime.running_interpreter()
+    hook_runtime.build_runtime(out, interpreter=interpreter, compression=compression, say=click.echo)
+
+
+@hook.command()
+@click.option("--initramfs-tools", "has_initramfs_tools", is_flag=True, help="For Debian, Ubuntu and relatives.")
+@click.option("--dracut", "has_dracut", is_flag=True, help="For Fedora, openSUSE, newer Ubuntu and relatives.")
+@click.option("--root", type=_PATH, default=Path("/"), show_default=True, help="Folder to install under.")
+@_baked
+def install(
+    has_initramfs_tools: bool,
+    has_dracut: bool,
+    root: Path,
+    runtime: Path,
+    trust: tuple[Path, ...],
+    authority: Path | None,
+    floor: int,
+    defaults: tuple[str, ...],
+) -> None:
+    """Put the hook where this distribution's initramfs generator finds it.
+
+    \b
+    Example:
+      swarmboot hook install --initramfs-tools --trust fleet.pub --ca ca.pem
+      update-initramfs -u
+    """
+    from seeder import hook_install
+
+    if not has_initramfs_tools and not has_dracut:
+        raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
+    bake = _bake(trust, authority, floor, defaults)
+    if not runtime.exists():
+        _build_runtime(runtime)
+    hook_install.install_code(root, runtime)
+    hook_install.install_config(root, bake)
+    if has_initramfs_tools:
+        hook_install.install_initramfs_tools(root)
+        click.echo(f"installed under {root / hook_install.INITRAMFS_TOOLS}; now run: update-initramfs -u")
+    if has_dracut:
+        hook_install.install_dracut(root)
+        click.echo(f"installed in {root / hook_install.DRACUT}; now run: dracut --no-hostonly --add swarmboot --force")
+
+
+@hook.command("build-initramfs")
+@click.option("--kernel", required=True, metavar="VERSION", help="Kernel version, as under /lib/modules.")
+@click.option("--out", type=_PATH, required=True, metavar="FILE", help="Where to write the initramfs.")
+@click.option("--generator", type=click.Choice(["initramfs-tools", "dracut"]), default="initramfs-tools",
+              show_default=True, help="Whose program builds it.")  # fmt: skip
+@_baked
+def build_initramfs(
+    kernel: str,
+    out: Path,
+    generator: str,
+    runtime: Path,
+    trust: tuple[Path, ...],
+    authority: Path | None,
+    floor: int,
+    defaults: tuple[str, ...],
+) -> None:
+    """Build an initramfs for the fleet; this machine's own stays as it is.
+
+    \b
+    Example:
+      swarmboot hook build-initramfs --kernel 6.1.0-13-amd64 --out initramfs.img --trust fleet.pub --ca ca.pem
+    """
+    from seeder import hook_build
+
+    bake = _bake(trust, authority, floor, defaults)
+    if not runtime.exists():
+        _build_runtime(runtime)
+    hook_build.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)

@@ -1,0 +1,118 @@
+"""Puts the hook's files where a distribution's initramfs generator expects them, with the fleet's trust baked in.
+
+    /usr/lib/swarmboot/    the driver, the units, the runtime image     /etc/swarmboot/   fleet.pub, ca.pem, defaults
+    /usr/share/initramfs-tools/{hooks,scripts,conf-hooks.d}/...         /usr/lib/dracut/modules.d/90swarmboot/
+
+Follows initramfs-tools(7) and dracut.modules(7). It will not build an initramfs; `seeder.hook_build` does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seeder.hook_files import hook_folder
+from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
+from swarmboot.keyfile import read_trust
+from swarmboot.settings import TABLE, build_settings
+from swarmboot.trust import format_public
+
+CODE = Path("usr/lib/swarmboot")
+CONFIG = Path("etc/swarmboot")
+INITRAMFS_TOOLS = Path("usr/share/initramfs-tools")
+DRACUT = Path("usr/lib/dracut/modules.d/90swarmboot")
+_CODE_FILES = ("driver.sh", "seed.service", "seed.init")
+_SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+_SECRET_HINT = b"PRIVATE KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Bake:
+    """What an initramfs is built with: whom its node believes, how old a release it takes, and other defaults."""
+
+    trust: tuple[Path, ...]
+    authority: Path | None
+    floor: int = 0
+    built_unix_s: int = field(default_factory=lambda: int(time.time()))
+    defaults: dict[str, str] = field(default_factory=dict)
+
+
+def install_code(root: Path, runtime: Path) -> None:
+    """Put the driver, the units and the runtime image under `root`."""
+    code = root / CODE
+    code.mkdir(parents=True, exist_ok=True)
+    for name in _CODE_FILES:
+        shutil.copyfile(hook_folder() / name, code / name)
+        (code / name).chmod(0o644 if name.endswith(".service") else 0o755)
+    libraries = runtime.with_suffix(".libraries")
+    if not runtime.is_file() or not libraries.is_file():
+        raise ResourceError(f"{runtime} or its .libraries is missing", hint="run: swarmboot hook build-runtime")
+    for path, name in ((runtime, "runtime.squashfs"), (libraries, "runtime.libraries")):
+        if not (code / name).exists() or not path.samefile(code / name):
+            shutil.copyfile(path, code / name)
+
+
+def install_config(root: Path, bake: Bake) -> None:
+    """Put the fleet's trust and the defaults under `root`; raises KeyFileError or SettingsError for unusable ones."""
+    config = root / CONFIG
+    config.mkdir(parents=True, exist_ok=True)
+    keys = read_trust(bake.trust)
+    (config / "fleet.pub").write_text(format_public(keys.keys.values(), threshold=keys.threshold))
+    authority = bake.authority or _SYSTEM_AUTHORITIES
+    (config / "ca.pem").write_bytes(_authority(authority))
+    (config / "defaults").write_text(_defaults(bake))
+
+
+def _authority(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        ssl.create_default_context(cadata=data.decode())
+    except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
+        raise KeyFileError(
+            f"the certificate authority {path} cannot be used: {error}",
+            expected="certificates in PEM",
+            hint="give the ca.pem that `swarmboot serve` made with --ca",
+        ) from error
+    if _SECRET_HINT in data:
+        raise KeyFileError(f"{path} holds a private key, and an initramfs is public", hint="give the certificate alone")
+    return data
+
+
+def _defaults(bake: Bake) -> str:
+    """Return the file of baked defaults, every name and value checked against the settings table."""
+    known = {setting.name for setting in TABLE}
+    for name in bake.defaults:
+        if name not in known:
+            raise MalformedSettingError(f"--default {name} is no setting", expected=", ".join(sorted(known)))
+    baked = {
+        **bake.defaults,
+        "trust": "/etc/swarmboot/fleet.pub",
+        "ca": "/etc/swarmboot/ca.pem",
+        "floor": str(bake.floor),
+        "clock": str(bake.built_unix_s),
+    }
+    build_settings(baked)
+    lines = (f"{name}={value}\n" for name, value in baked.items())
+    return "".join(("# Baked by `swarmboot hook install`; the kernel command line goes over it.\n", *lines))
+
+
+def install_initramfs_tools(root: Path) -> None:
+    """Put the adapter for initramfs-tools under `root`."""
+    _copy_adapter(hook_folder() / "initramfs-tools", root / INITRAMFS_TOOLS)
+
+
+def install_dracut(root: Path) -> None:
+    """Put the dracut module under `root`."""
+    _copy_adapter(hook_folder() / "dracut", root / DRACUT)
+
+
+def _copy_adapter(source: Path, to: Path) -> None:
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            target = to / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            target.chmod(path.stat().st_mode & 0o755)

@@ -1,0 +1,346 @@
+"""The runtime image: Python, the leecher and all they need, in one compressed read-only file for the initramfs.
+
+It is made of what an interpreter on this machine has: the distribution's own (its packages python3-libtorrent,
+python3-trio, python3-httpx, python3-msgpack and python3-cryptography) or, where the distribution lacks them, the one
+that runs this, with its wheels. Modules are byte-compiled without their sources (unchecked hash, PEP 552), programs and
+libraries are stripped, and a self-test in a chroot decides whether there is an image at all. Needs root for the chroot.
+It will not install packages.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from seeder.hook_files import hook_folder
+from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
+from swarmboot.units import format_size
+
+PACKAGES = ("python3-libtorrent", "python3-trio", "python3-httpx", "python3-msgpack", "python3-cryptography")
+_PROGRAMS = ("mksquashfs", "strip", "ldd", "unshare", "chroot", "ip")
+_BOUND_S = 600
+_PROBE = """
+import json, os, sys, sysconfig
+sys.path[:0] = sys.argv[1:]
+import leecher.initramfs, leecher.root, leecher.selftest
+leecher.selftest.check_signatures()  # loads what is loaded late
+stdlib = sysconfig.get_path("stdlib")
+tops = {}
+for name, module in list(sys.modules.items()):
+    top = name.partition(".")[0]
+    path = getattr(sys.modules.get(top), "__file__", None)
+    if path and "." not in name and not (path.startswith(stdlib + "/") and "-packages/" not in path):
+        tops[name] = os.path.dirname(path) if os.path.basename(path).startswith("__init__.") else path
+tops.pop("__main__", None)
+print(json.dumps({
+    "executable": os.path.realpath(sys._base_executable if hasattr(sys, "_base_executable") else sys.executable),
+    "stdlib": stdlib,
+    "version": "%d.%d" % sys.version_info[:2],
+    "packages": tops,
+}))
+"""
+_FOLDERS = (
+    "dev",
+    "proc",
+    "sys",
+    "run/swarmboot",
+    "tmp",
+    "mnt",
+    "root",
+    "home",
+    "etc",
+    "var/tmp",
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    "usr/lib64",
+)
+_LINKS = {
+    "bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "var/run": "../run",
+    "etc/resolv.conf": "/run/swarmboot/etc/resolv.conf", "etc/hosts": "/run/swarmboot/etc/hosts",
+    "etc/swarmboot": "/run/swarmboot/etc",
+}  # fmt: skip
+_TEXTS = {
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "etc/passwd": "root:x:0:0::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n",
+    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    "etc/os-release": "ID=swarmboot-runtime\n",
+}
+_EXTRA_LIBRARIES = ("libgcc_s.so.1", "libnss_dns.so.2", "libnss_files.so.2", "libresolv.so.2")
+"""Opened by name at run time: by glibc for pthread_cancel and, before 2.34, for name resolution."""
+_BORROWED_AT = Path("/run/swarmboot/lib")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is left out of an image and what it borrows: runtime.toml. Names, or shell patterns."""
+
+    standard_library: frozenset[str]
+    extension_modules: tuple[str, ...]
+    inside_packages: frozenset[str]
+    codecs: frozenset[str]
+    borrowed: tuple[str, ...]
+
+    def is_borrowed(self, library: str) -> bool:
+        """Return whether the initramfs lends this library."""
+        return any(fnmatchcase(library, pattern) for pattern in self.borrowed)
+
+
+def read_recipe() -> Recipe:
+    """Return the recipe that belongs to this version."""
+    lists = {name: text.split() for name, text in tomllib.loads((hook_folder() / "runtime.toml").read_text()).items()}
+    return Recipe(
+        frozenset(lists["standard_library"]),
+        tuple(lists["extension_modules"]),
+        frozenset(lists["inside_packages"]),
+        frozenset(lists["codecs"]),
+        tuple(lists["borrowed"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An interpreter, and where the modules that a leecher needs lie with it."""
+
+    executable: Path
+    stdlib: Path
+    version: str
+    packages: dict[str, Path]
+
+
+def probe(interpreter: str) -> Source:
+    """Return what an interpreter has; raise ToolMissingError if it lacks a module that the leecher needs."""
+    folders = sorted({str(_folder_of("swarmboot")), str(_folder_of("leecher"))})
+    done = subprocess.run(
+        (interpreter, "-I", "-c", _PROBE, *folders), capture_output=True, text=True, timeout=_BOUND_S, check=False
+    )
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines() or ["no message"]
+        raise ToolMissingError(
+            f"{interpreter} cannot run the leecher",
+            found=words[-1],
+            hint=f"install {' '.join(PACKAGES)}, or build with --from wheels",
+        )
+    found = json.loads(done.stdout)
+    packages = {name: Path(path) for name, path in found["packages"].items()}
+    return Source(Path(found["executable"]), Path(found["stdlib"]), found["version"], packages)
+
+
+def _folder_of(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent.parent
+
+
+def build_runtime(out: Path, *, interpreter: str, compression: str, say: Callable[[str], None]) -> None:
+    """Write the runtime image to `out`, and beside it the list of the libraries that it borrows (`.libraries`).
+
+    Raises PrivilegeError if not root, ToolMissingError, or ResourceError if a step or the self-test fails.
+    """
+    if os.geteuid() != 0:
+        raise PrivilegeError("building the runtime needs root", hint="its self-test runs in a chroot")
+    missing = [program for program in _PROGRAMS if not shutil.which(program)]
+    if missing:
+        raise ToolMissingError(
+            f"not installed: {', '.join(missing)}", hint="install binutils, squashfs-tools, util-linux"
+        )
+    source, recipe = probe(interpreter), read_recipe()
+    with tempfile.TemporaryDirectory(prefix="swarmboot-runtime.") as work:
+        tree = Path(work) / "tree"
+        _lay_out(tree)
+        _place_python(source, tree, recipe)
+        borrowed = _place_libraries(source, tree, recipe)
+        for line in _self_test(tree, borrowed).splitlines():
+            say(line)
+        image = Path(work) / "runtime.squashfs"
+        _compress(tree, image, compression)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = out.with_name(f".{out.name}.partial")
+        shutil.copyfile(image, temporary)
+        temporary.replace(out)
+        out.with_suffix(".libraries").write_text("".join(f"{path}\n" for path in borrowed))
+    say(f"runtime: {out}, {format_size(out.stat().st_size)}, Python {source.version} from {source.executable}")
+
+
+def _lay_out(tree: Path) -> None:
+    for folder in _FOLDERS:
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+    for name, target in _LINKS.items():
+        (tree / name).symlink_to(target)
+    for name, text in _TEXTS.items():
+        (tree / name).write_text(text)
+
+
+def _place_python(source: Source, tree: Path, recipe: Recipe) -> None:
+    """Put the interpreter where it was, and every module, compiled, into its standard library's folder."""
+    executable = tree / source.executable.relative_to("/")
+    executable.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source.executable, executable)
+    executable.chmod(0o755)
+    link = tree / "usr/bin/python3"
+    if not link.exists():
+        link.symlink_to(source.executable)
+    library = tree / source.stdlib.relative_to("/")
+    library.mkdir(parents=True)
+    for path in sorted(source.stdlib.iterdir()):
+        if not _is_left_out(path.stem.split(".")[0], recipe.standard_library):
+            _copy_modules(path, library / path.name, recipe)
+    for path in sorted((source.stdlib / "lib-dynload").glob("*.so")):
+        if not path.name.startswith(recipe.extension_modules):
+            _copy_modules(path, library / "lib-dynload" / path.name, recipe)
+    for path in (library / "encodings").iterdir():
+        if path.stem not in recipe.codecs:
+            path.unlink()
+    for name, path in source.packages.items():
+        _copy_modules(path, library / path.name, recipe)
+        beside = path.parent / f"{name}.libs"
+        if beside.is_dir():
+            shutil.copytree(beside, library / beside.name)
+    compiled = (
+        "import compileall, py_compile, sys; sys.exit(not compileall.compile_dir(sys.argv[1], quiet=2, legacy=True,"
+    )
+    compiled += " optimize=2, stripdir=sys.argv[2], invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH))"
+    _run((str(source.executable), "-I", "-c", compiled, str(library), str(tree)), "byte-compiling")
+    for text in library.rglob("*.py"):
+        text.unlink()
+
+
+def _is_left_out(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _copy_modules(path: Path, to: Path, recipe: Recipe) -> None:
+    """Copy a module or a package: Python sources and extension modules, none of its tests."""
+    if path.is_dir():
+        for inner in sorted(path.iterdir()):
+            if not _is_left_out(inner.name, recipe.inside_packages):
+                _copy_modules(inner, to / inner.name, recipe)
+    elif path.suffix in (".py", ".so") or ".so." in path.name:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, to)
+
+
+def _place_libraries(source: Source, tree: Path, recipe: Recipe) -> list[Path]:
+    """Add the libraries that programs and modules link, and strip everything; return the borrowed ones."""
+    zstd = shutil.which("zstd")
+    if zstd:
+        shutil.copy(zstd, tree / "usr/bin/zstd")
+    library = tree / source.stdlib.relative_to("/")
+    originals = [source.executable, *([Path(zstd)] if zstd else []), *(source.stdlib / "lib-dynload").glob("*.so")]
+    kept = {path.name for path in library.rglob("*.so*")}
+    originals = [path for path in originals if path.suffix != ".so" or path.name in kept]
+    for path in source.packages.values():
+        originals += path.rglob("*.so*") if path.is_dir() else [path] if path.suffix == ".so" else []
+    needed = _linked(originals)
+    home = next(path for name, path in needed.items() if name.startswith("libc.so")).parent
+    for name in _EXTRA_LIBRARIES:
+        if (home / name).exists():
+            needed.setdefault(name, home / name)
+    borrowed = []
+    for name, path in needed.items():
+        to = tree / (str(path).lstrip("/") if name.startswith("ld-") else f"{str(home).lstrip('/')}/{name}")
+        if any(part.endswith(".libs") for part in path.parts):
+            continue
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if recipe.is_borrowed(name):
+            to.symlink_to(_BORROWED_AT / name)
+            borrowed.append(path)
+        else:
+            shutil.copyfile(path, to)
+            to.chmod(0o755)
+    provider = home / "ossl-modules/legacy.so"  # cryptography before 40 does not start without it
+    if provider.exists():
+        to = tree / str(provider).lstrip("/")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(provider, to)
+    files = [path for path in tree.rglob("*") if path.is_file() and not path.is_symlink() and _is_elf(path)]
+    _run(("strip", "--strip-unneeded", *map(str, files)), "stripping")
+    return sorted(borrowed)
+
+
+def _linked(originals: Iterable[Path]) -> dict[str, Path]:
+    """Return all libraries that these link, by the name they are asked for, as ldd(1) finds them."""
+    found: dict[str, Path] = {}
+    for original in originals:
+        for line in _run(("ldd", str(original)), f"ldd {original}").splitlines():
+            match = re.match(r"\s*(\S+) => (/\S+) \(|\s*(/\S+) \(", line)
+            if "not found" in line:
+                raise ResourceError(f"{original} lacks a library", found=line.strip(), hint="repair its package")
+            if match:
+                path = Path(match[2] or match[3])
+                found[Path(match[1] or match[3]).name] = path
+    return found
+
+
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+_SELF_TEST = """
+set -eu
+ip link set lo up
+mount -t tmpfs none "$1/run"
+mount -t tmpfs none "$1/tmp"
+mount -t proc none "$1/proc"
+mount --bind /dev "$1/dev"
+mkdir -p "$1/run/swarmboot/etc"
+mkdir "$1/run/swarmboot/lib"
+for library in "$@"; do [ "$library" = "$1" ] || cp -L "$library" "$1/run/swarmboot/lib/"; done
+echo nameserver 127.0.0.1 >"$1/run/swarmboot/etc/resolv.conf"
+exec env -i PATH=/usr/sbin:/usr/bin LANG=C.UTF-8 chroot "$1" /usr/bin/python3 -I -S -B -m leecher.selftest
+"""
+
+
+def _self_test(tree: Path, borrowed: list[Path]) -> str:
+    """Run the self-test in namespaces of its own and return what it said; raise ResourceError if it fails."""
+    contained = ("unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork", "--kill-child", "--")
+    return _run((*contained, "sh", "-c", _SELF_TEST, "sh", str(tree), *map(str, borrowed)), "the runtime's self-test")
+
+
+def _compress(tree: Path, image: Path, compression: str) -> None:
+    options: tuple[str, ...] = {"xz": ("-Xbcj", "x86"), "zstd": ("-Xcompression-level", "22")}[compression]
+    if os.uname().machine not in ("x86_64", "i686") and compression == "xz":
+        options = ()
+    _run(
+        ("mksquashfs", str(tree), str(image), "-comp", compression, *options, "-b", "1M", "-all-root", "-noappend",
+         "-no-xattrs", "-no-exports", "-no-progress", "-quiet", "-all-time", "0", "-mkfs-time", "0"),
+        "mksquashfs",
+    )  # fmt: skip
+
+
+def _run(command: tuple[str, ...], what: str) -> str:
+    """Run a program and return its output; raise ResourceError with its last words if it fails."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BOUND_S, check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise ResourceError(f"{what} took longer than {_BOUND_S} s") from error
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
+        raise ResourceError(f"{what} failed", expected="exit status 0", found=f"{done.returncode}: {words[-1]}")
+    return done.stdout
+
+
+def default_interpreter() -> str:
+    """Return the distribution's interpreter."""
+    return "/usr/bin/python3"
+
+
+def running_interpreter() -> str:
+    """Return the interpreter that runs this."""
+    return sys.executable
