@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import aclosing
 from random import Random
 
 import trio
@@ -16,6 +15,7 @@ from leecher.ledger import Ledger
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
+from leecher.span import Span
 from leecher.swarm import Event, NeighbourBanned, PieceFailed, PieceFinished, Swarm
 from swarmboot import pieces as sets
 from swarmboot import site
@@ -182,16 +182,15 @@ class Fetching:
         first_byte = run.first * artifact.piece_bytes
         size_bytes = min(run.count * artifact.piece_bytes, artifact.size_bytes - first_byte)
         url = f"{run.origin}/{site.blob_path(artifact.sha256)}"
-        index, is_whole = run.first + 0, False
+        indices = iter(range(run.first, run.first + run.count))
+
+        def take(chunk: bytes) -> None:
+            self._ledger.from_origin_bytes += len(chunk)
+            self._insert(run, next(indices), chunk)
+
+        is_whole = False
         try:
-            span = self._origin.span(
-                url, first_byte=first_byte, size_bytes=size_bytes, chunk_bytes=artifact.piece_bytes
-            )
-            async with aclosing(span) as chunks:
-                async for chunk in chunks:
-                    self._ledger.from_origin_bytes += len(chunk)
-                    self._insert(run, index, chunk)
-                    index += 1
+            await self._origin.spans.read(Span(url, first_byte, size_bytes, artifact.piece_bytes), take)
             is_whole = True
         except TransferError as error:
             self.last_failure = error

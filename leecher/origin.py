@@ -1,4 +1,4 @@
-"""HTTPS from an origin: small documents whole, runs of pieces as one streamed Range request (RFC 9110 section 14).
+"""HTTPS from an origin: small documents whole, and announces. Runs of pieces are read by `leecher.span`.
 
 Every read is bounded and every answer checked against what was asked. An origin is untrusted: what it sends is
 believed only when a signature or a piece's hash says so. It will not retry; that is the caller's policy.
@@ -6,19 +6,15 @@ believed only when a signature or a piece's hash says so. It will not retry; tha
 
 from __future__ import annotations
 
-import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 
+from leecher.span import CONNECT_S, SILENT_S, SpanReader
 from swarmboot.errors import KeyFileError, OriginError, ProtocolError, StalledError, TransferError, UnreachableError
-
-CONNECT_S = 5.0
-SILENT_S = 10.0
-_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)\Z")
 
 
 def tls_context(authority: Path | None) -> ssl.SSLContext:
@@ -36,21 +32,25 @@ def tls_context(authority: Path | None) -> ssl.SSLContext:
 @asynccontextmanager
 async def origin_client(authority: Path | None, *, bind: str = "") -> AsyncIterator[Origin]:
     """Open connections to origins, from the address `bind` if one is given."""
+    context = tls_context(authority)
     transport = httpx.AsyncHTTPTransport(
-        verify=tls_context(authority),
+        verify=context,
         local_address=bind or None,
         limits=httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=60),
     )
     timeout = httpx.Timeout(SILENT_S, connect=CONNECT_S)
     async with httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client:
-        yield Origin(client)
+        spans = SpanReader(context, bind=bind)
+        yield Origin(client, spans)
+        spans.close()
 
 
 class Origin:
     """Reads from any origin by address."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, spans: SpanReader) -> None:
         self._client = client
+        self.spans = spans
 
     async def document(self, url: str, *, max_bytes: int) -> bytes:
         """Return a whole small document; raise TransferError if it cannot be had or is larger than `max_bytes`."""
@@ -69,34 +69,6 @@ class Origin:
                     _check_status(response, url, 200)
                 return await _read(response, url, max_bytes)
 
-    async def span(
-        self, url: str, *, first_byte: int, size_bytes: int, chunk_bytes: int
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield `size_bytes` from `first_byte` on in chunks of `chunk_bytes`, the last one shorter if need be.
-
-        Raises TransferError if the origin answers anything but exactly those bytes.
-        """
-        last_byte = first_byte + size_bytes - 1
-        headers = {"range": f"bytes={first_byte}-{last_byte}", "accept-encoding": "identity"}
-        with _translated(url):
-            async with self._client.stream("GET", url, headers=headers) as response:
-                _check_status(response, url, 206)
-                _check_range(response, url, first_byte, last_byte)
-                got = 0
-                buffer = bytearray()
-                async for received in response.aiter_raw():
-                    buffer += received
-                    got += len(received)
-                    if got > size_bytes:
-                        break
-                    while len(buffer) >= chunk_bytes:
-                        yield bytes(buffer[:chunk_bytes])
-                        del buffer[:chunk_bytes]
-                if got != size_bytes:
-                    raise ProtocolError(f"{url} lies about its length", expected=f"{size_bytes} bytes", found=f"{got}")
-                if buffer:
-                    yield bytes(buffer)
-
 
 def _check_status(response: httpx.Response, url: str, expected: int) -> None:
     if response.status_code != expected:
@@ -106,13 +78,6 @@ def _check_status(response: httpx.Response, url: str, expected: int) -> None:
             found=f"{response.status_code} {response.reason_phrase}",
             hint="check the address and the server's log",
         )
-
-
-def _check_range(response: httpx.Response, url: str, first_byte: int, last_byte: int) -> None:
-    found = response.headers.get("content-range", "")
-    match = _RANGE.match(found)
-    if not match or (int(match[1]), int(match[2])) != (first_byte, last_byte):
-        raise ProtocolError(f"{url} sends another range", expected=f"bytes {first_byte}-{last_byte}", found=repr(found))
 
 
 async def _read(response: httpx.Response, url: str, max_bytes: int) -> bytes:

@@ -189,9 +189,14 @@ def _free(holdings: Holdings, node: Node) -> Pieces:
 
 
 def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) -> int:
-    """Return how many pieces the next lease takes: large at first, one piece at the end (guided self-scheduling)."""
+    """Return how many pieces the next lease takes: large at first, one piece at the end (guided self-scheduling).
+
+    At most `lease_bytes`, or what a node's two leases fetch in a quarter of a second if that is more.
+    """
     share = free.bit_count() // (2 * max(1, sharers))
-    return max(1, min(limits.lease_bytes // holdings.torrent.piece_bytes, share))
+    quarter_second = limits.uplink_bytes_per_s * 0.25 / (2 * max(1, sharers))
+    most_bytes = max(limits.lease_bytes, quarter_second)
+    return max(1, min(int(most_bytes / holdings.torrent.piece_bytes), share))
 
 
 def _term_s(registry: Registry, size_bytes: int, limits: Limits) -> float:
