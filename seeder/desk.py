@@ -49,8 +49,10 @@ class Desk:
         *,
         origins: tuple[str, ...] = ("",),
         random: Random,
+        is_stage0_wanted: bool = False,
     ) -> None:
         self.registry = registry
+        self.is_stage0_wanted = is_stage0_wanted
         self.limits = replace(limits, origins=len(origins))
         self.origins = origins
         self._random = random
@@ -175,5 +177,6 @@ class Desk:
                 leases=leases,
                 origins=self.origins,
                 is_supplied=not leases and handout.is_supplied(self.registry, node, now_s=now_s, limits=self.limits),
+                is_stage0_wanted=self.is_stage0_wanted and node.is_complete,
             ),
         )

@@ -12,7 +12,7 @@ from random import Random
 
 from swarmboot import pieces
 from swarmboot.codec import DecodeError
-from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex
+from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, PieceIndex
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Announce, Lease, NodeState
 
@@ -53,6 +53,8 @@ class Node:
     from_neighbours_bytes: int = 0
     from_origin_bytes: int = 0
     rate_from_neighbours: float = 0.0
+    serves: tuple[Digest, ...] = ()
+    serves_bytes_per_s: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -150,6 +152,7 @@ class Registry:
         self._measure(node, announce, now_s)
         node.host, node.port, node.http_port = host, announce.port, announce.http_port
         node.state, node.is_starving, node.have = announce.state, announce.is_starving, have
+        node.serves, node.serves_bytes_per_s = announce.serves, announce.serves_bytes_per_s
         self._hold(node)
         self._settle(node, now_s)
         for lease in announce.returned:

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from swarmboot.codec import DecodeError, Fields, pack, unpack
-from swarmboot.ids import INFO_HASH_BYTES, NODE_ID_BYTES, InfoHash, LeaseId, NodeId, PieceIndex, Sequence
+from swarmboot.ids import (
+    DIGEST_BYTES,
+    INFO_HASH_BYTES,
+    NODE_ID_BYTES,
+    Digest,
+    InfoHash,
+    LeaseId,
+    NodeId,
+    PieceIndex,
+    Sequence,
+)
 from swarmboot.manifest import MAX_ARTIFACTS, MAX_PIECES
 
 ANNOUNCE_MAX_BYTES = 1 << 20
@@ -22,6 +32,7 @@ REPORT_PATH = "/report"
 WIRE_TYPE = "application/msgpack"
 MAX_NEIGHBOURS = 128
 MAX_LEASES = 64
+MAX_SERVED = 8
 
 
 class NodeState(StrEnum):
@@ -38,6 +49,8 @@ class Announce:
 
     `slots` is how many more leases the node could fetch now; `returned` names leases it gives back; `is_starving` says
     that its neighbours give it nothing although it lacks pieces; `host` is empty for "the address you see me at".
+    `serves` are digests that the node's HTTP door serves at /k/ to machines without an operating system, at most
+    `serves_bytes_per_s`, 0 for no limit.
     """
 
     node: NodeId
@@ -53,6 +66,8 @@ class Announce:
     is_starving: bool = False
     from_neighbours_bytes: int = 0
     from_origin_bytes: int = 0
+    serves: tuple[Digest, ...] = ()
+    serves_bytes_per_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +98,8 @@ class Handout:
     """What the seeder answers: whom to connect to, what to fetch, where from, and when to announce again.
 
     `is_supplied` says that neighbours hold all this node
-    lacks and can send it at full speed, so the absence of leases is meant.
+    lacks and can send it at full speed, so the absence of leases is meant. `is_stage0_wanted` asks a complete node to
+    fetch its manifest's kernel and initramfs as well, and to serve them.
     """
 
     announce_after_s: float
@@ -91,6 +107,7 @@ class Handout:
     leases: tuple[Lease, ...] = ()
     origins: tuple[str, ...] = ()
     is_supplied: bool = False
+    is_stage0_wanted: bool = False
 
 
 def encode_announce(announce: Announce) -> bytes:
@@ -110,6 +127,8 @@ def encode_announce(announce: Announce) -> bytes:
             "starving": announce.is_starving,
             "from_neighbours": announce.from_neighbours_bytes,
             "from_origin": announce.from_origin_bytes,
+            "serves": list(announce.serves),
+            "serves_rate": announce.serves_bytes_per_s,
         }
     )
 
@@ -134,7 +153,15 @@ def decode_announce(data: bytes) -> Announce:
         is_starving=fields.truth("starving", default=False),
         from_neighbours_bytes=fields.integer("from_neighbours", default=0),
         from_origin_bytes=fields.integer("from_origin", default=0),
+        serves=tuple(_digest(value) for value in fields.items("serves", most=MAX_SERVED)),
+        serves_bytes_per_s=fields.integer("serves_rate", default=0),
     )
+
+
+def _digest(value: object) -> Digest:
+    if not isinstance(value, bytes) or len(value) != DIGEST_BYTES:
+        raise DecodeError("announce.serves names something that is no digest")
+    return Digest(value)
 
 
 def _state(text: str) -> NodeState:
@@ -161,6 +188,7 @@ def encode_handout(handout: Handout) -> bytes:
             ],
             "origins": list(handout.origins),
             "supplied": handout.is_supplied,
+            "stage0": handout.is_stage0_wanted,
         }
     )
 
@@ -174,6 +202,7 @@ def decode_handout(data: bytes) -> Handout:
         leases=tuple(_lease(value) for value in fields.items("leases", most=MAX_LEASES)),
         origins=fields.texts("origins", most=32, each=1024),
         is_supplied=fields.truth("supplied", default=False),
+        is_stage0_wanted=fields.truth("stage0", default=False),
     )
 
 

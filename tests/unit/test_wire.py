@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from swarmboot import wire
 from swarmboot.codec import DecodeError, pack, unpack
-from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex, Sequence
+from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, PieceIndex, Sequence
 from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState, Presence, Probe
 from tests.builders import field_names
 
@@ -38,6 +38,8 @@ announces = st.builds(
     is_starving=st.booleans(),
     from_neighbours_bytes=st.integers(0, 2**53),
     from_origin_bytes=st.integers(0, 2**53),
+    serves=st.lists(st.binary(min_size=32, max_size=32).map(Digest), max_size=2).map(tuple),
+    serves_bytes_per_s=st.integers(0, 2**53),
 )
 leases = st.builds(
     Lease,
@@ -55,6 +57,7 @@ handouts = st.builds(
     leases=st.lists(leases, max_size=4).map(tuple),
     origins=st.lists(st.text(max_size=64), max_size=3).map(tuple),
     is_supplied=st.booleans(),
+    is_stage0_wanted=st.booleans(),
 )
 probes = st.builds(
     Probe, node=nodes, keys=st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=4).map(tuple)
@@ -140,6 +143,9 @@ def altered_announce(**changes: Any) -> bytes:
         {"rack": 1},
         {"starving": 0},
         {"sequence": -1},
+        {"serves": [bytes(31)]},
+        {"serves": [bytes(32)] * (wire.MAX_SERVED + 1)},
+        {"serves_rate": -1},
     ],
 )
 def test_an_announce_with_an_impossible_field_is_refused(changes: dict[str, Any]) -> None:
@@ -149,6 +155,18 @@ def test_an_announce_with_an_impossible_field_is_refused(changes: dict[str, Any]
 
 def test_an_unknown_field_of_an_announce_is_passed_over() -> None:
     assert wire.decode_announce(altered_announce(mood="good")).port == 6881
+
+
+def test_an_announce_of_a_node_that_knows_nothing_of_stage_0_is_taken() -> None:
+    older = unpack(altered_announce(), max_bytes=1 << 16)
+    announce = wire.decode_announce(pack({name: older[name] for name in older if not name.startswith("serves")}))
+    assert (announce.serves, announce.serves_bytes_per_s) == ((), 0)
+
+
+def test_a_handout_of_a_seeder_that_knows_nothing_of_stage_0_is_taken() -> None:
+    older = unpack(altered_handout(), max_bytes=1 << 16)
+    del older["stage0"]
+    assert not wire.decode_handout(pack(older)).is_stage0_wanted
 
 
 def altered_handout(**changes: Any) -> bytes:
