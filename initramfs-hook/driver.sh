@@ -71,18 +71,30 @@ swarmboot_prepare() {
     done
 }
 
-# Write the resolv.conf that the leecher uses: the initramfs's own, or one made of what ipconfig was told.
+# Succeed if a card has an address that can reach others: IPv4, or IPv6 past duplicate detection. Needs ip(8).
+swarmboot_has_address() {
+    ip -o addr show scope global 2>/dev/null | while read -r swarmboot_line; do
+        case $swarmboot_line in
+            *tentative* | *dadfailed*) ;;
+            *" inet "* | *" inet6 "*) echo found ;;
+        esac
+    done | grep -q found
+}
+
+# Write the resolv.conf that the leecher uses: the initramfs's own, or what ipconfig or networkd was told.
 swarmboot_name_servers() {
-    for swarmboot_file in /etc/resolv.conf /run/systemd/resolve/resolv.conf /tmp/net.*.resolv.conf; do
+    for swarmboot_file in /etc/resolv.conf /run/systemd/resolve/resolv.conf /run/NetworkManager/resolv.conf \
+        /tmp/net.*.resolv.conf; do
         [ ! -s "$swarmboot_file" ] || cat "$swarmboot_file"
     done >"$swarmboot_run/etc/resolv.conf"
-    for swarmboot_file in /run/net-*.conf; do
+    for swarmboot_file in /run/net-*.conf /run/systemd/netif/links/*; do
         [ -f "$swarmboot_file" ] || continue
         while IFS='=' read -r swarmboot_name swarmboot_value; do
             swarmboot_value=${swarmboot_value#[\"\']}
             swarmboot_value=${swarmboot_value%[\"\']}
             case $swarmboot_name in
                 IPV4DNS[01]) [ "$swarmboot_value" = 0.0.0.0 ] || echo "nameserver $swarmboot_value" ;;
+                DNS) for swarmboot_word in $swarmboot_value; do echo "nameserver $swarmboot_word"; done ;;
                 DOMAINSEARCH) [ -z "$swarmboot_value" ] || echo "search $swarmboot_value" ;;
             esac
         done <"$swarmboot_file"

@@ -1,8 +1,8 @@
 """Builds an initramfs with swarmboot in it, by the distribution's own generator, without changing this machine's.
 
 mkinitramfs(8) is given a configuration folder of its own (`-d`), which holds a copy of this machine's plus the adapter;
-dracut(8) finds its modules in one place only, so `swarmboot hook install --dracut` comes first. It will not install an
-initramfs for this machine's next boot.
+dracut(8) looks for modules in one place only, so an overlay in a mount namespace adds ours to them. It will not install
+an initramfs for this machine's next boot.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def build_initramfs(
             "SWARMBOOT_CODE": str(stage / hook_install.CODE),
             "SWARMBOOT_CONFIG": str(stage / hook_install.CONFIG),
         }
-        command = _mkinitramfs(stage, out, kernel) if generator == "initramfs-tools" else _dracut(out, kernel)
-        _run(command, environment)
+        command = _mkinitramfs(stage, out, kernel) if generator == "initramfs-tools" else _dracut(stage, out, kernel)
+        _run(program, command, environment)
     say(f"initramfs: {out}, {format_size(out.stat().st_size)}, for kernel {kernel}, by {program}")
 
 
@@ -68,21 +68,30 @@ def _mkinitramfs(stage: Path, out: Path, kernel: str) -> tuple[str, ...]:
     return ("mkinitramfs", "-d", str(configuration), "-o", str(out), kernel)
 
 
-def _dracut(out: Path, kernel: str) -> tuple[str, ...]:
-    if not (Path("/") / hook_install.DRACUT / "module-setup.sh").exists():
-        raise ResourceError("dracut does not know swarmboot", hint="run: swarmboot hook install --dracut")
+_WITH_MODULE = """
+mount -t overlay -o "lowerdir=$1:/usr/lib/dracut/modules.d" swarmboot /usr/lib/dracut/modules.d
+shift
+exec dracut "$@"
+"""
+
+
+def _dracut(stage: Path, out: Path, kernel: str) -> tuple[str, ...]:
+    """Return the command that runs dracut with our module among its own, in a mount namespace of its own."""
+    hook_install.install_dracut(stage)
+    modules = stage / hook_install.DRACUT.parent
     generic = ("--no-hostonly", "--no-hostonly-cmdline", "--force", "--add", "swarmboot")
-    return ("dracut", *generic, str(out), kernel)
+    contained = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-e", "-c", _WITH_MODULE, "sh")
+    return (*contained, str(modules), *generic, str(out), kernel)
 
 
-def _run(command: tuple[str, ...], environment: dict[str, str]) -> None:
+def _run(program: str, command: tuple[str, ...], environment: dict[str, str]) -> None:
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BOUND_S, check=False,
             env={**os.environ, **environment, "LC_ALL": "C.UTF-8"},
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise ResourceError(f"{command[0]} took longer than {_BOUND_S} s") from error
+        raise ResourceError(f"{program} took longer than {_BOUND_S} s") from error
     if done.returncode != 0:
         words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise ResourceError(f"{command[0]} failed", found=f"{done.returncode}: {' '.join(words[-3:])[-300:]}")
+        raise ResourceError(f"{program} failed", found=f"{done.returncode}: {' '.join(words[-3:])[-300:]}")

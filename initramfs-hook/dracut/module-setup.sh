@@ -1,0 +1,45 @@
+#!/bin/bash
+# The dracut module `swarmboot`: see dracut.modules(7). Written for dracut 059 and for dracut-ng.
+
+# Called by dracut: only where somebody asks for the module, and only if it is whole.
+check() {
+    local code=${SWARMBOOT_CODE:-/usr/lib/swarmboot} config=${SWARMBOOT_CONFIG:-/etc/swarmboot} needed
+    require_binaries cat chmod chroot cp grep ip ln mkdir modprobe mount rmdir sleep umount || return 1
+    for needed in "$code/runtime.squashfs" "$code/runtime.libraries" "$config/fleet.pub"; do
+        if [[ ! -s $needed ]]; then
+            derror "swarmboot: $needed is missing; run: swarmboot hook install --dracut"
+            return 1
+        fi
+    done
+    return 255
+}
+
+# Called by dracut.
+depends() {
+    echo network
+}
+
+# Called by dracut.
+installkernel() {
+    instmods loop squashfs overlay af_packet
+}
+
+# Called by dracut.
+install() {
+    local code=${SWARMBOOT_CODE:-/usr/lib/swarmboot} config=${SWARMBOOT_CONFIG:-/etc/swarmboot} name library
+    # shellcheck disable=SC2154 # moddir and initdir are dracut's
+    inst_hook cmdline 20 "$moddir/swarmboot-cmdline.sh"
+    inst_hook initqueue/settled 90 "$moddir/swarmboot-wait.sh"
+    inst_hook mount 10 "$moddir/swarmboot-mount.sh"
+    inst_multiple cat chmod chroot cp grep tr ip ln mkdir modprobe mount rmdir sleep umount
+    for name in driver.sh seed.service seed.init runtime.squashfs runtime.libraries; do
+        inst_simple "$code/$name" "/usr/lib/swarmboot/$name"
+    done
+    for name in "$config"/*; do
+        inst_simple "$name" "/etc/swarmboot/${name##*/}"
+    done
+    while read -r library; do
+        inst_library "$library"
+    done <"$code/runtime.libraries"
+    dracut_need_initqueue
+}

@@ -1,0 +1,21 @@
+#!/bin/sh
+# dracut's hook `mount`, sourced until the root is there: one run, whatever the number of network cards.
+# shellcheck source=initramfs-hook/driver.sh
+. /usr/lib/swarmboot/driver.sh
+
+# Obey panic= as the kernel does, else dracut's rescue shell; the root is tried again after that.
+swarmboot_panic() {
+    swarmboot_delay=$(getarg panic=)
+    case $swarmboot_delay in
+        '' | 0 | *[!0-9]*) emergency_shell 'swarmboot: no root; the lines above say why' ;;
+        *)
+            swarmboot_say "no root; rebooting in $swarmboot_delay s, as panic= says"
+            sleep "$swarmboot_delay"
+            echo b >/proc/sysrq-trigger
+            ;;
+    esac
+}
+
+if swarmboot_is_enabled && ! ismounted "$NEWROOT"; then
+    swarmboot_boot "$NEWROOT" || swarmboot_panic
+fi
