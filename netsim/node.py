@@ -1,0 +1,96 @@
+"""One node's loop on simulated time: facts to `leecher.policy.Policy`, its requests to the node's doors.
+
+It does what `leecher.fetching.Fetching.run` does on real time, and nothing else: ask the policy, act, sleep until the
+policy's next wake or until stirred. Handouts, failed announces, ended runs, found neighbours and the last piece stir;
+other pieces do not. tests/sim/test_same_decisions.py holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run
+from swarmboot.ids import InfoHash
+from swarmboot.pieces import Pieces
+from swarmboot.wire import Handout, Neighbour
+
+Action = Callable[[float], None]
+
+
+class Doors(Protocol):
+    """Where a node's requests go."""
+
+    def announce(self, request: AnnounceRequest, now_s: float) -> None:
+        """Announce to the seeder; the answer comes back as `handout_arrived` or `announce_failed`."""
+
+    def fetch(self, run: Run, now_s: float) -> None:
+        """Fetch a run; its end comes back as `run_ended`."""
+
+    def dial(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:
+        """Connect to neighbours."""
+
+
+class PolicyLoop:
+    """A policy and the loop around it. `at` runs an action at a later moment."""
+
+    def __init__(self, policy: Policy, doors: Doors, *, at: Callable[[float, Action], None]) -> None:
+        self.policy = policy
+        self.is_over = False
+        self._doors = doors
+        self._at = at
+        self._sleep = 0
+
+    def begin(self, now_s: float) -> None:
+        """Start the loop."""
+        self._turn(now_s)
+
+    def pieces_arrived(self, info_hash: InfoHash, have: Pieces, *, at_s: float) -> None:
+        """Occurs when the node has these pieces, the last of them since `at_s`; stirs when nothing is lacking."""
+        was_complete = self.policy.is_complete
+        new = have & ~self.policy.have[info_hash]
+        if new:
+            low = (new & -new).bit_length() - 1
+            self.policy.have[info_hash] |= new & ~(1 << low)
+            self.policy.piece_arrived(info_hash, low, now_s=at_s)
+        if self.policy.is_complete and not was_complete:
+            self._turn(at_s)
+
+    def handout_arrived(self, handout: Handout, now_s: float) -> None:
+        """Occurs when the seeder's answer is here."""
+        self.policy.handout_arrived(handout, now_s=now_s)
+        self._turn(now_s)
+
+    def announce_failed(self, now_s: float) -> None:
+        """Occurs when the seeder gave no answer."""
+        self.policy.announce_failed(now_s=now_s)
+        self._turn(now_s)
+
+    def run_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
+        """Occurs when a run was fetched and its pieces count, or when it failed."""
+        self.policy.run_ended(number, is_whole=is_whole, now_s=now_s)
+        self._turn(now_s)
+
+    def neighbours_found(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:
+        """Occurs when local discovery found neighbours."""
+        self.policy.neighbours_found(neighbours)
+        self._turn(now_s)
+
+    def _turn(self, now_s: float) -> None:
+        if self.is_over:
+            return
+        self._sleep += 1
+        for request in self.policy.requests(now_s=now_s):
+            match request:
+                case AnnounceRequest():
+                    self._doors.announce(request, now_s)
+                case FetchRequest(run):
+                    self._doors.fetch(run, now_s)
+                case ConnectRequest(neighbours):
+                    self._doors.dial(neighbours, now_s)
+        sleep = self._sleep
+        self._at(self.policy.next_wake_s(now_s=now_s), lambda woken_s: self._wake(sleep, woken_s))
+
+    def _wake(self, sleep: int, now_s: float) -> None:
+        if sleep == self._sleep:
+            self._turn(now_s)

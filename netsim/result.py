@@ -1,0 +1,200 @@
+"""What a simulation found: as a value with the keys others rely on, as JSON, as tables and as one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from netsim.boot import Outcome
+from netsim.flows import Floats
+from netsim.limit import limit_s
+from netsim.scenario import Scenario
+from swarmboot.report import BOOTED, FAILED, PHASES, BootReport
+from swarmboot.units import format_duration, format_size
+
+SCATTERS = ("swarmboot+stage0", "swarmboot")
+PLAIN = "https"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """How long something took over the nodes that did it, in seconds; None if none did."""
+
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    last_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationResult:
+    """One strategy's morning. Keys are the schema others rely on; times in seconds from the first power-on.
+
+    `phases` maps a phase to how long it took the nodes, `up_s` says when they were up; `server_copies` is what servers
+    and mirrors sent, headers counted, in units of everything one node needs.
+    """
+
+    strategy: str
+    nodes: int
+    seed: int
+    phases: Mapping[str, Quantiles]
+    up_s: Quantiles
+    server_bytes: int
+    server_copies: float
+    limit_s: float
+    wall_s: float
+    reports: tuple[BootReport, ...]
+
+    @property
+    def up(self) -> int:
+        """Return how many nodes came up."""
+        return sum(report.outcome == BOOTED for report in self.reports)
+
+    def as_json(self) -> dict[str, object]:
+        """Return JSON-ready values; times are rounded to a millisecond."""
+        values = asdict(self)
+        rounded = {key: _rounded(value) for key, value in values.items()}
+        assert isinstance(rounded, dict)
+        return rounded
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    return value
+
+
+def quantiles(values_s: Floats) -> Quantiles:
+    """Return the quantiles of the finite values."""
+    there = values_s[np.isfinite(values_s)]
+    if not len(there):
+        return Quantiles(None, None, None, None)
+    p50, p95, p99 = np.percentile(there, [50, 95, 99])
+    return Quantiles(float(p50), float(p95), float(p99), float(there.max()))
+
+
+def durations_s(outcome: Outcome) -> dict[str, Floats]:
+    """Return how long each phase took each node; not finite where it did not end."""
+    begins_s = np.zeros(outcome.fleet.nodes)
+    durations = {}
+    with np.errstate(invalid="ignore"):
+        for phase, ends_s in zip(PHASES, outcome.ends_s, strict=True):
+            durations[phase] = np.where(np.isfinite(ends_s), ends_s - begins_s, math.inf)
+            begins_s = ends_s
+    return durations
+
+
+def result_of(scenario: Scenario, outcome: Outcome) -> SimulationResult:
+    """Return what an outcome comes to."""
+    durations = durations_s(outcome)
+    return SimulationResult(
+        strategy=outcome.strategy,
+        nodes=scenario.nodes,
+        seed=scenario.seed,
+        phases={phase: quantiles(values) for phase, values in durations.items()},
+        up_s=quantiles(outcome.up_s),
+        server_bytes=round(outcome.server_bytes),
+        server_copies=outcome.server_bytes / scenario.release.total_bytes,
+        limit_s=limit_s(scenario, outcome.fleet),
+        wall_s=outcome.wall_s,
+        reports=tuple(_report(outcome, node, durations) for node in range(scenario.nodes)),
+    )
+
+
+def _report(outcome: Outcome, node: int, durations: Mapping[str, Floats]) -> BootReport:
+    """Return the report that this node would have posted."""
+    is_up = bool(np.isfinite(outcome.up_s[node]))
+    hash_failures, rescues = outcome.blemishes[node]
+    return BootReport(
+        node=node.to_bytes(16, "big").hex(),
+        outcome=BOOTED if is_up else FAILED,
+        sequence=1,
+        rack=f"rack{outcome.fleet.racks[node]}",
+        error="" if is_up else "did not come up",
+        phases={phase: float(values[node]) for phase, values in durations.items() if np.isfinite(values[node])},
+        bytes_from=outcome.bytes_from[node],
+        hash_failures=hash_failures,
+        rescues=rescues,
+        finished_unix_s=float(outcome.up_s[node]) if is_up else 0.0,
+    )
+
+
+def sentence(results: Sequence[SimulationResult]) -> str:
+    """Return the one sentence that answers the question."""
+    by_name = {result.strategy: result for result in results}
+    best = next((by_name[name] for name in (*SCATTERS, *by_name) if name in by_name), results[0])
+    if best.up_s.last_s is None:
+        return f"None of {best.nodes} nodes comes up."
+    nodes = f"{best.nodes} nodes are" if best.nodes > 1 else "1 node is"
+    if best.up < best.nodes:
+        nodes = f"{best.up} of {best.nodes} nodes are"
+    parts = [f"{nodes} up in {format_duration(best.up_s.last_s)}"]
+    plain = by_name.get(PLAIN)
+    if plain is not None and plain is not best:
+        would = "never end" if plain.up_s.last_s is None else f"take {format_duration(plain.up_s.last_s)}"
+        parts.append(f"plain HTTPS would {would}")
+    parts.append(f"the server sends {best.server_copies:.1f} copies")
+    return "; ".join(parts) + "."
+
+
+def _shown(value_s: float | None) -> str:
+    if value_s is None:
+        return "-"
+    return f"{value_s:.2f}" if value_s < 10 else f"{value_s:.1f}"
+
+
+def _table(title: str, first: str, headings: Sequence[str], caption: str = "") -> Table:
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left",
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column(first, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def strategies_table(results: Sequence[SimulationResult]) -> Table:
+    """Return one row a strategy, the limit last."""
+    headings = ("p50 s", "p99 s", "last s", "x limit", "sent", "copies", "up")
+    caption = "up after the first power-on; sent by servers and mirrors, in bytes and in copies of what a node needs"
+    table = _table(_title(results), "strategy", headings, caption)
+    for result in results:
+        up, last = result.up_s, result.up_s.last_s
+        table.add_row(
+            result.strategy if _is_one_size(results) else f"{result.strategy}, {result.nodes}",
+            *map(_shown, (up.p50_s, up.p99_s, up.last_s)),
+            "-" if last is None else f"{last / result.limit_s:.2f}",
+            format_size(result.server_bytes),
+            f"{result.server_copies:.1f}",
+            f"{result.up}/{result.nodes}",
+        )
+    for nodes, least_s in sorted({(result.nodes, result.limit_s) for result in results}):
+        name = "limit" if _is_one_size(results) else f"limit, {nodes}"
+        table.add_row(name, "", "", _shown(least_s), "1.00", "", "1.0", "")
+    return table
+
+
+def _is_one_size(results: Sequence[SimulationResult]) -> bool:
+    return len({result.nodes for result in results}) == 1
+
+
+def _title(results: Sequence[SimulationResult]) -> str:
+    return f"{results[0].nodes} nodes, seed {results[0].seed}" if _is_one_size(results) else f"seed {results[0].seed}"
+
+
+def phases_table(result: SimulationResult) -> Table:
+    """Return how long each phase took under one strategy."""
+    table = _table(f"phases of {result.strategy}", "phase", ("p50 s", "p95 s", "p99 s", "last s"))
+    for phase, took in {**result.phases, "whole boot": result.up_s}.items():
+        table.add_row(phase, *map(_shown, (took.p50_s, took.p95_s, took.p99_s, took.last_s)))
+    return table

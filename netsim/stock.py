@@ -1,0 +1,85 @@
+"""An ordinary BitTorrent swarm, libtorrent as it comes: a tracker, the servers as seeds, every node a peer.
+
+Deviations, beside those of `netsim.exchange`: the tracker names up to `WANTED` random peers and the seeds, once, and
+connections are up `TRACKER_S` later; a node requests up to a word of pieces (64) ahead of one neighbour, which
+stands for libtorrent's hoarding of whole pieces in advance (`whole_pieces_threshold`, `request_queue_time`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netsim.delivery import connect_s
+from netsim.engine import Engine
+from netsim.exchange import Habits, PieceExchange
+from netsim.fleet import Fleet
+from netsim.node import Action
+from netsim.scenario import Scenario
+from netsim.torrents import Torrents
+
+TRACKER_S = 0.1
+WANTED = 50
+HOARD_BYTES = 2 << 20
+
+
+class Stock:
+    """What a program gets that uses libtorrent and sets nothing."""
+
+    def __init__(self, scenario: Scenario, fleet: Fleet, engine: Engine) -> None:
+        torrents = Torrents(scenario.release)
+        self._engine = engine
+        self._latency_s = scenario.network.latency_s
+        self._random = np.random.default_rng(scenario.seed + 3)
+        queue = max(1, min(64, HOARD_BYTES // torrents.images[0].piece_bytes))
+        flows = 20 if fleet.nodes <= 40 else 8 if fleet.nodes <= 1000 else 6
+        unit = 1 if fleet.nodes <= 40 else 4 if fleet.nodes <= 1000 else 8
+        self._exchange = engine.exchange = PieceExchange(
+            fleet.nodes + engine.topology.sources,
+            torrents.shape,
+            habits=Habits(flows=flows, queue=queue, unit=unit),
+            random=np.random.default_rng(scenario.seed + 1),
+            on_complete=self._complete,
+        )
+        self._exchange.is_corrupt[: fleet.nodes] = fleet.is_corrupt
+        self._seeds = list(engine.topology.source_ends)
+        for seed in self._seeds:
+            self._exchange.fill(seed)
+            self._exchange.is_up[seed] = True
+        self._peers: list[int] = []
+        self._done: dict[int, Action] = {}
+
+    def begin(self, node: int, *, now_s: float, done: Action) -> None:
+        """Have a node ask the tracker and connect to whom it names."""
+        self._done[node] = done
+        delay_s = connect_s(self._engine.topology.node_rate(node), self._latency_s) + TRACKER_S
+        self._engine.at(now_s + delay_s, lambda _then_s: self._join(node))
+
+    def _join(self, node: int) -> None:
+        if node not in self._done:
+            return
+        self._exchange.is_up[node] = self._exchange.is_fetching[node] = True
+        count = min(WANTED, len(self._peers))
+        chosen = self._random.permutation(len(self._peers))[:count]
+        for peer in [*self._seeds, *(self._peers[place] for place in chosen)]:
+            self._exchange.connect(node, peer)
+        self._peers.append(node)
+
+    def _complete(self, node: int, now_s: float) -> None:
+        self._engine.at(now_s, self._done.pop(node))
+
+    def lost(self, end: int, now_s: float) -> None:  # noqa: ARG002 - the protocol's signature
+        """Take a node or a seed away."""
+        self._exchange.leave(end)
+        self._done.pop(end, None)
+        if end in self._seeds:
+            self._seeds.remove(end)
+        if end in self._peers:
+            self._peers.remove(end)
+
+    def bytes_from(self, node: int) -> dict[str, int]:
+        """Return everything as the swarm's: a BitTorrent peer does not tell the seed from the others."""
+        return {"neighbours": round(self._exchange.received[node]), "origin": 0}
+
+    def blemishes(self, node: int) -> tuple[int, int]:
+        """Return a node's hash failures and no rescues."""
+        return int(self._exchange.hash_failures[node]), 0

@@ -1,0 +1,80 @@
+"""A release's torrents as the simulation sees them: names, pieces, piece lengths, and how nodes swap them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from netsim.exchange import Habits
+from netsim.scenario import Release
+from swarmboot.ids import InfoHash
+
+_QUEUE_BYTES = 256 * 1024
+"""What a node requests ahead of one neighbour: `leecher.swarm` asks for at most 16 blocks of 16 KiB (BEP 3)."""
+
+_MANY_PIECES = 16384
+
+
+def piece_bytes_for(size_bytes: int) -> int:
+    """Return the piece length that `swarmboot publish` gives a file of that size."""
+    if size_bytes < 1 << 20:
+        return 1 << 14
+    piece_bytes = 1 << 16 if size_bytes <= 1 << 27 else 1 << 17
+    while size_bytes > piece_bytes * _MANY_PIECES:
+        piece_bytes *= 2
+    return piece_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One torrent: a file and its pieces; only the last piece may be shorter."""
+
+    info_hash: InfoHash
+    size_bytes: int
+    piece_bytes: int
+
+    @property
+    def count(self) -> int:
+        """Return the number of pieces."""
+        return -(-self.size_bytes // self.piece_bytes)
+
+    def span_bytes(self, first: int, count: int) -> int:
+        """Return the bytes of a run of pieces."""
+        return min((first + count) * self.piece_bytes, self.size_bytes) - first * self.piece_bytes
+
+
+class Torrents:
+    """The images of a release in order."""
+
+    def __init__(self, release: Release) -> None:
+        self.images = tuple(
+            Image(
+                InfoHash(hashlib.sha256(b"image %d" % place).digest()),
+                size,
+                release.piece_bytes or piece_bytes_for(size),
+            )
+            for place, size in enumerate(release.images)
+        )
+        self._places = {image.info_hash: place for place, image in enumerate(self.images)}
+
+    @property
+    def shape(self) -> tuple[tuple[int, int], ...]:
+        """Return pieces and piece length of each, as `PieceExchange` takes them."""
+        return tuple((image.count, image.piece_bytes) for image in self.images)
+
+    def place_of(self, info_hash: InfoHash) -> int:
+        """Return a torrent's place in the order."""
+        return self._places[info_hash]
+
+    def named(self, info_hash: InfoHash) -> Image:
+        """Return a torrent by its info-hash."""
+        return self.images[self._places[info_hash]]
+
+    def habits(self, nodes: int) -> Habits:
+        """Return how our leechers swap; the larger the fleet, the coarser."""
+        queue = min(32, max(1, _QUEUE_BYTES // self.images[0].piece_bytes))
+        if nodes <= 40:
+            return Habits(flows=20, queue=queue, unit=1)
+        if nodes <= 1000:
+            return Habits(flows=8, queue=queue, unit=queue)
+        return Habits(flows=6, queue=2 * queue, unit=2 * queue)
