@@ -2,7 +2,8 @@
 
 It does what `leecher.fetching.Fetching.run` does on real time, and nothing else: ask the policy, act, sleep until the
 policy's next wake or until stirred. Handouts, failed announces, ended runs, found neighbours and the last piece stir;
-other pieces do not. tests/sim/test_same_decisions.py holds the two against each other.
+other pieces do not; facts that come while the loop is waking are acted on together. tests/sim/test_same_decisions.py
+holds the two against each other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from swarmboot.pieces import Pieces
 from swarmboot.wire import Handout, Neighbour
 
 Action = Callable[[float], None]
+
+WAKING_S = 0.0002
+"""What the shell's task takes from being stirred to asking the policy, about."""
 
 
 class Doors(Protocol):
@@ -40,10 +44,11 @@ class PolicyLoop:
         self._doors = doors
         self._at = at
         self._sleep = 0
+        self._is_waking = False
 
     def begin(self, now_s: float) -> None:
         """Start the loop."""
-        self._turn(now_s)
+        self._stir(now_s)
 
     def pieces_arrived(self, info_hash: InfoHash, have: Pieces, *, at_s: float) -> None:
         """Occurs when the node has these pieces, the last of them since `at_s`; stirs when nothing is lacking."""
@@ -54,29 +59,35 @@ class PolicyLoop:
             self.policy.have[info_hash] |= new & ~(1 << low)
             self.policy.piece_arrived(info_hash, low, now_s=at_s)
         if self.policy.is_complete and not was_complete:
-            self._turn(at_s)
+            self._stir(at_s)
 
     def handout_arrived(self, handout: Handout, now_s: float) -> None:
         """Occurs when the seeder's answer is here."""
         self.policy.handout_arrived(handout, now_s=now_s)
-        self._turn(now_s)
+        self._stir(now_s)
 
     def announce_failed(self, now_s: float) -> None:
         """Occurs when the seeder gave no answer."""
         self.policy.announce_failed(now_s=now_s)
-        self._turn(now_s)
+        self._stir(now_s)
 
     def run_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
         """Occurs when a run was fetched and its pieces count, or when it failed."""
         self.policy.run_ended(number, is_whole=is_whole, now_s=now_s)
-        self._turn(now_s)
+        self._stir(now_s)
 
     def neighbours_found(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:
         """Occurs when local discovery found neighbours."""
         self.policy.neighbours_found(neighbours)
-        self._turn(now_s)
+        self._stir(now_s)
+
+    def _stir(self, now_s: float) -> None:
+        if not self._is_waking:
+            self._is_waking = True
+            self._at(now_s + WAKING_S, self._turn)
 
     def _turn(self, now_s: float) -> None:
+        self._is_waking = False
         if self.is_over:
             return
         self._sleep += 1
@@ -92,5 +103,5 @@ class PolicyLoop:
         self._at(self.policy.next_wake_s(now_s=now_s), lambda woken_s: self._wake(sleep, woken_s))
 
     def _wake(self, sleep: int, now_s: float) -> None:
-        if sleep == self._sleep:
+        if sleep == self._sleep and not self._is_waking:
             self._turn(now_s)
