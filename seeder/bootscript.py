@@ -10,6 +10,7 @@ ipxe.org/cmd and the GRUB manual, section 16. It will not decide who may load wh
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -152,7 +153,7 @@ def ipxe_entry(origin: str) -> str:
     )
 
 
-def ipxe_wait(origin: str, *, mac: str, ahead: int, wait_s: int) -> str:
+def ipxe_wait(origin: str, mac: str, ahead: int, wait_s: int) -> str:
     """Return the script for a node whose turn has not come: a few hundred bytes."""
     return (
         "#!ipxe\n"
@@ -169,7 +170,7 @@ def _query(mac: str) -> str:
     return f"mac={mac.replace(':', '-')}"
 
 
-def ipxe_refusal(origin: str, *, mac: str, reason: str) -> str:
+def ipxe_refusal(origin: str, mac: str, reason: str) -> str:
     """Return the script for a node that cannot be served now: the reason, and another question a little later."""
     plain = re.sub(r"[^ -~]|[|&$#]", " ", reason)
     return (
@@ -238,14 +239,14 @@ def grub_entry(origin: str) -> str:
     return f"set timeout=0\nconfigfile {_grub_path(origin)}/grub.cfg?mac=$net_default_mac\n"
 
 
-def grub_wait(origin: str, *, mac: str, ahead: int, wait_s: int) -> str:
+def grub_wait(origin: str, mac: str, ahead: int, wait_s: int) -> str:
     """Return the grub.cfg for a node whose turn has not come."""
     again = f"configfile {_grub_path(origin)}/grub.cfg?{_query(mac)}"
     said = f"echo 'swarmboot: {_machines(ahead)} before this one, asking again in {wait_s} s'"
     return f"set timeout=0\n{said}\nwhile true; do sleep {wait_s}; {again}; done\n"
 
 
-def grub_refusal(origin: str, *, mac: str, reason: str) -> str:
+def grub_refusal(origin: str, mac: str, reason: str) -> str:
     """Return the grub.cfg for a node that cannot be served now."""
     plain = re.sub(r"[^ -~]|'", " ", reason)
     again = f"configfile {_grub_path(origin)}/grub.cfg?{_query(mac)}"
@@ -287,3 +288,17 @@ def _grub_path(url: str) -> str:
 
 def _grub_file(artifact: Artifact, load: Load) -> str:
     return f"{kernel_path(artifact.sha256)}?{_query(load.mac)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One loader's language: `entry(origin)`, `wait(origin, mac, ahead, wait_s)`, `refusal(origin, mac, reason)`."""
+
+    entry: Callable[[str], str]
+    wait: Callable[[str, str, int, int], str]
+    refusal: Callable[[str, str, str], str]
+    boot: Callable[[Stage0, Load], str]
+
+
+IPXE = Dialect(ipxe_entry, ipxe_wait, ipxe_refusal, ipxe_boot)
+GRUB = Dialect(grub_entry, grub_wait, grub_refusal, grub_boot)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from seeder.desk import Desk
 from seeder.handout import Limits
 from seeder.registry import Registry
 from seeder.server import Door
+from seeder.stage0_serve import Stage0Options, stage0_running
 from swarmboot.errors import PortInUseError
 
 _BACKLOG = 4096
@@ -38,6 +40,7 @@ class ServeOptions:
     uplink_bytes_per_s: float
     origins: tuple[str, ...]
     certificate: ServerCertificate
+    stage0: Stage0Options | None = None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -67,6 +70,7 @@ async def serve(options: ServeOptions, listener: socket.socket) -> None:
     catalogue.refresh()
     limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
     desk = Desk(registry, limits, origins=("", *options.origins), random=Random())
+    desk.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
     door = Door(desk, catalogue)
     stop = trio.Event()
 
@@ -75,7 +79,13 @@ async def serve(options: ServeOptions, listener: socket.socket) -> None:
             async for _ in signals:
                 stop.set()
 
-    async with door.running(), trio.open_nursery() as nursery:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(door.running())
+        if options.stage0 is not None:
+            rate = options.uplink_bytes_per_s
+            stage0 = stage0_running(options.stage0, registry, catalogue, uplink_bytes_per_s=rate)
+            door.stage0 = await stack.enter_async_context(stage0)
+        nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals)
         await hypercorn.trio.serve(
             door.application(),  # type: ignore[arg-type]

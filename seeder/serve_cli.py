@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import click
 import trio
 
 from seeder.authority import ServerCertificate, given_certificate, issue_certificate, local_addresses
+from seeder.pxe_cli import Stage0Flags, stage0_options
 from seeder.serve import ServeOptions, link_rate_bytes_per_s, listen
 from seeder.serve import serve as run
+from seeder.stage0_serve import Stage0Options
 from swarmboot import site as layout
-from swarmboot.errors import MalformedSettingError
+from swarmboot.errors import MalformedSettingError, SwarmbootError
 from swarmboot.units import format_rate, parse_rate
 
 DEFAULT_PORT = 8470
@@ -69,6 +72,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     type=click.Path(path_type=Path),
     help="Folder of the private authority. [default: /var/lib/swarmboot for root, else ~/.local/state/swarmboot]",
 )
+@stage0_options
 def serve(
     site: Path,
     address: str,
@@ -78,12 +82,14 @@ def serve(
     tls_key: Path | None,
     names: tuple[str, ...],
     state: Path | None,
+    **stage0: Any,
 ) -> None:
     """Serve a published SITE to a rack, over HTTPS.
 
     \b
     Example:
       swarmboot serve site/ --listen 10.0.0.1:8470 --uplink 900mbit
+      swarmboot serve site/ --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
     """  # fmt: skip
     layout.check_site(site)
     uplink_bytes_per_s = parse_rate(uplink) if uplink else link_rate_bytes_per_s()
@@ -92,8 +98,33 @@ def serve(
         port = listener.getsockname()[1]
         certificate = _certificate(tls_cert, tls_key, state or state_folder(), host, names)
         _announce_start(site, host, port, uplink_bytes_per_s, certificate)
-        trio.run(run, ServeOptions(site, host, port, uplink_bytes_per_s, origins, certificate), listener)
+        flags = Stage0Flags(**stage0)
+        bare = flags.open(https_port=port, state=state or state_folder(), parse=parse_listen)
+        _announce_stage0(bare)
+        _run(ServeOptions(site, host, port, uplink_bytes_per_s, origins, certificate, bare), listener)
     click.echo("stopped")
+
+
+def _run(options: ServeOptions, listener: socket.socket) -> None:
+    """Serve; a refusal that ended a part of the service is raised as it is, without the groups trio wraps it in."""
+    try:
+        trio.run(run, options, listener)
+    except BaseExceptionGroup as group:
+        refusal: BaseException | None = group
+        while isinstance(refusal, BaseExceptionGroup):
+            refusal = next((each for each in refusal.exceptions if not isinstance(each, trio.Cancelled)), None)
+        if isinstance(refusal, SwarmbootError):
+            raise refusal from group
+        raise
+
+
+def _announce_stage0(bare: Stage0Options | None) -> None:
+    if bare is None:
+        return
+    host, port = bare.listener.getsockname()[:2]
+    on = f", answering DHCP on {bare.dnsmasq[1]}" if bare.dnsmasq else ""
+    click.echo(f"stage 0 on http://{f'[{host}]' if ':' in host else host}:{port}{on}")
+    click.echo(f"stage 0 trust is {bare.trust.value}: {bare.trust.words}")
 
 
 def _certificate(

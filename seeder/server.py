@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
+from seeder.stage0_door import Stage0Door
 from swarmboot.codec import DecodeError
 from swarmboot.report import REPORT_MAX_BYTES, BootReport, decode_report
 from swarmboot.wire import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
@@ -60,6 +61,7 @@ class Door:
         self.catalogue = catalogue
         self.reports: list[BootReport] = []
         self.sent_bytes = 0
+        self.stage0: Stage0Door | None = None
         self._asked: dict[object, trio.MemorySendChannel[Handout]] = {}
         self._stirred = trio.Event()
 
@@ -165,6 +167,7 @@ class Door:
                 "sent_bytes": self.sent_bytes,
                 "from_neighbours_bytes": sum(node.from_neighbours_bytes for node in nodes),
                 "from_origin_bytes": sum(node.from_origin_bytes for node in nodes),
+                "stage0": self.stage0.status() if self.stage0 else None,
             }
         )
 

@@ -78,6 +78,7 @@ class NodeSettings:
     memory: str
     overlay: str
     seed: float
+    stage0: str
 
 
 def _text(value: str) -> str:
@@ -173,6 +174,14 @@ def _share(value: str) -> str:
     return value
 
 
+def _prefixes(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{16,64},[0-9a-f]{16,64}", value):
+        raise MalformedSettingError(
+            "not the beginnings of two digests", expected="kernel,initramfs as 16 hex digits each", found=repr(value)
+        )
+    return value
+
+
 def _progress(value: str) -> str:
     if value not in ("auto", "bar", "plain", "json", "none"):
         raise MalformedSettingError(
@@ -213,6 +222,13 @@ TABLE: tuple[Setting, ...] = (
     Setting("overlay", _share, "50%", "most of the RAM that changes to the root may take (initramfs only)", "512M"),
     Setting(
         "seed", _seed, "on", f"seed after the boot: on for {SEED_RATE}, off, or a rate (initramfs only)", "200mbit"
+    ),
+    Setting(
+        "stage0",
+        _prefixes,
+        "",
+        "beginnings of the digests of the kernel and initramfs that the boot script loaded",
+        "0123456789abcdef,0123456789abcdef",
     ),
 )
 

@@ -1,0 +1,213 @@
+"""What a DHCP server must say so that bare machines find stage 0: dnsmasq's whole configuration, ISC's and Kea's parts.
+
+Pure: a plan in, text out. Follows dnsmasq(8) 2.90, RFC 4578 and its registry of client architectures (IANA, "Processor
+Architecture Types"), and the UEFI specification section 24.7 for HTTP boot. Two things decide its shape: iPXE, once
+loaded, asks DHCP again and is then told by its option 175 from the firmware that loaded it; and a proxy may answer only
+what calls itself PXEClient, so UEFI HTTP boot needs this server to be the DHCP server.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass
+
+from swarmboot.errors import MalformedSettingError
+from swarmboot.units import parse_duration
+
+TFTP_MOST = 1000
+LEASES_MOST = 16384
+_LEASE_S = 3600
+_PI_MACS = ("28:cd:c1", "2c:cf:67", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01")
+_ARCHES = (
+    ("bios", (0,)),
+    ("efi64", (7, 9)),
+    ("arm64", (11,)),
+    ("http64", (16,)),
+    ("httparm64", (19,)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BootFiles:
+    """The names of iPXE's binaries by the firmware that loads them; empty where this server has none."""
+
+    bios: str = ""
+    efi64: str = ""
+    arm64: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpRange:
+    """The addresses that a full DHCP server gives out, and for how long in seconds."""
+
+    first: ipaddress.IPv4Address
+    last: ipaddress.IPv4Address
+    lease_s: int = _LEASE_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DhcpPlan:
+    """One network to answer on. `addresses` is None beside an existing DHCP server; `origin` is the stage-0 door."""
+
+    interface: str
+    address: ipaddress.IPv4Interface
+    origin: str
+    files: BootFiles
+    tftp_root: str
+    lease_file: str
+    addresses: DhcpRange | None = None
+
+    @property
+    def is_proxy(self) -> bool:
+        """Return whether another server gives out the addresses."""
+        return self.addresses is None
+
+
+def parse_pxe(text: str) -> tuple[str, bool]:
+    """Return the interface in `INTERFACE[,proxy]` and whether it is to be a proxy; raise MalformedSettingError."""
+    interface, comma, word = text.partition(",")
+    is_name = 0 < len(interface) <= 15 and not any(sign in interface for sign in "/ \t*")
+    if not is_name or (comma and word != "proxy"):
+        raise MalformedSettingError("--pxe is malformed", expected="INTERFACE or INTERFACE,proxy", found=repr(text))
+    return interface, bool(comma)
+
+
+def parse_dhcp_range(text: str, network: ipaddress.IPv4Network) -> DhcpRange:
+    """Return the range in `FIRST,LAST[,DURATION]`; raise MalformedSettingError if it is not inside `network`."""
+    words = text.split(",")
+    refusal = MalformedSettingError(
+        "--dhcp-range is malformed", expected=f"FIRST,LAST[,DURATION] within {network}", found=repr(text)
+    )
+    if len(words) not in (2, 3):
+        raise refusal
+    try:
+        first, last = (ipaddress.IPv4Address(word.strip()) for word in words[:2])
+    except ValueError as error:
+        raise refusal from error
+    if first not in network or last not in network or first > last:
+        raise refusal
+    lease_s = round(parse_duration(words[2])) if len(words) == 3 else _LEASE_S
+    return DhcpRange(first, last, max(120, lease_s))
+
+
+def dnsmasq_config(plan: DhcpPlan) -> str:
+    """Return a whole configuration file for dnsmasq: no DNS, this one interface, nothing on any other."""
+    lines = [
+        "# written by swarmboot for dnsmasq 2.81 or newer",
+        "port=0",
+        f"interface={plan.interface}",
+        "except-interface=lo",
+        "bind-interfaces",
+        "no-hosts",
+        "no-resolv",
+        "pid-file=",
+        "log-facility=-",
+        f"enable-tftp={plan.interface}",
+        f"tftp-root={plan.tftp_root}",
+        f"tftp-max={TFTP_MOST}",
+        *_range_lines(plan),
+        "# who asks: iPXE says so in option 175; firmware names its architecture in option 93",
+        "dhcp-match=set:ipxe,175",
+        "dhcp-userclass=set:ipxe,iPXE",
+        "dhcp-vendorclass=set:httpclient,HTTPClient",
+        *(f"dhcp-match=set:{tag},option:client-arch,{number}" for tag, numbers in _ARCHES for number in numbers),
+        "# a Raspberry Pi calls itself BIOS",
+        *(f"dhcp-mac=set:pi,{prefix}:*:*:*" for prefix in _PI_MACS),
+        "tag-if=set:pxebios,tag:bios,tag:!pi,tag:!ipxe",
+        *_boot_lines(plan),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _range_lines(plan: DhcpPlan) -> list[str]:
+    if plan.addresses is None:
+        return [
+            "# beside another DHCP server, which gives out the addresses",
+            f"dhcp-range={plan.address.network[0]},proxy",
+        ]
+    given = plan.addresses
+    return [
+        "dhcp-authoritative",
+        "# firmware, iPXE and the system ask with different client ids: one lease a machine all the same",
+        "dhcp-ignore-clid",
+        f"dhcp-lease-max={LEASES_MOST}",
+        f"dhcp-leasefile={plan.lease_file}",
+        f"dhcp-range={given.first},{given.last},{plan.address.netmask},{given.lease_s}",
+    ]
+
+
+def _boot_lines(plan: DhcpPlan) -> list[str]:
+    script = f"{plan.origin}/boot.ipxe"
+    own = plan.address.ip
+    files = plan.files
+    lines = ["# what it is told: iPXE the script, firmware an iPXE"]
+    lines.append(f"dhcp-boot=tag:ipxe,{script},,{own}")
+    for tag, name, services in (
+        ("pxebios", files.bios, ("x86PC",)),
+        ("efi64", files.efi64, ("BC_EFI", "x86-64_EFI")),
+        ("arm64", files.arm64, ("ARM64_EFI",)),
+    ):
+        if not name:
+            lines.append(f"# no iPXE for {tag} on this server")
+            continue
+        guard = f"tag:{tag},tag:!ipxe"
+        if plan.is_proxy:
+            shown = "tag:!ipxe,tag:!pi" if tag == "pxebios" else "tag:!ipxe"
+            lines += [f'pxe-service={shown},{service},"swarmboot",{name}' for service in services]
+        else:
+            lines.append(f"dhcp-boot={guard},{name},,{own}")
+    if plan.is_proxy:
+        lines += [f'pxe-service=tag:ipxe,{each},"swarmboot",{script}' for each in ("x86PC", "BC_EFI", "x86-64_EFI")]
+        lines += ['pxe-service=tag:pi,0,"Raspberry Pi Boot"', "# UEFI HTTP boot needs a full DHCP server"]
+        return lines
+    lines += ["# the Raspberry Pi's boot ROM looks for this text in option 43, then fetches its firmware over TFTP"]
+    lines += ['pxe-service=tag:pi,0,"Raspberry Pi Boot"', f"dhcp-boot=tag:pi,bootcode.bin,,{own}"]
+    for tag, name in (("http64", files.efi64), ("httparm64", files.arm64)):
+        if name:
+            lines.append(f"dhcp-option-force=tag:{tag},tag:httpclient,60,HTTPClient")
+            lines.append(f"dhcp-boot=tag:{tag},tag:httpclient,{plan.origin}/boot/{name},,{own}")
+    return lines
+
+
+def isc_config(plan: DhcpPlan) -> str:
+    """Return the part of an ISC dhcpd.conf(5) that makes machines find stage 0."""
+    files, own = plan.files, plan.address.ip
+    http = f'option vendor-class-identifier "HTTPClient"; filename "{plan.origin}/boot/{files.efi64}";'
+    kept = [('exists user-class and option user-class = "iPXE"', f'filename "{plan.origin}/boot.ipxe";')]
+    kept += [("option arch = 00:10", http)] if files.efi64 else []
+    for test, name in (
+        ("option arch = 00:07 or option arch = 00:09", files.efi64),
+        ("option arch = 00:0b", files.arm64),
+        ("option arch = 00:00", files.bios),
+    ):
+        kept += [(test, f'filename "{name}";')] if name else []
+    lines = ["option arch code 93 = unsigned integer 16;", f"next-server {own};"]
+    for number, (test, told) in enumerate(kept):
+        lines.append(f"{'if' if number == 0 else '} elsif'} {test} {{")
+        lines.append(f"  {told}")
+    return "\n".join([*lines, "}", ""])
+
+
+def kea_config(plan: DhcpPlan) -> str:
+    """Return the client classes of a Kea Dhcp4 configuration that make machines find stage 0, as JSON."""
+    files, own = plan.files, str(plan.address.ip)
+
+    def kind(name: str, test: str, file: str, **more: object) -> dict[str, object]:
+        return {"name": name, "test": test, "next-server": own, "boot-file-name": file, **more}
+
+    is_ipxe = "option[77].hex == 'iPXE'"
+    http = [{"name": "vendor-class-identifier", "data": "HTTPClient", "always-send": True}]
+    classes = [kind("swarmboot-ipxe", is_ipxe, f"{plan.origin}/boot.ipxe")]
+    for name, numbers, file in (
+        ("bios", ("0x0000",), files.bios),
+        ("efi64", ("0x0007", "0x0009"), files.efi64),
+        ("arm64", ("0x000b",), files.arm64),
+    ):
+        arches = " or ".join(f"option[93].hex == {number}" for number in numbers)
+        if file:
+            classes.append(kind(f"swarmboot-{name}", f"not ({is_ipxe}) and ({arches})", file))
+    if files.efi64:
+        url = f"{plan.origin}/boot/{files.efi64}"
+        classes.append(kind("swarmboot-http64", "option[93].hex == 0x0010", url, **{"option-data": http}))
+    return json.dumps({"Dhcp4": {"client-classes": classes}}, indent=2) + "\n"

@@ -1,0 +1,191 @@
+"""Run dnsmasq for bare machines: lay out what it serves over TFTP, start it as a child, watch it, end it.
+
+dnsmasq answers on the one interface that was named and on no other. It ends when the seeder does, however that ends:
+where setpriv(1) is there, the kernel sends it SIGTERM (prctl(2), PR_SET_PDEATHSIG), and as that does not survive a
+change of user, dnsmasq then stays root. What it is told is written by `seeder.dnsmasq`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import ipaddress
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from seeder.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
+from swarmboot.errors import (
+    MalformedSettingError,
+    PortInUseError,
+    PrivilegeError,
+    ResourceError,
+    SwarmbootError,
+    ToolMissingError,
+)
+
+IPXE_FOLDER = Path("/usr/lib/ipxe")
+_SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+_BINARIES = {
+    "bios": ("undionly.kpxe", "ipxe.pxe"),
+    "efi64": ("snponly-x86_64.efi", "snponly.efi", "ipxe-x86_64.efi", "ipxe.efi"),
+    "arm64": ("snponly-arm64.efi", "ipxe-arm64.efi"),
+}
+_SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
+_TEST_BOUND_S = 20
+_LAST_LINES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PxeOptions:
+    """What `--pxe` and its companions say; `folder` is where dnsmasq's files go."""
+
+    pxe: str
+    dhcp_range: str
+    ipxe: Path
+    folder: Path
+    door_port: int
+
+
+def find_boot_files(folder: Path) -> BootFiles:
+    """Return which of iPXE's binaries a folder holds, the small ones first; raise ToolMissingError if it has none."""
+    found = {kind: next((name for name in names if (folder / name).is_file()), "") for kind, names in _BINARIES.items()}
+    if not any(found.values()):
+        raise ToolMissingError(
+            f"{folder} holds no iPXE",
+            expected="undionly.kpxe or snponly.efi",
+            hint="apt install ipxe, or give another folder with --ipxe",
+        )
+    return BootFiles(**found)
+
+
+def interface_address(interface: str) -> ipaddress.IPv4Interface:
+    """Return an interface's IPv4 address and network (netdevice(7)); raise MalformedSettingError if it has none."""
+    name = struct.pack("256s", interface.encode()[:15])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            address, mask = (
+                socket.inet_ntoa(fcntl.ioctl(probe, request, name)[20:24])
+                for request in (_SIOCGIFADDR, _SIOCGIFNETMASK)
+            )
+        except OSError as error:
+            raise MalformedSettingError(
+                f"--pxe {interface} cannot be used: {error.strerror}",
+                expected="an interface with an IPv4 address",
+                found=f"interfaces {', '.join(name for _, name in socket.if_nameindex())}",
+                hint="name the interface that the machines are on",
+            ) from error
+    return ipaddress.IPv4Interface(f"{address}/{mask}")
+
+
+def plan_dhcp(options: PxeOptions) -> DhcpPlan:
+    """Return what dnsmasq is to do; raise SettingsError or ToolMissingError if it cannot be done."""
+    interface, is_proxy = parse_pxe(options.pxe)
+    address = interface_address(interface)
+    if is_proxy == bool(options.dhcp_range):
+        raise MalformedSettingError(
+            "--dhcp-range and proxy exclude each other" if is_proxy else "--pxe needs the addresses to give out",
+            expected=f"--pxe {interface} --dhcp-range FIRST,LAST, or --pxe {interface},proxy beside a DHCP server",
+        )
+    port = "" if options.door_port == 80 else f":{options.door_port}"
+    return DhcpPlan(
+        interface=interface,
+        address=address,
+        origin=f"http://{address.ip}{port}",
+        files=find_boot_files(options.ipxe),
+        tftp_root=str(options.folder / "tftp"),
+        lease_file=str(options.folder / "dhcp.leases"),
+        addresses=None if is_proxy else parse_dhcp_range(options.dhcp_range, address.network),
+    )
+
+
+def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
+    """Write dnsmasq's configuration and lay out its TFTP root; return the configuration's path.
+
+    Raises PrivilegeError, ToolMissingError, and ResourceError if dnsmasq does not accept its configuration.
+    """
+    if os.geteuid() != 0:
+        raise PrivilegeError("answering DHCP needs root", hint="run `sudo swarmboot serve`, or your own DHCP server")
+    if shutil.which("dnsmasq", path=_SEARCH_PATH) is None:
+        raise ToolMissingError("dnsmasq is not installed", hint="apt install dnsmasq-base")
+    root = Path(plan.tftp_root)
+    root.mkdir(parents=True, exist_ok=True)
+    for name in filter(None, (plan.files.bios, plan.files.efi64, plan.files.arm64)):
+        shutil.copyfile(options.ipxe / name, root / name)
+        (root / name).chmod(0o644)
+    path = options.folder / "dnsmasq.conf"
+    path.write_text(dnsmasq_config(plan))
+    done = subprocess.run(
+        ["dnsmasq", "--test", f"--conf-file={path}"],
+        capture_output=True,
+        text=True,
+        timeout=_TEST_BOUND_S,
+        env={**os.environ, "PATH": _SEARCH_PATH},
+        check=False,
+    )
+    if done.returncode:
+        raise ResourceError("dnsmasq refuses its configuration", found=done.stderr.strip(), hint=f"see {path}")
+    return path
+
+
+@asynccontextmanager
+async def dnsmasq_running(path: Path, interface: str) -> AsyncIterator[None]:
+    """Have dnsmasq run while the context is open; its end before that is an error.
+
+    Raises PortInUseError if another DHCP server has the interface, ResourceError if dnsmasq ends for another reason.
+    """
+    command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={path}"]
+    if shutil.which("setpriv"):
+        command = ["setpriv", "--pdeathsig", "TERM", *command, "--user=root"]
+    environment = {**os.environ, "PATH": _SEARCH_PATH}
+    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE, env=environment)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch, process, interface)
+            yield
+            nursery.cancel_scope.cancel()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            with trio.CancelScope(shield=True), trio.move_on_after(5):
+                await process.wait()
+        if process.poll() is None:
+            process.kill()
+
+
+async def _watch(process: trio.Process, interface: str) -> None:
+    """Print what dnsmasq complains about, and raise when it ends."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    buffer = b""
+    async for chunk in process.stderr:
+        *whole, buffer = (buffer + chunk).split(b"\n")
+        for line in whole:
+            text = line.decode(errors="replace")
+            lines = [*lines, text][-_LAST_LINES:]
+            if "warning" in text or "failed" in text or "no address range" in text:
+                print(f"dnsmasq: {text}", flush=True)
+    raise _end(lines, await process.wait(), interface)
+
+
+def _end(lines: list[str], status: int, interface: str) -> SwarmbootError:
+    """Return what the end of dnsmasq means."""
+    useful = [line for line in lines if line.strip() and "FAILED to start up" not in line]
+    said = re.sub(r"\A(?:dnsmasq[^:]*: )+", "", useful[-1]) if useful else f"status {status}"
+    if os.strerror(errno.EADDRINUSE) in said:
+        return PortInUseError(
+            f"cannot answer DHCP on {interface}",
+            expected="nobody else on UDP port 67 or 69",
+            found=said,
+            hint=f"stop the other DHCP or TFTP server of this machine, or run elsewhere with --pxe {interface},proxy",
+        )
+    return ResourceError(f"dnsmasq has ended on {interface}", found=said, hint="correct the cause and start again")

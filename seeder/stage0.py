@@ -1,0 +1,187 @@
+"""The stage-0 desk: machines without an operating system ask what to boot; each gets a turn, or is told to wait.
+
+Facts in, answers out, timers are requests, as in `seeder.desk`. A machine that asks is kept waiting at the door for up
+to `HOLD_S`, so that its turn reaches it the moment it comes; then it is told to ask again and keeps its place. Which
+booted nodes can serve stage 0 is taken from the registry, that is from their announces. It performs no I/O and writes
+no script: `seeder.stage0_door` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from seeder.admission import Admission, AdmissionLimits
+from seeder.bootscript import Stage0, Stage0Trust
+from seeder.handout import GOODPUT
+from seeder.registry import Node, Registry
+from swarmboot.ids import Digest, NodeId
+
+HOLD_S = 6.0
+"""How long a machine is kept waiting at the door; firmware and GRUB are patient for longer."""
+
+WAIT_S = 1
+"""How long a machine that was sent away sleeps before it asks again."""
+
+HOLDS_MOST = 2000
+"""How many machines are kept waiting at once; the others are sent away at once, for longer."""
+
+LONG_WAIT_S = 5
+_SURVEY_S = 0.2
+_SERVER = "the server"
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A machine may load now, from these neighbours in order and then from the server."""
+
+    neighbours: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A machine is to ask again after `wait_s`; so many are served before it."""
+
+    ahead: int
+    wait_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to the question that came with `ticket`."""
+
+    ticket: Hashable
+    answer: Granted | Queued
+
+
+@dataclass(slots=True)
+class _Held:
+    ticket: Hashable
+    until_s: float
+
+
+class Stage0Desk:
+    """Answers machines for one release at a time. `slots` fixes how many load from the server at once; 0 adapts."""
+
+    def __init__(self, registry: Registry, *, trust: Stage0Trust, uplink_bytes_per_s: float, slots: int = 0) -> None:
+        self.trust = trust
+        self.stage0: Stage0 | None = None
+        self._registry = registry
+        self._uplink_bytes_per_s = uplink_bytes_per_s
+        self._slots = slots
+        self.admission = Admission(self._limits(0))
+        self.admission.offer(_SERVER, is_server=True)
+        self._held: dict[str, _Held] = {}
+        self._loaded: dict[str, set[Digest]] = {}
+        self._offered: set[NodeId] = set()
+        self._surveyed_s: float | None = None
+
+    def _limits(self, load_bytes: int) -> AdmissionLimits:
+        slots = {"server_slots": self._slots, "are_slots_fixed": True} if self._slots else {}
+        rate = self._uplink_bytes_per_s * GOODPUT
+        return AdmissionLimits(uplink_bytes_per_s=rate, load_bytes=max(1, load_bytes), **slots)  # type: ignore[arg-type]
+
+    @property
+    def neighbours(self) -> int:
+        """Return how many booted nodes can serve stage 0."""
+        return len(self._offered)
+
+    def serve(self, stage0: Stage0 | None) -> None:
+        """Take note of the release that machines are to boot from now on."""
+        if stage0 != self.stage0:
+            self.stage0 = stage0
+            self.admission.resize(self._limits(stage0.size_bytes if stage0 else 0))
+            self._surveyed_s = None
+
+    def ask(self, ticket: Hashable, mac: str, *, rack: str = "", now_s: float) -> list[Verdict]:
+        """Take in a machine's question; return the answers that are due now."""
+        verdicts = self._dismiss(mac)
+        self._loaded.pop(mac, None)
+        self.admission.ask(mac, rack=rack, now_s=now_s)
+        is_crowded = len(self._held) >= HOLDS_MOST
+        self._held[mac] = _Held(ticket, now_s if is_crowded else now_s + HOLD_S)
+        return verdicts + self.tick(now_s=now_s)
+
+    def hung_up(self, ticket: Hashable, *, now_s: float) -> None:
+        """Take note that the asker has gone away."""
+        for mac in [mac for mac, held in self._held.items() if held.ticket == ticket]:
+            del self._held[mac]
+            self.admission.step_out(mac, now_s=now_s)
+
+    def sent(self, mac: str, digest: Digest, *, is_whole: bool, now_s: float) -> list[Verdict]:
+        """Take note that the server sends a machine an image, or has sent it whole; return the answers due now."""
+        self.admission.progressed(mac, now_s=now_s)
+        if not is_whole or self.stage0 is None:
+            return []
+        loaded = self._loaded.setdefault(mac, set())
+        loaded.add(digest)
+        if not {self.stage0.kernel.sha256, self.stage0.initramfs.sha256} <= loaded:
+            return []
+        del self._loaded[mac]
+        self.admission.ended(mac, now_s=now_s)
+        return self.tick(now_s=now_s)
+
+    def tick(self, *, now_s: float) -> list[Verdict]:
+        """Return the answers that have become due by `now_s`."""
+        self._survey(now_s)
+        verdicts = []
+        for turn in self.admission.admit(now_s=now_s):
+            held = self._held.pop(str(turn.node))
+            sources = (turn.source, *turn.alternates)
+            addresses = [address for address in map(self._address, sources) if address]
+            verdicts.append(Verdict(held.ticket, Granted(tuple(addresses))))
+        return verdicts + self._send_away(now_s)
+
+    def _send_away(self, now_s: float) -> list[Verdict]:
+        """Answer those who have been held for long enough."""
+        verdicts = []
+        for mac, held in list(self._held.items()):
+            if held.until_s <= now_s:
+                del self._held[mac]
+                self.admission.step_out(mac, now_s=now_s)
+                wait_s = LONG_WAIT_S if len(self._held) >= HOLDS_MOST // 2 else WAIT_S
+                verdicts.append(
+                    Verdict(held.ticket, Queued(self.admission.ahead(mac) + self.admission.loading, wait_s))
+                )
+        return verdicts
+
+    def next_tick_s(self, *, now_s: float) -> float | None:
+        """Return when `tick` should be called next, or None while nobody waits."""
+        if not self._held:
+            return None
+        due_s = min(held.until_s for held in self._held.values())
+        admission_s = self.admission.next_s(now_s=now_s)
+        survey_s = now_s + _SURVEY_S if self.trust.has_neighbours else due_s
+        return max(now_s + 0.005, min(due_s, survey_s, due_s if admission_s is None else admission_s))
+
+    def _dismiss(self, mac: str) -> list[Verdict]:
+        """Answer a machine's earlier question that still waits: it has asked again."""
+        held = self._held.pop(mac, None)
+        return [] if held is None else [Verdict(held.ticket, Queued(self.admission.ahead(mac), WAIT_S))]
+
+    def _survey(self, now_s: float) -> None:
+        """Bring what admission knows of neighbours up to date with their announces."""
+        if not self.trust.has_neighbours or self.stage0 is None:
+            return
+        if self._surveyed_s is not None and now_s - self._surveyed_s < _SURVEY_S:
+            return
+        self._surveyed_s = now_s
+        wanted = {self.stage0.kernel.sha256, self.stage0.initramfs.sha256}
+        able = {node.node: node for node in self._registry.nodes.values() if wanted <= set(node.serves)}
+        for node_id in self._offered - able.keys():
+            self.admission.withdraw(node_id)
+        for node_id in able.keys() - self._offered:
+            node = able[node_id]
+            self.admission.offer(node_id, rack=node.rack, bytes_per_s=float(node.serves_bytes_per_s))
+        self._offered = set(able)
+
+    def _address(self, source: Hashable) -> str:
+        """Return a neighbour's door; nothing for the server, which is always the last to be tried."""
+        node = self._registry.nodes.get(NodeId(source)) if isinstance(source, bytes) else None
+        return door_address(node) if node is not None else ""
+
+
+def door_address(node: Node) -> str:
+    """Return a node's HTTP door, as in `http://10.0.0.7:8471`."""
+    host = f"[{node.host}]" if ":" in node.host else node.host
+    return f"http://{host}:{node.http_port}"

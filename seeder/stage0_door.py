@@ -1,0 +1,297 @@
+"""The stage-0 door: what firmware, iPXE and GRUB may fetch over plain HTTP, and nothing else.
+
+    /boot.ipxe  /grub.cfg    a script for one machine, by `mac`; both may be kept waiting for their turn
+    /node.img                one machine's own files as a cpio archive
+    /k/<sha256>              kernel and initramfs of the release that is served; /k/<sha256>.sig for imgverify
+    /boot/<name>             iPXE's binaries, and a unified kernel image if the site has one
+
+Everything here is public. It decides nothing: `seeder.stage0` does. Firmware speaks no HTTPS, so nothing here may be
+taken for authentic; what a node boots after stage 0 is checked against the fleet's keys.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from seeder import bootscript
+from seeder.bootscript import Dialect, Load, Stage0
+from seeder.catalogue import Catalogue
+from seeder.stage0 import Granted, Queued, Stage0Desk, Verdict
+from seeder.stage0_node import RackMap, node_image, read_node_files
+from swarmboot import site as layout
+from swarmboot import trust
+from swarmboot.errors import ReleaseError, SwarmbootError, TrustError
+from swarmboot.ids import Digest
+from swarmboot.manifest import Manifest
+from swarmboot.profile import Identity, select
+
+REFRESH_S = 1.0
+_BINARY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(?:efi|kpxe|kkpxe|pxe|lkrn)\Z")
+_BLOB = re.compile(r"([0-9a-f]{64})(\.sig)?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage0Place:
+    """Where the door's files are and what it tells nodes.
+
+    `server` is the seeder's address for nodes once they run; empty for the host that they asked, at `https_port`.
+    """
+
+    site: Path
+    server: str = ""
+    https_port: int = 8470
+    channel: str = layout.DEFAULT_CHANNEL
+    binaries: tuple[Path, ...] = ()
+    racks: RackMap = field(default_factory=RackMap)
+    node_files: Path | None = None
+
+
+class CountedFile(FileResponse):
+    """A file response that tells how much of it has been sent, and whether that is all."""
+
+    chunk_size = 256 * 1024
+    tell: Callable[[int, bool], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file."""
+
+        async def counting_send(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.body":
+                self.tell(len(message.get("body", b"")), not message.get("more_body", False))
+
+        await super().__call__(scope, receive, counting_send)
+
+
+class Stage0Door:
+    """The HTTP application and the task that answers machines who wait."""
+
+    def __init__(self, desk: Stage0Desk, catalogue: Catalogue, place: Stage0Place) -> None:
+        self.desk = desk
+        self.sent_bytes = 0
+        self.machines = 0
+        self._catalogue = catalogue
+        self._place = place
+        self._asked: dict[object, trio.MemorySendChannel[Granted | Queued]] = {}
+        self._stirred = trio.Event()
+        self._manifest: Manifest | None = None
+
+    def application(self) -> Starlette:
+        """Return the ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/boot.ipxe", self._ipxe),
+                Route("/grub.cfg", self._grub),
+                Route("/node.img", self._node_image),
+                Route("/k/{name}", self._image),
+                Route("/boot/{name}", self._binary),
+            ]
+        )
+
+    def status(self) -> dict[str, object]:
+        """Return what there is to say of stage 0 on the status page."""
+        return {
+            "manifest": self.desk.stage0.sequence if self.desk.stage0 else 0,
+            "trust": self.desk.trust.value,
+            "machines": self.machines,
+            "waiting": self.desk.admission.waiting,
+            "loading": self.desk.admission.loading,
+            "slots": self.desk.admission.server_slots,
+            "neighbours": self.desk.neighbours,
+            "sent_bytes": self.sent_bytes,
+        }
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer waiting machines and follow the channel while the context is open."""
+        async with trio.open_nursery() as nursery:
+            self._follow()
+            nursery.start_soon(self._tick)
+            nursery.start_soon(self._refresh)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            due_s = self.desk.next_tick_s(now_s=time.monotonic())
+            self._stirred = trio.Event()
+            with trio.move_on_after(math.inf if due_s is None else max(0.0, due_s - time.monotonic())):
+                await self._stirred.wait()
+                continue
+            self._deliver(self.desk.tick(now_s=time.monotonic()))
+
+    async def _refresh(self) -> None:
+        while True:
+            await trio.sleep(REFRESH_S)
+            self._follow()
+
+    def _follow(self) -> None:
+        """Take the release that the channel points to; the nodes themselves check who signed it."""
+        path = self._place.site / layout.channel_path(self._place.channel)
+        try:
+            pointer, _ = trust.split_channel_file(path.read_bytes())
+            sequence = trust.decode_channel(trust.open_envelope(pointer, trust.Kind.CHANNEL).payload).sequence
+        except (TrustError, OSError):
+            return
+        manifest = self._catalogue.manifests.get(sequence)
+        if manifest is None or manifest is self._manifest:
+            return
+        self._manifest = manifest
+        stage0 = bootscript.stage0_of(manifest)
+        self.desk.serve(stage0)
+        what = "it has no kernel and initramfs, so machines cannot boot it" if stage0 is None else "machines boot it"
+        print(f"stage 0: manifest {manifest.sequence} ({manifest.name}); {what}", flush=True)
+
+    def _deliver(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            channel = self._asked.pop(verdict.ticket, None)
+            if channel is not None:
+                channel.send_nowait(verdict.answer)
+
+    async def _ipxe(self, request: Request) -> Response:
+        return PlainTextResponse(await self._script(request, bootscript.IPXE))
+
+    async def _grub(self, request: Request) -> Response:
+        return PlainTextResponse(await self._script(request, bootscript.GRUB))
+
+    async def _script(self, request: Request, dialect: Dialect) -> str:
+        origin, mac = _origin(request), bootscript.parse_mac(request.query_params.get("mac", ""))
+        if not mac:
+            return dialect.entry(origin)
+        try:
+            stage0, answer = await self._turn(request, mac)
+            if isinstance(answer, Queued):
+                return dialect.wait(origin, mac, answer.ahead, answer.wait_s)
+            return dialect.boot(stage0, self._load(request, mac, stage0, answer))
+        except SwarmbootError as error:
+            return dialect.refusal(origin, mac, str(error))
+
+    async def _turn(self, request: Request, mac: str) -> tuple[Stage0, Granted | Queued]:
+        """Return what to boot and the desk's answer, once it comes; raise ReleaseError if there is nothing to boot."""
+        stage0 = self.desk.stage0
+        if stage0 is None:
+            hint = "publish one with vmlinuz and initramfs.img in it"
+            raise ReleaseError("this server has no release with a kernel and an initramfs", hint=hint)
+        self._cmdline(request, mac, stage0)
+        ticket = object()
+        answered, wait = trio.open_memory_channel[Granted | Queued](1)
+        self._asked[ticket] = answered
+        place = self._place.racks.place(mac, _host(request))
+        try:
+            self._deliver(self.desk.ask(ticket, mac, rack=place.rack, now_s=time.monotonic()))
+            self._stirred.set()
+            answer = await _answer_or_hang_up(request, wait)
+        finally:
+            if self._asked.pop(ticket, None) is not None:
+                self.desk.hung_up(ticket, now_s=time.monotonic())
+        if isinstance(answer, Granted):
+            self.machines += 1
+            sources = ", ".join([*(address.removeprefix("http://") for address in answer.neighbours), "the server"])
+            print(f"machine {mac}{f' in rack {place.rack}' if place.rack else ''} loads from {sources}", flush=True)
+        return stage0, answer
+
+    def _load(self, request: Request, mac: str, stage0: Stage0, granted: Granted) -> Load:
+        return Load(
+            mac=mac,
+            origin=_origin(request),
+            cmdline=self._cmdline(request, mac, stage0),
+            neighbours=granted.neighbours,
+            trust=self.desk.trust,
+            has_node_image=bool(self._node_files(mac)),
+        )
+
+    def _cmdline(self, request: Request, mac: str, stage0: Stage0) -> str:
+        assert self._manifest is not None
+        place = self._place.racks.place(mac, _host(request))
+        chosen = select(self._manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
+        profile = next((each for each in stage0.profiles if each.name == chosen), None)
+        named = f" swarmboot.profile={place.profile}" if place.profile else ""
+        server = self._place.server or f"https://{_shown(_own_host(request))}:{self._place.https_port}"
+        return bootscript.node_cmdline(stage0, mac=mac, server=server, rack=place.rack, profile=profile) + named
+
+    def _node_files(self, mac: str) -> dict[str, tuple[int, bytes]]:
+        return read_node_files(self._place.node_files, mac) if self._place.node_files else {}
+
+    async def _node_image(self, request: Request) -> Response:
+        mac = bootscript.parse_mac(request.query_params.get("mac", ""))
+        files = self._node_files(mac) if mac else {}
+        if not files:
+            return PlainTextResponse("no files for this machine\n", status_code=404)
+        return Response(node_image(files), media_type="application/octet-stream")
+
+    async def _image(self, request: Request) -> Response:
+        match = _BLOB.match(request.path_params["name"])
+        stage0 = self.desk.stage0
+        known = {each.sha256.hex() for each in (stage0.kernel, stage0.initramfs)} if stage0 else set()
+        if not match or match[1] not in known:
+            return PlainTextResponse("no such file\n", status_code=404)
+        folder = self._place.site / ("stage0" if match[2] else "blobs")
+        path = folder / match[0]
+        if not path.is_file():
+            return PlainTextResponse("no such file\n", status_code=404)
+        response = CountedFile(path, media_type="application/octet-stream")
+        mac, digest = bootscript.parse_mac(request.query_params.get("mac", "")), Digest(bytes.fromhex(match[1]))
+
+        def tell(size_bytes: int, is_whole: bool) -> None:
+            self.sent_bytes += size_bytes
+            if mac and not match[2]:
+                self._deliver(self.desk.sent(mac, digest, is_whole=is_whole, now_s=time.monotonic()))
+
+        response.tell = tell
+        return response
+
+    async def _binary(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        paths = (folder / name for folder in self._place.binaries) if _BINARY.match(name) else ()
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            return PlainTextResponse("no such file\n", status_code=404)
+        return FileResponse(path, media_type="application/efi" if name.endswith(".efi") else "application/octet-stream")
+
+
+async def _answer_or_hang_up(request: Request, wait: trio.MemoryReceiveChannel[Granted | Queued]) -> Granted | Queued:
+    """Return the answer once it comes; a machine that hangs up first is told to ask again, which it will not hear."""
+    answer: Granted | Queued = Queued(0, 1)
+    async with trio.open_nursery() as nursery:
+
+        async def hang_up() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(hang_up)
+        answer = await wait.receive()
+        nursery.cancel_scope.cancel()
+    return answer
+
+
+def _host(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _origin(request: Request) -> str:
+    """Return this door's address as the machine knows it: the one that it asked at."""
+    port = request.scope["server"][1]
+    shown = _shown(_own_host(request))
+    return f"http://{shown}" if port == 80 else f"http://{shown}:{port}"
+
+
+def _own_host(request: Request) -> str:
+    return str(request.scope["server"][0])
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

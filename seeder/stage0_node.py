@@ -1,0 +1,126 @@
+"""What is known of a node before it boots, and the image of its own files that is loaded beside the initramfs.
+
+A rack map has a line a group of machines, `PATTERN RACK [PROFILE]`: the pattern is a MAC address with `*` or a network
+in CIDR form, the first that fits counts. Files for a node are those under `default/` and under `52-54-00-12-34-56/` of
+one folder, as they are to stand in the initramfs; they become one cpio archive in the "newc" form (cpio(5), and the
+kernel's Documentation/driver-api/early-userspace/buffer-format.rst), padded so that what follows it is aligned.
+
+It will not take symbolic links or special files, nor secrets: everything here is served over plain HTTP.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from swarmboot.errors import MalformedSettingError, SpaceError
+
+NODE_IMAGE_MAX_BYTES = 4 << 20
+_PADDING = 512
+_MAC_PATTERN = re.compile(r"[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
+_LABEL = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node stands: its rack, and the profile that it is to boot if the map says so."""
+
+    rack: str = ""
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    mac: str
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class RackMap:
+    """Which machines stand in which rack."""
+
+    lines: tuple[_Line, ...] = ()
+
+    def place(self, mac: str, host: str) -> Place:
+        """Return where the machine with this MAC address (lower case, colons) and address is; nowhere if unknown."""
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            address = None
+        for line in self.lines:
+            is_inside = line.network is not None and address is not None and address in line.network
+            if is_inside or (line.network is None and fnmatchcase(mac, line.mac)):
+                return line.place
+        return Place()
+
+
+def parse_rack_map(text: str, *, where: str) -> RackMap:
+    """Return the map in a file's text; raise MalformedSettingError naming `where` and the line."""
+    lines = []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        words = raw.partition("#")[0].split()
+        if not words:
+            continue
+        pattern = words[0].lower().replace("-", ":")
+        network = _network(pattern)
+        is_right = len(words) in (2, 3) and (network is not None or _MAC_PATTERN.match(pattern))
+        if not is_right or not all(_LABEL.match(word) for word in words[1:]):
+            raise MalformedSettingError(
+                f"{where}:{number} is no line of a rack map",
+                expected="MAC-or-network RACK [PROFILE], as in 52:54:00:12:* r12",
+                found=repr(raw)[:80],
+            )
+        lines.append(_Line(pattern, network, Place(*words[1:])))
+    return RackMap(tuple(lines))
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text) if "/" in text else None
+    except ValueError:
+        return None
+
+
+def read_node_files(folder: Path, mac: str) -> dict[str, tuple[int, bytes]]:
+    """Return mode and content of the files for one node by their path in the initramfs, its own over the default ones.
+
+    Raises SpaceError if they are larger than NODE_IMAGE_MAX_BYTES together.
+    """
+    found: dict[str, tuple[int, bytes]] = {}
+    left = NODE_IMAGE_MAX_BYTES
+    for name in ("default", mac.replace(":", "-")):
+        top = folder / name
+        for path in sorted(top.rglob("*")):
+            if not path.is_file() or path.is_symlink():
+                continue
+            left -= path.stat().st_size
+            if left < 0:
+                raise SpaceError(
+                    f"the files in {folder} are too large", expected=f"{NODE_IMAGE_MAX_BYTES} bytes a node"
+                )
+            found[path.relative_to(top).as_posix()] = (path.stat().st_mode & 0o777, path.read_bytes())
+    return found
+
+
+def node_image(files: Mapping[str, tuple[int, bytes]]) -> bytes:
+    """Return the cpio archive of these files, the folders above them included, all of them root's."""
+    folders = sorted({parent.as_posix() for path in files for parent in Path(path).parents} - {"."})
+    entries = [(folder, 0o040755, b"") for folder in folders]
+    entries += [(path, 0o100000 | mode, data) for path, (mode, data) in sorted(files.items())]
+    archive = _archive([*entries, ("TRAILER!!!", 0, b"")])
+    return archive + bytes(-len(archive) % _PADDING)
+
+
+def _archive(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
+    parts = []
+    for number, (name, mode, data) in enumerate(entries, start=1):
+        name_bytes = name.encode() + b"\0"
+        numbers = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name_bytes), 0)
+        header = b"070701" + b"".join(b"%08x" % value for value in numbers) + name_bytes
+        parts += [header, bytes(-len(header) % 4), data, bytes(-len(data) % 4)]
+    return b"".join(parts)

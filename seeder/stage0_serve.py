@@ -1,0 +1,82 @@
+"""Run stage 0 beside the seeder's own door: a plain-HTTP listener for firmware and, if asked for, dnsmasq."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hypercorn.trio
+import trio
+from hypercorn.config import Config
+
+from seeder.bootscript import Stage0Trust
+from seeder.catalogue import Catalogue
+from seeder.pxe import IPXE_FOLDER, dnsmasq_running
+from seeder.registry import Registry
+from seeder.stage0 import Stage0Desk
+from seeder.stage0_door import Stage0Door, Stage0Place
+from seeder.stage0_node import RackMap
+
+_BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage0Options:
+    """What stage 0 runs with. `dnsmasq` is its configuration and the interface, if dnsmasq is ours; `slots` 0 adapts.
+
+    `server` is the address nodes are given for the seeder; empty for the address that a machine asked at and
+    `https_port`.
+    """
+
+    listener: socket.socket
+    https_port: int
+    server: str = ""
+    trust: Stage0Trust = Stage0Trust.ORIGIN_ONLY
+    slots: int = 0
+    dnsmasq: tuple[Path, str] | None = None
+    ipxe: Path = IPXE_FOLDER
+    racks: RackMap = field(default_factory=RackMap)
+    node_files: Path | None = None
+
+
+@asynccontextmanager
+async def stage0_running(
+    options: Stage0Options, registry: Registry, catalogue: Catalogue, *, uplink_bytes_per_s: float
+) -> AsyncIterator[Stage0Door]:
+    """Serve stage 0 while the context is open.
+
+    Raises PortInUseError or ResourceError, out of the context, if dnsmasq ends before.
+    """
+    desk = Stage0Desk(registry, trust=options.trust, uplink_bytes_per_s=uplink_bytes_per_s, slots=options.slots)
+    place = Stage0Place(
+        site=catalogue.folder,
+        server=options.server,
+        https_port=options.https_port,
+        binaries=(catalogue.folder / "stage0", options.ipxe),
+        racks=options.racks,
+        node_files=options.node_files,
+    )
+    door = Stage0Door(desk, catalogue, place)
+    stop = trio.Event()
+    async with door.running(), AsyncExitStack() as stack:
+        if options.dnsmasq is not None:
+            await stack.enter_async_context(dnsmasq_running(*options.dnsmasq))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_listen, door, options.listener, stop)
+            yield door
+            stop.set()
+
+
+async def _listen(door: Stage0Door, listener: socket.socket, stop: trio.Event) -> None:
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.accesslog = None
+    config.errorlog = None
+    config.graceful_timeout = 1.0
+    config.keep_alive_timeout = 30.0
+    config.backlog = _BACKLOG
+    config.include_server_header = False
+    await hypercorn.trio.serve(door.application(), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
