@@ -94,7 +94,7 @@ class Recorder(Policy):
 
 def record(path: Path, arguments: list[str]) -> None:
     """Run the leecher to its end and write its policy's trace."""
-    leecher.fetching.Policy = Recorder  # type: ignore[misc, attr-defined]
+    leecher.fetching.Policy = Recorder  # type: ignore[attr-defined]
     sys.argv[1:] = arguments
     try:
         main(time.monotonic())
