@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,11 @@ def listen(host: str, port: int) -> socket.socket:
     return opened
 
 
-async def serve(options: ServeOptions, listener: socket.socket) -> None:
-    """Serve the site until SIGINT or SIGTERM; nodes that are loading are given a moment to finish."""
+async def serve(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
+    """Serve the site until SIGINT or SIGTERM; nodes that are loading are given a moment to finish.
+
+    `tell_started` is called when both signals stop it cleanly and connections are taken.
+    """
     registry = Registry()
     catalogue = Catalogue(options.site, registry)
     catalogue.refresh()
@@ -74,10 +78,9 @@ async def serve(options: ServeOptions, listener: socket.socket) -> None:
     door = Door(desk, catalogue)
     stop = trio.Event()
 
-    async def watch_signals() -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                stop.set()
+    async def watch_signals(signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            stop.set()
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(door.running())
@@ -85,8 +88,10 @@ async def serve(options: ServeOptions, listener: socket.socket) -> None:
             rate = options.uplink_bytes_per_s
             stage0 = stage0_running(options.stage0, registry, catalogue, uplink_bytes_per_s=rate)
             door.stage0 = await stack.enter_async_context(stage0)
+        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        nursery.start_soon(watch_signals)
+        nursery.start_soon(watch_signals, signals)
+        tell_started()
         await hypercorn.trio.serve(
             door.application(),  # type: ignore[arg-type]
             _configuration(options, listener),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,18 +98,22 @@ def serve(
     with listen(host, port) as listener:
         port = listener.getsockname()[1]
         certificate = _certificate(tls_cert, tls_key, state or state_folder(), host, names)
-        _announce_start(site, host, port, uplink_bytes_per_s, certificate)
         flags = Stage0Flags(**stage0)
         bare = flags.open(https_port=port, state=state or state_folder(), parse=parse_listen)
-        _announce_stage0(bare)
-        _run(ServeOptions(site, host, port, uplink_bytes_per_s, origins, certificate, bare), listener)
+
+        def tell_started() -> None:
+            _announce_start(site, host, port, uplink_bytes_per_s, certificate)
+            _announce_stage0(bare)
+
+        options = ServeOptions(site, host, port, uplink_bytes_per_s, origins, certificate, bare)
+        _run(options, listener, tell_started)
     click.echo("stopped")
 
 
-def _run(options: ServeOptions, listener: socket.socket) -> None:
+def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
     """Serve; a refusal that ended a part of the service is raised as it is, without the groups trio wraps it in."""
     try:
-        trio.run(run, options, listener)
+        trio.run(run, options, listener, tell_started)
     except BaseExceptionGroup as group:
         refusal: BaseException | None = group
         while isinstance(refusal, BaseExceptionGroup):

@@ -417,7 +417,7 @@ def test_ctrl_c_stops_the_seeder_cleanly(fleet: Fleet) -> None:
 
     with serving(fleet) as seeder:
         seeder.process.send_signal(signal.SIGINT)
-        assert seeder.process.wait(timeout=20) == 0
+        assert seeder.process.wait(timeout=20) == 0, "\n".join(seeder.lines)
     assert "Traceback" not in "\n".join(seeder.lines)
 
 
