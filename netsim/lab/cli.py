@@ -123,6 +123,27 @@ def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
         raise failures[0]
 
 
+@lab.command()
+@click.option("--small", is_flag=True, help="Only the rows that the tests run.")
+@click.option("--strategy", type=click.Choice(("https", "libtorrent", "swarmboot")), multiple=True, help="Repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def calibrate(*, small: bool, strategy: tuple[str, ...], as_json: bool) -> None:
+    """Run the same scenarios in the lab and in the simulator, and print how far apart they are.
+
+    Takes a quarter of an hour on a machine with nothing else to do.
+    """
+    from netsim.lab.calibrate import compare_rows, full_rows, small_rows
+    from netsim.lab.calibrate import table_of as calibration_table
+
+    rows = [row for row in (small_rows() if small else full_rows()) if not strategy or row.strategy in strategy]
+    with stopped_by_signals():
+        comparisons = list(compare_rows(rows))
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in comparisons]))
+    else:
+        Console().print(calibration_table(comparisons))
+
+
 def _plan(strategy: str, given: dict[str, Any]) -> LabPlan:
     """Return the plan that the options describe."""
     after_s = given["kill_server_after"]

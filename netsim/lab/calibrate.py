@@ -1,0 +1,249 @@
+"""`swarmboot lab calibrate`: the same scenarios in the lab and in the simulator, and how far apart they are.
+
+The simulator runs as a program, `swarmboot simulate --json`, on a scenario file made from the row. What belongs to the
+machine is given to it, not predicted: how long programs take to start on these processors, and what verifying takes.
+Leechers' own reports say that; for other programs it is measured before the first row. What belongs to the network is
+predicted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+
+from netsim.lab.plan import Casualty, LabPlan
+from netsim.lab.progress import watching
+from swarmboot.errors import LabError
+from swarmboot.units import format_rate, format_size
+
+if TYPE_CHECKING:
+    from netsim.lab.result import LabResult
+
+GOODPUT = 0.952
+"""What headers leave of a rate as tc-tbf(8) counts it, Ethernet's preamble, gap and check not among it: measured with
+one curl through one bucket."""
+
+LATENCY_S = 0.004
+"""One way: a cable of the lab has none, its bucket's queue some milliseconds while it is full."""
+
+TOLERANCE = 0.10
+_SIMULATE_BOUND_S = 300
+_MBIT = 1e6 / 8
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One scenario. Rates in bytes per second, sizes in bytes, times in seconds."""
+
+    strategy: str
+    nodes: int
+    rate_bytes_per_s: float
+    size_bytes: int
+    stagger_s: float = 0.0
+    server_dies_s: float | None = None
+
+    @property
+    def plan(self) -> LabPlan:
+        """Return the row as the lab takes it."""
+        casualties = () if self.server_dies_s is None else (Casualty(after_s=self.server_dies_s),)
+        return LabPlan(
+            strategy=self.strategy,
+            nodes=self.nodes,
+            rate_bytes_per_s=self.rate_bytes_per_s,
+            size_bytes=self.size_bytes,
+            stagger_s=self.stagger_s,
+            casualties=casualties,
+        )
+
+    @property
+    def label(self) -> str:
+        """Return the row's name in the table."""
+        extra = f", one every {self.stagger_s:g} s" if self.stagger_s else ""
+        extra += f", seeder dies at {self.server_dies_s:g} s" if self.server_dies_s is not None else ""
+        rate, size = format_rate(self.rate_bytes_per_s), format_size(self.size_bytes)
+        return f"{self.strategy} N={self.nodes} {rate} {size}{extra}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is compared: median and last completion in seconds after the first start, and bytes the server sent."""
+
+    median_s: float
+    last_s: float
+    server_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One row's outcome in both."""
+
+    row: Row
+    lab: Figures
+    simulated: Figures
+    load_average: float
+
+    @property
+    def errors(self) -> tuple[float, float, float]:
+        """Return the simulator's relative errors of median, last and server bytes."""
+        pairs = zip(asdict(self.simulated).values(), asdict(self.lab).values(), strict=True)
+        median, last, sent = (simulated / lab - 1 for simulated, lab in pairs)
+        return median, last, sent
+
+    @property
+    def worst(self) -> float:
+        """Return the largest of the errors, without its sign."""
+        return max(map(abs, self.errors))
+
+    def as_json(self) -> dict[str, object]:
+        """Return JSON-ready values."""
+        names = ("median", "last", "server_bytes")
+        return {
+            "row": asdict(self.row),
+            "lab": asdict(self.lab),
+            "simulated": asdict(self.simulated),
+            "error": dict(zip(names, self.errors, strict=True)),
+            "load_average": self.load_average,
+        }
+
+
+def full_rows() -> list[Row]:
+    """Return every row of docs/calibration.md."""
+    rows = [
+        Row(strategy, nodes, rate * _MBIT, size * _MIB)
+        for strategy in ("https", "libtorrent", "swarmboot")
+        for rate in (20, 40)
+        for size in (8, 16)
+        for nodes in (1, 4, 8, 16)
+    ]
+    return [*rows, *special_rows()]
+
+
+def special_rows() -> list[Row]:
+    """Return the staggered start and the seeder's death."""
+    return [
+        Row("swarmboot", 8, 40 * _MBIT, 16 * _MIB, stagger_s=1.0),
+        Row("swarmboot", 8, 40 * _MBIT, 16 * _MIB, stagger_s=1.0, server_dies_s=9.0),
+    ]
+
+
+def small_rows() -> list[Row]:
+    """Return the rows that `make test` runs."""
+    return [Row(strategy, 4, 20 * _MBIT, 8 * _MIB) for strategy in ("https", "libtorrent", "swarmboot")]
+
+
+def compare_rows(rows: Iterable[Row]) -> Iterable[Comparison]:
+    """Yield each row's comparison as it is known; raises as `netsim.lab.run.run_strategy` does, and LabError."""
+    from netsim.lab.run import run_strategy
+
+    start_s = import_s()
+    for row in rows:
+        with watching(row.plan) as watcher:
+            measured = run_strategy(row.plan, watcher)
+        lab = Figures(measured.median_s, measured.last_s, measured.server_bytes)
+        simulated = simulate(scenario_of(row, phases_of(row, measured, start_s)), row.strategy)
+        yield Comparison(row, lab, simulated, measured.load_average)
+
+
+def import_s() -> float:
+    """Return the processor seconds that a Python program with libtorrent takes to start on this machine."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-c", "import netsim.lab.stock_peer, libtorrent; libtorrent.session()"]
+    subprocess.run(command, check=True, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def phases_of(row: Row, measured: LabResult, start_s: float) -> dict[str, float]:
+    """Return what the machine took besides the network, by the scenario's phases."""
+    crowd = 1.0 if row.stagger_s else max(1.0, row.nodes / len(os.sched_getaffinity(0)))
+    if row.strategy == "libtorrent":
+        return {"loader": start_s * crowd}
+    if not measured.reports:
+        return {}
+    names = {"leecher_start": "leecher_start", "manifest": "manifest", "hand_off": "verification"}
+    return {
+        phase: statistics.median(report["phases"][measured_as] for report in measured.reports)
+        for phase, measured_as in names.items()
+    }
+
+
+def scenario_of(row: Row, phases: dict[str, float]) -> str:
+    """Return a row as a scenario file for the simulator."""
+    names = ("power_on", "firmware", "dhcp", "loader", "kernel", "leecher_start", "manifest", "hand_off", "services")
+    lines = [
+        f"nodes = {row.nodes}",
+        'verify = "1000GB/s"',
+        "[release]",
+        f'images = ["{row.size_bytes}B"]\nkernel = "0B"\ninitramfs = "0B"',
+        "[network]",
+        f'node_nic = "{row.rate_bytes_per_s:.0f}B/s"\nserver_nic = "{row.rate_bytes_per_s:.0f}B/s"',
+        f'goodput = {GOODPUT}\nlatency = "{LATENCY_S:.6f}s"',
+        "[phases]",
+        *(f'{name} = "{phases.get(name, 0.0):.6f}s"' for name in names if name != "power_on"),
+        f'power_on = "every {row.stagger_s:.6f}s"',
+    ]
+    if row.server_dies_s is not None:
+        lines += ["[faults]", f'server_dies_at = "{row.server_dies_s:.6f}s"']
+    return "\n".join(lines) + "\n"
+
+
+def simulate(scenario: str, strategy: str) -> Figures:
+    """Return what the simulator says; raise LabError if it fails."""
+    with tempfile.TemporaryDirectory(prefix="swarmboot-calibrate-") as folder:
+        path = Path(folder) / "scenario.toml"
+        path.write_text(scenario)
+        argv = [
+            sys.executable,
+            "-m",
+            "swarmboot",
+            "simulate",
+            "--scenario",
+            str(path),
+            "--strategy",
+            strategy,
+            "--json",
+        ]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_SIMULATE_BOUND_S, check=False)
+    if done.returncode != 0:
+        raise LabError("`swarmboot simulate` failed", found=(done.stderr.strip().splitlines() or ["no message"])[-1])
+    found: dict[str, Any] = json.loads(done.stdout)[0]
+    return Figures(found["up_s"]["p50_s"], found["up_s"]["last_s"], found["server_bytes"])
+
+
+def table_of(comparisons: Sequence[Comparison]) -> Table:
+    """Return one row a scenario: measured, simulated, error in percent."""
+    within = sum(each.worst <= TOLERANCE for each in comparisons)
+    table = Table(
+        title=f"{within} of {len(comparisons)} rows within {TOLERANCE:.0%}",
+        caption="lab / simulated, and the simulator's error; MB as sent by the server's interface; load before the run",
+        title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column("scenario")
+    for heading in ("median s", "%", "last s", "%", "server MB", "%", "load"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in comparisons:
+        median, last, sent = each.errors
+        table.add_row(
+            each.row.label,
+            f"{each.lab.median_s:.2f}/{each.simulated.median_s:.2f}",
+            f"{median:+.1%}",
+            f"{each.lab.last_s:.2f}/{each.simulated.last_s:.2f}",
+            f"{last:+.1%}",
+            f"{each.lab.server_bytes / 1e6:.1f}/{each.simulated.server_bytes / 1e6:.1f}",
+            f"{sent:+.1%}",
+            f"{each.load_average:.1f}",
+        )
+    return table
