@@ -6,15 +6,17 @@ Orders the steps: trust, release, profile, space, swarm, verification. What is d
 
 from __future__ import annotations
 
-import hashlib
 import math
+import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import trio
 
+from leecher.checksum import RunningChecksum
 from leecher.discovery import Discovery, Found
 from leecher.door import Door
 from leecher.fetching import Fetching
@@ -26,6 +28,7 @@ from leecher.progress import Progress, metrics
 from leecher.release import Demands, Release, read_torrents
 from leecher.source import Acquired, Acquisition
 from leecher.space import check_space
+from leecher.stage0 import Stage0Neighbour, stage0_faults
 from leecher.swarm import Swarm, running_swarm
 from swarmboot import site
 from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
@@ -57,6 +60,7 @@ class Boot:
         self._fetching: Fetching | None = None
         self._presence: Presence | None = None
         self._acquisition: Acquisition | None = None
+        self._door: Door | None = None
         self.manifest: Manifest | None = None
         self.selection: Selection | None = None
 
@@ -115,6 +119,7 @@ class Boot:
         discovery = self._discovery(trusted)
         acquired = await self._acquire(origin, trusted, discovery, nursery)
         selection = self._select(acquired.release)
+        self._compare_stage0(acquired.release.manifest)
         await read_torrents(acquired.read, selection.artifacts, acquired.release.documents)
         self.ledger.end_phase("manifest")
         fetching = await self._join(origin, swarm, selection, acquired.release)
@@ -122,13 +127,40 @@ class Boot:
         nursery.start_soon(progress.run)
         nursery.start_soon(fetching.run, acquired.neighbours)
         nursery.start_soon(self._meet, discovery, fetching)
-        await fetching.completed.wait()
+        async with open_nursery() as readers:
+            checksums = [self._checksum(artifact) for artifact in selection.artifacts]
+            for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
+                h = artifact.info_hash
+                readers.start_soon(checksum.follow, partial(fetching.have, h), partial(swarm.flush, h))
+            await fetching.completed.wait()
+            readers.cancel_scope.cancel()
         self.ledger.end_phase("images")
-        for artifact in selection.artifacts:
-            await self._hand_over(swarm, artifact)
+        for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
+            await self._hand_over(swarm, artifact, checksum)
         self.ledger.end_phase("verification")
         progress.finish()
         await self._report(origin, self.ledger.report())
+        if self.settings.neighbour:
+            nursery.start_soon(self._stage0_neighbour(acquired, swarm, fetching).run)
+
+    def _stage0_neighbour(self, acquired: Acquired, swarm: Swarm, fetching: Fetching) -> Stage0Neighbour:
+        assert self._door is not None
+
+        async def check(artifact: Artifact) -> None:
+            await self._hand_over(swarm, artifact, self._checksum(artifact))
+
+        return Stage0Neighbour(
+            manifest=acquired.release.manifest,
+            documents=acquired.release.documents,
+            read=acquired.read,
+            swarm=swarm,
+            fetching=fetching,
+            door=self._door,
+            settings=self.settings,
+            check=check,
+            partial_name=partial_name,
+            tell=self._tell,
+        )
 
     def _discovery(self, trusted: KeySet) -> Discovery:
         return Discovery(
@@ -147,6 +179,13 @@ class Boot:
         nursery.start_soon(discovery.listen, self._acquisition.hear)
         return await self._acquisition.acquire(discovery)
 
+    def _compare_stage0(self, manifest: Manifest) -> None:
+        """Say so if this node was started with another kernel or initramfs than the manifest's."""
+        faults = stage0_faults(manifest, prefixes=self.settings.stage0, kernel=os.uname())
+        if self.settings.stage0 and faults:
+            self.ledger.stage0 = "; ".join(faults)
+            self._tell(f"this node was started with another stage 0: {self.ledger.stage0}; reboot it")
+
     def _select(self, release: Release) -> Selection:
         """Return what this node gets of the release; raise SpaceError if it has no room for it."""
         selection = select(release.manifest, name=self.settings.profile, identity=read_identity())
@@ -163,7 +202,10 @@ class Boot:
 
     async def _join(self, origin: Origin, swarm: Swarm, selection: Selection, release: Release) -> Fetching:
         """Open this node's doors and add its torrents, with whatever an earlier run left behind."""
-        door = Door(self.settings.bind, metrics=lambda: metrics(self.ledger))
+        up_bytes_per_s = self.settings.up
+        self._door = door = Door(
+            self.settings.bind, metrics=lambda: metrics(self.ledger), up_bytes_per_s=up_bytes_per_s
+        )
         door.documents = release.documents
         door.start()
         self._fetching = fetching = Fetching(
@@ -198,12 +240,18 @@ class Boot:
             if fetching.policy.is_alone or not self.settings.server:
                 await discovery.probe(hear, is_done=fetching.completed.is_set)
 
-    async def _hand_over(self, swarm: Swarm, artifact: Artifact) -> None:
+    def _path(self, artifact: Artifact) -> Path:
+        """Return where an image is now: under its name if an earlier run has finished it."""
+        final = self.settings.into / artifact.name
+        return final if final.is_file() else self.settings.into / partial_name(artifact)
+
+    def _checksum(self, artifact: Artifact) -> RunningChecksum:
+        return RunningChecksum(artifact, self._path(artifact))
+
+    async def _hand_over(self, swarm: Swarm, artifact: Artifact, checksum: RunningChecksum) -> None:
         """Check a finished image whole and give it its name; raise ArtifactError if it is not what was signed."""
         await swarm.flush(artifact.info_hash)
-        final = self.settings.into / artifact.name
-        path = final if final.is_file() else self.settings.into / partial_name(artifact)
-        found = await trio.to_thread.run_sync(_sha256, path)
+        found = await checksum.finish()
         if found != artifact.sha256:
             raise ArtifactError(
                 f"{artifact.name} is not what was signed",
@@ -211,7 +259,7 @@ class Boot:
                 found=found.hex()[:16],
                 hint="suspect this machine's memory or disk",
             )
-        if path != final:
+        if self._path(artifact).name != artifact.name:
             await swarm.rename(artifact.info_hash, artifact.name)
         with suppress(OSError):
             (self.settings.into / PARTIAL).rmdir()
@@ -245,8 +293,3 @@ def _check(settings: NodeSettings) -> None:
         raise MalformedSettingError(
             "there is nobody to ask", expected="swarmboot.server, or swarmboot.discovery=on", found="neither"
         )
-
-
-def _sha256(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -21,7 +21,7 @@ from swarmboot import pieces as sets
 from swarmboot import site
 from swarmboot.codec import DecodeError
 from swarmboot.errors import ArtifactError, TransferError
-from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
 from swarmboot.manifest import Artifact
 from swarmboot.pieces import Pieces
 from swarmboot.settings import NodeSettings
@@ -75,8 +75,18 @@ class Fetching:
         self._stirred = trio.Event()
         self._is_dialling = False
         self._met: set[Neighbour] = set()
+        self._known: set[Neighbour] = set()
+        self._later: set[InfoHash] = set()
+        self._all_there = trio.Event()
+        self.stage0_wanted = trio.Event()
+        self._serves: tuple[Digest, ...] = ()
+        self._serves_bytes_per_s = int(settings.up)
         self._arriving: dict[tuple[InfoHash, int], str] = {}
         self._failed: dict[tuple[InfoHash, int], int] = {}
+
+    def have(self, info_hash: InfoHash) -> Pieces:
+        """Return the pieces of a torrent that are there."""
+        return self.policy.have[info_hash]
 
     def already_have(self, info_hash: InfoHash, have: Pieces) -> None:
         """Take note of pieces that an earlier run left behind."""
@@ -84,6 +94,27 @@ class Fetching:
             self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
         self._count_bytes()
         self._check_complete()
+
+    def add_later(self, artifact: Artifact, have: Pieces) -> None:
+        """Fetch one more artifact, at low priority; the swarm must know it and holds these pieces already."""
+        self._artifacts[artifact.info_hash] = artifact
+        self._later.add(artifact.info_hash)
+        self._all_there = trio.Event()
+        wanted = Wanted(artifact.info_hash, artifact.pieces, artifact.piece_bytes)
+        self.policy.want_later(wanted, now_s=time.monotonic())
+        self._swarm.start(artifact.info_hash, tuple(self._known))
+        self.already_have(artifact.info_hash, have)
+        self._stirred.set()
+
+    async def all_there(self) -> None:
+        """Wait until everything is there, what was added later included."""
+        await self._all_there.wait()
+
+    def serve(self, digests: tuple[Digest, ...]) -> None:
+        """Announce that this node's door serves these."""
+        self._serves = digests
+        self.policy.tell_soon()
+        self._stirred.set()
 
     async def run(self, neighbours: tuple[Neighbour, ...] = ()) -> None:
         """Act on the policy until cancelled; raises ArtifactError if an origin serves other bytes than were signed."""
@@ -123,6 +154,7 @@ class Fetching:
 
     def dial(self, neighbours: tuple[Neighbour, ...]) -> None:
         """Connect to neighbours, the first of them at once."""
+        self._known.update(neighbours)
         for info_hash in self._artifacts:
             if self._is_dialling:
                 self._swarm.connect(info_hash, neighbours)
@@ -136,7 +168,10 @@ class Fetching:
             return
         try:
             answer = await self._post(self.announcement(request), ANNOUNCE_S)
-            self.policy.handout_arrived(decode_handout(answer), now_s=time.monotonic())
+            handout = decode_handout(answer)
+            self.policy.handout_arrived(handout, now_s=time.monotonic())
+            if handout.is_stage0_wanted:
+                self.stage0_wanted.set()
         except (TransferError, DecodeError):
             self.policy.announce_failed(now_s=time.monotonic())
         self._stirred.set()
@@ -150,7 +185,7 @@ class Fetching:
 
     def announcement(self, request: AnnounceRequest) -> Announce:
         """Return the announce that a request stands for."""
-        self._ledger.from_neighbours_bytes = self._swarm.received_bytes()
+        self._ledger.from_neighbours_bytes = max(0, self._ledger.have_bytes - self._ledger.from_origin_bytes)
         return Announce(
             node=self._node,
             sequence=self._sequence,
@@ -164,6 +199,8 @@ class Fetching:
             is_starving=request.is_starving,
             from_neighbours_bytes=self._ledger.from_neighbours_bytes,
             from_origin_bytes=self._ledger.from_origin_bytes,
+            serves=self._serves,
+            serves_bytes_per_s=self._serves_bytes_per_s,
         )
 
     async def leave(self) -> None:
@@ -235,7 +272,7 @@ class Fetching:
             return
         self.policy.origin_failed(origin, now_s=time.monotonic())
         failures = self._failed[info_hash, index] = self._failed.get((info_hash, index), 0) + 1
-        if failures >= _FAILURES_OF_A_PIECE:
+        if failures >= _FAILURES_OF_A_PIECE and info_hash not in self._later:
             artifact = self._artifacts[info_hash]
             raise ArtifactError(
                 f"the origin serves other bytes of {artifact.name} than were signed",
@@ -245,6 +282,8 @@ class Fetching:
             )
 
     def _check_complete(self) -> None:
+        if self.policy.is_complete:
+            self._all_there.set()
         if self.policy.is_complete and not self.completed.is_set():
             self.completed.set()
             self._stirred.set()

@@ -29,6 +29,9 @@ from swarmboot.merkle import root_of_layer
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Neighbour
 
+_GATHER_S = 0.02
+"""After a first alert, how long to let others gather: waking for every piece costs more than all else at run time."""
+
 _SETTINGS: dict[str, Any] = {
     "user_agent": "swarmboot",
     "enable_dht": False,
@@ -150,6 +153,7 @@ class Swarm:
         """Yield what happens, for as long as it is asked; raises SpaceError if the images can no longer be written."""
         while True:
             await trio.lowlevel.wait_readable(self._woken)
+            await trio.sleep(_GATHER_S)
             try:
                 while self._woken.recv(4096):
                     pass
