@@ -14,6 +14,12 @@ from types import ModuleType
 _COLLECT_AFTER = 200_000
 _UNUSED = ("httpx._main", "h2", "socksio")
 
+
+def settle() -> None:
+    """Exempt what has been imported from every later collection, the one at exit included."""
+    gc.freeze()
+
+
 gc.set_threshold(_COLLECT_AFTER, 20, 100)
 _modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
 for _name in _UNUSED:
