@@ -50,5 +50,5 @@ def fetch(cmdline: str, **values: Any) -> None:
     run(settings_from(cmdline, flags), started_s=process_started_s())
 
 
-for _setting in reversed(TABLE):
+for _setting in TABLE:
     fetch = _option(_setting)(fetch)
