@@ -10,7 +10,7 @@ swarmboot_claim() {
     echo rd.neednet=1 >/etc/cmdline.d/20-swarmboot.conf
     getarg ip= >/dev/null || swarmboot_ask_for_addresses
     # shellcheck disable=SC2154 # dracut's own name
-    echo 'swarmboot_has_address' >"$hookdir/initqueue/finished/swarmboot.sh"
+    echo '. /usr/lib/swarmboot/driver.sh; swarmboot_has_address' >"$hookdir/initqueue/finished/swarmboot.sh"
 }
 
 # Ask every way of networking that dracut may bring for DHCP and IPv6: network-legacy and NetworkManager read ip=dhcp,
