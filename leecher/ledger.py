@@ -27,6 +27,7 @@ class Ledger:
     have_bytes: int = 0
     is_complete: bool = False
     is_told: bool = False
+    stage0: str = ""
     phases: dict[str, float] = field(default_factory=dict)
     _phase_s: float = 0.0
 
@@ -55,5 +56,6 @@ class Ledger:
             bytes_from={"neighbours": self.from_neighbours_bytes, "origin": self.from_origin_bytes},
             hash_failures=self.hash_failures,
             rescues=self.rescues,
+            stage0=self.stage0[:1024],
             finished_unix_s=time.time(),
         )

@@ -117,6 +117,19 @@ class Policy:
         self._progress_s = now_s
         self._starving_told_s: float | None = None
         self._is_complete_told = False
+        self._slots = self.limits.slots
+
+    def want_later(self, wanted: Wanted, *, now_s: float) -> None:
+        """Want one more torrent, at low priority: from now on one run at a time, for this and all others."""
+        self.wanted[wanted.info_hash] = wanted
+        self.have[wanted.info_hash] = 0
+        self._slots = 1
+        self._progress_s = now_s
+        self.tell_soon()
+
+    def tell_soon(self) -> None:
+        """Announce soon: occurs when there is something to tell that no other fact implies."""
+        self._has_news = True
 
     @property
     def is_complete(self) -> bool:
@@ -212,7 +225,7 @@ class Policy:
         has_news &= not self.is_alone
         if not has_news and (now_s < self._announce_at_s or self._in_flight):
             return None
-        slots = 0 if is_complete else max(0, self.limits.slots - len(self._runs))
+        slots = 0 if is_complete else max(0, self._slots - len(self._runs))
         returned, self._returned = tuple(self._returned), []
         self._in_flight += 1
         self._has_news = False
@@ -231,7 +244,7 @@ class Policy:
         if not (is_given_up or self.is_alone) or not self._origins or now_s < self._rescue_at_s:
             return
         origin = min(self._origins, key=self.failures_of)
-        while len(self._runs) < self.limits.slots and self._rescue_one(origin):
+        while len(self._runs) < self._slots and self._rescue_one(origin):
             self.rescues += 1
 
     def _rescue_one(self, origin: str) -> bool:

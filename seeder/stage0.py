@@ -17,8 +17,8 @@ from seeder.handout import GOODPUT
 from seeder.registry import Node, Registry
 from swarmboot.ids import Digest, NodeId
 
-HOLD_S = 6.0
-"""How long a machine is kept waiting at the door; firmware and GRUB are patient for longer."""
+HOLD_S = 4.0
+"""How long a machine is kept waiting at the door: shorter than a load may be silent, and than GRUB is patient."""
 
 WAIT_S = 1
 """How long a machine that was sent away sleeps before it asks again."""

@@ -137,6 +137,7 @@ class Stage0Door:
         while True:
             await trio.sleep(REFRESH_S)
             self._follow()
+            self._deliver(self.desk.tick(now_s=time.monotonic()))
 
     def _follow(self) -> None:
         """Take the release that the channel points to; the nodes themselves check who signed it."""

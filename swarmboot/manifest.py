@@ -38,7 +38,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One file of a release: what it is for, and the digests that pin it. Sizes in bytes."""
+    """One file of a release: what it is for, and the digests that pin it. Sizes in bytes.
+
+    `version` is what a kernel says of itself in its header, empty if that is not known.
+    """
 
     name: str
     role: Role
@@ -47,6 +50,7 @@ class Artifact:
     sha256: Digest
     info_hash: InfoHash
     piece_bytes: int
+    version: str = ""
 
     @property
     def pieces(self) -> int:
@@ -120,7 +124,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def _artifact_value(artifact: Artifact) -> dict[str, object]:
-    return {
+    value: dict[str, object] = {
         "name": artifact.name,
         "role": artifact.role.value,
         "format": artifact.format,
@@ -129,6 +133,7 @@ def _artifact_value(artifact: Artifact) -> dict[str, object]:
         "info_hash": artifact.info_hash,
         "piece": artifact.piece_bytes,
     }
+    return {**value, "version": artifact.version} if artifact.version else value
 
 
 def _profile_value(profile: Profile) -> dict[str, object]:
@@ -201,6 +206,7 @@ def _artifact(value: Any) -> Artifact:
         sha256=Digest(fields.raw("sha256", exactly=DIGEST_BYTES)),
         info_hash=InfoHash(fields.raw("info_hash", exactly=INFO_HASH_BYTES)),
         piece_bytes=piece_bytes,
+        version=fields.text("version", default=""),
     )
     if artifact.pieces > MAX_PIECES:
         raise DecodeError(f"artifact {name} has more than {MAX_PIECES} pieces")

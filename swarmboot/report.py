@@ -41,7 +41,10 @@ FAILED = "failed"
 
 @dataclass(frozen=True, slots=True)
 class BootReport:
-    """One node's boot. `phases` maps names of PHASES to seconds, `bytes_from` `neighbours` and `origin` to bytes."""
+    """One node's boot. `phases` maps names of PHASES to seconds, `bytes_from` `neighbours` and `origin` to bytes.
+
+    `stage0` says how the kernel and initramfs that started the node differ from the manifest's; empty if they do not.
+    """
 
     node: str
     outcome: str
@@ -54,6 +57,7 @@ class BootReport:
     bytes_from: Mapping[str, int] = field(default_factory=dict)
     hash_failures: int = 0
     rescues: int = 0
+    stage0: str = ""
     finished_unix_s: float = 0.0
 
     def as_json(self) -> str:
@@ -83,5 +87,6 @@ def decode_report(data: bytes) -> BootReport:
         bytes_from={name: bytes_from.integer(name) for name in SOURCES if bytes_from.has(name)},
         hash_failures=fields.integer("hash_failures", default=0),
         rescues=fields.integer("rescues", default=0),
+        stage0=fields.text("stage0", most=_ERROR_MOST, default=""),
         finished_unix_s=fields.number("finished_unix_s", default=0.0),
     )

@@ -1,0 +1,116 @@
+"""Stage 0 on a node: serving it to machines that boot next, and saying so if this node was started with another one.
+
+A complete node whose seeder asks for it fetches its own manifest's kernel and initramfs through the swarm, one run at a
+time, checks them whole like any image, and then serves them at `/k/<sha256>`. What it lacks room for it does not fetch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from leecher.door import Door
+from leecher.fetching import Fetching
+from leecher.release import Read, read_torrents
+from leecher.space import check_space
+from leecher.swarm import Swarm
+from swarmboot import site
+from swarmboot.errors import ArtifactError, SpaceError, TransferError
+from swarmboot.manifest import Artifact, Manifest, Role
+from swarmboot.settings import NodeSettings
+
+_PAUSE_S = 5.0
+_ROLES = (Role.KERNEL, Role.INITRAMFS)
+
+
+def stage0_artifacts(manifest: Manifest) -> tuple[Artifact, ...]:
+    """Return a manifest's kernel and initramfs, nothing if it lacks one of them."""
+    found = tuple(artifact for role in _ROLES for artifact in manifest.with_role(role)[:1])
+    return found if len(found) == len(_ROLES) else ()
+
+
+def stage0_faults(manifest: Manifest, *, prefixes: str, kernel: os.uname_result) -> tuple[str, ...]:
+    """Return in what this node's stage 0 differs from the manifest's, as far as a running system can tell.
+
+    `prefixes` is `swarmboot.stage0` from the command line: what the boot script meant to load. The running kernel names
+    its own version and build. Neither convicts a kernel that lies; that is the loader's part (docs/stage0.md).
+    """
+    artifacts = stage0_artifacts(manifest)
+    faults = []
+    for artifact, prefix in zip(artifacts, prefixes.split(",") if prefixes else (), strict=False):
+        if not artifact.sha256.hex().startswith(prefix):
+            expected, found = artifact.sha256.hex()[:16], prefix[:16]
+            faults.append(f"its {artifact.role.value} is not the manifest's: expected {expected}, found {found}")
+    version = artifacts[0].version if artifacts else ""
+    is_right = version.split()[:1] == [kernel.release] and version.endswith(kernel.version)
+    if version and not is_right:
+        found = f"{kernel.release} {kernel.version}"
+        faults.append(f"its running kernel is not the manifest's: expected {version}, found {found}")
+    return tuple(faults)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage0Neighbour:
+    """What a booted node needs to serve stage 0. `check` verifies a finished artifact whole and names its file."""
+
+    manifest: Manifest
+    documents: dict[str, bytes]
+    read: Read
+    swarm: Swarm
+    fetching: Fetching
+    door: Door
+    settings: NodeSettings
+    check: Callable[[Artifact], Awaitable[None]]
+    partial_name: Callable[[Artifact], str]
+    tell: Callable[[str], None]
+
+    async def run(self) -> None:
+        """Fetch and serve stage 0 once the seeder wants it; return if this node cannot."""
+        await self.fetching.stage0_wanted.wait()
+        artifacts = stage0_artifacts(self.manifest)
+        if not artifacts:
+            return
+        try:
+            check_space(
+                self.settings.into,
+                needed_bytes=sum(artifact.size_bytes for artifact in artifacts if not self._path(artifact).is_file()),
+                reserve_bytes=self.settings.reserve,
+            )
+        except SpaceError as error:
+            self.tell(f"not serving stage 0: {error}")
+            return
+        await self._read_torrents(artifacts)
+        try:
+            await self._fetch(artifacts)
+        except ArtifactError as error:
+            self.tell(f"not serving stage 0: {error}")
+            return
+        self.door.files = {artifact.sha256.hex(): self._path(artifact) for artifact in artifacts}
+        self.fetching.serve(tuple(artifact.sha256 for artifact in artifacts))
+        self.tell("serving kernel and initramfs to machines that boot next")
+
+    def _path(self, artifact: Artifact) -> Path:
+        return self.settings.into / artifact.name
+
+    async def _read_torrents(self, artifacts: tuple[Artifact, ...]) -> None:
+        while True:
+            try:
+                await read_torrents(self.read, artifacts, self.documents)
+            except TransferError:
+                await trio.sleep(_PAUSE_S)
+            else:
+                return
+
+    async def _fetch(self, artifacts: tuple[Artifact, ...]) -> None:
+        for artifact in artifacts:
+            torrent = self.documents[site.torrent_path(artifact.info_hash)]
+            name = artifact.name if self._path(artifact).is_file() else self.partial_name(artifact)
+            have = await self.swarm.add(artifact, torrent, self.settings.into, name)
+            self.fetching.add_later(artifact, have)
+        await self.fetching.all_there()
+        for artifact in artifacts:
+            await self.check(artifact)
