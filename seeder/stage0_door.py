@@ -69,9 +69,10 @@ class CountedFile(FileResponse):
         """Send the file."""
 
         async def counting_send(message: Message) -> None:
-            await send(message)
-            if message["type"] == "http.response.body":
+            # Before the last chunk leaves: a client that has it hangs up, which cancels what would come after.
+            if message["type"] == "http.response.body" and scope["method"] == "GET":
                 self.tell(len(message.get("body", b"")), not message.get("more_body", False))
+            await send(message)
 
         await super().__call__(scope, receive, counting_send)
 

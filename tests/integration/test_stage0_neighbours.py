@@ -1,0 +1,147 @@
+"""Booted nodes serve stage 0: real seeder, real leechers, plain HTTP as firmware speaks it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import pytest
+
+from tests.integration.world import BOUND_S, Fleet, Seeder, asking, booting, build_fleet, build_release, serving, status
+
+T = TypeVar("T")
+MAC = "52-54-00-12-34-56"
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = build_release(tmp_path_factory.mktemp("stage0") / "release", size_bytes=300_000)
+    random = Random(7)
+    (folder / "vmlinuz").write_bytes(random.randbytes(700_000))
+    (folder / "initramfs.img").write_bytes(random.randbytes(900_000))
+    (folder / "release.toml").write_text('name = "tiny"\ncmdline = "console=ttyS0"\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fleet(release: Path) -> Fleet:
+    return build_fleet(release.parent, release)
+
+
+@pytest.fixture
+def lan(fleet: Fleet) -> Iterator[Seeder]:
+    with serving(fleet, "--pxe-listen", "127.0.0.1:0", "--stage0-trust", "lan", "--stage0-slots", "1") as seeder:
+        yield seeder
+
+
+def door(seeder: Seeder) -> str:
+    """Return the stage-0 door's address."""
+    return eventually(lambda: next((line.split()[3] for line in seeder.lines if line.startswith("stage 0 on")), None))
+
+
+def eventually(look: Callable[[], T | None]) -> T:
+    deadline_s = time.monotonic() + BOUND_S
+    while (found := look()) is None:
+        assert time.monotonic() < deadline_s, "what was waited for does not happen"
+        time.sleep(0.05)
+    return found
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        data: bytes = answer.read()
+    return data
+
+
+def script(seeder: Seeder, mac: str = MAC) -> str:
+    return get(f"{door(seeder)}/boot.ipxe?mac={mac}").decode()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def urls(text: str, sha256: str) -> list[str]:
+    return re.findall(rf"(http://\S*/k/{sha256}\S*)", text)
+
+
+def test_a_machine_is_told_what_to_load_and_the_door_serves_exactly_that(lan: Seeder, release: Path) -> None:
+    text = script(lan)
+    kernel = digest(release / "vmlinuz")
+    assert text.startswith("#!ipxe\n")
+    assert "console=ttyS0 BOOTIF=01-52-54-00-12-34-56" in text
+    assert f"swarmboot.server=https://127.0.0.1:{lan.address.rpartition(':')[2]} " in text
+    (url,) = urls(text, kernel)
+    assert get(url) == (release / "vmlinuz").read_bytes()
+
+
+def test_the_door_serves_no_other_blob(lan: Seeder, release: Path) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        get(f"{door(lan)}/k/{digest(release / 'rootfs.squashfs')}")
+
+
+def test_a_machine_that_does_not_say_who_it_is_is_asked(lan: Seeder) -> None:
+    assert "boot.ipxe?mac=${netX/mac:hexhyp}" in get(f"{door(lan)}/boot.ipxe").decode()
+
+
+def test_a_booted_node_serves_stage_0_and_the_next_machine_is_sent_to_it(
+    lan: Seeder, fleet: Fleet, release: Path, tmp_path: Path
+) -> None:
+    with booting(tmp_path, 1, *asking(lan, fleet), "--neighbour") as node:
+        node.report()
+        eventually(lambda: status(lan)["stage0"]["neighbours"] or None)
+        text = script(lan)
+        for name in ("vmlinuz", "initramfs.img"):
+            first, last = urls(text, digest(release / name))
+            assert first.startswith("http://127.0.0.2:")
+            assert last.startswith(door(lan))
+            assert get(first) == (release / name).read_bytes()
+
+
+def test_a_node_that_has_left_is_named_to_nobody(lan: Seeder, fleet: Fleet, release: Path, tmp_path: Path) -> None:
+    with booting(tmp_path, 1, *asking(lan, fleet), "--neighbour") as node:
+        node.report()
+        eventually(lambda: status(lan)["stage0"]["neighbours"] or None)
+    eventually(lambda: status(lan)["stage0"]["neighbours"] == 0 or None)
+    assert len(urls(script(lan, "52-54-00-00-00-77"), digest(release / "vmlinuz"))) == 1
+
+
+def test_by_default_nodes_neither_fetch_nor_serve_stage_0(fleet: Fleet, release: Path, tmp_path: Path) -> None:
+    with (
+        serving(fleet, "--pxe-listen", "127.0.0.1:0") as seeder,
+        booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as node,
+    ):
+        node.report()
+        assert len(urls(script(seeder), digest(release / "vmlinuz"))) == 1
+        assert status(seeder)["stage0"]["trust"] == "origin-only"
+        assert not (node.into / "vmlinuz").exists()
+
+
+def test_with_one_slot_the_second_machine_waits_until_the_first_has_loaded(lan: Seeder, release: Path) -> None:
+    first = script(lan, "52-54-00-00-00-01")
+    second = script(lan, "52-54-00-00-00-02")
+    assert "1 machine before this one" in second
+    assert len(second) < 300
+    for name in ("vmlinuz", "initramfs.img"):
+        (url,) = urls(first, digest(release / name))
+        get(url)
+    assert urls(script(lan, "52-54-00-00-00-02"), digest(release / "vmlinuz"))
+
+
+def test_a_node_started_with_another_kernel_says_so_and_reports_it(
+    lan: Seeder, fleet: Fleet, release: Path, tmp_path: Path
+) -> None:
+    initramfs = digest(release / "initramfs.img")[:16]
+    with booting(tmp_path, 1, *asking(lan, fleet), "--stage0", f"{'0' * 16},{initramfs}") as node:
+        status_code, said = node.end()
+        expected = f"its kernel is not the manifest's: expected {digest(release / 'vmlinuz')[:16]}, found {'0' * 16}"
+        assert status_code == 0
+        assert expected in said
+        assert node.report()["stage0"] == expected
