@@ -91,8 +91,18 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, *, archive: str) -
         device=os.makedev(member.devmajor, member.devminor) if kind in ("character", "block") else 0,
         has_capability=bool(capability),
         capability=capability,
-        read=file.read if file else None,
+        read=_checked(file.read, archive) if file else None,
     )
+
+
+def _checked(read: Callable[[int], bytes], archive: str) -> Callable[[int], bytes]:
+    def read_some(most_bytes: int) -> bytes:
+        try:
+            return read(most_bytes)
+        except (tarfile.TarError, EOFError) as error:
+            raise ReleaseError(f"{archive} is no whole tar archive", found=str(error), hint="pack it again") from error
+
+    return read_some
 
 
 class _Stream:

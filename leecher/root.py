@@ -14,6 +14,7 @@ import gzip
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,9 +58,15 @@ def unpack(image: Image, archive: IO[bytes], *, allow: tuple[str, ...] | None) -
 
     Raises ReleaseError for an entry that may not be there or an archive that is broken.
     """
-    entries = (cpio_entries if image.format.startswith("cpio") else tar_entries)(archive, name=image.name)
+    try:
+        return _unpack(image, archive, allow)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ReleaseError(f"{image.name} cannot be unpacked", found=str(error), hint="pack it again") from error
+
+
+def _unpack(image: Image, archive: IO[bytes], allow: tuple[str, ...] | None) -> int:
     count = 0
-    for entry in entries:
+    for entry in (cpio_entries if image.format.startswith("cpio") else tar_entries)(archive, name=image.name):
         word = "" if allow is None else refusal(entry, allow)
         if word:
             raise ReleaseError(

@@ -1,0 +1,98 @@
+"""What the leecher leaves for the hook, and how a node's settings come together in an initramfs."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from leecher import clock
+from leecher.handover import Handover, Image, environment_text, plan
+from leecher.initramfs import node_settings, parse_defaults, pause_s
+from swarmboot.errors import MalformedSettingError, UnknownSettingError
+from swarmboot.settings import SEED_RATE, TABLE, describe
+from swarmboot.units import parse_rate
+
+IMAGES = (Image("root", "squashfs", "rootfs.squashfs"), Image("plugin", "tar.gz", "10-driver.tar.gz"))
+
+
+def test_the_plan_names_images_in_order_one_a_line() -> None:
+    handover = Handover("/run/swarmboot/images", IMAGES, {"A": "b"}, (), "50%", is_seeding=True)
+    assert plan(handover).splitlines() == [
+        "root squashfs rootfs.squashfs",
+        "plugin tar.gz 10-driver.tar.gz",
+        "overlay 50%",
+        "seed on",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("plain-1.2/x:y", "K=plain-1.2/x:y\n"),
+        ("two words", 'K="two words"\n'),
+        ("$(reboot)", 'K="\\$(reboot)"\n'),
+        ('a"b`c\\', 'K="a\\"b\\`c\\\\"\n'),
+    ],
+)
+def test_a_setting_is_written_as_data(value: str, expected: str) -> None:
+    assert environment_text("", {"K": value}) == expected
+
+
+def test_a_release_setting_takes_the_place_of_the_images_own() -> None:
+    assert environment_text("PATH=/bin\nTZ=UTC\n", {"TZ": "Europe/Paris"}) == "PATH=/bin\nTZ=Europe/Paris\n"
+
+
+def test_the_command_line_goes_over_the_defaults_and_what_the_hook_forces_over_both() -> None:
+    settings = node_settings(
+        "quiet swarmboot.server=https://10.0.0.1:8470 swarmboot.into=/tmp swarmboot.overlay=1G",
+        {"server": "https://10.0.0.9:8470", "rack": "r1"},
+        {"into": "/run/swarmboot/images"},
+    )
+    assert (settings.server, settings.rack) == ("https://10.0.0.1:8470", "r1")
+    assert (str(settings.into), settings.overlay) == ("/run/swarmboot/images", "1G")
+
+
+@pytest.mark.parametrize(("argument", "expected"), [("swarmboot.floor=3", 41), ("swarmboot.floor=50", 50), ("", 41)])
+def test_the_command_line_raises_the_floor_and_never_lowers_it(argument: str, expected: int) -> None:
+    assert node_settings(argument, {"floor": "41"}, {}).floor == expected
+
+
+def test_a_misspelt_argument_is_named() -> None:
+    with pytest.raises(UnknownSettingError, match=r"swarmboot\.sever"):
+        node_settings("swarmboot.sever=https://10.0.0.1:8470", {}, {})
+
+
+def test_a_default_that_is_no_setting_is_named_with_its_file() -> None:
+    with pytest.raises(UnknownSettingError, match="/etc/swarmboot/defaults sets colour"):
+        parse_defaults("# comment\nfloor=3\ncolour=red\n", where="/etc/swarmboot/defaults")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("on", parse_rate(SEED_RATE)), ("off", 0.0), ("0", 0.0), ("200mbit", 25e6)]
+)
+def test_seeding_after_the_boot_is_limited_or_off(text: str, expected: float) -> None:
+    assert node_settings(f"swarmboot.seed={text}", {}, {}).seed == expected
+
+
+@pytest.mark.parametrize("text", ["0", "100%", "512", "1T", "50%,size=100%", "", "-1G"])
+def test_a_part_of_the_memory_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(MalformedSettingError, match=r"swarmboot\.overlay"):
+        node_settings(f"swarmboot.overlay={text or '%'}", {}, {})
+
+
+def test_pauses_double_up_to_half_a_minute_with_jitter() -> None:
+    random = Random(1)
+    for attempt in range(1, 60):
+        most_s = min(30.0, 2.0**attempt)
+        assert most_s / 2 <= pause_s(attempt, random) <= most_s
+
+
+def test_a_clock_is_early_only_before_the_build() -> None:
+    assert clock.missing_s(0.0, built_unix_s=100) == 100.0
+    assert clock.missing_s(200.0, built_unix_s=100) == 0.0
+
+
+def test_the_settings_table_describes_every_argument() -> None:
+    page = describe()
+    assert all(f"`{setting.argument}`" in page for setting in TABLE)
