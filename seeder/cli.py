@@ -13,7 +13,7 @@ import click
 from swarmboot import keyfile
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
 from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_site, manifest_numbers
-from swarmboot.units import parse_duration, parse_size
+from swarmboot.units import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -66,6 +66,11 @@ def keygen(out: Path) -> None:
 @click.option("--trust", type=_PATH, multiple=True, metavar="PUB",
               help="Public keys the nodes are built with: refuse to sign with too few of them.")  # fmt: skip
 @click.option("--new-keys", is_flag=True, help="Sign with other keys than before: nodes are rebuilt with them.")
+@click.option("--nodes", type=click.IntRange(min=0), default=0, metavar="N", help="Say what stage 0 costs N nodes.")
+@click.option("--uplink", default="1gbit", show_default=True, metavar="RATE", help="The server's link, for --nodes.")
+@click.option("--stage0-key", type=_PATH, metavar="DIR",
+              help="Sign kernel and initramfs for iPXE's imgverify with the key in DIR, made if need be.")  # fmt: skip
+@click.option("--uki", is_flag=True, help="Make a unified kernel image as well (needs ukify).")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
 def publish(
     release: Path,
@@ -77,6 +82,10 @@ def publish(
     piece_bytes: int,
     trust: tuple[Path, ...],
     new_keys: bool,
+    nodes: int,
+    uplink: str,
+    stage0_key: Path | None,
+    uki: bool,
     is_json: bool,
 ) -> None:
     """Publish the RELEASE directory as a signed, content-addressed site.
@@ -90,6 +99,7 @@ def publish(
       swarmboot publish release/ --site /srv/site --key ~/fleet-keys/swarmboot.key
     """
     from seeder import publish as work
+    from seeder import stage0_publish as stage0
     from seeder.printout import published_lines, published_value
     from seeder.progress import choose_progress
     from seeder.release import read_release
@@ -112,7 +122,14 @@ def publish(
         published = work.publish(
             found, signing, writer=writer, options=options, now_unix_s=time.time(), progress=progress
         )
-    _print(published_lines(published, site=site), published_value(published, site=site), is_json=is_json)
+        said = stage0.sign_stage0(writer, published.manifest, stage0_key) if stage0_key else []
+        said += stage0.make_uki(writer, published.manifest) if uki else []
+    uplink_bytes_per_s, image_bytes = parse_rate(uplink), published.images_bytes[""]
+    said += stage0.cost_lines(
+        published.manifest, nodes=nodes, image_bytes=image_bytes, uplink_bytes_per_s=uplink_bytes_per_s
+    )
+    *lines, last = published_lines(published, site=site)
+    _print([*lines, *said, last], {**published_value(published, site=site), "stage0": said}, is_json=is_json)
 
 
 @click.command()

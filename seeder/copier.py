@@ -8,10 +8,11 @@ from __future__ import annotations
 from seeder.progress import Progress
 from seeder.release import Release, ReleaseFile
 from seeder.site_writer import SiteWriter, SourceFile, hash_source, source_file
+from seeder.stage0_publish import read_kernel_version
 from seeder.torrent import Hashes, build_torrent, check_piece_bytes, piece_bytes_for
 from swarmboot import site as layout
 from swarmboot.errors import ReleaseError
-from swarmboot.manifest import Artifact
+from swarmboot.manifest import Artifact, Role
 
 
 class Copier:
@@ -55,6 +56,7 @@ class Copier:
             sha256=hashes.sha256,
             info_hash=torrent.info_hash,
             piece_bytes=hashes.piece_bytes,
+            version=read_kernel_version(source.path) if file.role is Role.KERNEL else "",
         )
 
     def _piece_bytes_for(self, source: SourceFile) -> int:
