@@ -113,6 +113,10 @@ class Admission:
         """Return how many nodes load."""
         return len(self._loads)
 
+    def is_loading(self, node: Node) -> bool:
+        """Return whether a node loads."""
+        return node in self._loads
+
     @property
     def server_slots(self) -> int:
         """Return how many nodes may load from one server at once, as of now."""

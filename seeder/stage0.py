@@ -121,6 +121,10 @@ class Stage0Desk:
         self.admission.ended(mac, now_s=now_s)
         return self.tick(now_s=now_s)
 
+    def is_loading(self, mac: str) -> bool:
+        """Return whether a machine has had its turn and has not loaded everything yet."""
+        return self.admission.is_loading(mac)
+
     def tick(self, *, now_s: float) -> list[Verdict]:
         """Return the answers that have become due by `now_s`."""
         self._survey(now_s)

@@ -250,10 +250,17 @@ class Stage0Door:
         def tell(size_bytes: int, is_whole: bool) -> None:
             self.sent_bytes += size_bytes
             if mac and not match[2]:
-                self._deliver(self.desk.sent(mac, digest, is_whole=is_whole, now_s=time.monotonic()))
+                self._sent(mac, digest, is_whole=is_whole)
 
         response.tell = tell
         return response
+
+    def _sent(self, mac: str, digest: Digest, *, is_whole: bool) -> None:
+        was_loading = self.desk.is_loading(mac)
+        verdicts = self.desk.sent(mac, digest, is_whole=is_whole, now_s=time.monotonic())
+        if was_loading and not self.desk.is_loading(mac):
+            print(f"machine {mac} has stage 0", flush=True)
+        self._deliver(verdicts)
 
     async def _binary(self, request: Request) -> Response:
         name = request.path_params["name"]
