@@ -10,6 +10,14 @@ import click
 from swarmboot.errors import MalformedSettingError
 
 _PATH = click.Path(path_type=Path)
+_SETTINGS_HEAD = """# Settings of a node
+
+Made by `swarmboot hook settings` from the one table in `swarmboot/settings.py`. A flag goes over the environment, which
+goes over the kernel command line, which goes over what `swarmboot hook install --default NAME=VALUE` has baked in. An
+argument that is unknown or malformed is named on the console and stops the boot.
+
+`swarmboot=0` on the kernel command line turns the initramfs hook off, whatever else stands there.
+"""
 RUNTIME = Path("/usr/lib/swarmboot/runtime.squashfs")
 
 
@@ -141,3 +149,16 @@ def build_initramfs(
     if not runtime.exists():
         _build_runtime(runtime)
     hook_build.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)
+
+
+@hook.command("settings")
+def show_settings() -> None:
+    """Print every kernel argument, as the page docs/settings.md.
+
+    \b
+    Example:
+      swarmboot hook settings >docs/settings.md
+    """
+    from swarmboot.settings import describe
+
+    click.echo(f"{_SETTINGS_HEAD}\n{describe()}", nl=False)

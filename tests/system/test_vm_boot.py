@@ -1,0 +1,221 @@
+"""Machines without disks boot a published release by one kernel argument: from the origin, from each other, or not.
+
+The machines run two at a time, because emulation needs a core each; what one run can show is asserted in several tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.vm import images
+from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan
+from tests.system.vm.machine import Machine, booting
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.vm,
+    pytest.mark.timeout(900),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "busybox", "mksquashfs", "debootstrap"),
+]
+
+BOOT_S = 240.0
+READY = "the root is ready after"
+END = "marker: end of it"
+ONE_ARGUMENT = f"swarmboot.server=https://{NAME}:8470"
+GROWTH_MOST_BYTES = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all tests here share: a published release and an initramfs of each kind, with one fleet's keys in them."""
+
+    work: Path
+    kernel: images.Kernel
+    site: Path
+    state: Path
+    initramfs: Path
+    dracut: Path
+    stack: ExitStack
+    lan: Lan
+    lan_of_dracut: Lan
+    digest: str
+
+    def boot(self, lan: Lan, name: str, **more: Any) -> Machine:
+        """Power on a machine that runs until the last test is over."""
+        return self.stack.enter_context(self.borrow(lan, name, **more))
+
+    def borrow(self, lan: Lan, name: str, **more: Any) -> Any:
+        """Return a machine to power on for a block."""
+        more = {"initramfs": self.initramfs, "cmdline": ONE_ARGUMENT, **more}
+        return booting(lan, name, kernel=self.kernel.image, **more)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    work = tmp_path_factory.mktemp("vm")
+    kernel, runtime = images.debian_kernel(), images.runtime_image()
+    site, keys, state = work / "site", work / "keys", work / "state"
+    images.publish(images.write_release(work / "release"), site=site, keys=keys)
+    with ExitStack() as stack:
+        lans = []
+        for name in ("lan", "lan-of-dracut"):
+            (work / name).mkdir()
+            lans.append(stack.enter_context(open_lan(work / name)))
+            lans[-1].seeders.append(lans[-1].serve(site, state=state))
+        built = {
+            generator: images.build_initramfs(
+                work / f"{generator}.img", kernel=kernel, trust=keys / "swarmboot.pub", authority=state / "ca.pem",
+                generator=generator, runtime=runtime,
+            )
+            for generator in ("initramfs-tools", "dracut")
+        }  # fmt: skip
+        digest = hashlib.sha256((work / "release/rootfs.squashfs").read_bytes()).hexdigest()
+        yield Bench(
+            work, kernel, site, state, built["initramfs-tools"], built["dracut"], stack, lans[0], lans[1], digest
+        )
+
+
+def report_of(machine: Machine) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(machine.marks()["report"])
+    return found
+
+
+def share_from_neighbours(machine: Machine) -> float:
+    source = report_of(machine)["bytes_from"]
+    return float(source["neighbours"] / (source["neighbours"] + source["origin"]))
+
+
+def check_root(machine: Machine, bench: Bench) -> None:
+    """Check what the marker inside the booted system says of its root."""
+    marks = machine.marks()
+    assert marks["root"] == "overlay"
+    assert marks["plugin"] == "booted by a rack"
+    assert marks["motd"] == "gone"
+    assert marks["environment"] == 'SITE=sample MOTTO="two words"'
+    assert marks["image"] == bench.digest
+    assert marks["seed"] == "active"
+    assert marks["user"] != "root"
+
+
+def tell_phases(machine: Machine) -> None:
+    """Print how long each phase of a boot took."""
+    report = report_of(machine)
+    kernel_s = machine.wait_for("Run /init as init process|Run /init", within_s=1)
+    ready_s, end_s = machine.wait_for(READY, within_s=1), machine.wait_for(END, within_s=1)
+    phases = "  ".join(f"{name} {seconds:.1f}" for name, seconds in report["phases"].items())
+    sources = "  ".join(f"{name} {count / 1e6:.1f} MB" for name, count in report["bytes_from"].items())
+    print(
+        f"\n{machine.name}: kernel {kernel_s:.1f}  {phases}  root ready at {ready_s:.1f}  end {end_s:.1f} s; {sources}"
+    )
+
+
+@pytest.fixture(scope="module")
+def from_the_origin(bench: Bench) -> tuple[Machine, Machine]:
+    """Machine 1 by initramfs-tools, with a second card that leads nowhere, and on another LAN one by dracut."""
+    first = bench.boot(bench.lan, "machine1", cards=2)
+    other = bench.boot(bench.lan_of_dracut, "dracut", initramfs=bench.dracut, memory="1024")
+    for machine in (first, other):
+        machine.wait_for(END, within_s=BOOT_S)
+        tell_phases(machine)
+    other.stop()
+    return first, other
+
+
+def test_the_initramfs_grows_by_at_most_ten_megabytes(bench: Bench) -> None:
+    base = images.base_initramfs(bench.work / "base.img", kernel=bench.kernel)
+    growth_bytes = bench.initramfs.stat().st_size - base.stat().st_size
+    print(f"\nthe initramfs grows by {growth_bytes / 1e6:.2f} MB")
+    assert growth_bytes <= GROWTH_MOST_BYTES
+
+
+def test_a_machine_boots_from_the_origin_alone_by_one_kernel_argument(
+    bench: Bench, from_the_origin: tuple[Machine, Machine]
+) -> None:
+    first, _ = from_the_origin
+    check_root(first, bench)
+    assert share_from_neighbours(first) == 0.0
+    first.wait_for("login:", within_s=30)
+
+
+def test_a_machine_boots_with_dracut_in_place_of_initramfs_tools(
+    bench: Bench, from_the_origin: tuple[Machine, Machine]
+) -> None:
+    _, other = from_the_origin
+    check_root(other, bench)
+
+
+@pytest.fixture(scope="module")
+def second(bench: Bench, from_the_origin: tuple[Machine, Machine]) -> Machine:
+    """Machine 2, and beside it, one after the other, those that must not boot."""
+    machine = bench.boot(bench.lan, "machine2")
+    for name, cmdline, memory, line in (
+        ("stranger", "swarmboot.server=https://10.99.0.1:8471 swarmboot.discovery=off", "768",
+         "expected a signature|needs .* signature|signed by|trusted key"),
+        ("dwarf", ONE_ARGUMENT, "256", "this node has too little RAM"),
+        ("misspelt", f"{ONE_ARGUMENT} swarmboot.profil=gpu", "768", "unknown kernel argument swarmboot.profil"),
+    ):  # fmt: skip
+        refuse(bench, name, cmdline=cmdline, memory=memory, line=line)
+    machine.wait_for(END, within_s=BOOT_S)
+    tell_phases(machine)
+    return machine
+
+
+REFUSALS: dict[str, str] = {}
+
+
+def refuse(bench: Bench, name: str, *, cmdline: str, memory: str, line: str) -> None:
+    """Boot a machine that must stop, and keep what its console said."""
+    if name == "stranger":
+        other = bench.work / "other-fleet"
+        images.publish(bench.work / "release", site=other / "site", keys=other / "keys")
+        bench.lan.serve(other / "site", state=bench.state, port=8471)
+    with bench.borrow(bench.lan, name, cmdline=f"{cmdline} panic=1", memory=memory) as machine:
+        machine.wait_for(line, within_s=BOOT_S)
+        machine.wait_for("no root; the lines above say why", within_s=60)
+        machine.wait_for("Rebooting automatically due to panic=", within_s=10)
+        REFUSALS[name] = machine.console
+
+
+def test_a_second_machine_takes_nine_tenths_from_the_first(bench: Bench, second: Machine) -> None:
+    check_root(second, bench)
+    assert share_from_neighbours(second) >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("stranger", "status 1[0-9]"), ("dwarf", "status 61"), ("misspelt", "status 41")]
+)
+def test_a_machine_that_must_not_boot_says_why_on_its_console(second: Machine, name: str, status: str) -> None:
+    assert re.search(rf"swarmboot: stopped: .*{status}", REFUSALS[name])
+    assert READY not in REFUSALS[name]
+
+
+def test_a_refusal_reaches_the_seeder(bench: Bench, second: Machine) -> None:
+    log = (bench.lan.work / "seeder-8470.log").read_text()
+    assert "too little RAM" in log
+    assert "unknown kernel argument swarmboot.profil" in log
+
+
+def test_machines_boot_from_neighbours_when_the_seeder_has_stopped_and_the_clock_says_1970(
+    bench: Bench, second: Machine
+) -> None:
+    (seeder,) = bench.lan.seeders
+    seeder.terminate()
+    seeder.wait(20)
+    with bench.borrow(bench.lan, "machine3", clock="1970-01-01") as third:
+        third.wait_for("the clock says 1970-01-01, before this initramfs was built; set to", within_s=BOOT_S)
+        third.wait_for(END, within_s=BOOT_S)
+        tell_phases(third)
+        check_root(third, bench)
+        assert share_from_neighbours(third) == 1.0
+        assert float(third.marks()["clock"]) > time.time() - 3 * 86400
+    assert ADDRESS

@@ -1,0 +1,141 @@
+"""What the machines boot: Debian's kernel, our runtime, initramfs images made by the distribution's own programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from netsim.demo.release import sample_release
+from tests.system.vm.cache import ROOT, cached, fingerprint
+from tests.system.vm.programs import SWARMBOOT, run
+
+_MARKER_UNIT = """[Unit]
+After=multi-user.target swarmboot-seed.service
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/marker
+"""
+_MARKER = """#!/bin/sh
+# Says on the console what this root is made of.
+say() { echo "marker: $*" >/dev/console; }
+say root "$(awk '$2 == "/" {fs = $3} END {print fs}' /proc/mounts)"
+say plugin "$(. /etc/hello.conf && echo "$HELLO")"
+say motd "$([ -e /etc/motd ] && echo there || echo gone)"
+say environment "$(tr '\\n' ' ' </etc/environment)"
+say tree "$(cat /opt/tree 2>/dev/null)"
+for image in /run/swarmboot/images/rootfs.*; do say image "$(sha256sum <"$image" | cut -c1-64)"; done
+say clock "$(date +%s)"
+say report "$(cat /run/swarmboot/boot.json)"
+for try in 1 2 3 4 5 6 7 8 9 10; do
+    [ "$(systemctl is-active swarmboot-seed)" = active ] && break
+    sleep 1
+done
+say seed "$(systemctl is-active swarmboot-seed)"
+say user "$(ps -o user= -p "$(systemctl show -P MainPID swarmboot-seed)")"
+say end of it
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A Debian kernel, unpacked but not installed."""
+
+    version: str
+    tree: Path
+
+    @property
+    def image(self) -> Path:
+        """Return the kernel itself."""
+        return self.tree / "boot" / f"vmlinuz-{self.version}"
+
+    @property
+    def around(self) -> tuple[str, ...]:
+        """Return what to put before a command that must find this kernel's modules and configuration."""
+        script = 'mount --bind "$1/lib/modules" /lib/modules && mount --bind "$1/boot" /boot && shift && exec "$@"'
+        Path("/lib/modules").mkdir(exist_ok=True)
+        return ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", script, "sh", str(self.tree))
+
+
+def debian_kernel() -> Kernel:
+    """Return Debian's cloud kernel, downloaded once."""
+    depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
+    if "Depends:" not in depends:
+        run("apt-get", "update", "--quiet=2")
+        depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
+    package = next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line)
+    version = package.removeprefix("linux-image-")
+
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        run("apt-get", "-o", "APT::Sandbox::User=root", "download", package, folder=folder)
+        (deb,) = folder.glob("*.deb")
+        run("dpkg", "-x", str(deb), str(folder))
+        deb.unlink()
+        script = 'mount --bind "$1/lib/modules" /lib/modules && depmod "$2"'
+        Path("/lib/modules").mkdir(exist_ok=True)
+        run("unshare", "--mount", "--", "sh", "-c", script, "sh", str(folder), version)
+
+    return Kernel(version, cached("kernel", version, build))
+
+
+def runtime_image() -> Path:
+    """Return the runtime image of this source tree, built once; zstd, because emulation makes xz slow."""
+    sources = [*ROOT.glob("leecher/*.py"), *ROOT.glob("swarmboot/*.py"), *ROOT.glob("seeder/hook_*.py")]
+    sources += [ROOT / "initramfs-hook" / "runtime.toml"]
+    packages = run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", "libc6", "libssl3", "python3-libtorrent")
+
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        out = str(folder / "runtime.squashfs")
+        run(*SWARMBOOT, "hook", "build-runtime", "--out", out, "--compression", "zstd")
+
+    return cached("runtime", fingerprint(sources, packages), build) / "runtime.squashfs"
+
+
+def build_initramfs(
+    out: Path, *, kernel: Kernel, trust: Path, authority: Path, generator: str = "initramfs-tools", runtime: Path
+) -> Path:
+    """Build an initramfs with these keys baked in and return it."""
+    run(
+        *kernel.around, *SWARMBOOT, "hook", "build-initramfs", "--kernel", kernel.version, "--out", str(out),
+        "--generator", generator, "--runtime", str(runtime), "--trust", str(trust), "--ca", str(authority),
+    )  # fmt: skip
+    return out
+
+
+def write_release(folder: Path) -> Path:
+    """Make a release of the sample's root image, its plugin, and one that says on the console what has booted."""
+    sample = sample_release(say=print)
+    (folder / "plugins").mkdir(parents=True)
+    (folder / "env").mkdir()
+    (folder / "rootfs.squashfs").hardlink_to(sample / "rootfs.squashfs")
+    (folder / "plugins" / "10-hello.squashfs").hardlink_to(sample / "plugins" / "10-hello.squashfs")
+    (folder / "env" / "site.env").write_text('SITE=sample\nMOTTO="two words"\n')
+    tree = folder.parent / f"{folder.name}-marker"
+    write_marker(tree)
+    run("mksquashfs", str(tree), str(folder / "plugins" / "20-marker.squashfs"), "-all-root", "-noappend", "-quiet")
+    return folder
+
+
+def write_marker(tree: Path) -> None:
+    """Write the marker's program and unit into a folder."""
+    units = tree / "etc/systemd/system"
+    (units / "multi-user.target.wants").mkdir(parents=True)
+    (tree / "usr/local/sbin").mkdir(parents=True)
+    (tree / "usr/local/sbin/marker").write_text(_MARKER)
+    (tree / "usr/local/sbin/marker").chmod(0o755)
+    (units / "marker.service").write_text(_MARKER_UNIT)
+    (units / "multi-user.target.wants/marker.service").symlink_to("../marker.service")
+
+
+def publish(release: Path, *, site: Path, keys: Path) -> None:
+    """Publish a release with the key in `keys`, made now if there is none."""
+    if not keys.exists():
+        run(*SWARMBOOT, "keygen", "--out", str(keys))
+    run(*SWARMBOOT, "publish", str(release), "--site", str(site), "--key", str(keys / "swarmboot.key"))
+
+
+def base_initramfs(out: Path, *, kernel: Kernel) -> Path:
+    """Build an initramfs without swarmboot and return it."""
+    run(*kernel.around, "mkinitramfs", "-o", str(out), kernel.version)
+    return out

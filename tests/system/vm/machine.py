@@ -1,0 +1,104 @@
+"""A virtual machine without a disk: QEMU with software emulation, its serial console kept line by line with times."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.system.vm.lan import Lan
+from tests.system.vm.programs import BOUND_TO_US, PATH
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x00]")
+
+
+@dataclass(slots=True)
+class Machine:
+    """A running machine. `lines` are what its console said, each with the seconds since power-on."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    started_s: float
+    lines: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def console(self) -> str:
+        """Return everything the console said."""
+        return "\n".join(line for _, line in self.lines)
+
+    def follow(self) -> None:
+        """Take down the console until it closes; run in a thread."""
+        assert self.process.stdout is not None
+        with self.log.open("w") as log:
+            for raw in self.process.stdout:
+                line = _ESCAPES.sub("", raw.decode(errors="replace")).rstrip("\n")
+                at_s = time.monotonic() - self.started_s
+                self.lines.append((at_s, line))
+                log.write(f"{at_s:7.2f} {line}\n")
+                log.flush()
+
+    def wait_for(self, pattern: str, *, within_s: float) -> float:
+        """Return when, in seconds since power-on, the console said what matches; fail the test if it does not."""
+        wanted = re.compile(pattern)
+        deadline_s = time.monotonic() + within_s
+        while True:
+            has_ended = self.process.poll() is not None
+            for at_s, line in list(self.lines):
+                if wanted.search(line):
+                    return at_s
+            if has_ended or time.monotonic() > deadline_s:
+                why = "ended" if has_ended else f"took longer than {within_s:.0f} s"
+                raise AssertionError(f"{self.name} {why} without {pattern!r} on its console:\n{self.console[-4000:]}")
+            time.sleep(0.1)
+
+    def marks(self) -> dict[str, str]:
+        """Return what the marker inside the booted system said."""
+        found = re.findall(r"marker: (\w+) (.*)", self.console)
+        return {name: value.strip() for name, value in found}
+
+    def stop(self) -> None:
+        """Cut the power."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def booting(
+    lan: Lan, name: str, *, kernel: Path, initramfs: Path, cmdline: str, memory: str = "768", cards: int = 1,
+    clock: str = "",
+) -> Iterator[Machine]:  # fmt: skip
+    """Power a machine on while the block lasts. Of several cards, only the last is connected to anybody."""
+    network: list[str] = []
+    for card in range(cards):
+        tap = lan.tap(is_connected=card == cards - 1)
+        network += ["-netdev", f"tap,id=n{card},ifname={tap},script=no,downscript=no"]
+        network += ["-device", f"virtio-net-pci,netdev=n{card},mac=52:54:00:00:{card:02x}:{lan.taps:02x},romfile="]
+    command = (
+        *BOUND_TO_US, *lan.inside, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", memory, "-display",
+        "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
+        "-kernel", str(kernel), "-initrd", str(initramfs), "-append", f"console=ttyS0 {cmdline}", *network,
+        *(("-rtc", f"base={clock}") if clock else ()),
+    )  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PATH": PATH},
+    )
+    machine = Machine(name, process, lan.work / f"{name}.console", time.monotonic())
+    thread = threading.Thread(target=machine.follow, daemon=True)
+    thread.start()
+    try:
+        yield machine
+    finally:
+        machine.stop()
+        thread.join(10)
+        process.communicate()

@@ -1,0 +1,43 @@
+"""Runs programs to their end, and others while a block lasts; all of them die with the test run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+BOUND_TO_US = ("setpriv", "--pdeathsig", "KILL", "--")
+SWARMBOOT = (sys.executable, "-m", "swarmboot")
+
+
+def run(*command: str, within_s: float = 600, folder: Path | None = None) -> str:
+    """Run a program and return its output; fail the test with its last words otherwise."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within_s, check=False,
+        env={**os.environ, "PATH": PATH, "LC_ALL": "C.UTF-8"}, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}"
+    return done.stdout
+
+
+@contextmanager
+def running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program while the block lasts, its output in a file."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            (*BOUND_TO_US, *command), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            env={**os.environ, "PATH": PATH},
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

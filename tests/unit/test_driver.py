@@ -1,0 +1,112 @@
+"""The hook's shell driver, under each shell that an initramfs may bring, with a test's command line and folders."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DRIVER = Path(__file__).parent.parent.parent / "initramfs-hook" / "driver.sh"
+SHELLS = [("dash",), ("busybox", "sh"), ("bash", "--posix")]
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    command: tuple[str, ...] = request.param
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    return command
+
+
+def drive(shell: tuple[str, ...], folder: Path, call: str, *, cmdline: str = "") -> tuple[int, str]:
+    (folder / "cmdline").write_text(cmdline + "\n")
+    (folder / "console").touch()
+    script = f"""
+        swarmboot_cmdline={folder}/cmdline
+        swarmboot_console={folder}/console
+        . {DRIVER}
+        swarmboot_run={folder}
+        {call}
+    """
+    done = subprocess.run((*shell, "-c", script), capture_output=True, text=True, timeout=20, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "is_enabled"),
+    [
+        ("quiet root=/dev/sda1", False),
+        ("swarmboot.server=https://10.0.0.1:8470", True),
+        ("swarmboot=1", True),
+        ("boot=swarmboot", True),
+        ("swarmboot.sever=https://10.0.0.1:8470", True),
+        ("swarmboot.server=https://10.0.0.1:8470 swarmboot=0", False),
+        ("swarmboot=0 swarmboot.server=https://10.0.0.1:8470", False),
+        ("swarmboot=off swarmboot=1", False),
+        ("notswarmboot.server=x", False),
+        ("", False),
+    ],
+)
+def test_one_argument_enables_and_zero_beats_everything(
+    shell: tuple[str, ...], tmp_path: Path, cmdline: str, is_enabled: bool
+) -> None:
+    status, said = drive(shell, tmp_path, "swarmboot_is_enabled", cmdline=cmdline)
+    assert (status == 0, said) == (is_enabled, "")
+
+
+def test_the_last_value_of_an_argument_counts_and_stars_stay_stars(shell: tuple[str, ...], tmp_path: Path) -> None:
+    cmdline = "swarmboot.memory=1G * swarmboot.memoryx=9 swarmboot.memory=* ?"
+    assert drive(shell, tmp_path, 'cd / && swarmboot_argument "memory"', cmdline=cmdline) == (0, "*\n")
+
+
+def test_the_plan_is_read_by_name(shell: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "handover").mkdir()
+    (tmp_path / "handover/plan").write_text("root squashfs rootfs.squashfs\noverlay 50%\nseed on\n")
+    assert drive(shell, tmp_path, "swarmboot_planned overlay; swarmboot_planned seed") == (0, "50%\non\n")
+
+
+@pytest.mark.parametrize(
+    ("leecher_status", "line"),
+    [
+        (11, "stopped: what was offered is not to be trusted (status 11"),
+        (24, "stopped: the network failed for longer than swarmboot.timeout (status 24"),
+        (32, "stopped: the bytes are not the ones that were signed (status 32"),
+        (41, "stopped: a kernel argument is wrong (status 41"),
+        (61, "stopped: this machine lacks something (status 61"),
+    ],
+)
+def test_a_refusal_stops_the_boot_at_once_and_says_so(
+    shell: tuple[str, ...], tmp_path: Path, leecher_status: int, line: str
+) -> None:
+    call = f"swarmboot_leecher() {{ echo run; return {leecher_status}; }}; swarmboot_fetch"
+    status, said = drive(shell, tmp_path, call)
+    assert (status, said) == (1, "run\n")
+    assert line in (tmp_path / "console").read_text()
+
+
+def test_a_leecher_that_dies_is_started_again_three_times(shell: tuple[str, ...], tmp_path: Path) -> None:
+    call = "sleep() { :; }; swarmboot_leecher() { echo run; return 139; }; swarmboot_fetch"
+    status, said = drive(shell, tmp_path, call)
+    assert (status, said) == (1, "run\nrun\nrun\n")
+
+
+def test_a_root_with_systemd_gets_a_unit_and_another_an_init_script(shell: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "handover").mkdir()
+    (tmp_path / "handover/plan").write_text("seed on\n")
+    root = tmp_path / "root"
+    for folder in ("etc/init.d", "etc/rc2.d", "etc/rc3.d"):
+        (root / folder).mkdir(parents=True)
+    call = f"swarmboot_files={DRIVER.parent}; swarmboot_keep_seeding {root}"
+    assert drive(shell, tmp_path, call) == (0, "")
+    assert (root / "etc/rc2.d/S99swarmboot-seed").resolve() == root / "etc/init.d/swarmboot-seed"
+    assert (root / "etc/init.d/swarmboot-seed").read_text() == (DRIVER.parent / "seed.init").read_text()
+
+
+def test_no_seeding_leaves_nothing_behind(shell: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "handover").mkdir()
+    (tmp_path / "handover/plan").write_text("seed off\n")
+    (tmp_path / "root/etc/init.d").mkdir(parents=True)
+    assert drive(shell, tmp_path, f"swarmboot_keep_seeding {tmp_path}/root") == (0, "")
+    assert list((tmp_path / "root/etc/init.d").iterdir()) == []
