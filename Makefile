@@ -4,6 +4,9 @@ VENV ?= .venv
 NODES ?= 8
 RELEASE ?=
 DEMO_ARGS ?=
+HOOK ?= $(if $(wildcard /usr/share/initramfs-tools),--initramfs-tools,--dracut)
+TRUST ?= $(HOME)/.config/swarmboot/swarmboot.pub
+CA ?= $(wildcard /var/lib/swarmboot/ca.pem)
 PYTEST_ARGS ?=
 
 python := $(VENV)/bin/python
@@ -11,7 +14,7 @@ ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test gate sample-release clean
+.PHONY: help venv demo test gate sample-release install-hook demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +39,14 @@ gate: $(ready) ## the static half of the gate, fastest first
 sample-release: $(ready) ## build the demo's release, a real Debian, into .cache/sample-release/ once
 	@.ci/packages demo
 	@$(python) -m netsim.demo.release
+
+install-hook: $(ready) ## put the hook where this machine's initramfs generator finds it: TRUST=fleet.pub CA=ca.pem
+	@.ci/packages test
+	@$(python) -m swarmboot hook install $(HOOK) --trust '$(TRUST)' $(if $(CA),--ca '$(CA)')
+
+demo-vm: $(ready) ## boot two virtual machines side by side and show where their bytes came from
+	@.ci/packages test
+	@$(python) -m tests.system.vm.demo
 
 clean: ## remove everything these commands made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage build *.egg-info

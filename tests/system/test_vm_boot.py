@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ from typing import Any
 import pytest
 
 from tests.system.vm import images
-from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan
+from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan, wait_for_line
 from tests.system.vm.machine import Machine, booting
+from tests.system.vm.programs import running
 
 pytestmark = [
     pytest.mark.root,
@@ -54,7 +57,7 @@ class Bench:
         """Power on a machine that runs until the last test is over."""
         return self.stack.enter_context(self.borrow(lan, name, **more))
 
-    def borrow(self, lan: Lan, name: str, **more: Any) -> Any:
+    def borrow(self, lan: Lan, name: str, **more: Any) -> AbstractContextManager[Machine]:
         """Return a machine to power on for a block."""
         more = {"initramfs": self.initramfs, "cmdline": ONE_ARGUMENT, **more}
         return booting(lan, name, kernel=self.kernel.image, **more)
@@ -120,15 +123,12 @@ def tell_phases(machine: Machine) -> None:
 
 
 @pytest.fixture(scope="module")
-def from_the_origin(bench: Bench) -> tuple[Machine, Machine]:
-    """Machine 1 by initramfs-tools, with a second card that leads nowhere, and on another LAN one by dracut."""
-    first = bench.boot(bench.lan, "machine1", cards=2)
-    other = bench.boot(bench.lan_of_dracut, "dracut", initramfs=bench.dracut, memory="1024")
-    for machine in (first, other):
-        machine.wait_for(END, within_s=BOOT_S)
-        tell_phases(machine)
-    other.stop()
-    return first, other
+def first(bench: Bench) -> Machine:
+    """Machine 1, with a second card that leads nowhere."""
+    machine = bench.boot(bench.lan, "machine1", cards=2)
+    machine.wait_for(END, within_s=BOOT_S)
+    tell_phases(machine)
+    return machine
 
 
 def test_the_initramfs_grows_by_at_most_ten_megabytes(bench: Bench) -> None:
@@ -138,24 +138,14 @@ def test_the_initramfs_grows_by_at_most_ten_megabytes(bench: Bench) -> None:
     assert growth_bytes <= GROWTH_MOST_BYTES
 
 
-def test_a_machine_boots_from_the_origin_alone_by_one_kernel_argument(
-    bench: Bench, from_the_origin: tuple[Machine, Machine]
-) -> None:
-    first, _ = from_the_origin
+def test_a_machine_boots_from_the_origin_alone_by_one_kernel_argument(bench: Bench, first: Machine) -> None:
     check_root(first, bench)
     assert share_from_neighbours(first) == 0.0
     first.wait_for("login:", within_s=30)
 
 
-def test_a_machine_boots_with_dracut_in_place_of_initramfs_tools(
-    bench: Bench, from_the_origin: tuple[Machine, Machine]
-) -> None:
-    _, other = from_the_origin
-    check_root(other, bench)
-
-
 @pytest.fixture(scope="module")
-def second(bench: Bench, from_the_origin: tuple[Machine, Machine]) -> Machine:
+def second(bench: Bench, first: Machine) -> Machine:
     """Machine 2, and beside it, one after the other, those that must not boot."""
     machine = bench.boot(bench.lan, "machine2")
     for name, cmdline, memory, line in (
@@ -218,4 +208,59 @@ def test_machines_boot_from_neighbours_when_the_seeder_has_stopped_and_the_clock
         check_root(third, bench)
         assert share_from_neighbours(third) == 1.0
         assert float(third.marks()["clock"]) > time.time() - 3 * 86400
-    assert ADDRESS
+
+
+def test_a_machine_boots_with_dracut_in_place_of_initramfs_tools(bench: Bench) -> None:
+    with bench.borrow(bench.lan_of_dracut, "dracut", initramfs=bench.dracut, memory="1024") as machine:
+        machine.wait_for(END, within_s=BOOT_S)
+        tell_phases(machine)
+        check_root(machine, bench)
+
+
+def test_a_machine_boots_beside_a_neighbour_that_corrupts_and_one_that_dies(bench: Bench) -> None:
+    lan = bench.lan_of_dracut
+    with ExitStack() as stack:
+        liar = stack.enter_context(neighbour(bench, lan, "10.99.0.11"))
+        dying = stack.enter_context(neighbour(bench, lan, "10.99.0.12", "--up", "20mbit"))
+        corrupt(liar.images / "rootfs.squashfs")
+        machine = stack.enter_context(bench.borrow(lan, "beset"))
+        machine.wait_for(r"[1-9][0-9.]* MiB of .*[1-9][0-9.]* MiB from neighbours", within_s=BOOT_S)
+        dying.process.kill()
+        machine.wait_for(END, within_s=BOOT_S)
+        tell_phases(machine)
+        check_root(machine, bench)
+        report = report_of(machine)
+        assert report["hash_failures"] > 0
+        assert report["bytes_from"]["neighbours"] > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A leecher of this source tree on the LAN, complete and seeding."""
+
+    process: subprocess.Popen[bytes]
+    images: Path
+
+
+@contextmanager
+def neighbour(bench: Bench, lan: Lan, address: str, *more: str) -> Iterator[Neighbour]:
+    folder, log = bench.work / address, bench.work / f"{address}.log"
+    lan.add_address(address)
+    command = (
+        *lan.inside, sys.executable, "-m", "leecher", "--server", f"https://{ADDRESS}:8470", "--trust",
+        str(bench.work / "keys/swarmboot.pub"), "--ca", str(bench.state / "ca.pem"), "--into", str(folder),
+        "--bind", address, "--neighbour", *more,
+    )  # fmt: skip
+    with running(*command, log=log) as process:
+        wait_for_line(log, re.compile("complete; seeding"), within_s=120)
+        yield Neighbour(process, folder)
+
+
+def corrupt(image: Path) -> None:
+    """Change a byte in every 64 KiB of an image that is being seeded."""
+    with image.open("r+b") as file:
+        for position in range(0, image.stat().st_size, 1 << 16):
+            file.seek(position)
+            byte = file.read(1)
+            file.seek(position)
+            file.write(bytes([byte[0] ^ 1]))

@@ -1,0 +1,78 @@
+"""`make demo-vm`: two machines without disks boot side by side; at the end, where their bytes came from.
+
+Run as root. It uses what the tests of real boots use, and leaves nothing running.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.system.vm import images
+from tests.system.vm.lan import NAME, open_lan
+from tests.system.vm.machine import Machine, booting
+
+_END = "marker: end of it"
+_SHOWN = re.compile(r"MiB of|swarmboot:|login:|Welcome to|Run /init|marker: (root|plugin|seed)")
+_BOUND_S = 420.0
+
+
+def _show(machines: list[Machine]) -> None:
+    """Print what is worth reading of both consoles until both have booted; raises AssertionError if they do not."""
+    shown = [0] * len(machines)
+    deadline_s = time.monotonic() + _BOUND_S
+    while not all(_END in machine.console for machine in machines):
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"not booted within {_BOUND_S:.0f} s")
+        for index, machine in enumerate(machines):
+            for at_s, line in machine.lines[shown[index] :]:
+                shown[index] += 1
+                if _SHOWN.search(line):
+                    print(f"{machine.name} {at_s:6.1f} s  {line.strip()[:120]}", flush=True)
+        time.sleep(0.2)
+
+
+def _table(machines: list[Machine]) -> str:
+    rows = [f"{'':10}{'from neighbours':>18}{'from the origin':>18}{'root ready':>12}"]
+    for machine in machines:
+        source = json.loads(machine.marks()["report"])["bytes_from"]
+        ready_s = machine.wait_for("the root is ready after", within_s=1)
+        neighbours, origin = (f"{source[name] / 1e6:.1f} MB" for name in ("neighbours", "origin"))
+        rows.append(f"{machine.name:10}{neighbours:>18}{origin:>18}{ready_s:>10.1f} s")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Build what is missing, boot two machines, and print the table."""
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmboot-demo-vm.")))
+        print("building kernel, runtime and initramfs: a minute, mostly once", flush=True)
+        kernel, runtime = images.debian_kernel(), images.runtime_image()
+        release, keys = images.write_release(work / "release"), work / "keys"
+        images.publish(release, site=work / "site", keys=keys)
+        lan = stack.enter_context(open_lan(work))
+        lan.serve(work / "site", state=work / "state")
+        initramfs = images.build_initramfs(
+            work / "initramfs.img", kernel=kernel, trust=keys / "swarmboot.pub", authority=work / "state/ca.pem",
+            runtime=runtime,
+        )  # fmt: skip
+        argument = f"swarmboot.server=https://{NAME}:8470"
+        print(f"powering on two machines with {argument}", flush=True)
+        machines = [
+            stack.enter_context(booting(lan, f"machine{n}", kernel=kernel.image, initramfs=initramfs, cmdline=argument))
+            for n in (1, 2)
+        ]
+        _show(machines)
+        print(f"\n{_table(machines)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
