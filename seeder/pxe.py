@@ -117,6 +117,7 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
         raise PrivilegeError("answering DHCP needs root", hint="run `sudo swarmboot serve`, or your own DHCP server")
     if shutil.which("dnsmasq", path=_SEARCH_PATH) is None:
         raise ToolMissingError("dnsmasq is not installed", hint="apt install dnsmasq-base")
+    _check_ports(plan)
     root = Path(plan.tftp_root)
     root.mkdir(parents=True, exist_ok=True)
     for name in filter(None, (plan.files.bios, plan.files.efi64, plan.files.arm64)):
@@ -135,6 +136,26 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
     if done.returncode:
         raise ResourceError("dnsmasq refuses its configuration", found=done.stderr.strip(), hint=f"see {path}")
     return path
+
+
+def _check_ports(plan: DhcpPlan) -> None:
+    """Raise PortInUseError if somebody else answers DHCP or TFTP there: two instances of dnsmasq would both start."""
+    for port, host, what in ((67, "", "DHCP"), (69, str(plan.address.ip), "TFTP")):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, plan.interface.encode())
+            try:
+                trial.bind((host, port))
+            except OSError as error:
+                raise _taken(plan.interface, what, error.strerror or "") from error
+
+
+def _taken(interface: str, what: str, found: str) -> PortInUseError:
+    return PortInUseError(
+        f"cannot answer {what} on {interface}",
+        expected="nobody else on UDP ports 67 and 69 of this interface",
+        found=found,
+        hint=f"stop the other server on this machine, or run elsewhere with --pxe {interface},proxy",
+    )
 
 
 @asynccontextmanager
@@ -182,10 +203,5 @@ def _end(lines: list[str], status: int, interface: str) -> SwarmbootError:
     useful = [line for line in lines if line.strip() and "FAILED to start up" not in line]
     said = re.sub(r"\A(?:dnsmasq[^:]*: )+", "", useful[-1]) if useful else f"status {status}"
     if os.strerror(errno.EADDRINUSE) in said:
-        return PortInUseError(
-            f"cannot answer DHCP on {interface}",
-            expected="nobody else on UDP port 67 or 69",
-            found=said,
-            hint=f"stop the other DHCP or TFTP server of this machine, or run elsewhere with --pxe {interface},proxy",
-        )
+        return _taken(interface, "DHCP", said)
     return ResourceError(f"dnsmasq has ended on {interface}", found=said, hint="correct the cause and start again")
