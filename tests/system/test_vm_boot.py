@@ -27,11 +27,11 @@ from tests.system.vm.programs import running
 pytestmark = [
     pytest.mark.root,
     pytest.mark.vm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "busybox", "mksquashfs", "debootstrap"),
 ]
 
-BOOT_S = 240.0
+BOOT_S = 600.0
 READY = "the root is ready after"
 END = "marker: end of it"
 ONE_ARGUMENT = f"swarmboot.server=https://{NAME}:8470"

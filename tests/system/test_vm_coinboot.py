@@ -16,7 +16,7 @@ from tests.system.vm.programs import run
 pytestmark = [
     pytest.mark.root,
     pytest.mark.vm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "zstd"),
 ]
 
@@ -58,7 +58,7 @@ def test_a_coinboot_release_publishes_unchanged_and_boots(tmp_path: Path) -> Non
         with booting(
             lan, "coinboot", kernel=kernel.image, initramfs=initramfs, cmdline=cmdline, memory="1280"
         ) as machine:
-            machine.wait_for("marker: end of it", within_s=400)
+            machine.wait_for("marker: end of it", within_s=900)
             marks = machine.marks()
             assert marks["root"] == "overlay"
             assert marks["plugin"] == "booted by a rack"
