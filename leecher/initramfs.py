@@ -63,9 +63,25 @@ def node_settings(cmdline: str, defaults: Mapping[str, str], forced: Mapping[str
     return replace(settings, floor=max(settings.floor, baked.floor))
 
 
+def parse_node_file(text: str, *, where: str) -> dict[str, str]:
+    """Return the settings in a file that was loaded beside the initramfs: none that say what is trusted.
+
+    Raises UnknownSettingError for those and for names not in the table.
+    """
+    found = parse_defaults(text, where=where)
+    refused = sorted(found.keys() & {"trust", "ca", "floor"})
+    if refused:
+        raise UnknownSettingError(
+            f"{where} sets {', '.join(refused)}, which only the initramfs itself may",
+            hint="take it out of --node-files",
+        )
+    return found
+
+
 def _settings(forced: Mapping[str, str]) -> NodeSettings:
-    path = BAKED / "defaults"
+    path, node = BAKED / "defaults", BAKED / "node"
     defaults = parse_defaults(path.read_text(), where=str(path)) if path.is_file() else {}
+    defaults |= parse_node_file(node.read_text(), where=str(node)) if node.is_file() else {}
     return node_settings(Path("/proc/cmdline").read_text(), defaults, forced)
 
 
