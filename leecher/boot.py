@@ -16,6 +16,7 @@ from random import Random
 
 import trio
 
+from leecher.addresses import changes
 from leecher.checksum import RunningChecksum
 from leecher.discovery import Discovery, Found
 from leecher.door import Door
@@ -127,6 +128,7 @@ class Boot:
         nursery.start_soon(progress.run)
         nursery.start_soon(fetching.run, acquired.neighbours)
         nursery.start_soon(self._meet, discovery, fetching)
+        nursery.start_soon(self._move, discovery, fetching)
         async with open_nursery() as readers:
             checksums = [self._checksum(artifact) for artifact in selection.artifacts]
             for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
@@ -227,6 +229,13 @@ class Boot:
             fetching.already_have(artifact.info_hash, await swarm.add(artifact, torrent, self.settings.into, name))
         self._presence = Presence(self.node, release.manifest.sequence, fetching.ports[0], door.port)
         return fetching
+
+    async def _move(self, discovery: Discovery, fetching: Fetching) -> None:
+        """Follow the machine to new addresses, where the kernel tells of them."""
+        with suppress(OSError):
+            async for _ in changes():
+                discovery.join_again()
+                fetching.move()
 
     async def _meet(self, discovery: Discovery, fetching: Fetching) -> None:
         """Look for more neighbours on the LAN for as long as the seeder does not name them."""

@@ -49,6 +49,12 @@ class Discovery:
         self._neighbours = tuple(neighbours)
         self._is_multicast = is_multicast
         self._presence = presence
+        self._ear: trio.socket.SocketType | None = None
+
+    def join_again(self) -> None:
+        """Join the group on interfaces that have come up since."""
+        if self._ear is not None:
+            self._join(self._ear)
 
     async def listen(self, found: Callable[[Found], None]) -> None:
         """Answer probes and hand on presences until cancelled."""
@@ -57,6 +63,7 @@ class Discovery:
             for address in addresses:
                 opened = self._open(address, PORT)
                 if opened is not None and address == GROUP:
+                    self._ear = opened
                     self._join(opened)
                 if opened is not None:
                     nursery.start_soon(self._receive, opened, found)

@@ -138,6 +138,11 @@ class Fetching:
             self.policy.neighbours_found(strangers)
             self._stirred.set()
 
+    def move(self) -> None:
+        """Announce at once: this node's addresses have changed."""
+        self.policy.address_changed()
+        self._stirred.set()
+
     def _act(self, request: AnnounceRequest | FetchRequest | ConnectRequest, nursery: trio.Nursery) -> None:
         match request:
             case AnnounceRequest():

@@ -210,6 +210,10 @@ class Policy:
         """Occurs when local discovery finds nodes that the seeder has not named."""
         self._queue.append(ConnectRequest(neighbours))
 
+    def address_changed(self) -> None:
+        """Occurs when others can no longer reach this node where it was announced."""
+        self._has_news = True
+
     def requests(self, *, now_s: float) -> list[Request]:
         """Return what is to be done now."""
         self._rescue(now_s)
