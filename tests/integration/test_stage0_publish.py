@@ -1,0 +1,78 @@
+"""Publication of stage 0: what is printed, and signatures that another implementation of CMS believes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from swarmboot.errors import ToolMissingError
+from tests.integration.world import build_release, program
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    folder = build_release(tmp_path / "release", size_bytes=300_000)
+    (folder / "vmlinuz").write_bytes(b"kernel" * 10_000)
+    (folder / "initramfs.img").write_bytes(b"initramfs" * 10_000)
+    assert program("swarmboot", "keygen", "--out", tmp_path / "keys").returncode == 0
+    return folder
+
+
+def publish(release: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    folder = release.parent
+    fixed = ("--site", folder / "site", "--key", folder / "keys" / "swarmboot.key")
+    return program("swarmboot", "publish", release, *fixed, *arguments)
+
+
+def verify(folder: Path, content: Path) -> int:
+    """Return the status of openssl-cms(1) on the signature that a site holds for these bytes."""
+    digest = hashlib.sha256((folder / "release" / "vmlinuz").read_bytes()).hexdigest()
+    command = [
+        "openssl", "cms", "-verify", "-inform", "DER", "-in", str(folder / "site" / "stage0" / f"{digest}.sig"),
+        "-content", str(content), "-binary", "-CAfile", str(folder / "stage0" / "stage0.crt"), "-purpose", "any",
+        "-out", str(folder / "out"),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def test_the_cost_of_stage_0_is_printed_and_warned_of(release: Path) -> None:
+    done = publish(release, "--nodes", "500", "--uplink", "10mbit")
+    assert "stage 0: 146.5 KiB, kernel and initramfs" in done.stdout
+    assert "stage 0 for 500 nodes at 10mbit: 63.7 s from the server alone" in done.stdout
+    assert "warning: from the server alone, stage 0 takes longer than the images" in done.stdout
+
+
+def test_without_a_fleet_size_only_its_own_size_is_printed(release: Path) -> None:
+    said = json.loads(publish(release, "--json").stdout)["stage0"]
+    assert said == ["stage 0: 146.5 KiB, kernel and initramfs, before anything of ours runs"]
+
+
+@pytest.mark.needs("openssl")
+def test_the_kernel_is_signed_as_imgverify_takes_it_and_another_is_not(release: Path) -> None:
+    folder = release.parent
+    assert publish(release, "--stage0-key", folder / "stage0").returncode == 0
+    other = folder / "other"
+    other.write_bytes(b"Kernel" + (release / "vmlinuz").read_bytes()[6:])
+    assert verify(folder, release / "vmlinuz") == 0
+    assert verify(folder, other) != 0
+    assert (folder / "stage0" / "stage0.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_same_key_signs_the_next_release(release: Path) -> None:
+    folder = release.parent
+    publish(release, "--stage0-key", folder / "stage0")
+    certificate = (folder / "stage0" / "stage0.crt").read_bytes()
+    publish(release, "--stage0-key", folder / "stage0")
+    assert (folder / "stage0" / "stage0.crt").read_bytes() == certificate
+
+
+@pytest.mark.skipif(shutil.which("ukify") is not None, reason="they need a machine without ukify")
+def test_without_ukify_a_unified_kernel_image_is_refused_in_one_line(release: Path) -> None:
+    done = publish(release, "--uki")
+    assert done.returncode == ToolMissingError.exit_status
+    assert done.stderr.splitlines()[-1].startswith("swarmboot: ukify is not installed")
