@@ -115,4 +115,4 @@ def _copy_adapter(source: Path, to: Path) -> None:
             target = to / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-            target.chmod(path.stat().st_mode & 0o755)
+            target.chmod(0o644 if path.parent.name == "conf-hooks.d" else 0o755)

@@ -1,0 +1,102 @@
+"""What the hook's installation bakes in and where it puts files."""
+
+from __future__ import annotations
+
+import datetime
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from seeder import hook_install
+from seeder.hook_install import Bake
+from seeder.hook_runtime import read_recipe
+from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
+from swarmboot.keyfile import write_pair
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> Path:
+    return write_pair(tmp_path / "keys")[1]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=36500))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "ca.pem"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "with-key.pem").write_bytes(path.read_bytes() + secret)
+    return path
+
+
+def test_the_fleets_trust_and_the_defaults_are_baked_in(tmp_path: Path, trust: Path, authority: Path) -> None:
+    bake = Bake((trust,), authority, floor=41, built_unix_s=1_790_000_000, defaults={"rack": "r1"})
+    hook_install.install_config(tmp_path / "root", bake)
+    config = tmp_path / "root/etc/swarmboot"
+    assert (config / "fleet.pub").read_text() == trust.read_text()
+    assert (config / "ca.pem").read_bytes() == authority.read_bytes()
+    lines = (config / "defaults").read_text().splitlines()[1:]
+    assert lines == [
+        "rack=r1", "trust=/etc/swarmboot/fleet.pub", "ca=/etc/swarmboot/ca.pem", "floor=41", "clock=1790000000",
+    ]  # fmt: skip
+
+
+def test_a_private_key_never_goes_into_an_initramfs(tmp_path: Path, trust: Path, authority: Path) -> None:
+    with pytest.raises(KeyFileError, match="holds a private key"):
+        hook_install.install_config(tmp_path / "root", Bake((trust,), authority.with_name("with-key.pem")))
+
+
+@pytest.mark.parametrize(("name", "value"), [("colour", "red"), ("overlay", "half"), ("server", "ftp://x")])
+def test_a_default_that_a_node_would_refuse_is_refused_now(
+    tmp_path: Path, trust: Path, authority: Path, name: str, value: str
+) -> None:
+    with pytest.raises(MalformedSettingError, match=name):
+        hook_install.install_config(tmp_path / "root", Bake((trust,), authority, defaults={name: value}))
+
+
+def test_an_authority_that_is_none_is_refused(tmp_path: Path, trust: Path) -> None:
+    with pytest.raises(KeyFileError, match="cannot be used"):
+        hook_install.install_config(tmp_path / "root", Bake((trust,), trust))
+
+
+def test_a_missing_runtime_is_named_with_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="swarmboot hook build-runtime"):
+        hook_install.install_code(tmp_path / "root", tmp_path / "runtime.squashfs")
+
+
+def test_each_generator_finds_its_adapter(tmp_path: Path) -> None:
+    hook_install.install_initramfs_tools(tmp_path)
+    hook_install.install_dracut(tmp_path)
+    tools = tmp_path / "usr/share/initramfs-tools"
+    for name in ("hooks/swarmboot", "scripts/swarmboot", "scripts/init-top/swarmboot"):
+        assert (tools / name).stat().st_mode & stat.S_IXUSR, name
+    assert (tools / "conf-hooks.d/swarmboot").is_file()
+    assert (tmp_path / "usr/lib/dracut/modules.d/90swarmboot/module-setup.sh").is_file()
+
+
+@pytest.mark.parametrize(
+    ("library", "is_borrowed"),
+    [("libc.so.6", True), ("ld-linux-x86-64.so.2", True), ("libcrypto.so.3", True), ("libssl.so.3", False),
+     ("libtorrent-rasterbar.so.2.0", False), ("libcrypt.so.1", False)],
+)  # fmt: skip
+def test_the_image_borrows_what_an_initramfs_has(library: str, is_borrowed: bool) -> None:
+    assert read_recipe().is_borrowed(library) == is_borrowed
