@@ -58,7 +58,10 @@ swarmboot_prepare() {
     mount -t tmpfs -o "mode=0755,nodev,nosuid,size=$swarmboot_size" swarmboot "$swarmboot_run" ||
         mount -t tmpfs -o mode=0755,nodev,nosuid,size=75% swarmboot "$swarmboot_run" || return 1
     mount --make-private "$swarmboot_run" || return 1 # systemd shares mounts: what is bound below would come back here
-    for swarmboot_folder in etc lib images layers runtime handover; do mkdir "$swarmboot_run/$swarmboot_folder"; done
+    for swarmboot_folder in etc lib images layers runtime handover stage0; do
+        mkdir "$swarmboot_run/$swarmboot_folder"
+    done
+    chmod 1777 "$swarmboot_run/stage0"
     while read -r swarmboot_library; do
         cp -L "$swarmboot_library" "$swarmboot_run/lib/" || return 1
     done <"$swarmboot_files/runtime.libraries"

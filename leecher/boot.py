@@ -147,10 +147,6 @@ class Boot:
 
     def _stage0_neighbour(self, acquired: Acquired, swarm: Swarm, fetching: Fetching) -> Stage0Neighbour:
         assert self._door is not None
-
-        async def check(artifact: Artifact) -> None:
-            await self._hand_over(swarm, artifact, self._checksum(artifact))
-
         return Stage0Neighbour(
             manifest=acquired.release.manifest,
             documents=acquired.release.documents,
@@ -159,8 +155,6 @@ class Boot:
             fetching=fetching,
             door=self._door,
             settings=self.settings,
-            check=check,
-            partial_name=partial_name,
             tell=self._tell,
         )
 
@@ -176,7 +170,12 @@ class Boot:
     async def _acquire(self, origin: Origin, trusted: KeySet, discovery: Discovery, nursery: trio.Nursery) -> Acquired:
         demands = Demands(trusted, self.settings.channel, Sequence(self.settings.floor))
         self._acquisition = Acquisition(
-            origin, demands, server=self.settings.server, random=self._random, tell=self._tell
+            origin,
+            demands,
+            server=self.settings.server,
+            bind=self.settings.bind,
+            random=self._random,
+            tell=self._tell,
         )
         nursery.start_soon(discovery.listen, self._acquisition.hear)
         return await self._acquisition.acquire(discovery)

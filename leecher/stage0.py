@@ -2,12 +2,15 @@
 
 A complete node whose seeder asks for it fetches its own manifest's kernel and initramfs through the swarm, one run at a
 time, checks them whole like any image, and then serves them at `/k/<sha256>`. What it lacks room for it does not fetch.
+They go to `stage0` beside the folder of the images if that is there to be written, which is where the hook lets a
+neighbour write, else to the images.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from swarmboot.manifest import Artifact, Manifest, Role
 from swarmboot.settings import NodeSettings
 
 _PAUSE_S = 5.0
+_RESERVE_BYTES = 64 << 20
 _ROLES = (Role.KERNEL, Role.INITRAMFS)
 
 
@@ -55,7 +59,7 @@ def stage0_faults(manifest: Manifest, *, prefixes: str, kernel: os.uname_result)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage0Neighbour:
-    """What a booted node needs to serve stage 0. `check` verifies a finished artifact whole and names its file."""
+    """What a booted node needs to serve stage 0."""
 
     manifest: Manifest
     documents: dict[str, bytes]
@@ -64,8 +68,6 @@ class Stage0Neighbour:
     fetching: Fetching
     door: Door
     settings: NodeSettings
-    check: Callable[[Artifact], Awaitable[None]]
-    partial_name: Callable[[Artifact], str]
     tell: Callable[[str], None]
 
     async def run(self) -> None:
@@ -76,9 +78,9 @@ class Stage0Neighbour:
             return
         try:
             check_space(
-                self.settings.into,
+                stage0_folder(self.settings.into),
                 needed_bytes=sum(artifact.size_bytes for artifact in artifacts if not self._path(artifact).is_file()),
-                reserve_bytes=self.settings.reserve,
+                reserve_bytes=max(_RESERVE_BYTES, self.settings.reserve),
             )
         except SpaceError as error:
             self.tell(f"not serving stage 0: {error}")
@@ -94,7 +96,7 @@ class Stage0Neighbour:
         self.tell("serving kernel and initramfs to machines that boot next")
 
     def _path(self, artifact: Artifact) -> Path:
-        return self.settings.into / artifact.name
+        return stage0_folder(self.settings.into) / artifact.sha256.hex()
 
     async def _read_torrents(self, artifacts: tuple[Artifact, ...]) -> None:
         while True:
@@ -108,9 +110,28 @@ class Stage0Neighbour:
     async def _fetch(self, artifacts: tuple[Artifact, ...]) -> None:
         for artifact in artifacts:
             torrent = self.documents[site.torrent_path(artifact.info_hash)]
-            name = artifact.name if self._path(artifact).is_file() else self.partial_name(artifact)
-            have = await self.swarm.add(artifact, torrent, self.settings.into, name)
+            path = self._path(artifact)
+            have = await self.swarm.add(artifact, torrent, path.parent, path.name)
             self.fetching.add_later(artifact, have)
         await self.fetching.all_there()
         for artifact in artifacts:
-            await self.check(artifact)
+            await self._check(artifact)
+
+    async def _check(self, artifact: Artifact) -> None:
+        """Raise ArtifactError if a finished file is not what was signed."""
+        await self.swarm.flush(artifact.info_hash)
+        found = await trio.to_thread.run_sync(_sha256, self._path(artifact))
+        if found != artifact.sha256:
+            expected = f"sha256 {artifact.sha256.hex()[:16]}"
+            raise ArtifactError(f"{artifact.name} is not what was signed", expected=expected, found=found.hex()[:16])
+
+
+def stage0_folder(images: Path) -> Path:
+    """Return where a node keeps what it serves as stage 0."""
+    beside = images.parent / "stage0"
+    return beside if beside.is_dir() and os.access(beside, os.W_OK) else images
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
