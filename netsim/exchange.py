@@ -31,6 +31,7 @@ _DRY_SHARE = 0.35
 _PRIORITY_ROWS = 16
 _SAMPLE = 64
 _RARE_EVERY = 4
+_PASSES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class PieceExchange:
         self.degree: Ints = np.zeros(ends, np.int64)
         self._rows: Ints = np.zeros(0, np.int64)
         self._columns: Ints = np.zeros(0, np.int64)
+        self._is_complete = np.zeros(ends, np.bool_)
         self._rare = self.everything
         self._epochs = 0
         self._linked: set[tuple[int, int]] = set()
@@ -105,6 +107,11 @@ class PieceExchange:
         self.neighbours[end, : len(kept)] = kept
         self.degree[end] = len(kept)
 
+    def begin(self, end: int) -> None:
+        """Have an end serve what it has, and fetch what it lacks."""
+        self.is_up[end] = True
+        self.is_fetching[end] = not self._is_complete[end]
+
     def leave(self, end: int) -> None:
         """Take an end away: it serves and fetches no more."""
         self.is_up[end] = self.is_fetching[end] = False
@@ -125,6 +132,7 @@ class PieceExchange:
         """Give an end everything."""
         self.have[end] = self.everything
         self.count[end] = self.total
+        self._is_complete[end] = True
 
     @property
     def is_busy(self) -> bool:
@@ -142,10 +150,7 @@ class PieceExchange:
         if self._epochs % _RARE_EVERY == 1:
             self._rare = self._rarest()
         rare = self._rare
-        if self.habits.flows > self.have.shape[1]:
-            for column in range(self.habits.flows):
-                self._ask(fetching, np.full(len(fetching), column), rare)
-        else:
+        for _ in range(min(_PASSES, -(-self.habits.flows // self.have.shape[1]))):
             rows, columns = np.nonzero(self._sender[fetching] < 0)
             self._ask(fetching[rows], columns, rare)
         rows, columns = np.nonzero(self._sender[fetching] >= 0)
@@ -279,8 +284,9 @@ class PieceExchange:
         self.count[nodes] = count
         grew = is_there[rows]
         np.maximum.at(self.touched_s, rows[grew], times_s[grew])
-        for node in nodes[(self.count[nodes] == self.total) & self.is_fetching[nodes]]:
+        for node in nodes[(count == self.total) & ~self._is_complete[nodes]]:
             self.is_fetching[node] = False
+            self._is_complete[node] = True
             self._sender[node] = -1
             self._on_complete(int(node), float(self.touched_s[node]))
 

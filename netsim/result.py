@@ -140,7 +140,8 @@ def sentence(results: Sequence[SimulationResult]) -> str:
     parts = [f"{nodes} up in {format_duration(best.up_s.last_s)}"]
     plain = by_name.get(PLAIN)
     if plain is not None and plain is not best:
-        would = "never end" if plain.up_s.last_s is None else f"take {format_duration(plain.up_s.last_s)}"
+        took_s = plain.up_s.last_s
+        would = f"take {format_duration(took_s)}" if took_s and plain.up == plain.nodes else f"bring up {plain.up}"
         parts.append(f"plain HTTPS would {would}")
     parts.append(f"the server sends {best.server_copies:.1f} copies")
     return "; ".join(parts) + "."

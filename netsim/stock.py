@@ -57,7 +57,7 @@ class Stock:
     def _join(self, node: int) -> None:
         if node not in self._done:
             return
-        self._exchange.is_up[node] = self._exchange.is_fetching[node] = True
+        self._exchange.begin(node)
         count = min(WANTED, len(self._peers))
         chosen = self._random.permutation(len(self._peers))[:count]
         for peer in [*self._seeds, *(self._peers[place] for place in chosen)]:

@@ -26,6 +26,8 @@ DIAL_S = 0.1
 FIRST_DIAL_S = 0.005
 ALONE_S = 0.3
 HASH_BYTES_PER_S = 600e6
+COUNT_S = 0.01
+"""From handing a piece to libtorrent to its finished alert: two threads and a disk job, hashing aside."""
 PORT = 6881
 
 
@@ -126,8 +128,7 @@ class SwarmNode:
         """Connect to neighbours, the first of them at once."""
         delay_s = DIAL_S if self._is_dialling else FIRST_DIAL_S
         self._is_dialling = True
-        if not self.is_done:
-            self._exchange.is_fetching[self._node] = True
+        self._exchange.begin(self._node)
         others = [int(neighbour.host) for neighbour in neighbours]
         self._engine.at(now_s + delay_s + 4 * self._scatter.latency_s, partial(self._connect, others))
 
@@ -158,7 +159,7 @@ class SwarmNode:
         """Occurs when the last byte of a piece of a run is in; it counts once it is hashed."""
         self.from_origin_bytes += size_bytes
         place = self._scatter.torrents.place_of(run.info_hash)
-        self._engine.at(now_s + size_bytes / HASH_BYTES_PER_S, partial(self._insert, place, piece))
+        self._engine.at(now_s + COUNT_S + size_bytes / HASH_BYTES_PER_S, partial(self._insert, place, piece))
         if piece == run.first + run.count - 1:
             self._end(run, now_s, is_whole=True)
 
