@@ -21,6 +21,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
+from seeder.handout import GOODPUT
+from seeder.pacer import Pacer
 from seeder.stage0_door import Stage0Door
 from swarmboot.codec import DecodeError
 from swarmboot.report import REPORT_MAX_BYTES, BootReport, decode_report
@@ -38,19 +40,22 @@ _FILES = {
 
 
 class BlobResponse(FileResponse):
-    """A file response that reads in chunks large enough for a fast link, and counts what it sends."""
+    """A file response that takes its turns on the uplink, in chunks of at most a piece, and counts what it sends."""
 
-    chunk_size = 256 * 1024
+    chunk_size = 64 * 1024
+    pacer: Pacer
     count: Callable[[int], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, or the ranges asked for."""
 
-        async def counting_send(message: Message) -> None:
-            self.count(len(message.get("body", b"")))
+        async def paced_send(message: Message) -> None:
+            size_bytes = len(message.get("body", b""))
+            await self.pacer.take(size_bytes)
+            self.count(size_bytes)
             await send(message)
 
-        await super().__call__(scope, receive, counting_send)
+        await super().__call__(scope, receive, paced_send)
 
 
 class Door:
@@ -61,6 +66,7 @@ class Door:
         self.catalogue = catalogue
         self.reports: list[BootReport] = []
         self.sent_bytes = 0
+        self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT)
         self.stage0: Stage0Door | None = None
         self._asked: dict[object, trio.MemorySendChannel[Handout]] = {}
         self._stirred = trio.Event()
@@ -179,6 +185,7 @@ class Door:
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
         response = BlobResponse(path, media_type=media_type, headers={"cache-control": cache})
+        response.pacer = self._pacer
         response.count = self._count
         return response
 
@@ -207,4 +214,5 @@ def _report_line(report: BootReport) -> str:
         return f"node {report.node[:8]} {report.outcome}: {report.error}"
     total_s = sum(report.phases.values())
     sources = ", ".join(f"{count / 1e6:.1f} MB from {source}" for source, count in sorted(report.bytes_from.items()))
-    return f"node {report.node[:8]} {report.outcome} in {total_s:.2f} s: {sources}"
+    stage0 = f"; started with another stage 0: {report.stage0}" if report.stage0 else ""
+    return f"node {report.node[:8]} {report.outcome} in {total_s:.2f} s: {sources}{stage0}"
