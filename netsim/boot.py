@@ -32,7 +32,7 @@ from swarmboot.report import PHASES
 MANIFEST_ROUNDS = HANDSHAKES + 3
 """Round trips for channel, manifest and torrent over one new connection."""
 
-_QUIET_S = 600.0
+_QUIET_S = 120.0
 _TICKS, _TICKS_OF_MANY = 200, 70
 _LEAST_TICK_S, _MOST_TICK_S = 0.002, 0.02
 _COARSE_STEPS = 3000

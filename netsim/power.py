@@ -22,7 +22,7 @@ from swarmboot.errors import ScenarioError
 from swarmboot.units import format_duration
 
 WINDOW_S = 10.0
-_SPANS_S = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0, 2560.0)
+_SPANS_S = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0)
 _REFINEMENTS = 2
 
 
@@ -74,7 +74,10 @@ def peak_share(samples: list[Sample], *, capacity_bytes_per_s: float, window_s: 
 def plan_power(scenario: Scenario, strategy: str, *, share: float) -> PowerPlan:
     """Return the best plan within `share`; raise ScenarioError if every stagger tried passes it."""
     tried: dict[float, PowerPlan] = {}
-    _try(tried, scenario, strategy, [span / scenario.nodes for span in _SPANS_S])
+    for spans in zip(_SPANS_S[::2], _SPANS_S[1::2], strict=True):
+        best = _best(tried, share)
+        if best is None or spans[0] < best.last_up_s:
+            _try(tried, scenario, strategy, [span / scenario.nodes for span in spans])
     for _ in range(_REFINEMENTS):
         best = _best(tried, share)
         if best is None:

@@ -19,7 +19,9 @@ from netsim.torrents import Torrents
 
 TRACKER_S = 0.1
 WANTED = 50
-HOARD_BYTES = 2 << 20
+HOARD_MOST_BYTES = 4 << 20
+HOARD_TOGETHER_BYTES = 32 << 20
+"""What one node, and what all together, request ahead of one neighbour; fitted to docs/calibration.md's runs."""
 
 
 class Stock:
@@ -30,7 +32,8 @@ class Stock:
         self._engine = engine
         self._latency_s = scenario.network.latency_s
         self._random = np.random.default_rng(scenario.seed + 3)
-        queue = max(1, min(64, HOARD_BYTES // torrents.images[0].piece_bytes))
+        hoard_bytes = min(HOARD_MOST_BYTES, HOARD_TOGETHER_BYTES // fleet.nodes)
+        queue = max(1, min(64, hoard_bytes // torrents.images[0].piece_bytes))
         flows = 20 if fleet.nodes <= 40 else 8 if fleet.nodes <= 1000 else 6
         unit = 1 if fleet.nodes <= 40 else 4 if fleet.nodes <= 1000 else 8
         self._exchange = engine.exchange = PieceExchange(
