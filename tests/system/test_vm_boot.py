@@ -106,7 +106,7 @@ def check_root(machine: Machine, bench: Bench) -> None:
     assert marks["root"] == "overlay"
     assert marks["plugin"] == "booted by a rack"
     assert marks["motd"] == "gone"
-    assert marks["environment"] == 'SITE=sample MOTTO="two words"'
+    assert marks["environment"] == 'MOTTO="two words" SITE=sample'
     assert marks["image"] == bench.digest
     assert marks["seed"] == "active"
     assert marks["user"] != "root"
