@@ -15,7 +15,7 @@ from leecher.ledger import Ledger
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
-from leecher.span import Span
+from leecher.span import Span, read_span
 from leecher.swarm import Event, NeighbourBanned, PieceFailed, PieceFinished, Swarm
 from swarmboot import pieces as sets
 from swarmboot import site
@@ -73,8 +73,8 @@ class Fetching:
         self.completed = trio.Event()
         self.last_failure: TransferError | None = None
         self._stirred = trio.Event()
-        self._is_dialling = False
         self._met: set[Neighbour] = set()
+        self._is_dialling = False
         self._known: set[Neighbour] = set()
         self._later: set[InfoHash] = set()
         self._all_there = trio.Event()
@@ -175,6 +175,8 @@ class Fetching:
             answer = await self._post(self.announcement(request), ANNOUNCE_S)
             handout = decode_handout(answer)
             self.policy.handout_arrived(handout, now_s=time.monotonic())
+            if not handout.neighbours and not self._is_dialling:
+                self.dial(())  # the first to announce: those who come next will dial this node
             if handout.is_stage0_wanted:
                 self.stage0_wanted.set()
         except (TransferError, DecodeError):
@@ -232,7 +234,7 @@ class Fetching:
 
         is_whole = False
         try:
-            await self._origin.spans.read(Span(url, first_byte, size_bytes, artifact.piece_bytes), take)
+            await read_span(self._origin.connections, Span(url, first_byte, size_bytes, artifact.piece_bytes), take)
             is_whole = True
         except TransferError as error:
             self.last_failure = error

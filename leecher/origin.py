@@ -1,20 +1,21 @@
-"""HTTPS from an origin: small documents whole, and announces. Runs of pieces are read by `leecher.span`.
+"""What a node says to an origin and to the seeder over HTTPS: small documents, announces, reports.
 
 Every read is bounded and every answer checked against what was asked. An origin is untrusted: what it sends is
-believed only when a signature or a piece's hash says so. It will not retry; that is the caller's policy.
+believed only when a signature or a piece's hash says so. Runs of pieces are read by `leecher.span`. It will not retry;
+that is the caller's policy.
 """
 
 from __future__ import annotations
 
+import http.client
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
-
-from leecher.span import CONNECT_S, SILENT_S, SpanReader
-from swarmboot.errors import KeyFileError, OriginError, ProtocolError, StalledError, TransferError, UnreachableError
+from leecher.connections import SILENT_S, Connections
+from swarmboot.errors import KeyFileError, OriginError, ProtocolError
 
 
 def tls_context(authority: Path | None) -> ssl.SSLContext:
@@ -31,90 +32,50 @@ def tls_context(authority: Path | None) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def origin_client(authority: Path | None, *, bind: str = "") -> AsyncIterator[Origin]:
-    """Open connections to origins, from the address `bind` if one is given."""
-    context = tls_context(authority)
-    transport = httpx.AsyncHTTPTransport(
-        verify=context,
-        local_address=bind or None,
-        limits=httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=60),
-    )
-    timeout = httpx.Timeout(SILENT_S, connect=CONNECT_S)
-    async with httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client:
-        spans = SpanReader(context, bind=bind)
-        yield Origin(client, spans)
-        spans.close()
+    """Open connections to origins, from the address `bind` if one is given, and close them at the end."""
+    connections = Connections(tls_context(authority), bind=bind)
+    try:
+        yield Origin(connections)
+    finally:
+        connections.close()
 
 
 class Origin:
     """Reads from any origin by address."""
 
-    def __init__(self, client: httpx.AsyncClient, spans: SpanReader) -> None:
-        self._client = client
-        self.spans = spans
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
 
     async def document(self, url: str, *, max_bytes: int) -> bytes:
         """Return a whole small document; raise TransferError if it cannot be had or is larger than `max_bytes`."""
-        with _translated(url):
-            async with self._client.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
-                _check_status(response, url, 200)
-                return await _read(response, url, max_bytes)
+        return await self._exchange("GET", url, None, {}, max_bytes=max_bytes, silent_s=SILENT_S)
 
     async def post(self, url: str, body: bytes, *, media_type: str, max_bytes: int, timeout_s: float) -> bytes:
         """Send `body` and return the answer; raise TransferError if none comes or it is larger than `max_bytes`."""
-        timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
-        with _translated(url):
-            headers = {"content-type": media_type}
-            async with self._client.stream("POST", url, content=body, headers=headers, timeout=timeout) as response:
-                if response.status_code != 204:
-                    _check_status(response, url, 200)
-                return await _read(response, url, max_bytes)
+        headers = {"content-type": media_type}
+        return await self._exchange("POST", url, body, headers, max_bytes=max_bytes, silent_s=timeout_s)
 
+    async def _exchange(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str], *, max_bytes: int, silent_s: float
+    ) -> bytes:
+        answers: list[bytes] = []
 
-def _check_status(response: httpx.Response, url: str, expected: int) -> None:
-    if response.status_code != expected:
-        raise OriginError(
-            f"{url} was refused",
-            expected=f"status {expected}",
-            found=f"{response.status_code} {response.reason_phrase}",
-            hint="check the address and the server's log",
-        )
+        def ask(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+            connection.request(method, urlsplit(url).path, body, {**headers, "accept-encoding": "identity"})
+            return connection.getresponse()
 
+        def read(_connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+            if response.status not in (200, 204):
+                raise OriginError(
+                    f"{url} was refused",
+                    expected="status 200",
+                    found=f"{response.status} {response.reason}",
+                    hint="check the address and the server's log",
+                )
+            answer = response.read(max_bytes + 1)
+            if len(answer) > max_bytes:
+                raise ProtocolError(f"{url} sends too much", expected=f"at most {max_bytes} bytes", found="more")
+            answers.append(answer)
 
-async def _read(response: httpx.Response, url: str, max_bytes: int) -> bytes:
-    body = bytearray()
-    async for received in response.aiter_raw():
-        body += received
-        if len(body) > max_bytes:
-            raise ProtocolError(f"{url} sends too much", expected=f"at most {max_bytes} bytes", found="more")
-    return bytes(body)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the innermost thing that has something to say: httpx often wraps it in an error without words."""
-    said, inner = str(error), error.__cause__ or error.__context__
-    while inner is not None:
-        if isinstance(inner, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({inner.verify_message})"
-        said, inner = said or str(inner), inner.__cause__ or inner.__context__
-    return said or "no answer"
-
-
-class _translated:  # noqa: N801 - reads as a word at its place of use
-    """Turns httpx's errors into ours, each with its address."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
-            hint = "check that `swarmboot serve` runs there, and --ca"
-            raise UnreachableError(f"{self._url} cannot be reached: {_reason(error)}", hint=hint) from error
-        if isinstance(error, httpx.TimeoutException):
-            raise StalledError(f"{self._url} sends nothing", found=f"silence for {SILENT_S:g} s") from error
-        if isinstance(error, httpx.RemoteProtocolError):
-            raise ProtocolError(f"{self._url} breaks off: {error}") from error
-        if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
-            raise TransferError(f"{self._url} cannot be read: {error or type(error).__name__}") from error
+        await self.connections.exchange(url, ask, read, silent_s=silent_s)
+        return answers[0]

@@ -13,6 +13,7 @@ from random import Random
 import trio
 
 from leecher.discovery import Discovery, Found
+from leecher.neighbours import neighbour_reader
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.release import Demands, Read, Release, read_release
@@ -38,11 +39,12 @@ class Acquisition:
     """Gets the release for one boot. `tell` takes lines for the console."""
 
     def __init__(
-        self, origin: Origin, demands: Demands, *, server: str, random: Random, tell: Callable[[str], None]
+        self, origin: Origin, demands: Demands, *, server: str, bind: str, random: Random, tell: Callable[[str], None]
     ) -> None:
         self._origin = origin
         self._demands = demands
         self._server = server
+        self._bind = bind
         self._random = random
         self._tell = tell
         self._found: dict[tuple[str, int], Found] = {}
@@ -112,7 +114,7 @@ class Acquisition:
 
     async def _ask_one(self, found: Found, refused: set[tuple[str, int]]) -> bool:
         host = f"[{found.host}]" if ":" in found.host else found.host
-        read = self._reader(f"http://{host}:{found.presence.http_port}")
+        read = neighbour_reader(f"http://{host}:{found.presence.http_port}", bind=self._bind)
         floor = Sequence(max(self._demands.floor, 1))
         demands = Demands(self._demands.trusted, self._demands.channel, floor)
         try:

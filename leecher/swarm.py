@@ -29,7 +29,7 @@ from swarmboot.merkle import root_of_layer
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Neighbour
 
-_GATHER_S = 0.02
+_GATHER_S = 0.04
 """After a first alert, how long to let others gather: waking for every piece costs more than all else at run time."""
 
 _SETTINGS: dict[str, Any] = {

@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from seeder import handout
-from seeder.handout import GOODPUT, Limits
+from seeder.handout import Limits
 from seeder.registry import Node, Registry
 from swarmboot.ids import NodeId
 from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState
 
 PATIENCE_S = 1.0
-BURST_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,6 @@ class Desk:
         self.origins = origins
         self._random = random
         self._waiting: OrderedDict[NodeId, _Waiting] = OrderedDict()
-        self._budget_bytes = 0.0
-        self._paced_s: float | None = None
         self._expired_s = 0.0
 
     def announce(self, ticket: Hashable, announce: Announce, *, host: str, now_s: float) -> list[Answer]:
@@ -100,21 +97,7 @@ class Desk:
         """Return when `tick` should be called next, or None while nobody waits."""
         if not self._waiting:
             return None
-        due_s = min(waiting.until_s for waiting in self._waiting.values())
-        if self._budget_bytes <= 0:
-            due_s = min(due_s, now_s + (1 - self._budget_bytes) / self._pace)
-        return max(due_s, now_s + 0.001)
-
-    @property
-    def _pace(self) -> float:
-        return self.limits.uplink_bytes_per_s * GOODPUT
-
-    def _refill(self, now_s: float) -> None:
-        """Let the pacing budget grow with time, up to a burst."""
-        most = self._pace * BURST_S
-        elapsed_s = BURST_S if self._paced_s is None else now_s - self._paced_s
-        self._budget_bytes = min(most, self._budget_bytes + elapsed_s * self._pace)
-        self._paced_s = now_s
+        return max(min(waiting.until_s for waiting in self._waiting.values()), now_s + 0.001)
 
     def _expire(self, now_s: float) -> None:
         if now_s - self._expired_s < 0.25:
@@ -130,27 +113,20 @@ class Desk:
 
     def _serve(self, now_s: float) -> list[Answer]:
         """Answer, first come first served, all who have something coming or have waited long enough."""
-        self._refill(now_s)
         answers = []
         for node_id, waiting in list(self._waiting.items()):
             node = self.registry.nodes[node_id]
-            is_full = self._budget_bytes <= 0 or handout.is_pipe_full(self.registry, node, self.limits)
+            is_full = handout.is_pipe_full(self.registry, node, self.limits)
             if is_full and now_s < waiting.until_s:
                 break
-            leases = () if is_full else self._lease(node, waiting.slots, now_s)
+            leases: tuple[Lease, ...] = ()
+            if not is_full:
+                leases = handout.lease_pieces(self.registry, node, slots=waiting.slots, now_s=now_s, limits=self.limits)
             if leases or now_s >= waiting.until_s or not self._is_worth_waiting(node):
                 del self._waiting[node_id]
                 answer = self._answer(node, waiting.ticket, now_s, leases=leases, neighbours=waiting.neighbours)
                 answers.append(answer)
         return answers
-
-    def _lease(self, node: Node, slots: int, now_s: float) -> tuple[Lease, ...]:
-        leases = handout.lease_pieces(
-            self.registry, node, slots=slots, now_s=now_s, limits=self.limits, budget_bytes=self._budget_bytes
-        )
-        for lease in leases:
-            self._budget_bytes -= lease.count * self.registry.torrents[lease.info_hash].torrent.piece_bytes
-        return leases
 
     def _is_worth_waiting(self, node: Node) -> bool:
         """Return whether a lease could still come: there are pieces that nobody has and nobody fetches."""

@@ -36,6 +36,7 @@ class Limits:
     uplink_bytes_per_s: float
     origins: int = 1
     lease_bytes: int = 1 << 20
+    least_pieces: int = 4
     pipe_s: float = 0.2
     rack_neighbours: int = 20
     far_neighbours: int = 6
@@ -144,21 +145,17 @@ def is_pipe_full(registry: Registry, node: Node, limits: Limits) -> bool:
     return registry.open_leases >= most_open_leases(registry, limits, piece_bytes=piece_bytes)
 
 
-def lease_pieces(
-    registry: Registry, node: Node, *, slots: int, now_s: float, limits: Limits, budget_bytes: float
-) -> tuple[Lease, ...]:
+def lease_pieces(registry: Registry, node: Node, *, slots: int, now_s: float, limits: Limits) -> tuple[Lease, ...]:
     """Return the pieces that only `node` should fetch from an origin next, at most `slots` runs of them.
 
     First what nobody has; then, while neighbours cannot supply the node, what no booting node has; then, for a node
-    that its neighbours neglect, anything it lacks. Never a piece whose unexpired lease another node holds. Stays within
-    `budget_bytes`, which is what pacing allows now, but a first lease is never refused for being larger.
+    that its neighbours neglect, anything it lacks. Never a piece whose unexpired lease another node holds.
     """
     supplied: bool | None = None
     leases: list[Lease] = []
-    spent = 0
     for info_hash in _largest_first(registry, node):
         holdings = registry.holdings(info_hash)
-        while len(leases) < slots and (spent < budget_bytes or spent == 0):
+        while len(leases) < slots:
             if registry.open_leases >= most_open_leases(registry, limits, piece_bytes=holdings.torrent.piece_bytes):
                 return tuple(leases)
             free = _free(holdings, node) & ~holdings.held
@@ -175,7 +172,6 @@ def lease_pieces(
             term_s = _term_s(registry, size_bytes, limits)
             origin = registry.granted % max(1, limits.origins)
             leases.append(registry.grant(node, info_hash, first, count, expires_s=now_s + term_s, origin=origin))
-            spent += size_bytes
     return tuple(leases)
 
 
@@ -189,11 +185,11 @@ def _free(holdings: Holdings, node: Node) -> Pieces:
 
 
 def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) -> int:
-    """Return how many pieces the next lease takes: large at first, one piece at the end (guided self-scheduling).
+    """Return how many pieces the next lease takes: large at first, few at the end (guided self-scheduling).
 
-    At most `lease_bytes`, or what a node's two leases fetch in a quarter of a second if that is more.
+    Not one at a time: asking for a lease costs more than sending a small piece. At most `lease_bytes`, or what a node's two leases fetch in a quarter of a second if that is more.
     """
-    share = free.bit_count() // (2 * max(1, sharers))
+    share = max(limits.least_pieces, free.bit_count() // (2 * max(1, sharers)))
     quarter_second = limits.uplink_bytes_per_s * 0.25 / (2 * max(1, sharers))
     most_bytes = max(limits.lease_bytes, quarter_second)
     return max(1, min(int(most_bytes / holdings.torrent.piece_bytes), share))

@@ -1,6 +1,7 @@
 """Key files on disk: a signing key in PKCS #8 PEM (RFC 8410), readable by its owner only; its public half as a line.
 
-The only module that writes a private key, and only with `write_pair`. It will not overwrite anything.
+The only module that writes a private key, and only with `write_pair`. It will not overwrite anything. What only signers
+need is imported where they need it, because nodes read their trust files here in the first moments of a boot.
 """
 
 from __future__ import annotations
@@ -10,12 +11,6 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from swarmboot.errors import KeyFileError
 from swarmboot.trust import KeySet, format_public, key_set, parse_public, public_bytes
@@ -37,6 +32,8 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise KeyFileError(f"{folder} cannot be made: {error.strerror}", hint="choose another folder") from error
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     key = Ed25519PrivateKey.generate()
     _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     _write_new(public, format_public([public_bytes(key)]).encode(), mode=0o644)
@@ -62,6 +59,8 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
 
 def read_private(path: Path) -> Ed25519PrivateKey:
     """Return the signing key in a file; raise KeyFileError if it is not one, or if others may read it."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     data = _read(path, hint="make one with `swarmboot keygen`")
     try:
         key = load_pem_private_key(data, password=None)

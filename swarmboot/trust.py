@@ -21,7 +21,6 @@ from enum import StrEnum
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import (
@@ -100,6 +99,8 @@ def key_id(public: bytes) -> KeyId:
 
 def public_bytes(key: Ed25519PrivateKey) -> bytes:
     """Return the raw 32 bytes of the key's public half."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # only signers pay for it
+
     return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 

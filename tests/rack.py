@@ -169,12 +169,22 @@ class PaperRack:
         self.at(self.now_s + 0.001, arrive)
 
     def _fetch(self, node: PaperNode, run: Run) -> None:
-        for index in range(run.first, run.first + run.count):
-            self.sent[index] += 1
-            node.from_origin += 1
-            self._origin_free_s = max(self._origin_free_s, self.now_s) + PIECE_BYTES / self.uplink
-            self.at(self._origin_free_s, lambda index=index: self._arrive(node, index))  # type: ignore[misc]
-        self.at(self._origin_free_s + 1e-6, lambda: self._run_ended(node, run))
+        self._send(node, run, run.first)
+
+    def _send(self, node: PaperNode, run: Run, index: int) -> None:
+        """Send a run's pieces one after the other; the origin takes turns between runs."""
+        if index == run.first + run.count:
+            self._run_ended(node, run)
+            return
+        self.sent[index] += 1
+        node.from_origin += 1
+        self._origin_free_s = max(self._origin_free_s, self.now_s) + PIECE_BYTES / self.uplink
+
+        def arrive() -> None:
+            self._arrive(node, index)
+            self._send(node, run, index + 1)
+
+        self.at(self._origin_free_s, arrive)
 
     def _run_ended(self, node: PaperNode, run: Run) -> None:
         if not node.is_dead:
