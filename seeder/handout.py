@@ -187,7 +187,8 @@ def _free(holdings: Holdings, node: Node) -> Pieces:
 def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) -> int:
     """Return how many pieces the next lease takes: large at first, few at the end (guided self-scheduling).
 
-    Not one at a time: asking for a lease costs more than sending a small piece. At most `lease_bytes`, or what a node's two leases fetch in a quarter of a second if that is more.
+    Not one at a time: asking for a lease costs more than sending a small piece. At most `lease_bytes`, or what a node's
+    two leases fetch in a quarter of a second if that is more.
     """
     share = max(limits.least_pieces, free.bit_count() // (2 * max(1, sharers)))
     quarter_second = limits.uplink_bytes_per_s * 0.25 / (2 * max(1, sharers))
