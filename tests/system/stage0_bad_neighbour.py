@@ -1,0 +1,74 @@
+"""A node that serves stage 0 badly: `dies` after a third of the first image, `wrong` sends other bytes of that length.
+
+Arguments: site, own address, fault, the seeder's state folder. It announces itself to the seeder every second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from seeder.catalogue import Catalogue
+from seeder.registry import Registry
+from swarmboot.ids import NodeId
+from swarmboot.manifest import Role
+from swarmboot.wire import ANNOUNCE_PATH, Announce, NodeState, encode_announce
+from tests.system.stage0_rack import ADDRESS, https_context
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        data = (self.server.site / "blobs" / self.path.removeprefix("/k/").partition("?")[0]).read_bytes()
+        print(f"asked for {self.path}", flush=True)
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        if self.server.fault == "wrong":
+            self.wfile.write(os.urandom(len(data)))
+        else:
+            self.wfile.write(data[: len(data) // 3])
+            self.wfile.flush()
+            os._exit(0)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, site: Path, host: str, fault: str) -> None:
+        super().__init__((host, 0), _Handler)
+        self.site, self.fault = site, fault
+
+
+def main() -> None:
+    """Serve and announce until ended."""
+    site, host, fault, state = Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])
+    server = _Server(site, host, fault)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    catalogue = Catalogue(site, Registry())
+    (manifest,) = catalogue.refresh()
+    stage0 = [*manifest.with_role(Role.KERNEL), *manifest.with_role(Role.INITRAMFS)]
+    announce = Announce(
+        node=NodeId(os.urandom(16)),
+        sequence=manifest.sequence,
+        state=NodeState.COMPLETE,
+        port=6881,
+        http_port=int(server.server_address[1]),
+        host=host,
+        serves=tuple(artifact.sha256 for artifact in stage0),
+    )
+    request = urllib.request.Request(f"https://{ADDRESS}:8470{ANNOUNCE_PATH}", data=encode_announce(announce))
+    while True:
+        urllib.request.urlopen(request, context=https_context(state), timeout=10).read()
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    main()
