@@ -14,7 +14,7 @@ ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test gate sample-release install-hook demo-vm clean
+.PHONY: test-vm help venv demo test gate sample-release install-hook demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -29,9 +29,13 @@ demo: $(ready) ## publish a release and boot a rack of NODES=8 from it (RELEASE=
 	@$(if $(RELEASE),,.ci/packages demo)
 	@$(python) -m netsim.demo --nodes $(NODES) $(if $(RELEASE),--release '$(RELEASE)') $(DEMO_ARGS)
 
-test: gate ## the whole gate: format, lint, types, imports, shell, then every test
+test: gate ## the whole gate: format, lint, types, imports, shell, then every test but those in test-vm
 	@.ci/packages test
-	@$(python) -m pytest $(PYTEST_ARGS)
+	@$(python) -m pytest -m 'not vm' $(PYTEST_ARGS)
+
+test-vm: $(ready) ## the tests that boot virtual machines (half an hour on two cores)
+	@.ci/packages test
+	@$(python) -m pytest -m vm $(PYTEST_ARGS)
 
 gate: $(ready) ## the static half of the gate, fastest first
 	@.ci/gate
