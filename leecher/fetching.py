@@ -76,6 +76,7 @@ class Fetching:
         self._met: set[Neighbour] = set()
         self._is_dialling = False
         self._known: set[Neighbour] = set()
+        self._liars: set[str] = set()
         self._later: set[InfoHash] = set()
         self._all_there = trio.Event()
         self.stage0_wanted = trio.Event()
@@ -158,7 +159,8 @@ class Fetching:
         self.dial(())
 
     def dial(self, neighbours: tuple[Neighbour, ...]) -> None:
-        """Connect to neighbours, the first of them at once."""
+        """Connect to neighbours, the first of them at once; not to those that have lied."""
+        neighbours = tuple(neighbour for neighbour in neighbours if neighbour.host not in self._liars)
         self._known.update(neighbours)
         for info_hash in self._artifacts:
             if self._is_dialling:
@@ -256,7 +258,9 @@ class Fetching:
             case PieceFailed(info_hash, index):
                 self._failed_piece(info_hash, index)
             case NeighbourBanned(address):
-                self._tell(f"neighbour {address} sent corrupt blocks and is not asked again")
+                if address not in self._liars:
+                    self._liars.add(address)
+                    self._tell(f"neighbour {address} sent corrupt blocks and is not asked again")
 
     def _finished(self, info_hash: InfoHash, index: int) -> None:
         self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())

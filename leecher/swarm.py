@@ -153,7 +153,8 @@ class Swarm:
         """Yield what happens, for as long as it is asked; raises SpaceError if the images can no longer be written."""
         while True:
             await trio.lowlevel.wait_readable(self._woken)
-            await trio.sleep(_GATHER_S)
+            if not self._is_awaited():
+                await trio.sleep(_GATHER_S)
             try:
                 while self._woken.recv(4096):
                     pass
@@ -166,6 +167,14 @@ class Swarm:
             if self._storage_failure:
                 what = f"the images cannot be written: {self._storage_failure}"
                 raise SpaceError(what, hint="give the node more room")
+
+    def _is_awaited(self) -> bool:
+        """Return whether somebody waits for one alert: then the others need not gather."""
+        if not self._listening.is_set():
+            return True
+        return any(
+            not event.is_set() for each in (self._checked, self._renamed, self._flushed) for event in each.values()
+        )
 
     def _translate(self, alert: Any) -> Event | None:
         if isinstance(alert, lt.piece_finished_alert):
