@@ -19,9 +19,12 @@ class ProductAdmission:
         self.admission = Admission(limits)
         self._now_s = now_s
         self._loads: dict[int, deque[int]] = {}
+        self._sources: list[int] = []
 
     def offer(self, end: int, rack: int, *, is_source: bool) -> None:
         """Take note that an end can serve from now on."""
+        if is_source:
+            self._sources.append(end)
         self.admission.offer(end, rack=str(rack), is_server=is_source)
 
     def withdraw(self, end: int) -> None:
@@ -50,7 +53,7 @@ class ProductAdmission:
         return admitted
 
     def _keep_alive(self) -> None:
-        """Say that every load gains bytes: a simulated load that does not is withdrawn with its end."""
-        for loads in self._loads.values():
-            for node in loads:
+        """Say that every load from a server gains bytes: a simulated one that does not is withdrawn with its end."""
+        for source in self._sources:
+            for node in self._loads.get(source, ()):
                 self.admission.progressed(node, now_s=self._now_s())

@@ -66,14 +66,18 @@ STRATEGIES = {
 
 @dataclass(slots=True)
 class Outcome:
-    """What one simulated morning came to. `ends_s` has a row a phase and a column a node; not reached is infinite."""
+    """What one simulated morning came to.
+
+    `ends_s` has a row a phase and a column a node, infinite where not reached; `sent` counts bytes by sender, nodes
+    first, headers included.
+    """
 
     strategy: str
     fleet: Fleet
     ends_s: Floats
     bytes_from: list[dict[str, int]]
     blemishes: list[tuple[int, int]]
-    server_bytes: float
+    sent: Floats
     samples: list[Sample]
     wall_s: float
 
@@ -81,6 +85,16 @@ class Outcome:
     def up_s(self) -> Floats:
         """Return when each node's services are up."""
         return np.asarray(self.ends_s[-1])
+
+    @property
+    def server_bytes(self) -> float:
+        """Return what servers and mirrors sent, headers counted."""
+        return float(self.sent[self.fleet.nodes :].sum())
+
+    @property
+    def node_bytes(self) -> float:
+        """Return what nodes sent to each other, headers counted."""
+        return float(self.sent[: self.fleet.nodes].sum())
 
 
 class Morning:
@@ -222,14 +236,15 @@ class Morning:
         nodes, goodput = range(self.fleet.nodes), self.scenario.network.goodput
         self._ends_s[:, [node for node in nodes if self.fleet.dies_at_s[node] <= self.engine.now_s]] = math.inf
         unsent = self.engine.exchange.unsent if self.engine.exchange else 0.0
-        sent = (self.engine.sent - unsent)[self.fleet.nodes :].sum() + getattr(self._delivery, "control_bytes", 0.0)
+        sent = self.engine.sent - unsent
+        sent[self.fleet.nodes] += getattr(self._delivery, "control_bytes", 0.0)
         return Outcome(
             strategy=self.strategy.name,
             fleet=self.fleet,
             ends_s=self._ends_s,
             bytes_from=[self._delivery.bytes_from(node) for node in nodes],
             blemishes=[self._delivery.blemishes(node) for node in nodes],
-            server_bytes=float(sent) / goodput,
+            sent=sent / goodput,
             samples=self.engine.samples,
             wall_s=wall_s,
         )

@@ -1,8 +1,8 @@
 """Ways to bring the images to nodes that have booted their stage 0: plain HTTPS, and multicast.
 
 `Delivery` is what `netsim.boot` asks; swarms are in `netsim.scatter` and `netsim.stock`. Deviations: HTTPS is one
-connection a node with no pauses between images; multicast moves at `MULTICAST_SHARE` of the slowest link's payload
-rate, repairs included, and does not compete with other traffic.
+connection a node with no pauses between images; multicast is one flow to the slowest of its nodes, of which repairs and
+pauses take all but `MULTICAST_SHARE`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import math
 from functools import partial
 from typing import Protocol
 
-from netsim.engine import Engine, Sample, Transfer
+import numpy as np
+
+from netsim.engine import Engine, Transfer
 from netsim.fleet import Fleet
 from netsim.node import Action
 from netsim.scenario import Scenario
@@ -116,7 +118,6 @@ class Multicast:
     """One sender, sessions one after another; a session waits for every living node, but not for ever."""
 
     def __init__(self, scenario: Scenario, fleet: Fleet, engine: Engine) -> None:
-        network = scenario.network
         self._size_bytes = scenario.release.image_bytes
         self._patience_s = scenario.rendezvous_s
         self._engine = engine
@@ -125,8 +126,7 @@ class Multicast:
         self._is_sending = False
         self._session = 0
         self._is_dead = False
-        uplinks = [network.rack_uplink_bytes_per_s or math.inf, *scenario.faults.slow_racks.values()]
-        self._most = min(network.server_bytes_per_s, *uplinks) * network.goodput
+        self._transfer: Transfer | None = None
 
     def begin(self, node: int, *, now_s: float, done: Action) -> None:
         """Have a node wait for the next session."""
@@ -140,32 +140,38 @@ class Multicast:
         if not self._expected:
             self._send(self._session, now_s)
 
-    def _send(self, session: int, now_s: float) -> None:
+    def _send(self, session: int, _now_s: float) -> None:
         if self._is_sending or self._is_dead or not self._waiting or session != self._session:
             return
         self._is_sending = True
         self._session += 1
         group, self._waiting = self._waiting, {}
-        rate = min(self._most, *(self._engine.topology.node_rate(node) for node in group)) * MULTICAST_SHARE
-        duration_s = self._size_bytes / rate
-        self._engine.at(now_s + duration_s, partial(self._over, group, duration_s))
+        slowest = min(group, key=self._reach)
+        size_bytes = self._size_bytes / MULTICAST_SHARE
+        server = self._engine.topology.nodes
+        self._transfer = self._engine.start(server, slowest, size_bytes, partial(self._over, group))
 
-    def _over(self, group: dict[int, Action], duration_s: float, now_s: float) -> None:
+    def _reach(self, node: int) -> float:
+        """Return the rate at which the server alone could send to a node."""
+        topology = self._engine.topology
+        path = topology.paths(np.array([topology.nodes]), np.array([node]))
+        return float(topology.capacity[path].min())
+
+    def _over(self, group: dict[int, Action], now_s: float) -> float:
         self._is_sending = False
-        if self._is_dead:
-            return
-        sent_bytes = self._size_bytes / MULTICAST_SHARE
-        self._engine.sent[self._engine.topology.nodes] += sent_bytes
-        self._engine.samples.append(Sample(now_s - duration_s, duration_s, sent_bytes, 0.0))
+        self._transfer = None
         for done in group.values():
             done(now_s)
         if self._waiting:
             self._engine.at(now_s + self._patience_s, partial(self._send, self._session))
         self._send_if_all(now_s)
+        return 0.0
 
     def lost(self, end: int, now_s: float) -> None:
         """Wait for a dead node no longer; without the server nothing is sent any more."""
         self._is_dead |= end == self._engine.topology.nodes
+        if self._is_dead and self._transfer is not None:
+            self._engine.stop(self._transfer)
         self._expected.discard(end)
         self._waiting.pop(end, None)
         self._send_if_all(now_s)

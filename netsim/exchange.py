@@ -161,10 +161,13 @@ class PieceExchange:
     def _forget_overshoot(self) -> None:
         """Uncount what flows that ran dry would have moved on to the epoch's end, unless they go on at once."""
         rows, columns = np.nonzero((self._left < 0) & (self._sender < 0))
-        over = -self._left[rows, columns]
+        self._uncount(rows, columns, -self._left[rows, columns])
+        self._left[rows, columns] = 0.0
+
+    def _uncount(self, rows: Ints, columns: Ints, over: Floats) -> None:
+        """Take back bytes that these flows' last senders were counted to send and had nothing to."""
         np.subtract.at(self.received, rows, over / SWAP_OVERHEAD)
         np.add.at(self.unsent, self._last[rows, columns], over)
-        self._left[rows, columns] = 0.0
 
     def _cancel(self, fetching: Ints) -> None:
         """Drop requests for pieces that have come another way, and flows whose sender is gone."""
@@ -213,7 +216,9 @@ class PieceExchange:
         chosen = low_bits(want[first, words], self.habits.queue, self._random)
         self._sender[nodes, columns], self._word[nodes, columns] = peers, words
         self._queue[nodes, columns] = chosen
-        self._left[nodes, columns] += self._bytes(words, chosen)
+        left = self._left[nodes, columns] + self._bytes(words, chosen)
+        self._uncount(nodes, columns, np.maximum(-left, 0.0))
+        self._left[nodes, columns] = np.maximum(left, 0.0)
         self._last[nodes, columns] = peers
         self._busy[nodes, words] |= chosen
 

@@ -116,16 +116,21 @@ def _draw_up(axis: Any, runs: Sequence[Run]) -> None:
     axis.axvline(runs[0].result.limit_s, color="black", linestyle=":", label="limit")
     axis.set(title="nodes up", xlabel="seconds", ylabel="nodes", ylim=(0, nodes * 1.05))
     _stretch(axis, runs)
-    axis.legend(fontsize=8, frameon=False)
+    axis.legend(fontsize=8, framealpha=0.9, loc="center right")
 
 
 def _stretch(axis: Any, runs: Sequence[Run]) -> None:
-    """Use a logarithmic time axis when one strategy takes ten times as long as another."""
+    """Use a logarithmic time axis when one strategy takes many times as long as another."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     lasts = [run.result.up_s.last_s for run in runs if run.result.up_s.last_s]
     if lasts and max(lasts) > 6 * min(lasts):
         axis.set_xscale("log")
         axis.set_xlim(left=max(0.1, min(lasts) / 4))
         axis.set_xlabel("seconds, logarithmic")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_uplink(axis: Any, runs: Sequence[Run]) -> None:
@@ -135,7 +140,7 @@ def _draw_uplink(axis: Any, runs: Sequence[Run]) -> None:
     axis.set(title="servers' and mirrors' uplink", xlabel="seconds", ylabel="Mbit/s, headers counted")
     axis.set_ylim(bottom=0)
     _stretch(axis, runs)
-    axis.legend(fontsize=8, frameon=False)
+    axis.legend(fontsize=8, framealpha=0.9, loc="center right")
 
 
 def _uplink(run: Run) -> tuple[Floats, Floats]:
@@ -152,10 +157,11 @@ def _uplink(run: Run) -> tuple[Floats, Floats]:
 
 def _draw_sources(axis: Any, runs: Sequence[Run]) -> None:
     names = [run.result.strategy for run in runs]
-    servers = np.array([sum(sample.source_bytes for sample in run.outcome.samples) for run in runs]) / 1e9
-    nodes = np.array([sum(sample.node_bytes for sample in run.outcome.samples) for run in runs]) / 1e9
+    servers = np.array([run.outcome.server_bytes for run in runs]) / 1e9
+    nodes = np.array([run.outcome.node_bytes for run in runs]) / 1e9
     axis.barh(names, servers, color="#d1495b", label="servers and mirrors")
     axis.barh(names, nodes, left=servers, color="#2e7fb8", label="neighbours")
     axis.invert_yaxis()
-    axis.set(title="bytes by source, stage 0 included", xlabel="GB")
-    axis.legend(fontsize=8, frameon=False, loc="lower right")
+    axis.set(title="bytes by source, stage 0 included", xlabel="GB, headers counted")
+    axis.set_xlim(right=1.3 * float((servers + nodes).max()))
+    axis.legend(fontsize=8, frameon=False, loc="center right")

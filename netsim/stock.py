@@ -20,7 +20,7 @@ from netsim.torrents import Torrents
 TRACKER_S = 0.1
 WANTED = 50
 HOARD_MOST_BYTES = 4 << 20
-HOARD_TOGETHER_BYTES = 32 << 20
+HOARD_TOGETHER_BYTES = 16 << 20
 """What one node, and what all together, request ahead of one neighbour; fitted to docs/calibration.md's runs."""
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,8 +37,8 @@ LATE_S = 0.5
 """How much later than netsim's loop would the real one may ask: this machine is shared."""
 
 
-def recorded(folder: Path, fleet: Fleet, seeder: Seeder) -> Trace:
-    """Boot a leecher that is recorded, let it be a neighbour for a moment, and return its trace."""
+def recorded(folder: Path, fleet: Fleet, seeder: Seeder, *, is_seeder_killed: bool = False) -> Trace:
+    """Boot a leecher that is recorded, and return its trace; the seeder can be killed once it fetches."""
     path, report = folder / "trace", folder / "report.json"
     fixed = ["--into", str(folder / "here"), "--report", str(report), "--bind", "127.0.0.9", "--reserve", "0"]
     command = [
@@ -55,7 +54,10 @@ def recorded(folder: Path, fleet: Fleet, seeder: Seeder) -> Trace:
     arguments = [str(argument) for argument in asking(seeder, fleet)]
     process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        wait_for(lambda: True if report.exists() else None, process)
+        if is_seeder_killed:
+            wait_for(lambda: (folder / "here" / ".partial").is_dir() or None, process)
+            seeder.process.kill()
+        wait_for(lambda: report.exists() or None, process)
     finally:
         process.terminate()
         said, _ = process.communicate(timeout=BOUND_S)
@@ -150,14 +152,8 @@ def test_a_node_alone_with_the_server_decides_the_same(tmp_path: Path, fleet: Fl
 
 def test_a_node_whose_seeder_dies_decides_the_same(tmp_path: Path, fleet: Fleet) -> None:
     warm_up = ("--neighbour", "--up", "24mbit")
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), *warm_up) as warm:
+    with serving(fleet, "--uplink", "16mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet), *warm_up) as warm:
         warm.report()
-        killer = threading.Timer(1.5, seeder.process.kill)
-        killer.start()
-        try:
-            trace = recorded(tmp_path, fleet, seeder)
-        finally:
-            killer.cancel()
-            killer.join()
+        trace = recorded(tmp_path, fleet, seeder, is_seeder_killed=True)
     assert "announce_failed" in {entry.name for entry in trace.entries if isinstance(entry, Fact)}
     assert kinds(replay(trace)) >= {AnnounceRequest, ConnectRequest}

@@ -1,0 +1,40 @@
+"""The small calibration: the lab's real programs and the simulator on the same scenarios, within a tolerance.
+
+The full one is `swarmboot lab calibrate`; its rows and what they showed are in docs/calibration.md.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from netsim.lab.calibrate import Row, compare_rows, full_rows, scenario_of, small_rows
+from netsim.scenario_toml import parse_scenario
+
+TOLERANCE = {"https": 0.10, "libtorrent": 0.35, "swarmboot": 0.30}
+"""One run a row, on a machine that may run other tests as well; docs/calibration.md has the aim, 10 % on each."""
+
+
+@pytest.mark.root
+@pytest.mark.needs("ip", "tc", "nginx")
+@pytest.mark.parametrize("row", small_rows(), ids=lambda row: row.strategy)
+def test_the_simulator_says_what_the_lab_measures(row: Row) -> None:
+    (comparison,) = compare_rows([row])
+    assert comparison.worst <= TOLERANCE[row.strategy], comparison.as_json()
+
+
+def test_the_full_calibration_has_every_row_it_promises() -> None:
+    rows = full_rows()
+    for strategy in ("https", "libtorrent", "swarmboot"):
+        ours = [row for row in rows if row.strategy == strategy]
+        assert {row.nodes for row in ours} == {1, 4, 8, 16}
+        assert len({row.rate_bytes_per_s for row in ours}) == len({row.size_bytes for row in ours}) == 2
+    assert any(row.stagger_s and row.server_dies_s is None for row in rows)
+    assert any(row.server_dies_s is not None for row in rows)
+
+
+@pytest.mark.parametrize("row", full_rows(), ids=lambda row: row.label)
+def test_every_row_is_a_scenario_that_the_simulator_reads(row: Row) -> None:
+    scenario = parse_scenario(scenario_of(row, {"leecher_start": 0.5}))
+    assert (scenario.nodes, scenario.release.total_bytes) == (row.nodes, row.size_bytes)
+    assert scenario.network.node_bytes_per_s == pytest.approx(row.rate_bytes_per_s)
+    assert scenario.phases["leecher_start"].first == 0.5
