@@ -37,8 +37,13 @@ def remains(pid: int) -> list[str]:
 
 @pytest.fixture
 def running() -> Iterator[subprocess.Popen[str]]:
-    """A lab whose nodes have just started and have minutes to go."""
+    """A lab whose nodes have just started and have minutes to go; it ignores no signal, whoever runs these tests."""
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
     with subprocess.Popen(LONG, stderr=subprocess.PIPE, text=True) as process:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
         try:
             assert process.stderr is not None
             assert any("nodes start" in line for line in process.stderr)
