@@ -2,8 +2,9 @@
 
 The phases follow `swarmboot.report.PHASES`. Those with a spread in the scenario were drawn by `netsim.fleet`; stage 0,
 manifest and images come out of the network; verification follows from the image's size and the hash rate.
-Deviation: a phase depends on nothing but its own node and the network; no power supply, switch or DHCP server is ever
-overloaded.
+Deviations: a phase depends on nothing but its own node and the network; no power supply, switch or DHCP server is ever
+overloaded. A booted node fetches stage 0 for others from one that has it, the first from the server; in the product
+they swap its pieces as they do images, at low priority.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MANIFEST_ROUNDS = HANDSHAKES + 3
 """Round trips for channel, manifest and torrent over one new connection."""
 
 _QUIET_S = 120.0
-_TICKS, _TICKS_OF_MANY = 200, 70
+_TICKS, _TICKS_OF_MANY = 140, 70
 _LEAST_TICK_S, _MOST_TICK_S = 0.002, 0.02
 _COARSE_STEPS = 3000
 _MANY = 1000
@@ -112,7 +113,8 @@ class Morning:
         self._settled: set[int] = set()
         self._moved_s = 0.0
         self._serving: list[int] = []
-        self._served = 0
+        self._later: list[int] = []
+        self._is_first_fetching = False
         self._last_ask_s = float(self.fleet.asks_at_s.max())
 
     def _admission(self) -> Stage0Admission:
@@ -201,20 +203,27 @@ class Morning:
         self.engine.at(up_s, partial(self._up, node))
 
     def _serve(self, node: int, now_s: float) -> None:
-        """Have a node that has booted fetch stage 0 once more, as files, and serve it, if others wait for it."""
-        living = [end for end in self._serving if not self.fleet.dies_at_s[end] <= now_s]
-        source = living[self._served % len(living)] if living else self.fleet.nodes
-        if not self._stage0.is_wanted:
+        """Have a booted node fetch stage 0 as files, as every complete node does; the server sends it once."""
+        if not self.scenario.release.stage0_bytes or self.fleet.dies_at_s[node] <= now_s:
             return
-        is_there = source < self.fleet.nodes or now_s < self.scenario.faults.server_dies_at_s
-        if is_there and not self.fleet.dies_at_s[node] <= now_s:
-            self._served += 1
-            self.engine.start(source, node, self.scenario.release.stage0_bytes, partial(self._serves, node))
+        living = [end for end in self._serving if not self.fleet.dies_at_s[end] <= now_s]
+        server = self.fleet.nodes
+        is_server_up = now_s < self.scenario.faults.server_dies_at_s
+        if not living and (self._is_first_fetching or not is_server_up):
+            self._later.append(node)
+            return
+        self._is_first_fetching = True
+        source = living[node % len(living)] if living else server
+        self.engine.start(source, node, self.scenario.release.stage0_bytes, partial(self._serves, node))
 
     def _serves(self, node: int, now_s: float) -> float:
         if not self.fleet.dies_at_s[node] <= now_s:
             self._serving.append(node)
             self._stage0.booted(node)
+        self._is_first_fetching = False
+        later, self._later = self._later, []
+        for other in later:
+            self._serve(other, now_s)
         return 0.0
 
     def _up(self, node: int, now_s: float) -> None:

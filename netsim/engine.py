@@ -3,8 +3,8 @@
 Time moves in epochs. At the start of an epoch the rates of all flows are settled by `netsim.flows`; in it they stay as
 they are; what comes to an end within it ends at its own exact moment, and events run in the order of their moments.
 Deviation: a flow that starts within an epoch begins to move at the epoch's end, so an epoch lasts until the next event
-or completion, but never less than `tick_s` or 0.02 % of the time so far (0.1 % while no pieces are wanted). Bytes and
-seconds. It knows nothing of boots, pieces or policies.
+or completion, but never less than `tick_s` or 0.02 % of the time so far (0.1 % while no pieces are wanted or more than
+200 transfers are under way). Bytes and seconds. It knows nothing of boots, pieces or policies.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from netsim.topology import Topology
 
 ROUNDS = 8
 _FINE, _COARSE = 0.0002, 0.001
+_CROWD = 200
 Action = Callable[[float], None]
 OnUnit = Callable[[float], float]
 """Called with the moment when a transfer's unit is through; returns the bytes of the next unit, or 0 to end."""
@@ -175,8 +176,9 @@ class Engine:
         return duration_s
 
     def _least_s(self) -> float:
-        """Return the shortest epoch: a tick, or a part of the time so far, more while no pieces are wanted."""
-        is_busy = self.exchange is not None and self.exchange.is_busy
+        """Return the shortest epoch: a tick, or a part of the time so far, more in a crowd or without pieces."""
+        is_crowd = len(self._table.transfers) > _CROWD
+        is_busy = not is_crowd and self.exchange is not None and self.exchange.is_busy
         return max(self.tick_s, (_FINE if is_busy else _COARSE) * self.now_s)
 
     def _count(self, senders: Ints, moved: Floats, duration_s: float) -> None:
