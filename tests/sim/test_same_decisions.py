@@ -136,8 +136,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 
 def test_a_node_among_others_decides_the_same(tmp_path: Path, fleet: Fleet) -> None:
     with serving(fleet, "--uplink", "50mbit") as seeder, ExitStack() as stack:
-        for number in (1, 2, 3):
+        first, *_ = [
             stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--neighbour"))
+            for number in (1, 2, 3)
+        ]
+        wait_for(lambda: (first.into / ".partial").is_dir() or None, first.process)
         trace = recorded(tmp_path, fleet, seeder)
     assert kinds(replay(trace)) >= {AnnounceRequest, ConnectRequest}
 
