@@ -53,33 +53,49 @@ async def read_span(connections: Connections, span: Span, take: Take) -> None:
         return response
 
     def read(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        left = span.size_bytes
-        while left:
-            _wake_at(connection, _LOW_WATER_BYTES if left > _TAIL_BYTES else 1)
-            chunk = _chunk(response, span, left)
-            trio_thread.run_sync_soon(take, chunk)
-            left -= len(chunk)
+        reader = _Reader(connection, response, span)
+        while reader.left_bytes:
+            trio_thread.run_sync_soon(take, reader.chunk())
         response.read()
 
     await connections.exchange(span.url, ask, read)
 
 
-def _wake_at(connection: http.client.HTTPConnection, size_bytes: int) -> None:
-    """Let the kernel wake the reader only when so many bytes are there (socket(7), SO_RCVLOWAT)."""
-    if connection.sock is not None:
-        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size_bytes)
+class _Reader:
+    """Reads one answer's body, waking only for `_LOW_WATER_BYTES` at a time until its tail (socket(7), SO_RCVLOWAT)."""
 
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, span: Span) -> None:
+        self.left_bytes = span.size_bytes
+        self._socket = connection.sock
+        self._response = response
+        self._span = span
+        self._wake_at(_LOW_WATER_BYTES if self.left_bytes > _TAIL_BYTES else 1)
 
-def _chunk(response: http.client.HTTPResponse, span: Span, left: int) -> bytes:
-    chunk = bytearray(min(left, span.chunk_bytes))
-    view, filled = memoryview(chunk), 0
-    while filled < len(chunk):
-        got = response.readinto(view[filled:])
-        if not got:
-            found = f"{span.size_bytes - left + filled}"
-            raise ProtocolError(f"{span.url} breaks off", expected=f"{span.size_bytes} bytes", found=found)
-        filled += got
-    return bytes(chunk)
+    @property
+    def _until_tail_bytes(self) -> int:
+        """Return how much may be asked for at once: not across the tail's start, for `readinto` fills what it is given."""
+        return self.left_bytes - _TAIL_BYTES if self.left_bytes > _TAIL_BYTES else self.left_bytes
+
+    def _wake_at(self, size_bytes: int) -> None:
+        if self._socket is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size_bytes)
+
+    def chunk(self) -> bytes:
+        """Return the next chunk whole; raise ProtocolError if the answer ends before."""
+        chunk = bytearray(min(self.left_bytes, self._span.chunk_bytes))
+        view, filled = memoryview(chunk), 0
+        while filled < len(chunk):
+            got = self._response.readinto(view[filled : filled + self._until_tail_bytes])
+            if not got:
+                found = f"{self._span.size_bytes - self.left_bytes}"
+                raise ProtocolError(
+                    f"{self._span.url} breaks off", expected=f"{self._span.size_bytes} bytes", found=found
+                )
+            filled += got
+            self.left_bytes -= got
+            if self.left_bytes == _TAIL_BYTES:
+                self._wake_at(1)
+        return bytes(chunk)
 
 
 def _check(response: http.client.HTTPResponse, span: Span) -> None:
