@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
 
+from seeder.blob import BlobResponse, chunk_bytes_for
 from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
 from seeder.handout import GOODPUT
@@ -39,25 +39,6 @@ _FILES = {
 }
 
 
-class BlobResponse(FileResponse):
-    """A file response that takes its turns on the uplink, in chunks of at most a piece, and counts what it sends."""
-
-    chunk_size = 64 * 1024
-    pacer: Pacer
-    count: Callable[[int], None]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, or the ranges asked for."""
-
-        async def paced_send(message: Message) -> None:
-            size_bytes = len(message.get("body", b""))
-            await self.pacer.take(size_bytes)
-            self.count(size_bytes)
-            await send(message)
-
-        await super().__call__(scope, receive, paced_send)
-
-
 class Door:
     """The seeder's HTTP application and the task that answers nodes who wait."""
 
@@ -67,6 +48,7 @@ class Door:
         self.reports: list[BootReport] = []
         self.sent_bytes = 0
         self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT)
+        self._chunk_bytes = chunk_bytes_for(desk.limits.uplink_bytes_per_s)
         self.stage0: Stage0Door | None = None
         self._asked: dict[object, trio.MemorySendChannel[Handout]] = {}
         self._stirred = trio.Event()
@@ -185,6 +167,7 @@ class Door:
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
         response = BlobResponse(path, media_type=media_type, headers={"cache-control": cache})
+        response.chunk_size = self._chunk_bytes
         response.pacer = self._pacer
         response.count = self._count
         return response
