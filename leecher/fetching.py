@@ -204,6 +204,7 @@ class Fetching:
             rack=self._rack,
             have={h: sets.encode(self.policy.have[h], each.pieces) for h, each in self._artifacts.items()},
             slots=request.slots,
+            received=request.received,
             returned=request.returned,
             is_starving=request.is_starving,
             from_neighbours_bytes=self._ledger.from_neighbours_bytes,
@@ -215,7 +216,7 @@ class Fetching:
     async def leave(self) -> None:
         """Tell the seeder that this node goes away, if it listens within a second."""
         if self._server:
-            request = AnnounceRequest(NodeState.LEAVING, 0, (), is_starving=False)
+            request = AnnounceRequest(NodeState.LEAVING, 0, (), (), is_starving=False)
             with trio.move_on_after(1.0):
                 try:
                     await self._post(self.announcement(request), 1.0)

@@ -63,6 +63,7 @@ class AnnounceRequest:
 
     state: NodeState
     slots: int
+    received: tuple[LeaseId, ...]
     returned: tuple[LeaseId, ...]
     is_starving: bool
 
@@ -105,6 +106,7 @@ class Policy:
         self._origins: tuple[str, ...] = (origin,) if origin else ()
         self._origin_failures: dict[str, int] = {}
         self._runs: dict[int, Run] = {}
+        self._received: list[LeaseId] = []
         self._returned: list[LeaseId] = []
         self._queue: list[Request] = []
         self._next_run = 1
@@ -159,7 +161,8 @@ class Policy:
             self._accept(lease)
         if handout.leases:
             self._progress_s = now_s
-        wait_s = 0.0 if handout.leases else handout.announce_after_s
+        has_room = len(self._runs) < self._slots
+        wait_s = 0.0 if handout.leases and has_room else handout.announce_after_s
         self._announce_at_s = max(now_s, min(self._announce_at_s, now_s) + wait_s)
 
     def _accept(self, lease: Lease) -> None:
@@ -195,6 +198,8 @@ class Policy:
         if is_whole:
             self._origin_failures.pop(run.origin, None)
             self._has_news = True
+            if run.lease is not None:
+                self._received.append(run.lease)
             return
         self.origin_failed(run.origin, now_s=now_s)
         if run.lease is not None:
@@ -230,6 +235,7 @@ class Policy:
         if not has_news and (now_s < self._announce_at_s or self._in_flight):
             return None
         slots = 0 if is_complete else max(0, self._slots - len(self._runs))
+        received, self._received = tuple(self._received), []
         returned, self._returned = tuple(self._returned), []
         self._in_flight += 1
         self._has_news = False
@@ -237,7 +243,8 @@ class Policy:
         self._is_complete_told = is_complete
         if is_starving and self._starving_told_s is None:
             self._starving_told_s = now_s
-        return AnnounceRequest(NodeState.COMPLETE if is_complete else NodeState.FETCHING, slots, returned, is_starving)
+        state = NodeState.COMPLETE if is_complete else NodeState.FETCHING
+        return AnnounceRequest(state, slots, received, returned, is_starving)
 
     def _is_starving(self, now_s: float) -> bool:
         return not self._runs and now_s - self._progress_s >= self.limits.starve_s and not self.is_complete

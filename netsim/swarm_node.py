@@ -112,6 +112,7 @@ class SwarmNode:
             rack=f"rack{self._scatter.racks[self._node]}",
             have={each.info_hash: sets.encode(self.policy.have[each.info_hash], each.count) for each in images},
             slots=request.slots,
+            received=request.received,
             returned=request.returned,
             is_starving=request.is_starving,
             from_neighbours_bytes=int(self._exchange.received[self._node]),

@@ -133,10 +133,10 @@ def _fetchers(registry: Registry, node: Node) -> int:
 def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) -> int:
     """Return how many leases may be out at once: enough to fill the uplink, few enough that pieces arrive quickly.
 
-    A node fetches two leases at a time, and up to two more may be received and not yet announced as verified.
+    A lease is open until its node has announced that its bytes are in; a node fetches two at a time.
     """
     by_pipe = int(limits.pipe_s * limits.uplink_bytes_per_s / piece_bytes)
-    return max(2, min(by_pipe, 4 * max(1, len(registry.nodes))))
+    return max(2, min(by_pipe, 2 * max(1, len(registry.nodes))))
 
 
 def is_pipe_full(registry: Registry, node: Node, limits: Limits) -> bool:

@@ -64,12 +64,13 @@ class Node:
 
 @dataclass(slots=True)
 class OpenLease:
-    """A lease that is not fulfilled yet: the pieces still awaited, and when it becomes void."""
+    """A lease that is not fulfilled yet: the pieces still awaited, when it becomes void, whether its bytes are in."""
 
     lease: LeaseId
     info_hash: InfoHash
     awaited: Pieces
     expires_s: float
+    is_received: bool = False
 
 
 @dataclass(slots=True)
@@ -124,7 +125,10 @@ class Roster:
 
 
 class Registry:
-    """The nodes, their pieces and their leases, as of the facts told so far."""
+    """The nodes, their pieces and their leases, as of the facts told so far.
+
+    `open_leases` counts those whose bytes are still on their way, `granted` all there ever were.
+    """
 
     def __init__(self) -> None:
         self.nodes: dict[NodeId, Node] = {}
@@ -155,6 +159,8 @@ class Registry:
         node.serves, node.serves_bytes_per_s = announce.serves, announce.serves_bytes_per_s
         self._hold(node)
         self._settle(node, now_s)
+        for lease in announce.received:
+            self._receive(node, lease, now_s)
         for lease in announce.returned:
             self._void(node, lease)
         return node
@@ -213,10 +219,18 @@ class Registry:
                 lease.awaited = left
                 lease.expires_s = max(lease.expires_s, now_s + STALL_S)
 
+    def _receive(self, node: Node, lease: LeaseId, now_s: float) -> None:
+        """Free a lease's place in the pipe; its pieces stay leased until they are announced as verified."""
+        open_lease = node.leases.get(lease)
+        if open_lease is not None and not open_lease.is_received:
+            open_lease.is_received = True
+            open_lease.expires_s = max(open_lease.expires_s, now_s + STALL_S)
+            self.open_leases -= 1
+
     def _void(self, node: Node, lease: LeaseId) -> None:
         open_lease = node.leases.pop(lease, None)
         if open_lease is not None:
-            self.open_leases -= 1
+            self.open_leases -= not open_lease.is_received
             self.torrents[open_lease.info_hash].leased &= ~open_lease.awaited
 
     def grant(

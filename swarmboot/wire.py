@@ -47,8 +47,9 @@ class NodeState(StrEnum):
 class Announce:
     """What a node tells the seeder about itself. Bytes and bytes per second; `have` holds encoded sets of pieces.
 
-    `slots` is how many more leases the node could fetch now; `returned` names leases it gives back; `is_starving` says
-    that its neighbours give it nothing although it lacks pieces; `host` is empty for "the address you see me at".
+    `slots` is how many more leases the node could fetch now; `received` names leases whose last byte is in, verified or
+    not, and `returned` leases it gives back; `is_starving` says that its neighbours give it nothing although it lacks
+    pieces; `host` is empty for "the address you see me at".
     `serves` are digests that the node's HTTP door serves at /k/ to machines without an operating system, at most
     `serves_bytes_per_s`, 0 for no limit.
     """
@@ -62,6 +63,7 @@ class Announce:
     rack: str = ""
     have: Mapping[InfoHash, bytes] = field(default_factory=dict)
     slots: int = 0
+    received: tuple[LeaseId, ...] = ()
     returned: tuple[LeaseId, ...] = ()
     is_starving: bool = False
     from_neighbours_bytes: int = 0
@@ -123,6 +125,7 @@ def encode_announce(announce: Announce) -> bytes:
             "rack": announce.rack,
             "have": dict(announce.have),
             "slots": announce.slots,
+            "received": list(announce.received),
             "returned": list(announce.returned),
             "starving": announce.is_starving,
             "from_neighbours": announce.from_neighbours_bytes,
@@ -149,6 +152,7 @@ def decode_announce(data: bytes) -> Announce:
         rack=fields.text("rack", most=64, default=""),
         have={InfoHash(info_hash): pieces for info_hash, pieces in have.items()},
         slots=fields.integer("slots", most=MAX_LEASES, default=0),
+        received=tuple(LeaseId(_whole(value)) for value in fields.items("received", most=MAX_LEASES)),
         returned=tuple(LeaseId(_whole(value)) for value in fields.items("returned", most=MAX_LEASES)),
         is_starving=fields.truth("starving", default=False),
         from_neighbours_bytes=fields.integer("from_neighbours", default=0),

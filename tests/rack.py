@@ -147,6 +147,7 @@ class PaperRack:
             port=1,
             have={INFO_HASH: pieces.encode(node.policy.have[INFO_HASH], self.count)},
             slots=request.slots,
+            received=request.received,
             returned=request.returned,
             is_starving=request.is_starving,
             from_neighbours_bytes=node.from_neighbours * PIECE_BYTES,

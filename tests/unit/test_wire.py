@@ -34,6 +34,7 @@ announces = st.builds(
     rack=st.text(max_size=64),
     have=st.dictionaries(info_hashes, st.binary(max_size=64), max_size=4),
     slots=st.integers(0, wire.MAX_LEASES),
+    received=st.lists(st.integers(0, 2**53).map(LeaseId), max_size=4).map(tuple),
     returned=st.lists(st.integers(0, 2**53).map(LeaseId), max_size=4).map(tuple),
     is_starving=st.booleans(),
     from_neighbours_bytes=st.integers(0, 2**53),
