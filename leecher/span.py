@@ -73,7 +73,7 @@ class _Reader:
 
     @property
     def _until_tail_bytes(self) -> int:
-        """Return how much may be asked for at once: not across the tail's start, for `readinto` fills what it is given."""
+        """Return how much to ask for: not across the tail's start, because `readinto` fills what it is given."""
         return self.left_bytes - _TAIL_BYTES if self.left_bytes > _TAIL_BYTES else self.left_bytes
 
     def _wake_at(self, size_bytes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, ClassVar
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from netsim.lab.stage import Stage
 
 PORT = 8443
+_SEARCH_PATH = os.pathsep.join(entry for entry in sys.path if entry)
+"""A node's runtime image finds its modules without `site`, and so does a node of the lab."""
 _PUBLISH_BOUND_S = 600
 
 
@@ -53,7 +56,8 @@ class Scatter:
         report_path = folder.with_name(f"{folder.name}.json")
         return NodeProgram(
             (
-                sys.executable, "-m", "leecher", "--server", f"https://{SERVER_ADDRESS}:{PORT}",
+                "env", f"PYTHONPATH={_SEARCH_PATH}", sys.executable, "-S", "-m", "leecher",
+                "--server", f"https://{SERVER_ADDRESS}:{PORT}",
                 "--trust", str(stage.directory / "keys" / "swarmboot.pub"),
                 "--ca", str(stage.directory / "state" / "ca.pem"),
                 "--into", str(folder), "--rack", node.rack_name, "--report", str(report_path), "--neighbour",
