@@ -1,10 +1,10 @@
 """What a node does next: announce, fetch a lease, or rescue itself. Facts in, requests out, timers are requests.
 
 A node announces when it has room for a lease, when a lease has ended and when its interval is over. It fetches what it
-is leased and takes the rest from its neighbours. If nothing arrives for `starve_s` it says so to the seeder; if that
-does not help within `rescue_s` (and up to half as long again, so that a rack does not act as one), or if the seeder
-does not answer, it fetches what it lacks from an origin by itself, in random order, so that the worst case is plain
-HTTPS at full speed.
+is leased and takes the rest from its neighbours. If nothing arrives for `starve_s`, or for as long as the seeder's
+handout calls normal, it says so to the seeder; if that does not help within `rescue_s` more (and up to half as long
+again, so that a rack does not act as one), or if the seeder does not answer, it fetches what it lacks from an origin by
+itself, in random order, so that the worst case is plain HTTPS at full speed.
 
 Pure: `now_s` and a `Random` come in. The shell in `leecher.boot` and the simulator drive the same object.
 """
@@ -115,7 +115,8 @@ class Policy:
         self._failures = 0
         self._has_news = False
         self._rescue_at_s = now_s
-        self._patience_s = self.limits.rescue_s * random.uniform(1.0, 1.5)
+        self._starve_s = self.limits.starve_s
+        self._rescue_factor = random.uniform(1.0, 1.5)
         self._progress_s = now_s
         self._starving_told_s: float | None = None
         self._is_complete_told = False
@@ -153,6 +154,7 @@ class Policy:
         """Occurs when the seeder answers an announce."""
         self._in_flight -= 1
         self._failures = 0
+        self._starve_s = max(self.limits.starve_s, handout.patience_s)
         if handout.origins:
             self._origins = tuple(origin or self._own_origin for origin in handout.origins)
         if handout.neighbours:
@@ -247,7 +249,12 @@ class Policy:
         return AnnounceRequest(state, slots, received, returned, is_starving)
 
     def _is_starving(self, now_s: float) -> bool:
-        return not self._runs and now_s - self._progress_s >= self.limits.starve_s and not self.is_complete
+        return not self._runs and now_s - self._progress_s >= self._starve_s and not self.is_complete
+
+    @property
+    def _patience_s(self) -> float:
+        """Return how long nothing may arrive before the node helps itself."""
+        return max(self.limits.rescue_s, 2.0 * self._starve_s) * self._rescue_factor
 
     def _rescue(self, now_s: float) -> None:
         """Fetch what is lacking from an origin if the swarm does not bring it and the seeder does not help."""
@@ -282,6 +289,6 @@ class Policy:
         due_s = [self._announce_at_s] if not self._in_flight else []
         if not self._runs and not self.is_complete:
             since = self._progress_s
-            due_s += [since + self.limits.starve_s, since + self._patience_s, self._rescue_at_s]
+            due_s += [since + self._starve_s, since + self._patience_s, self._rescue_at_s]
         later = [due for due in due_s if due > now_s]
         return min(later, default=now_s + 1.0)

@@ -20,7 +20,7 @@ from seeder.pacer import Pacer
 
 LEAST_CHUNK_BYTES = 1 << 14
 MOST_CHUNK_BYTES = 1 << 18
-CHUNK_S = 0.005
+CHUNK_S = 0.01
 """How long one response may keep the uplink before the next has its turn."""
 
 READ_AHEAD_BYTES = 1 << 18
@@ -28,7 +28,7 @@ READ_AHEAD_BYTES = 1 << 18
 
 
 def chunk_bytes_for(uplink_bytes_per_s: float) -> int:
-    """Return how many bytes a response sends at a turn: 5 ms of the uplink, a TLS record at least, a power of two."""
+    """Return how many bytes a response sends at a turn: 10 ms of the uplink, a TLS record at least, a power of two."""
     wanted = min(MOST_CHUNK_BYTES, max(LEAST_CHUNK_BYTES, int(uplink_bytes_per_s * CHUNK_S)))
     return 1 << (wanted.bit_length() - 1)
 

@@ -153,6 +153,7 @@ class Desk:
                 leases=leases,
                 origins=self.origins,
                 is_supplied=not leases and handout.is_supplied(self.registry, node, now_s=now_s, limits=self.limits),
+                patience_s=handout.patience_s(self.registry, node, self.limits),
                 is_stage0_wanted=self.is_stage0_wanted and node.is_complete,
             ),
         )

@@ -30,7 +30,7 @@ class Limits:
     """What bounds a handout.
 
     `pipe_s` is how long one leased piece may take when every open lease shares the uplink; `announces_per_s` is what
-    the seeder's processor affords; `settle_s` is how long a newcomer's neighbours have to show what they can do.
+    the seeder's processor affords; `settle_s` is the least that neighbours have to show what they can do.
     """
 
     uplink_bytes_per_s: float
@@ -101,10 +101,20 @@ def _sample(
     return list(chosen.values())
 
 
+def patience_s(registry: Registry, node: Node, limits: Limits) -> float:
+    """Return how long a node may get no piece at all before something is wrong.
+
+    Plain HTTPS would bring every node a piece in the time in which the uplink sends one to each. Complaining sooner
+    makes the server send what neighbours are about to, which slows the pieces that all wait for.
+    """
+    round_bytes = _fetchers(registry, node) * _piece_bytes(registry, node)
+    return max(limits.settle_s, 1.5 * round_bytes / (limits.uplink_bytes_per_s * GOODPUT))
+
+
 def is_supplied(registry: Registry, node: Node, *, now_s: float, limits: Limits) -> bool:
     """Return whether neighbours hold all that `node` lacks and send it at least as fast as the server could.
 
-    Taken on trust for `settle_s` after a node joins; after that a node that complains or gets less than the server's
+    Taken on trust for `patience_s` after a node joins; after that a node that complains or gets less than the server's
     fair share is not supplied, so that no node is ever slower than plain HTTPS.
     """
     if not node.have or is_neglected(registry, node, now_s=now_s, limits=limits):
@@ -118,16 +128,21 @@ def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits
     """Return whether a node complains, or gets less from its neighbours than half its fair share of the uplink.
 
     In a swarm that works, neighbours send each node nearly everything, so this tells a node whose neighbours are
-    unreachable or slow from one that waits for its turn. A newcomer is given `settle_s` to find out.
+    unreachable or slow from one that waits for its turn. A newcomer is given `patience_s` to find out.
     """
     if node.is_starving:
         return True
     fair_bytes_per_s = limits.uplink_bytes_per_s * GOODPUT / max(1, _fetchers(registry, node))
-    return now_s - node.joined_s > limits.settle_s and node.rate_from_neighbours < 0.5 * fair_bytes_per_s
+    has_settled = now_s - node.joined_s > patience_s(registry, node, limits)
+    return has_settled and node.rate_from_neighbours < 0.5 * fair_bytes_per_s
 
 
 def _fetchers(registry: Registry, node: Node) -> int:
     return max((len(registry.torrents[info_hash].fetchers) for info_hash in node.have), default=0)
+
+
+def _piece_bytes(registry: Registry, node: Node) -> int:
+    return max((registry.torrents[info_hash].torrent.piece_bytes for info_hash in node.have), default=1)
 
 
 def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) -> int:
@@ -141,8 +156,7 @@ def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) ->
 
 def is_pipe_full(registry: Registry, node: Node, limits: Limits) -> bool:
     """Return whether as many leases are out as the uplink carries with good speed each."""
-    piece_bytes = max((registry.torrents[info_hash].torrent.piece_bytes for info_hash in node.have), default=1)
-    return registry.open_leases >= most_open_leases(registry, limits, piece_bytes=piece_bytes)
+    return registry.open_leases >= most_open_leases(registry, limits, piece_bytes=_piece_bytes(registry, node))
 
 
 def lease_pieces(registry: Registry, node: Node, *, slots: int, now_s: float, limits: Limits) -> tuple[Lease, ...]:

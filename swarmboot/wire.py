@@ -99,9 +99,9 @@ class Neighbour:
 class Handout:
     """What the seeder answers: whom to connect to, what to fetch, where from, and when to announce again.
 
-    `is_supplied` says that neighbours hold all this node
-    lacks and can send it at full speed, so the absence of leases is meant. `is_stage0_wanted` asks a complete node to
-    fetch its manifest's kernel and initramfs as well, and to serve them.
+    `is_supplied` says that neighbours hold all this node lacks and can send it at full speed, so the absence of leases
+    is meant. `patience_s` is how long no piece at all may arrive before that is worth a complaint. `is_stage0_wanted`
+    asks a complete node to fetch its manifest's kernel and initramfs as well, and to serve them.
     """
 
     announce_after_s: float
@@ -109,6 +109,7 @@ class Handout:
     leases: tuple[Lease, ...] = ()
     origins: tuple[str, ...] = ()
     is_supplied: bool = False
+    patience_s: float = 1.0
     is_stage0_wanted: bool = False
 
 
@@ -192,6 +193,7 @@ def encode_handout(handout: Handout) -> bytes:
             ],
             "origins": list(handout.origins),
             "supplied": handout.is_supplied,
+            "patience": handout.patience_s,
             "stage0": handout.is_stage0_wanted,
         }
     )
@@ -206,6 +208,7 @@ def decode_handout(data: bytes) -> Handout:
         leases=tuple(_lease(value) for value in fields.items("leases", most=MAX_LEASES)),
         origins=fields.texts("origins", most=32, each=1024),
         is_supplied=fields.truth("supplied", default=False),
+        patience_s=fields.number("patience", least=0.0, most=86400.0, default=1.0),
         is_stage0_wanted=fields.truth("stage0", default=False),
     )
 

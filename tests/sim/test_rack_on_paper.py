@@ -62,3 +62,16 @@ def test_staggered_nodes_cost_the_server_one_copy_together() -> None:
     rack = PaperRack(12, arrivals=lambda index: index * 0.5)
     rack.run()
     assert sum(rack.sent.values()) <= 1.1 * rack.count
+
+
+def test_a_large_rack_behind_a_slow_uplink_does_not_complain_before_pieces_can_have_come() -> None:
+    rack = PaperRack(64, uplink=625e3, swap_s=2.0)
+    rack.run(until_s=60)
+    assert sum(rack.sent.values()) <= 1.05 * rack.count
+
+
+def test_nodes_without_neighbours_behind_a_slow_uplink_are_no_slower_than_plain_https() -> None:
+    rack = PaperRack(16, uplink=625e3, pieces_count=64, can_swap=False)
+    rack.run()
+    plain_s = 16 * rack.count * PIECE_BYTES / rack.uplink
+    assert max(node.done_s or 0.0 for node in rack.nodes) < 1.15 * plain_s + 2.0

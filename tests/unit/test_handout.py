@@ -13,7 +13,7 @@ from seeder.handout import Limits
 from seeder.registry import STALL_S, Node, Registry, Torrent
 from swarmboot import pieces
 from swarmboot.codec import DecodeError
-from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.ids import InfoHash, LeaseId, NodeId, Sequence
 from swarmboot.wire import Announce, NodeState
 
 ROOT = InfoHash(b"r" * 32)
@@ -39,6 +39,7 @@ def observe(
     state: NodeState = NodeState.FETCHING,
     is_starving: bool = False,
     from_neighbours: int = 0,
+    received: tuple[LeaseId, ...] = (),
 ) -> Node:
     """Observe a node; `have` has a character a piece, `#` for one that is there; the rest is lacking."""
     count = registry.torrents[ROOT].torrent.count
@@ -52,6 +53,7 @@ def observe(
         have={ROOT: pieces.encode(held, count)},
         is_starving=is_starving,
         from_neighbours_bytes=from_neighbours,
+        received=received,
     )
     return registry.observe(announce, host=f"10.0.0.{name}", now_s=now_s)
 
@@ -246,3 +248,28 @@ def test_an_unknown_torrent_is_refused() -> None:
     announce = Announce(NodeId(b"n" * 16), Sequence(1), NodeState.FETCHING, port=1, have={InfoHash(b"x" * 32): b""})
     with pytest.raises(DecodeError, match="not published"):
         registry.observe(announce, host="10.0.0.1", now_s=0.0)
+
+
+def test_patience_is_what_plain_https_would_take_for_a_piece_each() -> None:
+    registry = build_registry()
+    nodes = [observe(registry, name) for name in range(1, 65)]
+    slow = Limits(uplink_bytes_per_s=625e3)
+    patience_s = handout.patience_s(registry, nodes[0], slow)
+    assert patience_s == pytest.approx(1.5 * 64 * PIECE / (625e3 * handout.GOODPUT))
+    assert handout.patience_s(registry, nodes[0], Limits(uplink_bytes_per_s=125e6)) == LIMITS.settle_s
+    assert not handout.is_neglected(registry, nodes[0], now_s=patience_s - 0.1, limits=slow)
+    assert handout.is_neglected(registry, nodes[0], now_s=patience_s + 0.1, limits=slow)
+
+
+def test_a_lease_whose_bytes_are_in_frees_its_place_and_stays_leased() -> None:
+    registry = build_registry()
+    node = observe(registry, 1)
+    (granted,) = handout.lease_pieces(registry, node, slots=1, now_s=0.0, limits=LIMITS)
+    assert registry.open_leases == 1
+    observe(registry, 1, received=(granted.lease,))
+    observe(registry, 1, received=(granted.lease,))
+    assert registry.open_leases == 0
+    assert registry.torrents[ROOT].leased == pieces.span(granted.first, granted.count)
+    observe(registry, 1, "#" * granted.count)
+    assert registry.open_leases == 0
+    assert registry.torrents[ROOT].leased == 0

@@ -180,3 +180,29 @@ def test_a_node_that_has_everything_does_not_starve() -> None:
     policy.requests(now_s=0.0)
     policy.handout_arrived(handout(after_s=5.0), now_s=0.0)
     assert policy.requests(now_s=4.9) == []
+
+
+def test_a_node_complains_no_sooner_than_its_handout_calls_normal() -> None:
+    policy = build_policy()
+    policy.requests(now_s=0.0)
+    policy.handout_arrived(Handout(announce_after_s=100.0, origins=("",), patience_s=10.0), now_s=0.1)
+    assert announce_of(policy.requests(now_s=9.9)) is None
+    complaint = announce_of(policy.requests(now_s=10.2))
+    assert complaint is not None
+    assert complaint.is_starving
+    assert policy.rescues == 0
+
+
+def test_received_leases_are_announced_once() -> None:
+    policy = build_policy()
+    policy.requests(now_s=0.0)
+    policy.handout_arrived(handout(lease(7, 0), lease(8, 2)), now_s=0.1)
+    policy.requests(now_s=0.1)
+    policy.run_ended(1, is_whole=True, now_s=0.2)
+    told = announce_of(policy.requests(now_s=0.2))
+    assert told is not None
+    assert (told.received, told.slots) == ((7,), 1)
+    policy.run_ended(2, is_whole=True, now_s=0.3)
+    told = announce_of(policy.requests(now_s=0.3))
+    assert told is not None
+    assert told.received == (8,)
