@@ -35,7 +35,7 @@ from swarmboot import site
 from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
 from swarmboot.ids import NodeId, Sequence, new_node_id
 from swarmboot.keyfile import read_trust
-from swarmboot.manifest import Artifact, Manifest
+from swarmboot.manifest import Artifact, Manifest, Role
 from swarmboot.profile import Selection, select
 from swarmboot.report import BootReport, encode_report
 from swarmboot.settings import NodeSettings
@@ -46,10 +46,19 @@ PARTIAL = ".partial"
 
 
 class Boot:
-    """One boot with one set of settings. `tell` takes lines for the console; a later run need not be reported."""
+    """One boot with one set of settings. `tell` takes lines for the console; a later run need not be reported.
+
+    `is_unpacked` asks for room to unpack the images in RAM, which the initramfs hook is going to do.
+    """
 
     def __init__(
-        self, settings: NodeSettings, *, started_s: float, tell: Callable[[str], None], is_reported: bool = True
+        self,
+        settings: NodeSettings,
+        *,
+        started_s: float,
+        tell: Callable[[str], None],
+        is_reported: bool = True,
+        is_unpacked: bool = False,
     ) -> None:
         _check(settings)
         self.settings = settings
@@ -57,6 +66,7 @@ class Boot:
         self.ledger = Ledger(self.node, started_s, rack=settings.rack)
         self._tell = tell
         self._is_reported = is_reported
+        self._is_unpacked = is_unpacked
         self._random = Random(self.node)
         self._fetching: Fetching | None = None
         self._presence: Presence | None = None
@@ -198,7 +208,12 @@ class Boot:
             for name in (artifact.name, partial_name(artifact)):
                 with suppress(OSError):
                     needed_bytes -= min(artifact.size_bytes, (self.settings.into / name).stat().st_blocks * 512)
-        check_space(self.settings.into, needed_bytes=max(0, needed_bytes), reserve_bytes=self.settings.reserve)
+        roles = (Role.ROOT, Role.PLUGIN) if self._is_unpacked else ()
+        unpacked = [sum(each.unpacked_bytes for each in selection.artifacts if each.role is role) for role in roles]
+        check_space(
+            self.settings.into, needed_bytes=max(0, needed_bytes), reserve_bytes=self.settings.reserve,
+            unpacked_bytes=unpacked, overlay=self.settings.overlay,
+        )  # fmt: skip
         return selection
 
     async def _join(self, origin: Origin, swarm: Swarm, selection: Selection, release: Release) -> Fetching:

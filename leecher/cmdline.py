@@ -29,14 +29,16 @@ def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
     return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
 
 
-def run(settings: NodeSettings, *, started_s: float, is_reported: bool = True) -> Boot:
+def run(settings: NodeSettings, *, started_s: float, is_reported: bool = True, is_unpacked: bool = False) -> Boot:
     """Boot with these settings and return the boot; raises the SwarmbootError that ended it.
+
+    `is_unpacked` says that the images will be unpacked in RAM, so that room is asked for that as well.
 
     SIGINT and SIGTERM stop it cleanly.
 
     A stop before the images are complete raises KeyboardInterrupt; what has been fetched stays for the next run.
     """
-    boot = Boot(settings, started_s=started_s, tell=_tell, is_reported=is_reported)
+    boot = Boot(settings, started_s=started_s, tell=_tell, is_reported=is_reported, is_unpacked=is_unpacked)
 
     async def main() -> None:
         stop = trio.Event()

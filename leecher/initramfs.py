@@ -109,7 +109,7 @@ def _boot(settings: NodeSettings, started_s: float) -> Boot:
     while True:
         left_s = settings.timeout - (time.monotonic() - began_s) if settings.timeout else 0.0
         try:
-            return run(replace(settings, timeout=max(left_s, 0.0)), started_s=started_s)
+            return run(replace(settings, timeout=max(left_s, 0.0)), started_s=started_s, is_unpacked=True)
         except TransferError as error:
             attempt += 1
             wait_s = pause_s(attempt, random)

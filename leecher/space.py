@@ -7,44 +7,81 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from swarmboot.errors import SpaceError
 from swarmboot.units import format_size
 
 _TMPFS = frozenset({"tmpfs", "ramfs", "rootfs"})
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_HINT = "give the node more, publish a smaller release, or choose a profile with fewer plugins"
 
 
-def check_space(folder: Path, *, needed_bytes: int, reserve_bytes: int) -> None:
-    """Raise SpaceError unless `folder` can take `needed_bytes` more and leave `reserve_bytes`, on disk or in RAM."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """This machine's RAM: all of it, and what can be used without swapping."""
+
+    total_bytes: int
+    available_bytes: int
+
+
+def read_memory(path: Path = Path("/proc/meminfo")) -> Memory:
+    """Return what the kernel says."""
+    found = dict(re.findall(r"^(MemTotal|MemAvailable):\s+([0-9]+) kB$", path.read_text(), re.MULTILINE))
+    return Memory(total_bytes=int(found["MemTotal"]) * 1024, available_bytes=int(found["MemAvailable"]) * 1024)
+
+
+def share_bytes(share: str, *, total_bytes: int) -> int:
+    """Return how much a part of the RAM is, as tmpfs(5) reads it: `50%`, or a size as in `2G`."""
+    if share.endswith("%"):
+        return total_bytes * int(share[:-1]) // 100
+    return int(share[:-1]) * _UNITS[share[-1].lower()]
+
+
+def check_space(
+    folder: Path, *, needed_bytes: int, reserve_bytes: int, unpacked_bytes: Iterable[int] = (), overlay: str = "100%"
+) -> None:
+    """Raise SpaceError unless `folder` can take `needed_bytes` more and leave `reserve_bytes`, on disk or in RAM.
+
+    `unpacked_bytes` are what images will take in RAM beside that, each in a tmpfs no larger than `overlay`.
+    """
     status = os.statvfs(folder)
     free_bytes = status.f_bavail * status.f_frsize
-    is_ram = _filesystem(folder) in _TMPFS
-    if not is_ram:
+    filesystem, memory, unpacked = _filesystem(folder), read_memory(), list(unpacked_bytes)
+    if filesystem not in _TMPFS:
         _check(f"{folder} is too small", "on disk", free_bytes, needed_bytes, reserve_bytes)
         return
-    _check("this node has too little RAM", "of available memory", available_bytes(), needed_bytes, reserve_bytes)
-    if _filesystem(folder) == "tmpfs" and status.f_blocks:
+    _check(
+        "this node has too little RAM", "of available memory", memory.available_bytes, needed_bytes, reserve_bytes,
+        unpacked_bytes=sum(unpacked),
+    )  # fmt: skip
+    if filesystem == "tmpfs" and status.f_blocks:
         _check(f"the tmpfs at {folder} is too small", "in it", free_bytes, needed_bytes, 0)
+    most_bytes = share_bytes(overlay, total_bytes=memory.total_bytes)
+    if max(unpacked, default=0) > most_bytes:
+        raise SpaceError(
+            "an image does not fit where it is unpacked",
+            expected=f"room for {format_size(max(unpacked))}",
+            found=f"{format_size(most_bytes)}, as swarmboot.overlay={overlay} has it",
+            hint="raise swarmboot.overlay, or give the node more RAM",
+        )
 
 
-def _check(what: str, where: str, free_bytes: int, needed_bytes: int, reserve_bytes: int) -> None:
-    if needed_bytes + reserve_bytes <= free_bytes:
+def _check(
+    what: str, where: str, free_bytes: int, needed_bytes: int, reserve_bytes: int, *, unpacked_bytes: int = 0
+) -> None:
+    if needed_bytes + unpacked_bytes + reserve_bytes <= free_bytes:
         return
+    unpacked = f", {format_size(unpacked_bytes)} to unpack them" if unpacked_bytes else ""
     reserve = f" and {format_size(reserve_bytes)} to spare" if reserve_bytes else ""
     raise SpaceError(
         f"{what} for the images",
-        expected=f"{format_size(needed_bytes)}{reserve}",
+        expected=f"{format_size(needed_bytes)}{unpacked}{reserve}",
         found=f"{format_size(free_bytes)} {where}",
-        hint="give the node more, publish a smaller release, or choose a profile with fewer plugins",
+        hint=_HINT,
     )
-
-
-def available_bytes() -> int:
-    """Return the memory that can be used without swapping."""
-    match = re.search(r"^MemAvailable:\s+([0-9]+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    assert match is not None
-    return int(match[1]) * 1024
 
 
 def _filesystem(folder: Path) -> str:

@@ -10,8 +10,9 @@ from seeder.release import Release, ReleaseFile
 from seeder.site_writer import SiteWriter, SourceFile, hash_source, source_file
 from seeder.stage0_publish import read_kernel_version
 from seeder.torrent import Hashes, build_torrent, check_piece_bytes, piece_bytes_for
+from seeder.unpacked import unpacked_bytes
 from swarmboot import site as layout
-from swarmboot.errors import ReleaseError
+from swarmboot.errors import ReleaseError, SwarmbootError
 from swarmboot.manifest import Artifact, Role
 
 
@@ -24,6 +25,7 @@ class Copier:
         self._progress = progress
         self.copied_bytes = 0
         self.reused_bytes = 0
+        self.notes: list[str] = []
 
     def copy(self, release: Release) -> tuple[Artifact, ...]:
         """Return the release's artifacts once every blob and torrent of theirs is in the site.
@@ -57,7 +59,16 @@ class Copier:
             info_hash=torrent.info_hash,
             piece_bytes=hashes.piece_bytes,
             version=read_kernel_version(source.path) if file.role is Role.KERNEL else "",
+            unpacked_bytes=self._unpacked_bytes(file),
         )
+
+    def _unpacked_bytes(self, file: ReleaseFile) -> int:
+        """Return what the file takes once unpacked, or 0 with a note if that cannot be told."""
+        try:
+            return unpacked_bytes(file.path, file.format, label=file.label)
+        except SwarmbootError as error:
+            self.notes.append(f"nodes cannot count the RAM that {file.label} takes unpacked: {error}")
+            return 0
 
     def _piece_bytes_for(self, source: SourceFile) -> int:
         return self._piece_bytes or piece_bytes_for(source.size_bytes)

@@ -40,7 +40,9 @@ def published_value(published: Published, *, site: Path) -> dict[str, Any]:
         "copied_bytes": published.copied_bytes,
         "reused_bytes": published.reused_bytes,
         "reserve_bytes": RESERVE_BYTES,
-        "ram_bytes": {name: size + RESERVE_BYTES for name, size in published.images_bytes.items()},
+        "ram_bytes": {
+            name: size + published.unpacked_bytes[name] + RESERVE_BYTES for name, size in published.images_bytes.items()
+        },
         "notes": list(published.notes),
     }
 
@@ -96,22 +98,23 @@ def artifact_table(artifacts: Iterable[Artifact]) -> list[str]:
 
 def ram_lines(published: Published) -> list[str]:
     """Return what a node needs in RAM; a line a profile where profiles differ."""
-    images = dict(published.images_bytes)
-    unpacked = _unpacked(published.manifest)
-    tail = f", and room to unpack {', '.join(unpacked)}" if unpacked else ""
-    if len(set(images.values())) == 1:
-        images = {"": images[""]}
+    needs = {name: (size, published.unpacked_bytes[name]) for name, size in published.images_bytes.items()}
+    uncounted = _uncounted(published.manifest)
+    tail = f", and room to unpack {', '.join(uncounted)}" if uncounted else ""
+    if len(set(needs.values())) == 1:
+        needs = {"": needs[""]}
     return [
-        f"a node{f' of profile {name}' if name else ''} needs {format_size(size + RESERVE_BYTES)} of RAM: "
-        f"{format_size(size)} of images and {format_size(RESERVE_BYTES)} kept free{tail}"
-        for name, size in images.items()
+        f"a node{f' of profile {name}' if name else ''} needs {format_size(size + unpacked + RESERVE_BYTES)} of RAM: "
+        f"{format_size(size)} of images{f', {format_size(unpacked)} unpacked' if unpacked else ''} and "
+        f"{format_size(RESERVE_BYTES)} kept free{tail}"
+        for name, (size, unpacked) in needs.items()
     ]
 
 
-def _unpacked(manifest: Manifest) -> list[str]:
-    """Return the names of the images that a node cannot mount as they are."""
+def _uncounted(manifest: Manifest) -> list[str]:
+    """Return the names of the images that a node has to unpack, and of which it is not known what they take then."""
     images = (*manifest.with_role(Role.ROOT), *manifest.with_role(Role.PLUGIN))
-    return [artifact.name for artifact in images if artifact.format != "squashfs"]
+    return [artifact.name for artifact in images if artifact.format != "squashfs" and not artifact.unpacked_bytes]
 
 
 def _day(manifest: Manifest) -> str:

@@ -23,7 +23,7 @@ from swarmboot import ids, trust
 from swarmboot import site as layout
 from swarmboot.errors import ManifestError, ReleaseError
 from swarmboot.manifest import Artifact, Manifest, decode, encode
-from swarmboot.profile import select
+from swarmboot.profile import Selection, select
 
 DEFAULT_FLEET = "swarmboot"
 DEFAULT_LIFE_S = 365 * 86400.0
@@ -50,7 +50,8 @@ class PublishOptions:
 class Published:
     """What a publish did. `is_new` is false if the channel pointed to the same release already. Sizes in bytes.
 
-    `images_bytes` maps each profile's name, the empty one for no profile, to the bytes its nodes hold as images.
+    `images_bytes` and `unpacked_bytes` map each profile's name, the empty one for no profile, to the bytes that its
+    nodes hold as images, and what these take on top of that once unpacked.
     """
 
     manifest: Manifest
@@ -59,6 +60,7 @@ class Published:
     copied_bytes: int
     reused_bytes: int
     images_bytes: Mapping[str, int]
+    unpacked_bytes: Mapping[str, int]
     signers: tuple[ids.KeyId, ...]
     notes: tuple[str, ...] = ()
 
@@ -98,8 +100,9 @@ def publish(
         copied_bytes=copier.copied_bytes,
         reused_bytes=copier.reused_bytes,
         images_bytes=images_bytes(manifest),
+        unpacked_bytes={name: each.unpacked_bytes for name, each in _selections(manifest).items()},
         signers=tuple(sorted(signer_ids(keys))),
-        notes=tuple(notes),
+        notes=(*notes, *copier.notes),
     )
 
 
@@ -168,5 +171,8 @@ def _is_still_good(old: Manifest, wanted: Manifest, options: PublishOptions) -> 
 
 def images_bytes(manifest: Manifest) -> dict[str, int]:
     """Return the bytes of images that a node of each profile holds; the empty name stands for no profile."""
-    names = ["", *(profile.name for profile in manifest.profiles)]
-    return {name: select(manifest, name=name).size_bytes for name in names}
+    return {name: each.size_bytes for name, each in _selections(manifest).items()}
+
+
+def _selections(manifest: Manifest) -> dict[str, Selection]:
+    return {name: select(manifest, name=name) for name in ("", *(profile.name for profile in manifest.profiles))}

@@ -40,7 +40,8 @@ class Role(StrEnum):
 class Artifact:
     """One file of a release: what it is for, and the digests that pin it. Sizes in bytes.
 
-    `version` is what a kernel says of itself in its header, empty if that is not known.
+    `version` is what a kernel says of itself in its header, empty if that is not known; `unpacked_bytes` is what an
+    image takes on top of itself once a node has unpacked it, 0 for one that is mounted or of which that is not known.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Artifact:
     info_hash: InfoHash
     piece_bytes: int
     version: str = ""
+    unpacked_bytes: int = 0
 
     @property
     def pieces(self) -> int:
@@ -133,7 +135,8 @@ def _artifact_value(artifact: Artifact) -> dict[str, object]:
         "info_hash": artifact.info_hash,
         "piece": artifact.piece_bytes,
     }
-    return {**value, "version": artifact.version} if artifact.version else value
+    optional = {"version": artifact.version, "unpacked": artifact.unpacked_bytes}
+    return {**value, **{name: given for name, given in optional.items() if given}}
 
 
 def _profile_value(profile: Profile) -> dict[str, object]:
@@ -207,6 +210,7 @@ def _artifact(value: Any) -> Artifact:
         info_hash=InfoHash(fields.raw("info_hash", exactly=INFO_HASH_BYTES)),
         piece_bytes=piece_bytes,
         version=fields.text("version", default=""),
+        unpacked_bytes=fields.integer("unpacked", most=1 << 44, default=0),
     )
     if artifact.pieces > MAX_PIECES:
         raise DecodeError(f"artifact {name} has more than {MAX_PIECES} pieces")

@@ -31,6 +31,11 @@ class Selection:
         """Return the bytes that the node's artifacts take."""
         return sum(artifact.size_bytes for artifact in self.artifacts)
 
+    @property
+    def unpacked_bytes(self) -> int:
+        """Return the bytes that they take on top of that once they are unpacked."""
+        return sum(artifact.unpacked_bytes for artifact in self.artifacts)
+
 
 def select(manifest: Manifest, *, name: str = "", identity: Identity | None = None) -> Selection:
     """Return what a node gets: by profile name if one is given, else by the first profile that matches it.
