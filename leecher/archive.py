@@ -25,7 +25,7 @@ _CPIO_MAGIC = (b"070701", b"070702")
 _CPIO_END = "TRAILER!!!"
 _NAME_MOST_BYTES = 4096
 _CAPABILITY = "SCHILY.xattr.security.capability"
-_KINDS = {
+KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "folder",
     stat.S_IFLNK: "link",
@@ -144,7 +144,7 @@ def cpio_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
         stream.align()
         if raw_name == _CPIO_END:
             return
-        kind = _KINDS.get(stat.S_IFMT(mode), "")
+        kind = KINDS.get(stat.S_IFMT(mode), "")
         left = [size_bytes]
         target = stream.read(left.pop()).decode(errors="surrogateescape") if kind == "link" else ""
         path = safe_name(raw_name, archive=name)

@@ -2,7 +2,9 @@
 
 Three files in one folder. `plan` is for the shell, a line an image, of words without blanks or quotes:
 
-    root FORMAT NAME      plugin FORMAT NAME      overlay SIZE      seed on|off
+    root FORMAT NAME      plugin FORMAT NAME      overlay SIZE      seed on|off      search on|off
+
+`search` says whether the squashfs plugins are searched for what plugins may not bring.
 
 `environment` is the /etc/environment of a root that has none, and `handover.json` is for `leecher.root`, which unpacks
 what cannot be mounted and merges settings. It will not mount or unpack anything.
@@ -23,6 +25,7 @@ from swarmboot.settings import NodeSettings
 PLAN = "plan"
 FACTS = "handover.json"
 ENVIRONMENT = "environment"
+ALL_ALLOWED = frozenset({"devices", "setuid"})
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*\Z")
 
 
@@ -58,6 +61,9 @@ def plan(handover: Handover) -> str:
     """Return the shell's part."""
     lines = [f"{image.role} {image.format} {image.name}" for image in handover.images]
     lines += [f"overlay {handover.overlay}", f"seed {'on' if handover.is_seeding else 'off'}"]
+    has_layers = any(image.role == "plugin" and image.format == "squashfs" for image in handover.images)
+    is_searched = has_layers and not ALL_ALLOWED.issubset(handover.allow)
+    lines += [f"search {'on' if is_searched else 'off'}"]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -1,10 +1,11 @@
 """Unpacks what cannot be mounted: tar and cpio root images, Coinboot-style tar plugins, and the settings on top.
 
-`python -m leecher.root image|plugins FOLDER`. It opens its archives, then makes FOLDER its root directory (chroot(2)),
-so that no name and no link in an archive can lead out of it; names with `..` are refused all the same, and an absolute
-name counts from FOLDER. Plugins may bring device nodes, setuid or setgid files and file capabilities only if the
-release allows them (`allow = ["devices", "setuid"]` in its release.toml); a root image may bring anything. It will not
-mount anything.
+`python -m leecher.root image|layers|plugins FOLDER`. It opens its archives, then makes FOLDER its root directory
+(chroot(2)), so that no name and no link in an archive can lead out of it; names with `..` are refused all the same, and
+an absolute name counts from FOLDER. Plugins may bring device nodes, setuid or setgid files and file capabilities only
+if the release allows them (`allow = ["devices", "setuid"]` in its release.toml); a root image may bring anything. The
+stage `layers` looks for them in the squashfs plugins, mounted at FOLDER/1, FOLDER/2 and so on; it unpacks nothing. It
+will not mount anything.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import encodings.idna  # noqa: F401 - nothing can be imported once the root has changed
 import gzip
 import os
+import stat
 import subprocess
 import sys
 import zlib
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from leecher import handover as handovers
-from leecher.archive import Entry, cpio_entries, place, tar_entries
+from leecher.archive import KINDS, Entry, cpio_entries, place, tar_entries
 from leecher.handover import Handover, Image
 from swarmboot.errors import ReleaseError, SpaceError, SwarmbootError
 
@@ -67,17 +69,43 @@ def unpack(image: Image, archive: IO[bytes], *, allow: tuple[str, ...] | None) -
 def _unpack(image: Image, archive: IO[bytes], allow: tuple[str, ...] | None) -> int:
     count = 0
     for entry in (cpio_entries if image.format.startswith("cpio") else tar_entries)(archive, name=image.name):
-        word = "" if allow is None else refusal(entry, allow)
-        if word:
-            raise ReleaseError(
-                f"{image.name} brings {entry.name}, which the release does not allow",
-                expected="plain files, folders and links",
-                found=f"{entry.kind}, mode {entry.mode:o}",
-                hint=f'take it out, or write allow = ["{word}"] into release.toml',
-            )
+        if allow is not None:
+            check_entry(entry, allow, image=image)
         place(entry)
         count += 1
     return count
+
+
+def check_entry(entry: Entry, allow: tuple[str, ...], *, image: Image) -> None:
+    """Raise ReleaseError for an entry of a plugin that the release does not allow."""
+    if word := refusal(entry, allow):
+        raise ReleaseError(
+            f"{image.name} brings {entry.name}, which the release does not allow",
+            expected="plain files, folders and links",
+            found=f"{entry.kind}, mode {entry.mode:o}",
+            hint=f'take it out, or write allow = ["{word}"] into release.toml',
+        )
+
+
+def layer_entries(folder: Path) -> Iterator[Entry]:
+    """Yield what is below a mounted layer. A whiteout, for overlayfs a character device 0:0, is nothing."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            status = path.lstat()
+            kind = KINDS.get(stat.S_IFMT(status.st_mode), "")
+            if kind != "character" or status.st_rdev:
+                has_capability = kind == "file" and "security.capability" in os.listxattr(path, follow_symlinks=False)
+                mode = stat.S_IMODE(status.st_mode)
+                yield Entry(str(path.relative_to(folder)), kind, mode, has_capability=has_capability)
+
+
+def check_layers(handover: Handover, folder: Path) -> None:
+    """Raise ReleaseError if a squashfs plugin brings what the release does not allow."""
+    plugins = [image for image in handover.images if image.role == "plugin" and image.format == "squashfs"]
+    for number, image in enumerate(plugins, 1):
+        for entry in layer_entries(folder / str(number)):
+            check_entry(entry, handover.allow, image=image)
 
 
 def _stage(handover: Handover, stage: str) -> tuple[list[Image], tuple[str, ...] | None]:
@@ -90,6 +118,9 @@ def _stage(handover: Handover, stage: str) -> tuple[list[Image], tuple[str, ...]
 def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
     """Do one stage; raises SwarmbootError. The process's root directory is `root` afterwards."""
     handover = handovers.read(HANDOVER)
+    if stage == "layers":
+        check_layers(handover, root)
+        return
     images, allow = _stage(handover, stage)
     folder = os.open(handover.folder, os.O_PATH | os.O_DIRECTORY)
     old_root = os.open("/", os.O_PATH | os.O_DIRECTORY)
@@ -114,8 +145,8 @@ def _enter(root: Path) -> None:
 
 def main() -> None:
     """Run the stage that the arguments name and exit with the error's own status."""
-    if len(sys.argv) != 3 or sys.argv[1] not in ("image", "plugins"):
-        print("usage: python -m leecher.root image|plugins FOLDER", file=sys.stderr)
+    if len(sys.argv) != 3 or sys.argv[1] not in ("image", "layers", "plugins"):
+        print("usage: python -m leecher.root image|layers|plugins FOLDER", file=sys.stderr)
         sys.exit(_USAGE)
     try:
         run(sys.argv[1], Path(sys.argv[2]), tell=_tell)

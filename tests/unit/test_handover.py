@@ -23,7 +23,17 @@ def test_the_plan_names_images_in_order_one_a_line() -> None:
         "plugin tar.gz 10-driver.tar.gz",
         "overlay 50%",
         "seed on",
+        "search off",
     ]
+
+
+@pytest.mark.parametrize(
+    ("allow", "expected"), [((), "on"), (("devices",), "on"), (("setuid",), "on"), (("devices", "setuid"), "off")]
+)
+def test_squashfs_plugins_are_searched_unless_they_may_bring_anything(allow: tuple[str, ...], expected: str) -> None:
+    images = (Image("root", "squashfs", "rootfs.squashfs"), Image("plugin", "squashfs", "10-layer.squashfs"))
+    handover = Handover("/run/swarmboot/images", images, {}, allow, "50%", is_seeding=True)
+    assert plan(handover).splitlines()[-1] == f"search {expected}"
 
 
 @pytest.mark.parametrize(
