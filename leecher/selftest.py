@@ -32,6 +32,7 @@ from cryptography.x509.oid import NameOID
 
 import leecher
 import swarmboot
+from leecher.neighbours import neighbour_reader
 from leecher.origin import origin_client
 from leecher.swarm import running_swarm
 from swarmboot.trust import Kind, key_set, public_bytes, sign, verify
@@ -85,7 +86,7 @@ def check_tls() -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         with socket.create_server((_ADDRESS, 0)) as listener:
-            threading.Thread(target=_serve_once, args=(listener, context), daemon=True).start()
+            threading.Thread(target=_serve_securely, args=(listener, context), daemon=True).start()
             url = f"https://{_ADDRESS}:{listener.getsockname()[1]}/"
             assert trio.run(_read, url, certificate) == b"self-test"
 
@@ -113,16 +114,34 @@ def _certificate(folder: Path) -> Path:
     return path
 
 
-def _serve_once(listener: socket.socket, context: ssl.SSLContext) -> None:
+def _serve_securely(listener: socket.socket, context: ssl.SSLContext) -> None:
     connection, _ = listener.accept()
     with context.wrap_socket(connection, server_side=True) as secure:
-        secure.recv(65536)
-        secure.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nself-test")
+        _answer_request(secure)
+
+
+def _serve_plainly(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        _answer_request(connection)
+
+
+def _answer_request(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nself-test")
 
 
 async def _read(url: str, authority: Path) -> bytes:
     async with origin_client(authority) as origin:
         return await origin.document(url, max_bytes=100)
+
+
+def check_neighbours() -> None:
+    """Fetch a document from a neighbour, over plain HTTP: what only a boot without a seeder does."""
+    with socket.create_server((_ADDRESS, 0)) as listener:
+        threading.Thread(target=_serve_plainly, args=(listener,), daemon=True).start()
+        read = neighbour_reader(f"http://{_ADDRESS}:{listener.getsockname()[1]}")
+        assert trio.run(read, "channels/stable.swarm", 100) == b"self-test"
 
 
 def check_swarm() -> None:
@@ -146,7 +165,7 @@ def check_swarm() -> None:
 
 def main() -> None:
     """Run every check and print what it took."""
-    for check in (check_imports, check_signatures, check_names, check_tls, check_swarm):
+    for check in (check_imports, check_signatures, check_names, check_tls, check_neighbours, check_swarm):
         began_s = time.monotonic()
         check()
         print(f"self-test: {check.__name__.removeprefix('check_')} in {time.monotonic() - began_s:.2f} s")

@@ -34,7 +34,8 @@ _PROBE = """
 import json, os, sys, sysconfig
 sys.path[:0] = sys.argv[1:]
 import leecher.initramfs, leecher.root, leecher.selftest
-leecher.selftest.check_signatures()  # loads what is loaded late
+leecher.selftest.check_signatures()  # load what is loaded late
+leecher.selftest.check_neighbours()
 stdlib = sysconfig.get_path("stdlib")
 tops = {}
 for name, module in list(sys.modules.items()):
