@@ -1,7 +1,7 @@
 #!/bin/sh
 # The shared driver of the initramfs hook: sourced by the adapters for initramfs-tools and dracut, which bring the
 # network up, call swarmboot_boot with the folder that the root belongs in, and stop the boot if it fails.
-# POSIX sh; needs mount (with loop), umount, modprobe, chroot, cp, mkdir and sleep. What to fetch, whom to believe and
+# POSIX sh; needs mount (with loop), umount, modprobe, chroot, cat, cp, mv, mkdir and sleep. What to fetch, whom to believe and
 # what to unpack is decided by the leecher, which runs in its own image; here is only what needs a mount.
 
 swarmboot_cmdline=${swarmboot_cmdline:-/proc/cmdline}
@@ -75,22 +75,41 @@ swarmboot_prepare() {
     done
 }
 
-# Succeed if a card has an address that can reach others: IPv4, or IPv6 past duplicate detection. Needs ip(8).
+# Succeed if a card has an address that can reach others: IPv4, or IPv6 past duplicate detection and without IPv4 for
+# five seconds, because name servers may come with the latter. Needs ip(8).
 swarmboot_has_address() {
-    ip -o addr show scope global 2>/dev/null | while read -r swarmboot_line; do
+    swarmboot_families=$(ip -o addr show scope global 2>/dev/null | while read -r swarmboot_line; do
         case $swarmboot_line in
             *tentative* | *dadfailed*) ;;
-            *" inet "* | *" inet6 "*) echo found ;;
+            *" inet "*) echo IPv4 ;;
+            *" inet6 "*) echo IPv6 ;;
         esac
-    done | grep -q found
+    done)
+    case $swarmboot_families in
+        *IPv4*) return 0 ;;
+        '') return 1 ;;
+    esac
+    swarmboot_now=$(swarmboot_uptime)
+    swarmboot_now=${swarmboot_now%.*}
+    [ -s /run/swarmboot-ipv6-since ] || echo "$swarmboot_now" >/run/swarmboot-ipv6-since
+    read -r swarmboot_since </run/swarmboot-ipv6-since
+    [ $((swarmboot_now - swarmboot_since)) -ge 5 ]
 }
 
-# Write the resolv.conf that the leecher uses: the initramfs's own, or what ipconfig or networkd was told.
+# Write the resolv.conf that the leecher uses, anew every two seconds: a second card may bring its servers late.
+swarmboot_follow_name_servers() {
+    while swarmboot_name_servers >"$swarmboot_run/etc/resolv.conf.new"; do
+        mv "$swarmboot_run/etc/resolv.conf.new" "$swarmboot_run/etc/resolv.conf"
+        sleep 2
+    done
+}
+
+# Print a resolv.conf: the initramfs's own, and what ipconfig or networkd was told.
 swarmboot_name_servers() {
     for swarmboot_file in /etc/resolv.conf /run/systemd/resolve/resolv.conf /run/NetworkManager/resolv.conf \
         /tmp/net.*.resolv.conf; do
         [ ! -s "$swarmboot_file" ] || cat "$swarmboot_file"
-    done >"$swarmboot_run/etc/resolv.conf"
+    done
     for swarmboot_file in /run/net-*.conf /run/systemd/netif/links/*; do
         [ -f "$swarmboot_file" ] || continue
         while IFS='=' read -r swarmboot_name swarmboot_value; do
@@ -102,7 +121,7 @@ swarmboot_name_servers() {
                 DOMAINSEARCH) [ -z "$swarmboot_value" ] || echo "search $swarmboot_value" ;;
             esac
         done <"$swarmboot_file"
-    done >>"$swarmboot_run/etc/resolv.conf"
+    done
 }
 
 # Run a module of the leecher in its image.
@@ -155,12 +174,12 @@ swarmboot_planned() {
     done <"$swarmboot_run/handover/plan"
 }
 
-# Let the leecher unpack into a folder, which it sees as /mnt.
+# Let the leecher unpack into a folder, or search what is mounted below it. It sees the folder as /mnt.
 swarmboot_unpack() {
-    mount --bind "$2" "$swarmboot_run/runtime/mnt" || return 1
+    mount --rbind "$2" "$swarmboot_run/runtime/mnt" || return 1
     swarmboot_leecher leecher.root "$1" /mnt
     swarmboot_status=$?
-    umount "$swarmboot_run/runtime/mnt"
+    umount -l "$swarmboot_run/runtime/mnt"
     return $swarmboot_status
 }
 
@@ -205,13 +224,17 @@ swarmboot_assemble() {
         swarmboot_lower=$swarmboot_layer${swarmboot_lower:+:$swarmboot_lower}
         swarmboot_number=$((swarmboot_number + 1))
     done <"$swarmboot_run/handover/plan"
+    if [ "$(swarmboot_planned search)" = on ]; then
+        swarmboot_unpack layers "$swarmboot_run/layers" ||
+            swarmboot_fail 'a plugin brings what it may not (see the line before)' || return 1
+    fi
     mkdir "$swarmboot_run/changes"
     mount -t tmpfs -o "mode=0755,size=$swarmboot_size" swarmboot-changes "$swarmboot_run/changes" || return 1
     mkdir "$swarmboot_run/changes/upper" "$swarmboot_run/changes/work"
     chmod 0755 "$swarmboot_run/changes/upper"
     mount -t overlay -o "lowerdir=$swarmboot_lower,upperdir=$swarmboot_run/changes/upper,workdir=$swarmboot_run/changes/work" \
         swarmboot "$1" || swarmboot_fail 'the layers cannot be put together as an overlay' || return 1
-    if [ $swarmboot_tars = yes ] || [ -s "$1/etc/environment" ]; then
+    if [ $swarmboot_tars = yes ] || [ -s "$1/etc/environment" ] || [ -L "$1/etc/environment" ]; then
         swarmboot_unpack plugins "$1" || swarmboot_fail 'a plugin cannot be unpacked (see the line before)' || return 1
     elif [ -s "$swarmboot_run/handover/environment" ]; then
         cp "$swarmboot_run/handover/environment" "$1/etc/environment"
@@ -241,8 +264,13 @@ swarmboot_keep_seeding() {
 swarmboot_boot() {
     swarmboot_prepare || swarmboot_fail "$swarmboot_run cannot be set up: is there room in RAM, are loop and squashfs there?" ||
         return 1
-    swarmboot_name_servers
-    swarmboot_fetch || return 1
+    swarmboot_name_servers >"$swarmboot_run/etc/resolv.conf"
+    swarmboot_follow_name_servers &
+    swarmboot_follower=$!
+    swarmboot_fetch
+    swarmboot_status=$?
+    kill "$swarmboot_follower" 2>/dev/null
+    [ $swarmboot_status -eq 0 ] || return 1
     swarmboot_assemble "$1" || return 1
     swarmboot_keep_seeding "$1"
     for swarmboot_folder in run/swarmboot dev proc sys; do umount "$swarmboot_run/runtime/$swarmboot_folder"; done

@@ -7,6 +7,10 @@
 swarmboot_panic() {
     swarmboot_delay=$(getarg panic=)
     case $swarmboot_delay in
+        -[1-9]*) # as the kernel has it: at once
+            swarmboot_say "no root; rebooting at once, as panic= says"
+            echo b >/proc/sysrq-trigger
+            ;;
         '' | 0 | *[!0-9]*) emergency_shell 'swarmboot: no root; the lines above say why' ;;
         *)
             swarmboot_say "no root; rebooting in $swarmboot_delay s, as panic= says"
