@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from netsim.demo.release import sample_release
+from seeder.authority import issue_certificate
 from tests.system.vm.cache import ROOT, cached, fingerprint
 from tests.system.vm.programs import SWARMBOOT, run
 
@@ -26,14 +28,23 @@ say tree "$(cat /opt/tree 2>/dev/null)"
 for image in /run/swarmboot/images/rootfs.*; do say image "$(sha256sum <"$image" | cut -c1-64)"; done
 say clock "$(date +%s)"
 say report "$(cat /run/swarmboot/boot.json)"
-for try in 1 2 3 4 5 6 7 8 9 10; do
-    [ "$(systemctl is-active swarmboot-seed)" = active ] && break
-    sleep 1
-done
-say seed "$(systemctl is-active swarmboot-seed)"
-say user "$(ps -o user= -p "$(systemctl show -P MainPID swarmboot-seed)")"
+if [ -e /run/systemd/system/swarmboot-seed.service ]; then
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        [ "$(systemctl is-active swarmboot-seed)" = active ] && break
+        sleep 1
+    done
+    say seed "$(systemctl is-active swarmboot-seed)"
+    say user "$(ps -o user= -p "$(systemctl show -P MainPID swarmboot-seed)")"
+else
+    say seed none
+fi
 say end of it
 """
+_MASKED = (
+    "systemd-resolved.service", "systemd-timesyncd.service", "systemd-pstore.service", "systemd-repart.service",
+    "e2scrub_reap.service", "e2scrub_all.timer", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
+    "fstrim.timer", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dev-hugepages.mount",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +89,49 @@ def debian_kernel() -> Kernel:
     return Kernel(version, cached("kernel", version, build))
 
 
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The keys of a fleet that exists in tests only, and the state of a seeder that has made an authority."""
+
+    folder: Path
+
+    @property
+    def keys(self) -> Path:
+        """Return the folder with the key pair."""
+        return self.folder / "keys"
+
+    @property
+    def trust(self) -> Path:
+        """Return the public key file."""
+        return self.keys / "swarmboot.pub"
+
+    @property
+    def authority(self) -> Path:
+        """Return the authority's certificate."""
+        return self.folder / "state" / "ca.pem"
+
+    def state(self, to: Path) -> Path:
+        """Return a seeder's state folder of one's own, with this fleet's authority in it."""
+        shutil.copytree(self.folder / "state", to)
+        return to
+
+
+def fleet() -> Fleet:
+    """Return the fleet, made once, so that an initramfs which trusts it can be kept."""
+
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        run(*SWARMBOOT, "keygen", "--out", str(folder / "keys"))
+        issue_certificate(folder / "state", ["localhost"])
+
+    return Fleet(cached("fleet", "1", build))
+
+
 def runtime_image() -> Path:
     """Return the runtime image of this source tree, built once; zstd, because emulation makes xz slow."""
     sources = [*ROOT.glob("leecher/*.py"), *ROOT.glob("swarmboot/*.py"), *ROOT.glob("seeder/hook_*.py")]
     sources += [ROOT / "initramfs-hook" / "runtime.toml"]
-    packages = run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", "libc6", "libssl3", "python3-libtorrent")
+    packages = _versions("libc6", "libssl3", "python3-libtorrent")
 
     def build(folder: Path) -> None:
         folder.mkdir()
@@ -90,6 +139,28 @@ def runtime_image() -> Path:
         run(*SWARMBOOT, "hook", "build-runtime", "--out", out, "--compression", "zstd")
 
     return cached("runtime", fingerprint(sources, packages), build) / "runtime.squashfs"
+
+
+def _versions(*packages: str) -> str:
+    return run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages)
+
+
+def initramfs(generator: str = "initramfs-tools") -> Path:
+    """Return an initramfs of the Debian kernel with this source tree's hook and the fleet's trust, built once."""
+    kernel, runtime, trusted = debian_kernel(), runtime_image(), fleet()
+    sources = [path for path in (ROOT / "initramfs-hook").rglob("*") if path.is_file()]
+    sources += [*ROOT.glob("seeder/hook_*.py"), trusted.trust, trusted.authority]
+    packages = _versions("initramfs-tools-core", "dracut-core", "dracut-network", "busybox", "kmod", "udev")
+
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        build_initramfs(
+            folder / "initramfs.img", kernel=kernel, trust=trusted.trust, authority=trusted.authority,
+            generator=generator, runtime=runtime,
+        )  # fmt: skip
+
+    key = fingerprint(sources, packages, runtime.parent.name, kernel.version)
+    return cached(f"initramfs.{generator}", key, build) / "initramfs.img"
 
 
 def build_initramfs(
@@ -118,7 +189,7 @@ def write_release(folder: Path) -> Path:
 
 
 def write_marker(tree: Path) -> None:
-    """Write the marker's program and unit into a folder."""
+    """Write the marker's program and unit into a folder, and mask what no test needs: emulation is dear."""
     units = tree / "etc/systemd/system"
     (units / "multi-user.target.wants").mkdir(parents=True)
     (tree / "usr/local/sbin").mkdir(parents=True)
@@ -126,6 +197,8 @@ def write_marker(tree: Path) -> None:
     (tree / "usr/local/sbin/marker").chmod(0o755)
     (units / "marker.service").write_text(_MARKER_UNIT)
     (units / "multi-user.target.wants/marker.service").symlink_to("../marker.service")
+    for name in _MASKED:
+        (units / name).symlink_to("/dev/null")
 
 
 def publish(release: Path, *, site: Path, keys: Path) -> None:

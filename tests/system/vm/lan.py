@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.system.vm.programs import BOUND_TO_US, SWARMBOOT, run, running
 
 ADDRESS = "10.99.0.1"
+ADDRESS_IPV6 = "fd99::1"
 NAME = "boot.rack"
 _MOST_WAIT_S = 30.0
 
@@ -26,6 +27,12 @@ class Lan:
     stack: ExitStack
     taps: int = 0
     seeders: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    address: str = ADDRESS
+
+    @property
+    def host(self) -> str:
+        """Return this end's address as it stands in a URL."""
+        return f"[{self.address}]" if ":" in self.address else self.address
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -36,13 +43,13 @@ class Lan:
         """Run ip(8) on this LAN."""
         run(*self.inside, "ip", *arguments)
 
-    def tap(self, *, is_connected: bool = True) -> str:
-        """Make a tap for a machine's card and return its name."""
+    def tap(self, bridge: str = "rack") -> str:
+        """Make a tap for a machine's card, plugged into a bridge or, without one, into nothing; return its name."""
         self.taps += 1
         name = f"tap{self.taps}"
         self.ip("tuntap", "add", name, "mode", "tap")
-        if is_connected:
-            self.ip("link", "set", name, "master", "rack")
+        if bridge:
+            self.ip("link", "set", name, "master", bridge)
         self.ip("link", "set", name, "up")
         return name
 
@@ -51,7 +58,7 @@ class Lan:
         log = self.work / f"seeder-{port}.log"
         seeder = self.stack.enter_context(
             running(
-                *self.inside, *SWARMBOOT, "serve", str(site), "--listen", f"{ADDRESS}:{port}", "--name", NAME,
+                *self.inside, *SWARMBOOT, "serve", str(site), "--listen", f"{self.host}:{port}", "--name", NAME,
                 "--state", str(state), "--uplink", uplink, log=log,
             )
         )  # fmt: skip
@@ -60,7 +67,29 @@ class Lan:
 
     def add_address(self, address: str) -> None:
         """Give the host's end of the bridge one more address, for a neighbour that runs here."""
-        self.ip("address", "add", f"{address}/24", "dev", "rack")
+        self.ip("address", "add", address + ("/64" if ":" in address else "/24"), "dev", "rack", *_no_dad(address))
+
+    def add_other(self) -> None:
+        """Add a second network, `other`, whose DHCP server answers and from which nothing else is reached."""
+        self.ip("link", "add", "other", "type", "bridge")
+        self.ip("address", "add", "10.66.0.1/24", "dev", "other")
+        self.ip("link", "set", "other", "up")
+        self.stack.enter_context(
+            running(
+                *self.inside, *_DNSMASQ, "--port=0", "--interface=other", "--dhcp-range=10.66.0.50,10.66.0.99,1h",
+                f"--dhcp-leasefile={self.work / 'other-leases'}", "--pid-file=", log=self.work / "other.log",
+            )
+        )  # fmt: skip
+
+
+def _no_dad(address: str) -> tuple[str, ...]:
+    return ("nodad",) if ":" in address else ()
+
+
+_DNSMASQ = (
+    "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--bind-interfaces", "--except-interface=lo",
+    "--no-resolv", "--no-hosts", "--no-ping", "--user=root",
+)  # fmt: skip
 
 
 def wait_for_line(log: Path, pattern: re.Pattern[str], *, within_s: float) -> str:
@@ -75,28 +104,26 @@ def wait_for_line(log: Path, pattern: re.Pattern[str], *, within_s: float) -> st
 
 
 @contextmanager
-def open_lan(work: Path) -> Iterator[Lan]:
-    """Open a LAN; everything on it ends with the block."""
+def open_lan(work: Path, *, has_ipv4: bool = True) -> Iterator[Lan]:
+    """Open a LAN; everything on it ends with the block. Without IPv4 there are router advertisements and no DHCP."""
+    work.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         # The namespace lives as long as this process, which dies with the test run.
         keeper = stack.enter_context(
             running("unshare", "--net", "--", *BOUND_TO_US, "sleep", "infinity", log=work / "keeper.log")
         )
-        lan = Lan(keeper.pid, work, stack)
+        lan = Lan(keeper.pid, work, stack, address=ADDRESS if has_ipv4 else ADDRESS_IPV6)
         wait_for_namespace(keeper.pid)
-        for arguments in (
-            "link set lo up", "link add rack type bridge", f"address add {ADDRESS}/24 dev rack",
-            "address add fd99::1/64 dev rack nodad", "link set rack up",
-        ):  # fmt: skip
+        for arguments in ("link set lo up", "link add rack type bridge", "link set rack up"):
             lan.ip(*arguments.split())
+        lan.add_address(ADDRESS_IPV6)
+        if has_ipv4:
+            lan.add_address(ADDRESS)
+        ipv4 = ("--dhcp-range=10.99.0.50,10.99.0.99,1h", f"--address=/{NAME}/{ADDRESS}") if has_ipv4 else ()
         stack.enter_context(
             running(
-                *lan.inside, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--bind-interfaces",
-                "--interface=rack", "--except-interface=lo", "--no-resolv", "--no-hosts", "--no-ping",
-                f"--address=/{NAME}/{ADDRESS}", "--dhcp-range=10.99.0.50,10.99.0.99,1h",
-                "--dhcp-range=::,constructor:rack,ra-only,slaac", "--enable-ra",
-                f"--dhcp-leasefile={work / 'leases'}", f"--pid-file={work / 'dnsmasq.pid'}", "--user=root",
-                log=work / "dnsmasq.log",
+                *lan.inside, *_DNSMASQ, "--interface=rack", *ipv4, "--dhcp-range=::,constructor:rack,ra-only,slaac",
+                "--enable-ra", f"--dhcp-leasefile={work / 'leases'}", "--pid-file=", log=work / "dnsmasq.log",
             )
         )  # fmt: skip
         yield lan

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,32 +67,48 @@ class Machine:
         found = re.findall(r"marker: (\w+) (.*)", self.console)
         return {name: value.strip() for name, value in found}
 
+    def enter(self, line: str) -> None:
+        """Type a line on the console."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
     def stop(self) -> None:
         """Cut the power."""
         self.process.kill()
         self.process.wait()
 
 
+def mac_of(name: str, card: int = 0) -> str:
+    """Return the MAC address of a machine's card."""
+    first, second = hashlib.sha256(name.encode()).digest()[:2]
+    return f"52:54:00:{first:02x}:{second:02x}:{card:02x}"
+
+
 @contextmanager
 def booting(
-    lan: Lan, name: str, *, kernel: Path, initramfs: Path, cmdline: str, memory: str = "768", cards: int = 1,
-    clock: str = "",
+    lan: Lan, name: str, *, kernel: Path, initramfs: Path, cmdline: str, memory: str = "768",
+    cards: Sequence[str] = ("rack",),
+    clock: str = "", more: Sequence[str] = (),
 ) -> Iterator[Machine]:  # fmt: skip
-    """Power a machine on while the block lasts. Of several cards, only the last is connected to anybody."""
+    """Power a machine on while the block lasts.
+
+    `cards` are the bridges that its network cards are plugged into, an empty name for none; `more` are further
+    arguments of QEMU.
+    """
     network: list[str] = []
-    for card in range(cards):
-        tap = lan.tap(is_connected=card == cards - 1)
-        network += ["-netdev", f"tap,id=n{card},ifname={tap},script=no,downscript=no"]
-        network += ["-device", f"virtio-net-pci,netdev=n{card},mac=52:54:00:00:{card:02x}:{lan.taps:02x},romfile="]
+    for card, bridge in enumerate(cards):
+        network += ["-netdev", f"tap,id=n{card},ifname={lan.tap(bridge)},script=no,downscript=no"]
+        network += ["-device", f"virtio-net-pci,netdev=n{card},mac={mac_of(name, card)},romfile="]
     command = (
         *BOUND_TO_US, *lan.inside, "qemu-system-x86_64", "-accel", "tcg", "-cpu", CPU, "-m", memory, "-display",
         "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
         "-kernel", str(kernel), "-initrd", str(initramfs), "-append", f"console=ttyS0 {cmdline}", *network,
-        *(("-rtc", f"base={clock}") if clock else ()),
+        *(("-rtc", f"base={clock}") if clock else ()), *more,
     )  # fmt: skip
     process = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PATH": PATH},

@@ -1,0 +1,76 @@
+"""Roots of other kinds than the sample's: its Debian as a trimmed tree, and that tree with sysvinit for systemd."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from netsim.demo.release import sample_release
+from tests.system.vm.programs import run
+
+_LEFT_OUT = (
+    "usr/share/doc", "usr/share/zoneinfo", "usr/share/perl", "usr/share/locale", "usr/lib/modules",
+    "usr/lib/udev/hwdb.d", "var/lib/dpkg", "var/cache", "usr/share/initramfs-tools",
+)  # fmt: skip
+_SYSVINIT = ("sysvinit-core", "sysv-rc", "initscripts", "insserv", "startpar", "sysvinit-utils")
+_MERGED = ("bin", "lib", "sbin")
+_MARKER = """#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          marker
+# Required-Start:    $all
+# Required-Stop:
+# Default-Start:     2
+# Default-Stop:
+# Short-Description: Say on the console what this root is made of
+### END INIT INFO
+say() { echo "marker: $*" >/dev/console; }
+say init "$(cat /proc/1/comm), systemd $([ -e /usr/lib/systemd ] && echo there || echo gone)"
+say root "$(awk '$2 == "/" {fs = $3} END {print fs}' /proc/mounts)"
+say plugin "$(. /etc/hello.conf && echo "$HELLO")"
+say other "$([ -e /opt/other ] && echo there || echo gone)"
+say setuid "$(stat -c %a /opt/tool)"
+say environment "$(tr '\\n' ' ' </etc/environment)"
+say address "$(ip -o -4 address show scope global | awk '{print $4}')"
+(
+    for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        user=$(ps -o user= -p "$(cat /run/swarmboot-seed.pid 2>/dev/null)" 2>/dev/null)
+        [ "${user:-root}" = root ] || break
+        sleep 1
+    done
+    say user "$user"
+    say end of it
+) &
+"""
+
+
+def write_tree(tree: Path) -> Path:
+    """Make the sample's root image a tree again, without what a machine in a test can do without."""
+    image = sample_release(say=print) / "rootfs.squashfs"
+    run("unsquashfs", "-quiet", "-no-progress", "-dest", str(tree), str(image))
+    for name in _LEFT_OUT:
+        run("rm", "-rf", str(tree / name))
+    return tree
+
+
+def write_sysvinit_tree(tree: Path, *, work: Path) -> Path:
+    """Make a tree whose /sbin/init is Debian's sysvinit, in insserv's and startpar's order, with a marker in it."""
+    write_tree(tree)
+    work.mkdir()
+    run("apt-get", "-o", "APT::Sandbox::User=root", "download", *_SYSVINIT, folder=work)
+    files = work / "files"
+    for deb in sorted(work.glob("*.deb")):
+        run("dpkg", "-x", str(deb), str(files))
+    for name in ("usr/lib/systemd", "usr/sbin/init", "etc/systemd"):
+        run("rm", "-rf", str(tree / name))
+    for path in sorted(files.iterdir()):
+        to = tree / "usr" / path.name if path.name in _MERGED else tree / path.name
+        run("cp", "-a", f"{path}/.", str(to))
+    shutil.copyfile(tree / "usr/share/sysvinit/inittab", tree / "etc/inittab")
+    with (tree / "etc/inittab").open("a") as inittab:
+        inittab.write("T0:23:respawn:/sbin/getty -L ttyS0 115200 vt100\n")
+    (tree / "etc/fstab").write_text("")
+    marker = tree / "etc/init.d/marker"
+    marker.write_text(_MARKER)
+    marker.chmod(0o755)
+    run("chroot", str(tree), "insserv")
+    return tree
