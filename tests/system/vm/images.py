@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,14 @@ _MASKED = (
 )  # fmt: skip
 
 
+_AROUND = """
+mount --bind "$1/lib/modules" /lib/modules && mount --bind "$1/boot" /boot || exit
+[ -z "$2" ] || mount -t overlay -o "lowerdir=$2/usr:/usr" beside /usr || exit
+shift 2
+exec "$@"
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """A Debian kernel, unpacked but not installed."""
@@ -59,12 +68,14 @@ class Kernel:
         """Return the kernel itself."""
         return self.tree / "boot" / f"vmlinuz-{self.version}"
 
-    @property
-    def around(self) -> tuple[str, ...]:
-        """Return what to put before a command that must find this kernel's modules and configuration."""
-        script = 'mount --bind "$1/lib/modules" /lib/modules && mount --bind "$1/boot" /boot && shift && exec "$@"'
+    def around(self, beside: Path | None = None) -> tuple[str, ...]:
+        """Return what to put before a command that must find this kernel's modules and configuration.
+
+        `beside` is a tree of further packages that it is to find as well.
+        """
         Path("/lib/modules").mkdir(exist_ok=True)
-        return ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", script, "sh", str(self.tree))
+        contained = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", _AROUND, "sh")
+        return (*contained, str(self.tree), str(beside or ""))
 
 
 def debian_kernel() -> Kernel:
@@ -145,8 +156,30 @@ def _versions(*packages: str) -> str:
     return run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages)
 
 
-def initramfs(generator: str = "initramfs-tools") -> Path:
-    """Return an initramfs of the Debian kernel with this source tree's hook and the fleet's trust, built once."""
+def laid_out(*packages: str) -> Path:
+    """Return a tree of Debian packages and of what they need and this machine lacks, unpacked and not installed."""
+    said = run("apt-get", "install", "--simulate", "--no-install-recommends", *packages)
+    wanted = [line.split()[1] for line in said.splitlines() if line.startswith("Inst ")]
+
+    def build(folder: Path) -> None:
+        (folder / "usr").mkdir(parents=True)
+        if wanted:
+            run("apt-get", "-o", "APT::Sandbox::User=root", "download", *wanted, folder=folder)
+        for deb in sorted(folder.glob("*.deb")):
+            run("dpkg", "-x", str(deb), str(folder))
+            deb.unlink()
+        for name in ("bin", "sbin", "lib"):
+            if (folder / name).is_dir():
+                run("cp", "-a", f"{folder / name}/.", str(folder / "usr" / name))
+
+    return cached(f"laid-out.{'.'.join(packages)}", fingerprint((), said), build)
+
+
+def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = ()) -> Path:
+    """Return an initramfs of the Debian kernel with this source tree's hook and the fleet's trust, built once.
+
+    `beside` are Debian packages that its generator is to find although they are not installed.
+    """
     kernel, runtime, trusted = debian_kernel(), runtime_image(), fleet()
     sources = [path for path in (ROOT / "initramfs-hook").rglob("*") if path.is_file()]
     sources += [*ROOT.glob("seeder/hook_*.py"), trusted.trust, trusted.authority]
@@ -156,19 +189,20 @@ def initramfs(generator: str = "initramfs-tools") -> Path:
         folder.mkdir()
         build_initramfs(
             folder / "initramfs.img", kernel=kernel, trust=trusted.trust, authority=trusted.authority,
-            generator=generator, runtime=runtime,
+            generator=generator, runtime=runtime, beside=laid_out(*beside) if beside else None,
         )  # fmt: skip
 
     key = fingerprint(sources, packages, runtime.parent.name, kernel.version)
-    return cached(f"initramfs.{generator}", key, build) / "initramfs.img"
+    return cached(".".join(("initramfs", generator, *beside)), key, build) / "initramfs.img"
 
 
 def build_initramfs(
-    out: Path, *, kernel: Kernel, trust: Path, authority: Path, generator: str = "initramfs-tools", runtime: Path
-) -> Path:
+    out: Path, *, kernel: Kernel, trust: Path, authority: Path, generator: str = "initramfs-tools", runtime: Path,
+    beside: Path | None = None,
+) -> Path:  # fmt: skip
     """Build an initramfs with these keys baked in and return it."""
     run(
-        *kernel.around, *SWARMBOOT, "hook", "build-initramfs", "--kernel", kernel.version, "--out", str(out),
+        *kernel.around(beside), *SWARMBOOT, "hook", "build-initramfs", "--kernel", kernel.version, "--out", str(out),
         "--generator", generator, "--runtime", str(runtime), "--trust", str(trust), "--ca", str(authority),
     )  # fmt: skip
     return out
@@ -210,5 +244,5 @@ def publish(release: Path, *, site: Path, keys: Path) -> None:
 
 def base_initramfs(out: Path, *, kernel: Kernel) -> Path:
     """Build an initramfs without swarmboot and return it."""
-    run(*kernel.around, "mkinitramfs", "-o", str(out), kernel.version)
+    run(*kernel.around(), "mkinitramfs", "-o", str(out), kernel.version)
     return out

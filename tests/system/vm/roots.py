@@ -1,9 +1,12 @@
-"""Roots of other kinds than the sample's: its Debian as a trimmed tree, and that tree with sysvinit for systemd."""
+"""Roots of other kinds: the sample's Debian as a trimmed tree, that tree with sysvinit, and next to nothing."""
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from pathlib import Path
+from random import Random
 
 from netsim.demo.release import sample_release
 from tests.system.vm.programs import run
@@ -74,3 +77,43 @@ def write_sysvinit_tree(tree: Path, *, work: Path) -> Path:
     marker.chmod(0o755)
     run("chroot", str(tree), "insserv")
     return tree
+
+
+_TINY_INIT = """#!/bin/busybox sh
+# Says on the console what this root is made of, and ends.
+PATH=/bin
+say() { echo "marker: $*" >/dev/console; }
+say root "$(awk '$2 == "/" {fs = $3} END {print fs}' /proc/mounts)"
+say environment "$(tr '\\n' ' ' </etc/environment)"
+say addresses "$(ip -o address show | awk '$2 != "lo" {print $4}' | tr '\\n' ' ')"
+say seed "$([ -e /run/systemd/system/swarmboot-seed.service ] && echo placed || echo none)"
+say report "$(cat /run/swarmboot/boot.json)"
+say end of it
+sleep 1
+poweroff -f
+"""
+_APPLETS = ("sh", "awk", "tr", "ip", "cat", "sleep", "poweroff")
+
+
+def write_tiny_root(out: Path, *, work: Path, padding_bytes: int) -> None:
+    """Write a squashfs that says what it is made of and ends; it passes for a systemd root where the hook looks."""
+    files = {
+        "sbin/init": _TINY_INIT,
+        "etc/os-release": "ID=tiny\n",
+        "usr/lib/systemd/systemd": "",
+        "etc/environment": "",
+    }
+    for name, text in files.items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(text)
+    (work / "sbin/init").chmod(0o755)
+    for folder in ("bin", "dev", "proc", "sys", "run", "tmp"):
+        (work / folder).mkdir()
+    said = subprocess.run(("ldd", "/bin/busybox"), capture_output=True, text=True, check=False).stdout
+    for program in ("/bin/busybox", *re.findall(r"(/\S+) \(0x", said)):
+        (work / program.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, work / program.lstrip("/"))
+    for applet in _APPLETS:
+        (work / "bin" / applet).symlink_to("busybox")
+    (work / "padding").write_bytes(Random(3).randbytes(padding_bytes))
+    run("mksquashfs", str(work), str(out), "-all-root", "-noappend", "-quiet", "-comp", "zstd")
