@@ -257,7 +257,21 @@ swarmboot_keep_seeding() {
     for swarmboot_folder in "$1"/etc/rc[2345].d; do
         [ ! -d "$swarmboot_folder" ] || ln -sf ../init.d/swarmboot-seed "$swarmboot_folder/S99swarmboot-seed"
     done
+    swarmboot_start_after_insserv "$1/etc/init.d/.depend.start"
     [ ! -d "$1/etc/runlevels/default" ] || ln -sf /etc/init.d/swarmboot-seed "$1/etc/runlevels/default/swarmboot-seed"
+}
+
+# Where insserv has written down which scripts startpar starts, add ours: a link in /etc/rc2.d is not enough there.
+swarmboot_start_after_insserv() {
+    [ -s "$1" ] || return 0
+    while IFS= read -r swarmboot_line; do
+        case $swarmboot_line in
+            *swarmboot-seed*) ;;
+            'TARGETS ='*) swarmboot_line="$swarmboot_line swarmboot-seed" ;;
+        esac
+        echo "$swarmboot_line"
+    done <"$1" >"$swarmboot_run/depend.start"
+    cat "$swarmboot_run/depend.start" >"$1"
 }
 
 # Everything from a network that is up to a root at $1. Returns 1, having said why, if the boot must stop.

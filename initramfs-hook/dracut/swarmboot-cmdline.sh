@@ -22,7 +22,7 @@ swarmboot_ask_for_addresses() {
     {
         echo '[Match]'
         if [ -n "$swarmboot_mac" ]; then
-            echo "MACAddress=$(echo "${swarmboot_mac#*-}" | tr - :)"
+            echo "MACAddress=$(echo "${swarmboot_mac#*-}" | tr 'A-F-' 'a-f:')"
         else
             echo 'Type=ether'
         fi

@@ -145,30 +145,32 @@ def test_a_network_fault_is_retried_until_the_timeout_and_from_the_rescue_shell(
         marks(machine)
 
 
-@pytest.mark.parametrize(
-    ("name", "beside", "arguments", "address"),
-    [
-        ("networkd", (), "ip=10.99.0.77::10.99.0.1:255.255.255.0:node:ens3:none nameserver=10.99.0.1", "10.99.0.77/24"),
-        ("network-manager", ("network-manager",), "", "10.99.0."),
-    ],
-)
-def test_dracut_with(bench: Bench, lan: Lan, name: str, beside: tuple[str, ...], arguments: str, address: str) -> None:
-    initramfs = images.initramfs("dracut", beside=beside)
+def test_dracut_with_networkd_and_a_fixed_address_and_with_network_manager(bench: Bench, lan: Lan) -> None:
+    fixed = "ip=10.99.0.77::10.99.0.1:255.255.255.0:node:ens3:none nameserver=10.99.0.1"
+    cmdline, more = f"{SERVER} init=/sbin/init", {"memory": "768"}
+    networkd, manager = images.initramfs("dracut"), images.initramfs("dracut", beside=("network-manager",))
+    assert [holds_network_manager(each) for each in (networkd, manager)] == [False, True]
+    with (
+        bench.boot(lan, "networkd", f"{cmdline} {fixed}", initramfs=networkd, **more) as first,
+        bench.boot(lan, "network-manager", cmdline, initramfs=manager, **more) as second,
+    ):
+        assert "10.99.0.77/24" in marks(first)["addresses"]
+        assert "10.99.0." in marks(second)["addresses"]
+
+
+def holds_network_manager(initramfs: Path) -> bool:
     said = subprocess.run(("lsinitramfs", str(initramfs)), capture_output=True, text=True, check=True).stdout
-    assert ("usr/sbin/NetworkManager" in said) == ("network-manager" in beside)
-    with bench.boot(lan, name, f"{SERVER} init=/sbin/init {arguments}", initramfs=initramfs, memory="768") as machine:
-        found = marks(machine)
-    assert address in found["addresses"]
+    return "usr/sbin/NetworkManager\n" in said
 
 
-@pytest.mark.parametrize(
-    ("panic", "line"),
-    [("1", "rebooting in 1 s, as panic= says"), ("", "Entering emergency mode|Press Enter for maintenance")],
-)
-def test_dracut_obeys_panic_and_has_a_rescue_shell(bench: Bench, lan: Lan, panic: str, line: str) -> None:
-    cmdline = f"{SERVER} swarmboot.sever=x {f'panic={panic}' if panic else ''}"
-    with bench.boot(lan, f"typo{panic}", cmdline, initramfs=images.initramfs("dracut"), memory="768") as machine:
-        machine.wait_for(r"unknown kernel argument swarmboot\.sever", within_s=BOOT_S)
-        machine.wait_for(line, within_s=60)
-        if panic:
-            machine.process.wait(30)
+def test_dracut_obeys_panic_and_has_a_rescue_shell(bench: Bench, lan: Lan) -> None:
+    cmdline, more = f"{SERVER} swarmboot.sever=x", {"initramfs": images.initramfs("dracut"), "memory": "768"}
+    with (
+        bench.boot(lan, "reboots", f"{cmdline} panic=1", **more) as reboots,
+        bench.boot(lan, "stays", cmdline, **more) as stays,
+    ):
+        for machine in (reboots, stays):
+            machine.wait_for(r"unknown kernel argument swarmboot\.sever", within_s=BOOT_S)
+        reboots.wait_for("rebooting in 1 s, as panic= says", within_s=30)
+        reboots.process.wait(30)
+        stays.wait_for("Press Enter for maintenance|Entering emergency mode", within_s=60)

@@ -104,6 +104,18 @@ def test_a_root_with_systemd_gets_a_unit_and_another_an_init_script(shell: tuple
     assert (root / "etc/init.d/swarmboot-seed").read_text() == (DRIVER.parent / "seed.init").read_text()
 
 
+def test_startpar_is_told_of_the_init_script_once(shell: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "handover").mkdir()
+    (tmp_path / "handover/plan").write_text("seed on\n")
+    (tmp_path / "root/etc/init.d").mkdir(parents=True)
+    depend = tmp_path / "root/etc/init.d/.depend.start"
+    depend.write_text("TARGETS = rsyslog cron rmnologin\nINTERACTIVE = \ncron: rsyslog\n")
+    call = f"swarmboot_files={DRIVER.parent}; swarmboot_keep_seeding {tmp_path}/root"
+    for _ in range(2):
+        assert drive(shell, tmp_path, call) == (0, "")
+        assert depend.read_text() == "TARGETS = rsyslog cron rmnologin swarmboot-seed\nINTERACTIVE = \ncron: rsyslog\n"
+
+
 def test_no_seeding_leaves_nothing_behind(shell: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "handover").mkdir()
     (tmp_path / "handover/plan").write_text("seed off\n")

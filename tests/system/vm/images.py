@@ -49,8 +49,8 @@ _MASKED = (
 
 
 _AROUND = """
-mount --bind "$1/lib/modules" /lib/modules && mount --bind "$1/boot" /boot || exit
 [ -z "$2" ] || mount -t overlay -o "lowerdir=$2/usr:/usr" beside /usr || exit
+mount --bind "$1/lib/modules" /lib/modules && mount --bind "$1/boot" /boot || exit
 shift 2
 exec "$@"
 """
