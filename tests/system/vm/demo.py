@@ -20,6 +20,7 @@ from tests.system.vm.machine import Machine, booting
 _END = "marker: end of it"
 _SHOWN = re.compile(r"MiB of|swarmboot:|login:|Welcome to|Run /init|marker: (root|plugin|seed)")
 _BOUND_S = 420.0
+_UPLINK = "50mbit"
 
 
 def _show(machines: list[Machine]) -> None:
@@ -51,16 +52,12 @@ def main() -> None:
     """Build what is missing, boot two machines, and print the table."""
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmboot-demo-vm.")))
-        print("building kernel, runtime and initramfs: a minute, mostly once", flush=True)
-        kernel, runtime = images.debian_kernel(), images.runtime_image()
-        release, keys = images.write_release(work / "release"), work / "keys"
-        images.publish(release, site=work / "site", keys=keys)
-        lan = stack.enter_context(open_lan(work))
-        lan.serve(work / "site", state=work / "state")
-        initramfs = images.build_initramfs(
-            work / "initramfs.img", kernel=kernel, trust=keys / "swarmboot.pub", authority=work / "state/ca.pem",
-            runtime=runtime,
-        )  # fmt: skip
+        print("building kernel, runtime and initramfs: a minute, once", flush=True)
+        kernel, fleet, initramfs = images.debian_kernel(), images.fleet(), images.initramfs()
+        images.publish(images.write_release(work / "release"), site=work / "site", keys=fleet.keys)
+        lan = stack.enter_context(open_lan(work / "lan"))
+        lan.serve(work / "site", state=fleet.state(work / "state"), uplink=_UPLINK)
+        print(f"serving a Debian of 57 MiB over an uplink of {_UPLINK}, as emulated machines are slow too", flush=True)
         argument = f"swarmboot.server=https://{NAME}:8470"
         print(f"powering on two machines with {argument}", flush=True)
         machines = [
