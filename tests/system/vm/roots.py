@@ -42,8 +42,9 @@ say address "$(ip -o -4 address show scope global | awk '{print $4}')"
     done
     say user "$user"
     say end of it
-) &
+) </dev/null >/dev/null 2>&1 &
 """
+_NOT_ENABLED = ("README", "rc", "rcS", "killprocs", "single")
 
 
 def write_tree(tree: Path) -> Path:
@@ -71,11 +72,13 @@ def write_sysvinit_tree(tree: Path, *, work: Path) -> Path:
     shutil.copyfile(tree / "usr/share/sysvinit/inittab", tree / "etc/inittab")
     with (tree / "etc/inittab").open("a") as inittab:
         inittab.write("T0:23:respawn:/sbin/getty -L ttyS0 115200 vt100\n")
-    (tree / "etc/fstab").write_text("")
+    (tree / "etc/fstab").write_text("swarmboot / overlay defaults 0 0\n")
+    (tree / "fastboot").touch()
     marker = tree / "etc/init.d/marker"
     marker.write_text(_MARKER)
     marker.chmod(0o755)
-    run("chroot", str(tree), "insserv")
+    scripts = sorted({path.name for path in (tree / "etc/init.d").glob("[!.]*")} - {*_NOT_ENABLED})
+    run("chroot", str(tree), "insserv", "--default", *scripts)
     return tree
 
 
