@@ -153,13 +153,6 @@ def test_a_machine_boots_from_the_origin_alone_by_one_kernel_argument(bench: Ben
     first.wait_for("login:", within_s=30)
 
 
-def test_a_machine_boots_with_dracut_in_place_of_initramfs_tools(bench: Bench, pair: Pair) -> None:
-    pair.dracut.wait_for(END, within_s=BOOT_S)
-    tell_phases(pair.dracut)
-    check_root(pair.dracut, bench)
-    pair.dracut.stop()
-
-
 @pytest.fixture(scope="module")
 def second(bench: Bench, first: Machine) -> Machine:
     """Machine 2, and beside it, one after the other, those that must not boot."""
@@ -209,6 +202,13 @@ def test_a_refusal_reaches_the_seeder(bench: Bench, second: Machine) -> None:
     log = (bench.lan.work / "seeder-8470.log").read_text()
     assert "too little RAM" in log
     assert "unknown kernel argument swarmboot.profil" in log
+
+
+def test_a_machine_boots_with_dracut_in_place_of_initramfs_tools(bench: Bench, pair: Pair, second: Machine) -> None:
+    pair.dracut.wait_for(END, within_s=BOOT_S)
+    tell_phases(pair.dracut)
+    check_root(pair.dracut, bench)
+    pair.dracut.stop()
 
 
 @dataclass(frozen=True, slots=True)
