@@ -8,6 +8,7 @@ swarmboot_cmdline=${swarmboot_cmdline:-/proc/cmdline}
 swarmboot_files=${swarmboot_files:-/usr/lib/swarmboot}
 swarmboot_config=${swarmboot_config:-/etc/swarmboot}
 swarmboot_run=/run/swarmboot
+swarmboot_ipv6_since=${swarmboot_ipv6_since:-/run/swarmboot-ipv6-since}
 swarmboot_console=${swarmboot_console:-/dev/console}
 
 # Print one line on the console.
@@ -91,8 +92,8 @@ swarmboot_has_address() {
     esac
     swarmboot_now=$(swarmboot_uptime)
     swarmboot_now=${swarmboot_now%.*}
-    [ -s /run/swarmboot-ipv6-since ] || echo "$swarmboot_now" >/run/swarmboot-ipv6-since
-    read -r swarmboot_since </run/swarmboot-ipv6-since
+    [ -s "$swarmboot_ipv6_since" ] || echo "$swarmboot_now" >"$swarmboot_ipv6_since"
+    read -r swarmboot_since <"$swarmboot_ipv6_since"
     [ $((swarmboot_now - swarmboot_since)) -ge 5 ]
 }
 

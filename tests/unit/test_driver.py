@@ -61,6 +61,32 @@ def test_the_last_value_of_an_argument_counts_and_stars_stay_stars(shell: tuple[
     assert drive(shell, tmp_path, 'cd / && swarmboot_argument "memory"', cmdline=cmdline) == (0, "*\n")
 
 
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        ("2: ens3 inet 10.0.0.7/24 scope global ens3", "found"),
+        ("2: ens3 inet6 fd99::7/64 scope global dynamic", "found after 5 s"),
+        ("2: ens3 inet6 fd99::7/64 scope global tentative", "none"),
+        ("", "none"),
+    ],
+)
+def test_ipv6_alone_is_an_address_after_five_seconds(
+    shell: tuple[str, ...], tmp_path: Path, addresses: str, expected: str
+) -> None:
+    call = f"""
+        ip() {{ echo "{addresses}"; }}
+        swarmboot_uptime() {{ echo "$now.50"; }}
+        now=100; swarmboot_has_address && echo found && exit
+        now=104; swarmboot_has_address && echo 'found after 4 s' && exit
+        now=105; swarmboot_has_address && echo 'found after 5 s' && exit
+        echo none
+    """
+    folder = tmp_path / "run"
+    folder.mkdir()
+    status, said = drive(shell, folder, f"swarmboot_ipv6_since={folder}/since; {call}")
+    assert (status, said) == (0, f"{expected}\n")
+
+
 def test_the_plan_is_read_by_name(shell: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "handover").mkdir()
     (tmp_path / "handover/plan").write_text("root squashfs rootfs.squashfs\noverlay 50%\nseed on\n")
