@@ -61,14 +61,16 @@ def write_sysvinit_tree(tree: Path, *, work: Path) -> Path:
     write_tree(tree)
     work.mkdir()
     run("apt-get", "-o", "APT::Sandbox::User=root", "download", *_SYSVINIT, folder=work)
-    files = work / "files"
+    files = tree / "packages"
     for deb in sorted(work.glob("*.deb")):
         run("dpkg", "-x", str(deb), str(files))
     for name in ("usr/lib/systemd", "usr/sbin/init", "etc/systemd"):
         run("rm", "-rf", str(tree / name))
     for path in sorted(files.iterdir()):
-        to = tree / "usr" / path.name if path.name in _MERGED else tree / path.name
-        run("cp", "-a", f"{path}/.", str(to))
+        # In a chroot, and never through a link that is there already: those of systemd lead to /bin/systemctl.
+        to = f"/usr/{path.name}" if path.name in _MERGED else f"/{path.name}"
+        run("chroot", str(tree), "cp", "-a", "--remove-destination", f"/packages/{path.name}/.", to)
+    run("rm", "-rf", str(files))
     shutil.copyfile(tree / "usr/share/sysvinit/inittab", tree / "etc/inittab")
     with (tree / "etc/inittab").open("a") as inittab:
         inittab.write("T0:23:respawn:/sbin/getty -L ttyS0 115200 vt100\n")
