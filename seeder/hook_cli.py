@@ -52,7 +52,9 @@ def _baked(command: Any) -> Any:
 
 def _bake(trust: tuple[Path, ...], authority: Path | None, floor: int, defaults: tuple[str, ...]) -> Any:
     from seeder.hook_install import Bake
+    from swarmboot.keyfile import read_trust
 
+    read_trust(trust)  # before the minute that a runtime takes
     pairs = [text.partition("=") for text in defaults]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise MalformedSettingError(f"--default {wrong[0]} has no value", expected="NAME=VALUE")

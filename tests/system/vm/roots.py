@@ -35,7 +35,9 @@ say setuid "$(stat -c %a /opt/tool)"
 say environment "$(tr '\\n' ' ' </etc/environment)"
 say address "$(ip -o -4 address show scope global | awk '{print $4}')"
 (
-    for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    try=0
+    while [ $try -lt 90 ]; do
+        try=$((try + 1))
         user=$(ps -o user= -p "$(cat /run/swarmboot-seed.pid 2>/dev/null)" 2>/dev/null)
         [ "${user:-root}" = root ] || break
         sleep 1
