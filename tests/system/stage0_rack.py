@@ -22,16 +22,21 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+import pytest
+
 from seeder.authority import issue_certificate
 from seeder.stage0_node import node_image
 from tests.system.vm.lan import wait_for_namespace
-from tests.system.vm.machine import Machine
+from tests.system.vm.machine import CPU, Machine
 from tests.system.vm.programs import BOUND_TO_US, PATH, SWARMBOOT, run, running
 
 ADDRESS = "10.98.0.1"
 RANGE = "10.98.0.100,10.98.0.200"
+PXE = ("--pxe", "rack", "--dhcp-range", RANGE)
 OVMF = Path("/usr/share/OVMF")
 MARKER = "stage0-marker:"
+BOOT_S = 150.0
+needs_ovmf = pytest.mark.skipif(not (OVMF / "OVMF_CODE_4M.fd").is_file(), reason="they need ovmf, not installed here")
 _INIT = f"""#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
@@ -43,6 +48,15 @@ echo "{MARKER} end"
 """
 T = TypeVar("T")
 
+# Secure Boot needs the variables out of the system's reach, in system management mode.
+_MACHINES = {
+    False: ("-machine", "q35"),
+    True: ("-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
+           "-global", "ICH9-LPC.disable_s3=1"),
+}  # fmt: skip
+# Firmware tries PXE before HTTP, and each over IPv4 before IPv6; what it need not try is turned off.
+_UEFI_OFF = {"uefi-http": ("opt/org.tianocore/IPv4PXESupport", "opt/org.tianocore/IPv6PXESupport")}
+
 
 def _libraries(program: str) -> list[str]:
     """Return the shared libraries of a program, none of a static one."""
@@ -51,14 +65,17 @@ def _libraries(program: str) -> list[str]:
 
 
 @contextmanager
-def other_network(rack: BareRack) -> Iterator[tuple[str, ...]]:
-    """Plug one more host into the LAN and return what to put before a command to run there."""
-    with running("unshare", "--net", "--", *BOUND_TO_US, "sleep", "infinity", log=rack.work / "other.log") as keeper:
+def other_network(rack: BareRack, *, bridge: str = "rack", address: str = "10.98.0.9") -> Iterator[tuple[str, ...]]:
+    """Plug one more host into a bridge of the rack and return what to put before a command to run there."""
+    with running(
+        "unshare", "--net", "--", *BOUND_TO_US, "sleep", "infinity", log=rack.work / f"{address}.log"
+    ) as keeper:
         wait_for_namespace(keeper.pid)
-        rack.ip(f"link add other type veth peer name eth0 netns {keeper.pid}")
-        rack.ip("link set other master rack up")
+        end = f"to-{bridge}"
+        rack.ip(f"link add {end} type veth peer name eth0 netns {keeper.pid}")
+        rack.ip(f"link set {end} master {bridge} up")
         inside = ("nsenter", "--net", "--target", str(keeper.pid), "--")
-        run(*inside, "ip", "address", "add", "10.98.0.9/24", "dev", "eth0")
+        run(*inside, "ip", "address", "add", f"{address}/24", "dev", "eth0")
         run(*inside, "ip", "link", "set", "eth0", "up")
         yield inside
 
@@ -127,18 +144,25 @@ class BareRack:
         return self.stack.enter_context(running(*self.inside, *command, log=self.work / f"{name}.log"))
 
     @contextmanager
-    def power_on(self, name: str, *, is_uefi: bool = False, memory: str = "512") -> Iterator[Machine]:
-        """Power a bare machine on for the block: SeaBIOS and the card's iPXE ROM, or OVMF's own network boot."""
+    def power_on(
+        self, name: str, *, firmware: str = "bios", memory: str = "512", disk: Path | None = None
+    ) -> Iterator[Machine]:
+        """Power a machine on for the block, bare but for a disk if one is given.
+
+        `firmware` is `bios` for SeaBIOS and the card's iPXE ROM, `uefi` for OVMF and its own PXE, `uefi-http` for its
+        own HTTP boot, `secureboot` for an OVMF that starts only what Debian's snakeoil key has signed.
+        """
         self.machines += 1
         tap = f"tap{self.machines}"
         self.ip(f"tuntap add {tap} mode tap")
         self.ip(f"link set {tap} master rack up")
-        card = f"virtio-net-pci,netdev=n0,mac={mac(self.machines)},bootindex=1{',romfile=' if is_uefi else ''}"
+        rom = "" if firmware == "bios" and disk is None else ",romfile="
+        card = f"virtio-net-pci,netdev=n0,mac={mac(self.machines)},bootindex={1 if disk is None else 2}{rom}"
         command = (
-            *BOUND_TO_US, *self.inside, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", memory, "-display",
+            *BOUND_TO_US, *self.inside, "qemu-system-x86_64", "-accel", "tcg", "-cpu", CPU, "-m", memory, "-display",
             "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
             "-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no", "-device", card,
-            *(self._uefi(name) if is_uefi else ("-machine", "pc,graphics=off")),
+            *self._disk(disk), *self._firmware(firmware, name),
         )  # fmt: skip
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -154,11 +178,22 @@ class BareRack:
             thread.join(10)
             process.communicate()
 
-    def _uefi(self, name: str) -> tuple[str, ...]:
+    def _disk(self, disk: Path | None) -> tuple[str, ...]:
+        if disk is None:
+            return ()
+        return ("-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-pci,drive=disk,bootindex=1")
+
+    def _firmware(self, firmware: str, name: str) -> tuple[str, ...]:
+        if firmware == "bios":
+            return ("-machine", "pc,graphics=off")
+        kind = ".snakeoil" if firmware == "secureboot" else ""
         variables = self.work / f"{name}.vars.fd"
-        shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", variables)
-        code = f"if=pflash,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}"
-        return ("-machine", "q35", "-drive", code, "-drive", f"if=pflash,format=raw,file={variables}")
+        shutil.copyfile(OVMF / f"OVMF_VARS_4M{kind}.fd", variables)
+        code = f"if=pflash,format=raw,readonly=on,file={OVMF / f'OVMF_CODE_4M{kind}.fd'}"
+        return (
+            "-drive", code, "-drive", f"if=pflash,format=raw,file={variables}", *_MACHINES[bool(kind)],
+            *(word for option in _UEFI_OFF.get(firmware, ()) for word in ("-fw_cfg", f"name={option},string=n")),
+        )  # fmt: skip
 
 
 def mac(number: int) -> str:
@@ -198,6 +233,20 @@ def publish(work: Path, *, kernel: Path, initramfs: bytes, cmdline: str = "conso
     return work / "site"
 
 
+def tiny_release_site(work: Path) -> Path:
+    """Publish a release whose stage 0 nobody boots; return the site."""
+    kernel = work / "kernel"
+    kernel.write_bytes(b"no kernel")
+    return publish(work, kernel=kernel, initramfs=b"no initramfs")
+
+
+def marks(machine: Machine) -> dict[str, str]:
+    """Return what the tiny system said, once it has said it all."""
+    machine.wait_for(f"^{MARKER} end", within_s=BOOT_S)
+    found = re.findall(rf"{MARKER} (\w+) (.*)", machine.console)
+    return {name: value.strip() for name, value in found}
+
+
 def issue_authority(rack: BareRack) -> Path:
     """Make the seeder's certificate authority before it runs, to be built into an initramfs; return its certificate."""
     return issue_certificate(rack.work / "state", [ADDRESS]).certificate.with_name("ca.pem")
@@ -216,6 +265,18 @@ def bad_neighbour(rack: BareRack, site: Path, *, fault: str, host: str = "10.98.
     )
     rack.start(command, f"bad-{host}")
     eventually(lambda: rack.status()["stage0"]["neighbours"] or None)
+
+
+def good_neighbour(rack: BareRack, site: Path, *, host: str) -> None:
+    """Start a real node that fetches the release and goes on as a neighbour; return once it serves stage 0 as well."""
+    already = rack.status()["stage0"]["neighbours"]
+    command = (
+        *SWARMBOOT, "fetch", "--server", f"https://{ADDRESS}:8470", "--ca", str(rack.work / "state/ca.pem"),
+        "--trust", str(site.parent / "keys/swarmboot.pub"), "--bind", host, "--into", str(rack.work / f"node-{host}"),
+        "--neighbour", "--progress", "none",
+    )  # fmt: skip
+    rack.start(command, f"node-{host}")
+    eventually(lambda: rack.status()["stage0"]["neighbours"] > already or None)
 
 
 def https_context(state: Path) -> ssl.SSLContext:
