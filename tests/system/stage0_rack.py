@@ -36,7 +36,7 @@ PXE = ("--pxe", "rack", "--dhcp-range", RANGE)
 OVMF = Path("/usr/share/OVMF")
 MARKER = "stage0-marker:"
 BOOT_S = 150.0
-needs_ovmf = pytest.mark.skipif(not (OVMF / "OVMF_CODE_4M.fd").is_file(), reason="they need ovmf, not installed here")
+needs_ovmf = pytest.mark.needs("/usr/share/OVMF/OVMF_CODE_4M.fd")
 _INIT = f"""#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev

@@ -35,8 +35,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm,
     pytest.mark.timeout(600),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "curl"),
-    pytest.mark.skipif(not Path("/usr/lib/ipxe/undionly.kpxe").is_file(), reason="they need ipxe, not installed here"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "curl", "/usr/lib/ipxe/undionly.kpxe"),
 ]
 
 
