@@ -23,7 +23,7 @@ from leecher.space import check_space
 from leecher.swarm import Swarm
 from swarmboot import site
 from swarmboot.errors import ArtifactError, SpaceError, TransferError
-from swarmboot.manifest import Artifact, Manifest, Role
+from swarmboot.manifest import UNIFIED, Artifact, Manifest, Role
 from swarmboot.settings import NodeSettings
 
 _PAUSE_S = 5.0
@@ -32,9 +32,10 @@ _ROLES = (Role.KERNEL, Role.INITRAMFS)
 
 
 def stage0_artifacts(manifest: Manifest) -> tuple[Artifact, ...]:
-    """Return a manifest's kernel and initramfs, nothing if it lacks one of them."""
+    """Return a manifest's kernel and initramfs, or its unified kernel image; nothing if it has neither."""
     found = tuple(artifact for role in _ROLES for artifact in manifest.with_role(role)[:1])
-    return found if len(found) == len(_ROLES) else ()
+    unified = tuple(artifact for artifact in found if artifact.format == UNIFIED)
+    return unified or (found if len(found) == len(_ROLES) else ())
 
 
 def stage0_faults(manifest: Manifest, *, prefixes: str, kernel: os.uname_result) -> tuple[str, ...]:

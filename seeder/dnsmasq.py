@@ -20,8 +20,9 @@ LEASES_MOST = 16384
 _LEASE_S = 3600
 _PI_MACS = ("28:cd:c1", "2c:cf:67", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01")
 _PI_OPTION = b"\x06\x01\x03" + b"\x0a\x04\x00PXE" + b"\x09\x14\x00\x00\x11Raspberry Pi Boot" + b"\xff"
-_PXE_ARCHES = (("bios", (0,)), ("efi64", (7, 9)), ("arm64", (11,)))
-_HTTP_ARCHES = (("efi64", (16,)), ("arm64", (19,)))
+_Arches = tuple[tuple[str, tuple[int, ...]], ...]
+_PXE_ARCHES: _Arches = (("bios", (0,)), ("efi64", (7, 9)), ("arm64", (11,)))
+_HTTP_ARCHES: _Arches = (("efi64", (16,)), ("arm64", (19,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def dnsmasq_config(plan: DhcpPlan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _match_lines(prefix: str, arches: tuple[tuple[str, tuple[int, ...]], ...]) -> list[str]:
+def _match_lines(prefix: str, arches: _Arches) -> list[str]:
     return [f"dhcp-match=set:{prefix}{name},option:client-arch,{each}" for name, numbers in arches for each in numbers]
 
 
