@@ -219,17 +219,20 @@ def bare_rack(work: Path) -> Iterator[BareRack]:
         yield rack
 
 
-def publish(work: Path, *, kernel: Path, initramfs: bytes, cmdline: str = "console=ttyS0") -> Path:
+def publish(
+    work: Path, *arguments: str, kernel: Path, initramfs: bytes, cmdline: str = "console=ttyS0", path: str = PATH
+) -> Path:
     """Publish a release whose stage 0 is this and whose root image is nothing; return the site."""
     release = work / "release"
     release.mkdir(parents=True)
-    (release / "vmlinuz").hardlink_to(kernel)
+    shutil.copyfile(kernel, release / "vmlinuz")
     (release / "initramfs.img").write_bytes(initramfs)
     (release / "rootfs.squashfs").write_bytes(b"hsqs" + Random(2).randbytes(200_000))
     (release / "release.toml").write_text(f'name = "tiny"\ncmdline = "{cmdline}"\n')
     run(*SWARMBOOT, "keygen", "--out", str(work / "keys"))
     key = str(work / "keys" / "swarmboot.key")
-    run(*SWARMBOOT, "publish", str(release), "--site", str(work / "site"), "--key", key)
+    fixed = ("--site", str(work / "site"), "--key", key)
+    run("env", f"PATH={path}", *SWARMBOOT, "publish", str(release), *fixed, *arguments)
     return work / "site"
 
 
