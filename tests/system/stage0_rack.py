@@ -34,13 +34,14 @@ ADDRESS = "10.98.0.1"
 RANGE = "10.98.0.100,10.98.0.200"
 PXE = ("--pxe", "rack", "--dhcp-range", RANGE)
 OVMF = Path("/usr/share/OVMF")
+ARM64_FIRMWARE = Path("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd")
 MARKER = "stage0-marker:"
 BOOT_S = 150.0
 needs_ovmf = pytest.mark.needs("/usr/share/OVMF/OVMF_CODE_4M.fd")
 _INIT = f"""#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
-exec >/dev/ttyS0 2>&1
+exec >/dev/console 2>&1
 echo "{MARKER} cmdline $(/bin/busybox cat /proc/cmdline)"
 echo "{MARKER} rack $(/bin/busybox cat /etc/rack)"
 echo "{MARKER} end"
@@ -89,11 +90,14 @@ def eventually(look: Callable[[], T | None], *, within_s: float = 60.0) -> T:
     return found
 
 
-def tiny_initramfs(*, padding_bytes: int = 0) -> bytes:
-    """Return an initramfs that says on the console what started it, and ends."""
+def tiny_initramfs(*, padding_bytes: int = 0, busybox: Path | None = None) -> bytes:
+    """Return an initramfs that says on the console what started it, and ends; `busybox` is a static one to use."""
     files = {"init": (0o755, _INIT.encode())}
-    for path in ("/bin/busybox", *_libraries("/bin/busybox")):
-        files[path.lstrip("/")] = (0o755, Path(path).read_bytes())
+    if busybox is not None:
+        files["bin/busybox"] = (0o755, busybox.read_bytes())
+    else:
+        for path in ("/bin/busybox", *_libraries("/bin/busybox")):
+            files[path.lstrip("/")] = (0o755, Path(path).read_bytes())
     files |= {f"{folder}/.keep": (0o644, b"") for folder in ("proc", "dev")}
     files["padding"] = (0o644, Random(1).randbytes(padding_bytes))
     return gzip.compress(node_image(files), compresslevel=1)
@@ -150,7 +154,8 @@ class BareRack:
         """Power a machine on for the block, bare but for a disk if one is given.
 
         `firmware` is `bios` for SeaBIOS and the card's iPXE ROM, `uefi` for OVMF and its own PXE, `uefi-http` for its
-        own HTTP boot, `secureboot` for an OVMF that starts only what Debian's snakeoil key has signed.
+        own HTTP boot, `secureboot` for an OVMF that starts only what Debian's snakeoil key has signed, `arm64` for its
+        sister on another processor.
         """
         self.machines += 1
         tap = f"tap{self.machines}"
@@ -159,8 +164,8 @@ class BareRack:
         rom = "" if firmware == "bios" and disk is None else ",romfile="
         card = f"virtio-net-pci,netdev=n0,mac={mac(self.machines)},bootindex={1 if disk is None else 2}{rom}"
         command = (
-            *BOUND_TO_US, *self.inside, "qemu-system-x86_64", "-accel", "tcg", "-cpu", CPU, "-m", memory, "-display",
-            "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
+            *BOUND_TO_US, *self.inside, *_programs(firmware), "-accel", "tcg", "-m", memory, "-display", "none",
+            "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
             "-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no", "-device", card,
             *self._disk(disk), *self._firmware(firmware, name),
         )  # fmt: skip
@@ -186,6 +191,8 @@ class BareRack:
     def _firmware(self, firmware: str, name: str) -> tuple[str, ...]:
         if firmware == "bios":
             return ("-machine", "pc,graphics=off")
+        if firmware == "arm64":
+            return ("-machine", "virt", "-bios", str(ARM64_FIRMWARE))
         kind = ".snakeoil" if firmware == "secureboot" else ""
         variables = self.work / f"{name}.vars.fd"
         shutil.copyfile(OVMF / f"OVMF_VARS_4M{kind}.fd", variables)
@@ -194,6 +201,12 @@ class BareRack:
             "-drive", code, "-drive", f"if=pflash,format=raw,file={variables}", *_MACHINES[bool(kind)],
             *(word for option in _UEFI_OFF.get(firmware, ()) for word in ("-fw_cfg", f"name={option},string=n")),
         )  # fmt: skip
+
+
+def _programs(firmware: str) -> tuple[str, ...]:
+    if firmware == "arm64":
+        return ("qemu-system-aarch64", "-cpu", "cortex-a57")
+    return ("qemu-system-x86_64", "-cpu", CPU)
 
 
 def mac(number: int) -> str:
