@@ -25,6 +25,7 @@ KERNEL, INITRAMFS, NODE = "vmlinuz", "initramfs.img", "node.img"
 _MAC = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}\Z")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]|\$\{|'")
 _PREFIX = 16
+_GRUB_CARDS = 8
 
 
 class Stage0Trust(StrEnum):
@@ -290,8 +291,16 @@ def _ipxe_check(load: Load, artifact: Artifact, name: str, *, done: str, failed:
 
 
 def grub_entry(origin: str) -> str:
-    """Return the grub.cfg for a GRUB that has not said who it is."""
-    return f"set timeout=0\nconfigfile {_grub_path(origin)}/grub.cfg?mac=$net_default_mac\n"
+    """Return the grub.cfg for a GRUB that has not said who it is: it asks again with its MAC address.
+
+    `net_default_mac` is set where GRUB came over the network; after `net_bootp` each card that was given an address has
+    a variable of its own.
+    """
+    cards = [f'if [ -z "$mac" ]; then set mac=$net_efinet{number}_dhcp_mac; fi' for number in range(_GRUB_CARDS)]
+    unknown = "echo 'swarmboot: GRUB has no network address: is a cable in, and does a DHCP server answer?'; sleep 10"
+    again = f"configfile {_grub_path(origin)}/grub.cfg?mac=$mac"
+    lines = ["set timeout=0", "set mac=$net_default_mac", *cards]
+    return "\n".join([*lines, f'if [ -n "$mac" ]; then {again}; else {unknown}; fi', ""])
 
 
 def grub_wait(origin: str, mac: str, ahead: int, wait_s: int) -> str:

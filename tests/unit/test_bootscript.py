@@ -191,6 +191,14 @@ def test_only_origin_only_keeps_neighbours_out_and_every_mode_says_what_it_means
     assert "trust every machine on this network" in Stage0Trust.LAN.words
 
 
+def test_a_grub_that_does_not_say_who_it_is_never_asks_without_a_mac_address() -> None:
+    lines = bootscript.grub_entry(ORIGIN).splitlines()
+    assert lines[1] == "set mac=$net_default_mac"
+    assert 'if [ -z "$mac" ]; then set mac=$net_efinet0_dhcp_mac; fi' in lines
+    (asking,) = [line for line in lines if "configfile" in line]
+    assert asking.startswith('if [ -n "$mac" ]; then configfile (http,10.0.0.1)/grub.cfg?mac=$mac; else ')
+
+
 def test_grub_leaves_out_http_s_own_port() -> None:
     script = bootscript.grub_boot(build_stage0(), build_load("http://10.0.0.7:80"))
     assert "(http,10.0.0.7)/k/" in script
