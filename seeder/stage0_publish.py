@@ -83,7 +83,7 @@ def cost_lines(manifest: Manifest, *, nodes: int, image_bytes: int, uplink_bytes
     if cost.is_slower_than_images:
         lines.append(
             f"warning: from the server alone, stage 0 takes longer than the images ({images}): "
-            "make the initramfs smaller, or serve with --stage0-trust"
+            "make the initramfs smaller, or let booted neighbours serve it: serve --stage0-trust"
         )
     return lines
 
