@@ -81,6 +81,17 @@ def other_network(rack: BareRack, *, bridge: str = "rack", address: str = "10.98
         yield inside
 
 
+@contextmanager
+def ordinary_dhcp(rack: BareRack) -> Iterator[None]:
+    """Have a DHCP server on the network that knows of no booting."""
+    command = (
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
+        f"--dhcp-range={RANGE}", f"--dhcp-leasefile={rack.work / 'other-leases'}", "--interface=eth0", "--no-ping",
+    )  # fmt: skip
+    with other_network(rack) as inside, running(*inside, *command, log=rack.work / "other-dhcp.log"):
+        yield
+
+
 def eventually(look: Callable[[], T | None], *, within_s: float = 60.0) -> T:
     """Return what `look` finds as soon as it finds something."""
     deadline_s = time.monotonic() + within_s

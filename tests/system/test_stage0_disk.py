@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,15 +11,14 @@ from tests.system.stage0_packages import unpacked
 from tests.system.stage0_rack import (
     ADDRESS,
     BOOT_S,
-    RANGE,
     BareRack,
     mac,
     marks,
     needs_ovmf,
-    other_network,
+    ordinary_dhcp,
 )  # fmt: skip
 from tests.system.vm.cache import ROOT
-from tests.system.vm.programs import run, running
+from tests.system.vm.programs import run
 
 pytestmark = [
     pytest.mark.root,
@@ -39,17 +36,6 @@ def block(beginning: str) -> str:
     blocks = re.findall(r"(?:^    .*\n|^\n)+", (ROOT / "docs/stage0.md").read_text(), re.MULTILINE)
     (found,) = [text for text in blocks if text.strip().startswith(beginning)]
     return re.sub(r"^    ", "", found.strip("\n"), flags=re.MULTILINE).replace("10.0.0.1", ADDRESS) + "\n"
-
-
-@contextmanager
-def ordinary_dhcp(rack: BareRack) -> Iterator[None]:
-    """Have a DHCP server on the network that knows of no booting."""
-    command = (
-        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
-        f"--dhcp-range={RANGE}", f"--dhcp-leasefile={rack.work / 'other-leases'}", "--interface=eth0", "--no-ping",
-    )  # fmt: skip
-    with other_network(rack) as inside, running(*inside, *command, log=rack.work / "other-dhcp.log"):
-        yield
 
 
 def grub_disk(rack: BareRack, entry: str) -> Path:

@@ -24,12 +24,12 @@ from tests.system.stage0_rack import (
     mac,
     marks,
     needs_ovmf,
-    other_network,
+    ordinary_dhcp,
     publish,
     tiny_initramfs,
-)  # fmt: skip
+)
 from tests.system.vm import images
-from tests.system.vm.programs import SWARMBOOT, running
+from tests.system.vm.programs import SWARMBOOT
 
 pytestmark = [
     pytest.mark.root,
@@ -70,17 +70,14 @@ def test_uefi_firmware_boots_over_http(tiny_site: Path, rack: BareRack) -> None:
         assert "swarmboot.stage0=" in marks(machine)["cmdline"]
 
 
-def test_beside_another_dhcp_server_a_machine_boots_by_proxy(tiny_site: Path, rack: BareRack) -> None:
+@pytest.mark.parametrize(
+    ("firmware", "memory"), [("bios", "512"), pytest.param("uefi", "1024", marks=needs_ovmf)], ids=["bios", "uefi"]
+)
+def test_beside_another_dhcp_server_a_machine_boots_by_proxy(
+    tiny_site: Path, rack: BareRack, firmware: str, memory: str
+) -> None:
     rack.serve(tiny_site, "--pxe", "rack,proxy")
-    plain = (
-        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
-        f"--dhcp-range={RANGE}", f"--dhcp-leasefile={rack.work / 'other-leases'}", "--interface=eth0",
-    )  # fmt: skip
-    with (
-        other_network(rack) as inside,
-        running(*inside, *plain, log=rack.work / "other-dhcp.log"),
-        rack.power_on("proxied") as machine,
-    ):
+    with ordinary_dhcp(rack), rack.power_on("proxied", firmware=firmware, memory=memory) as machine:
         marks(machine)
     assert mac(1) in (rack.work / "other-leases").read_text()
 
