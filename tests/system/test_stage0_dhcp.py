@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from swarmboot.errors import ResourceError
 from tests.system.stage0_dhcp import FILES, HTTP_CLASS, OWN, PI, PXE_CLASS, Offer, ask
-from tests.system.stage0_rack import ADDRESS, PXE, BareRack, bare_rack, other_network, tiny_release_site
+from tests.system.stage0_rack import ADDRESS, PXE, BareRack, bare_rack, eventually, other_network, tiny_release_site
 from tests.system.vm.programs import run
+
+Served = tuple[subprocess.Popen[bytes], int]
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("dnsmasq", "ip", "curl")]
 
@@ -127,3 +133,29 @@ def test_a_proxy_names_the_file_and_gives_no_address(proxied: Wire, arch: int, f
 def test_a_proxy_is_silent_to_whoever_does_not_boot_by_pxe(proxied: Wire) -> None:
     assert proxied.ask(arch=None, vendor="") is None
     assert proxied.ask(arch=16, vendor=HTTP_CLASS) is None
+
+
+@pytest.fixture
+def served(rack: BareRack, tmp_path: Path) -> Served:
+    (tmp_path / "ipxe").mkdir()
+    (tmp_path / "ipxe" / FILES[0]).write_bytes(b"iPXE")
+    seeder = rack.serve(tiny_release_site(tmp_path), *PXE, "--ipxe", str(tmp_path / "ipxe"))
+
+    def child() -> int | None:
+        children = " ".join(path.read_text() for path in Path(f"/proc/{seeder.pid}/task").glob("*/children")).split()
+        return next((int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "dnsmasq\n"), None)
+
+    return seeder, eventually(child)
+
+
+def test_serve_ends_in_one_clear_line_if_its_dnsmasq_does(rack: BareRack, served: Served) -> None:
+    seeder, dnsmasq = served
+    os.kill(dnsmasq, signal.SIGKILL)
+    assert seeder.wait(30) == ResourceError.exit_status
+    assert rack.log[-1].startswith("swarmboot: dnsmasq has ended on rack")
+
+
+def test_dnsmasq_ends_with_a_seeder_that_is_killed(served: Served) -> None:
+    seeder, dnsmasq = served
+    seeder.kill()
+    eventually(lambda: None if Path(f"/proc/{dnsmasq}").exists() else True, within_s=10)
