@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seeder import bootscript
 from seeder.bootscript import Dialect, Load, Stage0
@@ -91,8 +91,11 @@ class Stage0Door:
         self._stirred = trio.Event()
         self._manifest: Manifest | None = None
 
-    def application(self) -> Starlette:
+    def application(self) -> ASGIApp:
         """Return the ASGI application."""
+        return _with_capitals(self._routes())
+
+    def _routes(self) -> Starlette:
         return Starlette(
             routes=[
                 Route("/boot.ipxe", self._ipxe),
@@ -272,6 +275,20 @@ class Stage0Door:
         if path is None:
             return PlainTextResponse("no such file\n", status_code=404)
         return FileResponse(path, media_type="application/efi" if name.endswith(".efi") else "application/octet-stream")
+
+
+def _with_capitals(application: ASGIApp) -> ASGIApp:
+    """Return the application with header names as in `Content-Length`: GRUB 2.06 knows no other spelling."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_capitals(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [(name.title(), value) for name, value in message["headers"]]
+            await send(message)
+
+        await application(scope, receive, send_with_capitals)
+
+    return wrapped
 
 
 async def _answer_or_hang_up(request: Request, wait: trio.MemoryReceiveChannel[Granted | Queued]) -> Granted | Queued:

@@ -78,7 +78,7 @@ def test_ipxe_on_a_stick_reads_its_script(tiny_site: Path, rack: BareRack) -> No
     rack.serve(tiny_site, "--pxe-listen", f"{ADDRESS}:80")
     disk, script = rack.work / "stick.img", rack.work / "autoexec.ipxe"
     script.write_text(block("#!ipxe"))
-    run("truncate", "-s", "16M", str(disk))
+    run("truncate", "-s", "64M", str(disk))
     run("mformat", "-i", str(disk), "-F", "::")
     run("mmd", "-i", str(disk), "::EFI", "::EFI/BOOT")
     run("mcopy", "-i", str(disk), str(ipxe), "::EFI/BOOT/BOOTX64.EFI")
