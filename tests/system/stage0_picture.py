@@ -34,9 +34,9 @@ def console_lines(folder: Path) -> list[str]:
     """Return the third machine's console, without what every kernel says, each line with its second."""
     lines = []
     for raw in (folder / "machine3.console").read_text(errors="replace").splitlines():
-        at_s, _, said = raw.strip().partition(" ")
+        at_s, _, said = re.sub(r"[\x00-\x1f]", "", raw).strip().partition(" ")
         if re.search(_SHOWN, said) and not re.match(r"\[ +\d+\.\d+\]", said):
-            lines.append(f"{float(at_s):7.2f}  {said}")
+            lines.append(f"{float(at_s):7.2f}  {re.sub('(?<=login:).*', '', said)}")
     return lines
 
 
