@@ -257,3 +257,10 @@ def test_the_kernel_in_a_unified_kernel_image_is_found_by_its_section() -> None:
     assert linux_section(build_pe((b".text", 512))) == 0
     for cut in (b"", b"MZ", b"MZ" + bytes(100), build_pe((b".linux", 4096))[:-41]):
         assert linux_section(cut) == 0
+
+
+def test_a_unified_kernel_image_that_holds_its_command_line_is_told_by_its_kernel_only() -> None:
+    image = build_artifact("boot.efi", role=Role.KERNEL, format=UNIFIED, version=VERSION)
+    manifest = build_manifest(artifacts=(image, build_artifact()))
+    assert stage0_faults(manifest, prefixes="unified", kernel=uname()) == ()
+    assert len(stage0_faults(manifest, prefixes="unified", kernel=uname(release="6.1.0-1-amd64"))) == 1
