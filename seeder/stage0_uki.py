@@ -16,6 +16,7 @@ from pathlib import Path
 from seeder.release import Release, ReleaseFile
 from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
 from swarmboot.manifest import UNIFIED, Role
+from swarmboot.settings import UNIFIED_WORD
 
 NAME = "boot.efi"
 _KEPT = "stage0/boot-{}.efi"
@@ -94,7 +95,12 @@ def _make(kernel: Path, initramfs: Path, cmdline: str, out: Path, signing: Signi
             "ukify is not installed", hint="apt install systemd-ukify (Debian 13), or leave out --uki"
         )
     temporary = out.with_suffix(".tmp")
-    words = [f"--linux={kernel}", f"--initrd={initramfs}", f"--cmdline={cmdline}", f"--output={temporary}"]
+    words = [
+        f"--linux={kernel}",
+        f"--initrd={initramfs}",
+        f"--cmdline={cmdline} swarmboot.stage0={UNIFIED_WORD}",
+        f"--output={temporary}",
+    ]
     if signing is not None:
         if shutil.which("sbsign") is None:
             raise ToolMissingError("sbsign is not installed", hint="apt install sbsigntool")

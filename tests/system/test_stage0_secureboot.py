@@ -126,7 +126,7 @@ def test_firmware_refuses_a_neighbours_unsigned_image_and_starts_the_next_ones(u
     with rack.power_on("uki", firmware="secureboot", memory="1024") as machine:
         found = marks(machine)
         assert "this firmware does not start what 10.98.0.2 sent" in machine.console
-    assert found["cmdline"].endswith(CMDLINE)
+    assert found["cmdline"].endswith(f"{CMDLINE} swarmboot.stage0=unified")
     assert "asked for /k/" in (rack.work / "bad-10.98.0.2.log").read_text()
     assert rack.status()["stage0"]["sent_bytes"] == before
 
