@@ -153,3 +153,12 @@ def test_a_node_started_with_another_kernel_says_so_and_reports_it(
         assert status_code == 0
         assert expected in said
         assert node.report()["stage0"] == expected
+
+
+def test_firmware_may_load_a_unified_kernel_image_itself(tmp_path: Path) -> None:
+    release = build_release(tmp_path / "release", size_bytes=300_000)
+    (release / "boot.efi").write_bytes(b"MZ" + Random(9).randbytes(50_000))
+    with serving(build_fleet(tmp_path, release), "--pxe-listen", "127.0.0.1:0") as seeder:
+        assert get(f"{door(seeder)}/boot/boot.efi") == (release / "boot.efi").read_bytes()
+        (url,) = urls(script(seeder), digest(release / "boot.efi"))
+        assert get(url) == (release / "boot.efi").read_bytes()
