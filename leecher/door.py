@@ -1,7 +1,8 @@
 """What a node serves its neighbours over plain HTTP: the signed documents it booted from, its metrics, stage 0.
 
 Everything here is signed or harmless, so it needs no TLS. The standard library's server, one thread a request, few at a
-time; documents from memory, kernel and initramfs, once it has them, from the files that it is told, at a pace.
+time; documents from memory, kernel and initramfs, once it has them, from the files that it is told, at a pace. Header
+names are written as RFC 9110 does: GRUB 2.06 knows no other.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, path: Path) -> None:
         with path.open("rb") as file:
             self.send_response(200)
-            self.send_header("content-type", "application/octet-stream")
-            self.send_header("content-length", str(os.fstat(file.fileno()).st_size))
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
             self.end_headers()
             while chunk := file.read(_CHUNK_BYTES):
                 self.server.pace.wait(len(chunk))
@@ -106,8 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes, media_type: str) -> None:
         self.send_response(status)
-        self.send_header("content-type", media_type)
-        self.send_header("content-length", str(len(body)))
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 

@@ -23,8 +23,8 @@ from leecher.space import check_space
 from leecher.swarm import Swarm
 from swarmboot import site
 from swarmboot.errors import ArtifactError, SpaceError, TransferError
-from swarmboot.manifest import Artifact, Manifest, Role
-from swarmboot.settings import NodeSettings
+from swarmboot.manifest import UNIFIED, Artifact, Manifest, Role
+from swarmboot.settings import UNIFIED_WORD, NodeSettings
 
 _PAUSE_S = 5.0
 _RESERVE_BYTES = 64 << 20
@@ -32,20 +32,23 @@ _ROLES = (Role.KERNEL, Role.INITRAMFS)
 
 
 def stage0_artifacts(manifest: Manifest) -> tuple[Artifact, ...]:
-    """Return a manifest's kernel and initramfs, nothing if it lacks one of them."""
+    """Return a manifest's kernel and initramfs, or its unified kernel image; nothing if it has neither."""
     found = tuple(artifact for role in _ROLES for artifact in manifest.with_role(role)[:1])
-    return found if len(found) == len(_ROLES) else ()
+    unified = tuple(artifact for artifact in found if artifact.format == UNIFIED)
+    return unified or (found if len(found) == len(_ROLES) else ())
 
 
 def stage0_faults(manifest: Manifest, *, prefixes: str, kernel: os.uname_result) -> tuple[str, ...]:
     """Return in what this node's stage 0 differs from the manifest's, as far as a running system can tell.
 
-    `prefixes` is `swarmboot.stage0` from the command line: what the boot script meant to load. The running kernel names
-    its own version and build. Neither convicts a kernel that lies; that is the loader's part (docs/stage0.md).
+    `prefixes` is `swarmboot.stage0` from the command line: what the boot script meant to load, or `unified` in an image
+    that cannot hold its own digest. The running kernel names its own version and build. Neither convicts a kernel that
+    lies; that is the loader's part (docs/stage0.md).
     """
     artifacts = stage0_artifacts(manifest)
     faults = []
-    for artifact, prefix in zip(artifacts, prefixes.split(",") if prefixes else (), strict=False):
+    told = prefixes.split(",") if prefixes not in ("", UNIFIED_WORD) else []
+    for artifact, prefix in zip(artifacts, told, strict=False):
         if not artifact.sha256.hex().startswith(prefix):
             expected, found = artifact.sha256.hex()[:16], prefix[:16]
             faults.append(f"its {artifact.role.value} is not the manifest's: expected {expected}, found {found}")

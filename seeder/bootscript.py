@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from swarmboot.errors import ReleaseError
 from swarmboot.ids import Digest
-from swarmboot.manifest import Artifact, Manifest, Profile, Role
+from swarmboot.manifest import UNIFIED, Artifact, Manifest, Profile, Role
 
 SILENCE_S = 5
 """How long one source may send nothing before the next is tried."""
@@ -25,6 +25,7 @@ KERNEL, INITRAMFS, NODE = "vmlinuz", "initramfs.img", "node.img"
 _MAC = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}\Z")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]|\$\{|'")
 _PREFIX = 16
+_GRUB_CARDS = 8
 
 
 class Stage0Trust(StrEnum):
@@ -53,8 +54,9 @@ _WORDS = {
     "every machine on this network, booted nodes included, to hand out the right kernel",
     Stage0Trust.IPXE_VERIFY: "nodes load kernel and initramfs from each other and iPXE checks both before it starts "
     "them: this needs an iPXE with imgverify or sha256sum; the script still comes from this server over plain HTTP",
-    Stage0Trust.SECUREBOOT: "nodes load from each other and the firmware's Secure Boot checks the kernel, and the "
-    "initramfs too if they are one unified kernel image: turn Secure Boot on in every node, nothing here can tell",
+    Stage0Trust.SECUREBOOT: "nodes load from each other what the firmware's Secure Boot checks, a unified kernel "
+    "image, or a signed kernel, whose initramfs then comes from this server, unchecked: turn Secure Boot on in every "
+    "node, nothing here can tell",
 }
 
 
@@ -65,19 +67,29 @@ class Stage0:
     name: str
     sequence: int
     kernel: Artifact
-    initramfs: Artifact
+    initramfs: Artifact | None
     cmdline: str
     profiles: tuple[Profile, ...] = ()
 
     @property
+    def images(self) -> tuple[Artifact, ...]:
+        """Return what a node loads: kernel and initramfs, or one unified kernel image that holds both."""
+        return (self.kernel,) if self.initramfs is None else (self.kernel, self.initramfs)
+
+    @property
+    def is_unified(self) -> bool:
+        """Return whether stage 0 is one unified kernel image."""
+        return self.initramfs is None
+
+    @property
     def size_bytes(self) -> int:
         """Return the bytes that one node loads."""
-        return self.kernel.size_bytes + self.initramfs.size_bytes
+        return sum(image.size_bytes for image in self.images)
 
     @property
     def prefixes(self) -> str:
-        """Return the beginnings of both digests, for `swarmboot.stage0=`."""
-        return ",".join(each.sha256.hex()[:_PREFIX] for each in (self.kernel, self.initramfs))
+        """Return the beginnings of the digests, for `swarmboot.stage0=`."""
+        return ",".join(image.sha256.hex()[:_PREFIX] for image in self.images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +108,15 @@ class Load:
 
 
 def stage0_of(manifest: Manifest) -> Stage0 | None:
-    """Return a release's stage 0, or None if it has no kernel or no initramfs."""
+    """Return a release's stage 0, or None if it has no kernel, or a kernel without an initramfs."""
     kernels, images = manifest.with_role(Role.KERNEL), manifest.with_role(Role.INITRAMFS)
-    if not kernels or not images:
+    if not kernels or not (images or kernels[0].format == UNIFIED):
         return None
     return Stage0(
         name=manifest.name,
         sequence=manifest.sequence,
         kernel=kernels[0],
-        initramfs=images[0],
+        initramfs=None if kernels[0].format == UNIFIED else images[0],
         cmdline=manifest.cmdline,
         profiles=manifest.profiles,
     )
@@ -180,17 +192,22 @@ def ipxe_refusal(origin: str, mac: str, reason: str) -> str:
 
 
 def ipxe_boot(stage0: Stage0, load: Load) -> str:
-    """Return the script that loads and starts stage 0: neighbours first, the origin last, and the question again."""
-    names = [*([NODE] if load.has_node_image else []), INITRAMFS]
-    cmdline = " ".join([*(f"initrd={name}" for name in names), load.cmdline])
+    """Return the script that loads and starts stage 0: neighbours first, the origin last, and the question again.
+
+    Where the firmware decides, it does so when the kernel is started: then each source is tried up to there.
+    """
     lines = ["#!ipxe", f"echo swarmboot: {stage0.name}, manifest {stage0.sequence}, from {_from(load)}", "imgfree"]
-    lines += _ipxe_image(load, stage0.kernel, label="k", command=f"kernel --name {KERNEL}", arguments=f" {cmdline}")
-    if load.has_node_image:
-        url = f"{load.origin}/node.img?{_query(load.mac)}"
-        lines.append(f"initrd --name {NODE} --timeout {SILENCE_S * 1000} {url} || goto failed")
-    lines += _ipxe_image(load, stage0.initramfs, label="i", command=f"initrd --name {INITRAMFS}", arguments="")
+    if stage0.is_unified:
+        lines.append("iseq ${platform} efi || echo swarmboot: this release is one unified kernel image, for UEFI only")
+    if load.trust is Stage0Trust.SECUREBOOT:
+        lines += _ipxe_started(stage0, load)
+    else:
+        lines += _ipxe_image(load, stage0.kernel, label="k", command="kernel", arguments=_ipxe_arguments(stage0, load))
+        lines += _ipxe_node(stage0, load, failed="failed")
+        if stage0.initramfs is not None:
+            lines += _ipxe_image(load, stage0.initramfs, label="i", command="initrd")
+        lines.append("boot || goto failed")
     lines += [
-        "boot || goto failed",
         ":failed",
         "echo swarmboot: no source has served this machine, asking again in 2 s",
         "imgfree",
@@ -201,11 +218,50 @@ def ipxe_boot(stage0: Stage0, load: Load) -> str:
 
 
 def _from(load: Load) -> str:
-    hosts = [re.sub(r"\Ahttps?://|:[0-9]+\Z", "", url) for url in load.neighbours]
-    return ", ".join([*(f"neighbour {host}" for host in hosts), "the server"])
+    return ", ".join([*(f"neighbour {_host(url)}" for url in load.neighbours), "the server"])
 
 
-def _ipxe_image(load: Load, artifact: Artifact, *, label: str, command: str, arguments: str) -> list[str]:
+def _host(url: str) -> str:
+    return re.sub(r"\Ahttps?://|:[0-9]+\Z", "", url)
+
+
+def _ipxe_arguments(stage0: Stage0, load: Load) -> str:
+    """Return what stands behind the kernel's address."""
+    if stage0.is_unified:
+        return f" {load.cmdline}"
+    names = [*([NODE] if load.has_node_image else []), INITRAMFS]
+    return " ".join(["", *(f"initrd={name}" for name in names), load.cmdline])
+
+
+def _ipxe_node(stage0: Stage0, load: Load, *, failed: str) -> list[str]:
+    """Return the line that loads a node's own files; a unified kernel image takes none beside its own."""
+    if stage0.is_unified or not load.has_node_image:
+        return []
+    return [_ipxe_fetch("initrd", NODE, f"{load.origin}/node.img?{_query(load.mac)}", failed=failed)]
+
+
+def _ipxe_fetch(command: str, name: str, url: str, *, failed: str, arguments: str = "") -> str:
+    return f"{command} --name {name} --timeout {SILENCE_S * 1000} {url}{arguments} || goto {failed}"
+
+
+def _ipxe_started(stage0: Stage0, load: Load) -> list[str]:
+    """Return the lines that start a kernel from each source in turn; what firmware does not check is the origin's."""
+    sources = (*load.neighbours, load.origin)
+    lines = []
+    for number, source in enumerate(sources):
+        failed = f"k{number + 1}" if number + 1 < len(sources) else "failed"
+        url = f"{source}{kernel_path(stage0.kernel.sha256)}?{_query(load.mac)}"
+        lines += [f":k{number}", "imgfree"]
+        lines.append(_ipxe_fetch("kernel", KERNEL, url, failed=failed, arguments=_ipxe_arguments(stage0, load)))
+        lines += _ipxe_node(stage0, load, failed=failed)
+        if stage0.initramfs is not None:
+            url = f"{load.origin}{kernel_path(stage0.initramfs.sha256)}?{_query(load.mac)}"
+            lines.append(_ipxe_fetch("initrd", INITRAMFS, url, failed=failed))
+        lines += [f"boot || echo swarmboot: this firmware does not start what {_host(source)} sent", f"goto {failed}"]
+    return lines
+
+
+def _ipxe_image(load: Load, artifact: Artifact, *, label: str, command: str, arguments: str = "") -> list[str]:
     """Return the lines that load one image from the first source that serves it, checked if the trust asks for it."""
     name = KERNEL if label == "k" else INITRAMFS
     is_checked = load.trust is Stage0Trust.IPXE_VERIFY
@@ -215,7 +271,7 @@ def _ipxe_image(load: Load, artifact: Artifact, *, label: str, command: str, arg
         failed = f"{label}{number + 1}" if number + 1 < len(sources) else "failed"
         url = f"{source}{kernel_path(artifact.sha256)}?{_query(load.mac)}"
         lines += [f":{label}{number}", *([f"imgfree {name} ||"] if number else [])]
-        lines.append(f"{command} --timeout {SILENCE_S * 1000} {url}{arguments} || goto {failed}")
+        lines.append(_ipxe_fetch(command, name, url, failed=failed, arguments=arguments))
         if is_checked:
             lines += _ipxe_check(load, artifact, name, done=f"{label}_loaded", failed=failed)
         else:
@@ -235,8 +291,16 @@ def _ipxe_check(load: Load, artifact: Artifact, name: str, *, done: str, failed:
 
 
 def grub_entry(origin: str) -> str:
-    """Return the grub.cfg for a GRUB that has not said who it is."""
-    return f"set timeout=0\nconfigfile {_grub_path(origin)}/grub.cfg?mac=$net_default_mac\n"
+    """Return the grub.cfg for a GRUB that has not said who it is: it asks again with its MAC address.
+
+    `net_default_mac` is set where GRUB came over the network; after `net_bootp` each card that was given an address has
+    a variable of its own.
+    """
+    cards = [f'if [ -z "$mac" ]; then set mac=$net_efinet{number}_dhcp_mac; fi' for number in range(_GRUB_CARDS)]
+    unknown = "echo 'swarmboot: GRUB has no network address: is a cable in, and does a DHCP server answer?'; sleep 10"
+    again = f"configfile {_grub_path(origin)}/grub.cfg?mac=$mac"
+    lines = ["set timeout=0", "set mac=$net_default_mac", *cards]
+    return "\n".join([*lines, f'if [ -n "$mac" ]; then {again}; else {unknown}; fi', ""])
 
 
 def grub_wait(origin: str, mac: str, ahead: int, wait_s: int) -> str:
@@ -258,15 +322,20 @@ def grub_boot(stage0: Stage0, load: Load) -> str:
     sources = (*load.neighbours, load.origin)
     words = " ".join(f"'{word}'" for word in load.cmdline.split())
     node = f"{_grub_path(load.origin)}/node.img?{_query(load.mac)}" if load.has_node_image else ""
-    kernels = [f"linux {_grub_path(each)}{_grub_file(stage0.kernel, load)} {words}" for each in sources]
-    images = [f"initrd {node} {_grub_path(each)}{_grub_file(stage0.initramfs, load)}" for each in sources]
+    command = "chainloader" if stage0.is_unified else "linux"
+    loads = [
+        _grub_first([f"{command} {_grub_path(each)}{_grub_file(stage0.kernel, load)} {words}" for each in sources])
+    ]
+    if stage0.initramfs is not None:
+        holders = sources[-1:] if load.trust is Stage0Trust.SECUREBOOT else sources
+        files = [f"{_grub_path(each)}{_grub_file(stage0.initramfs, load)}" for each in holders]
+        loads.append(_grub_first([" ".join(f"initrd {node} {file}".split()) for file in files]))
     again = f"configfile {_grub_path(load.origin)}/grub.cfg?{_query(load.mac)}"
     return "\n".join(
         [
             "set timeout=0",
             f"echo 'swarmboot: {stage0.name}, manifest {stage0.sequence}, from {_from(load)}'",
-            *_grub_first(kernels),
-            *_grub_first([" ".join(image.split()) for image in images]),
+            *(line for lines in loads for line in lines),
             "boot",
             "echo 'swarmboot: no source has served this machine, asking again in 2 s'",
             f"while true; do sleep 2; {again}; done",

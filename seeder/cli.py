@@ -18,6 +18,8 @@ from swarmboot.units import parse_duration, parse_rate, parse_size
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from seeder.stage0_uki import Signing
+
 _PATH = click.Path(path_type=Path)
 _LONGEST_S = 36500 * 86400
 
@@ -70,7 +72,11 @@ def keygen(out: Path) -> None:
 @click.option("--uplink", default="1gbit", show_default=True, metavar="RATE", help="The server's link, for --nodes.")
 @click.option("--stage0-key", type=_PATH, metavar="DIR",
               help="Sign kernel and initramfs for iPXE's imgverify with the key in DIR, made if need be.")  # fmt: skip
-@click.option("--uki", is_flag=True, help="Make a unified kernel image as well (needs ukify).")
+@click.option(
+    "--uki", is_flag=True, help="Publish kernel and initramfs as one unified kernel image, for UEFI only (needs ukify)."
+)
+@click.option("--secureboot-key", type=_PATH, metavar="FILE", help="Sign it with this key, PEM (needs sbsign).")
+@click.option("--secureboot-cert", type=_PATH, metavar="FILE", help="The certificate that Secure Boot knows, PEM.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
 def publish(
     release: Path,
@@ -86,6 +92,8 @@ def publish(
     uplink: str,
     stage0_key: Path | None,
     uki: bool,
+    secureboot_key: Path | None,
+    secureboot_cert: Path | None,
     is_json: bool,
 ) -> None:
     """Publish the RELEASE directory as a signed, content-addressed site.
@@ -100,6 +108,7 @@ def publish(
     """
     from seeder import publish as work
     from seeder import stage0_publish as stage0
+    from seeder import stage0_uki
     from seeder.printout import published_lines, published_value
     from seeder.progress import choose_progress
     from seeder.release import read_release
@@ -116,14 +125,15 @@ def publish(
     site = site or release.resolve().parent / "site"
     found = read_release(release)
     _check_apart(release, site)
+    secureboot = _secureboot(secureboot_key, secureboot_cert, is_wanted=uki)
     signing = _signing_keys(keys, site, is_quiet=is_json)
     progress = choose_progress("hashed", is_quiet=is_json)
     with writing(site) as writer:
+        found = stage0_uki.unify(found, site, secureboot) if uki else found
         published = work.publish(
             found, signing, writer=writer, options=options, now_unix_s=time.time(), progress=progress
         )
         said = stage0.sign_stage0(writer, published.manifest, stage0_key) if stage0_key else []
-        said += stage0.make_uki(writer, published.manifest) if uki else []
     uplink_bytes_per_s, image_bytes = parse_rate(uplink), published.images_bytes[""]
     said += stage0.cost_lines(
         published.manifest, nodes=nodes, image_bytes=image_bytes, uplink_bytes_per_s=uplink_bytes_per_s
@@ -222,6 +232,21 @@ def _check_apart(release: Path, site: Path) -> None:
     inner, outer = site.resolve(), release.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner / "blobs"):
         raise SiteError(f"the site {site} lies in the release {release}", hint="choose another folder with --site")
+
+
+def _secureboot(key: Path | None, certificate: Path | None, *, is_wanted: bool) -> Signing | None:
+    """Return what a unified kernel image is signed with, if anything; raise MalformedSettingError for half of it."""
+    from seeder.stage0_uki import Signing
+
+    if (key is None) != (certificate is None):
+        raise MalformedSettingError(
+            "--secureboot-key and --secureboot-cert belong together", hint="give both or neither"
+        )
+    if key is None or certificate is None:
+        return None
+    if not is_wanted:
+        raise MalformedSettingError("--secureboot-key signs a unified kernel image", hint="give --uki as well")
+    return Signing(key, certificate)
 
 
 def _signing_keys(paths: tuple[Path, ...], site: Path, *, is_quiet: bool) -> list[Ed25519PrivateKey]:

@@ -19,13 +19,10 @@ TFTP_MOST = 1000
 LEASES_MOST = 16384
 _LEASE_S = 3600
 _PI_MACS = ("28:cd:c1", "2c:cf:67", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01")
-_ARCHES = (
-    ("bios", (0,)),
-    ("efi64", (7, 9)),
-    ("arm64", (11,)),
-    ("http64", (16,)),
-    ("httparm64", (19,)),
-)
+_PI_OPTION = b"\x06\x01\x03" + b"\x0a\x04\x00PXE" + b"\x09\x14\x00\x00\x11Raspberry Pi Boot" + b"\xff"
+_Arches = tuple[tuple[str, tuple[int, ...]], ...]
+_PXE_ARCHES: _Arches = (("bios", (0,)), ("efi64", (7, 9)), ("arm64", (11,)))
+_HTTP_ARCHES: _Arches = (("efi64", (16,)), ("arm64", (19,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +108,18 @@ def dnsmasq_config(plan: DhcpPlan) -> str:
         "dhcp-match=set:ipxe,175",
         "dhcp-userclass=set:ipxe,iPXE",
         "dhcp-vendorclass=set:httpclient,HTTPClient",
-        *(f"dhcp-match=set:{tag},option:client-arch,{number}" for tag, numbers in _ARCHES for number in numbers),
+        *_match_lines("", _PXE_ARCHES),
+        *_match_lines("http-", _HTTP_ARCHES),
         "# a Raspberry Pi calls itself BIOS",
         *(f"dhcp-mac=set:pi,{prefix}:*:*:*" for prefix in _PI_MACS),
         "tag-if=set:pxebios,tag:bios,tag:!pi,tag:!ipxe",
         *_boot_lines(plan),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _match_lines(prefix: str, arches: _Arches) -> list[str]:
+    return [f"dhcp-match=set:{prefix}{name},option:client-arch,{each}" for name, numbers in arches for each in numbers]
 
 
 def _range_lines(plan: DhcpPlan) -> list[str]:
@@ -158,56 +160,64 @@ def _boot_lines(plan: DhcpPlan) -> list[str]:
         else:
             lines.append(f"dhcp-boot={guard},{name},,{own}")
     if plan.is_proxy:
-        lines += [f'pxe-service=tag:ipxe,{each},"swarmboot",{script}' for each in ("x86PC", "BC_EFI", "x86-64_EFI")]
+        lines += [
+            f'pxe-service=tag:ipxe,{each},"swarmboot",{script}'
+            for each in ("x86PC", "BC_EFI", "x86-64_EFI", "ARM64_EFI")
+        ]
         lines += ['pxe-service=tag:pi,0,"Raspberry Pi Boot"', "# UEFI HTTP boot needs a full DHCP server"]
         return lines
     lines += ["# the Raspberry Pi's boot ROM looks for this text in option 43, then fetches its firmware over TFTP"]
     lines += ['pxe-service=tag:pi,0,"Raspberry Pi Boot"', f"dhcp-boot=tag:pi,bootcode.bin,,{own}"]
-    for tag, name in (("http64", files.efi64), ("httparm64", files.arm64)):
-        if name:
-            lines.append(f"dhcp-option-force=tag:{tag},tag:httpclient,60,HTTPClient")
-            lines.append(f"dhcp-boot=tag:{tag},tag:httpclient,{plan.origin}/boot/{name},,{own}")
+    for kind, _ in _HTTP_ARCHES:
+        if name := getattr(files, kind):
+            lines.append(f"dhcp-option-force=tag:http-{kind},tag:httpclient,60,HTTPClient")
+            lines.append(f"dhcp-boot=tag:http-{kind},tag:httpclient,{plan.origin}/boot/{name},,{own}")
     return lines
 
 
 def isc_config(plan: DhcpPlan) -> str:
     """Return the part of an ISC dhcpd.conf(5) that makes machines find stage 0."""
-    files, own = plan.files, plan.address.ip
-    http = f'option vendor-class-identifier "HTTPClient"; filename "{plan.origin}/boot/{files.efi64}";'
-    kept = [('exists user-class and option user-class = "iPXE"', f'filename "{plan.origin}/boot.ipxe";')]
-    kept += [("option arch = 00:10", http)] if files.efi64 else []
-    for test, name in (
-        ("option arch = 00:07 or option arch = 00:09", files.efi64),
-        ("option arch = 00:0b", files.arm64),
-        ("option arch = 00:00", files.bios),
-    ):
-        kept += [(test, f'filename "{name}";')] if name else []
-    lines = ["option arch code 93 = unsigned integer 16;", f"next-server {own};"]
-    for number, (test, told) in enumerate(kept):
-        lines.append(f"{'if' if number == 0 else '} elsif'} {test} {{")
-        lines.append(f"  {told}")
+    told = [('exists user-class and option user-class = "iPXE"', f'filename "{plan.origin}/boot.ipxe";')]
+    for name, numbers in _HTTP_ARCHES:
+        if file := getattr(plan.files, name):
+            url = f"{plan.origin}/boot/{file}"
+            told.append((_isc_arch(numbers), f'option vendor-class-identifier "HTTPClient"; filename "{url}";'))
+    pis = " or ".join(f"substring(hardware, 1, 3) = {prefix}" for prefix in _PI_MACS)
+    told.append((pis, f'option vendor-encapsulated-options {_PI_OPTION.hex(":")}; filename "bootcode.bin";'))
+    for name, numbers in _PXE_ARCHES:
+        if file := getattr(plan.files, name):
+            told.append((_isc_arch(numbers), f'filename "{file}";'))
+    lines = ["option arch code 93 = unsigned integer 16;", f"next-server {plan.address.ip};"]
+    for number, (test, then) in enumerate(told):
+        lines += [f"{'if' if number == 0 else '} elsif'} {test} {{", f"  {then}"]
     return "\n".join([*lines, "}", ""])
+
+
+def _isc_arch(numbers: tuple[int, ...]) -> str:
+    return " or ".join(f"option arch = 00:{number:02x}" for number in numbers)
 
 
 def kea_config(plan: DhcpPlan) -> str:
     """Return the client classes of a Kea Dhcp4 configuration that make machines find stage 0, as JSON."""
-    files, own = plan.files, str(plan.address.ip)
+    is_ipxe = "option[77].hex == 'iPXE'"
+    is_pi = " or ".join(f"substring(pkt4.mac, 0, 3) == 0x{prefix.replace(':', '')}" for prefix in _PI_MACS)
+    http = [{"name": "vendor-class-identifier", "data": "HTTPClient", "always-send": True}]
+    menu = [{"code": 43, "data": _PI_OPTION.hex(), "csv-format": False, "always-send": True}]
 
     def kind(name: str, test: str, file: str, **more: object) -> dict[str, object]:
-        return {"name": name, "test": test, "next-server": own, "boot-file-name": file, **more}
+        own = str(plan.address.ip)
+        return {"name": f"swarmboot-{name}", "test": test, "next-server": own, "boot-file-name": file, **more}
 
-    is_ipxe = "option[77].hex == 'iPXE'"
-    http = [{"name": "vendor-class-identifier", "data": "HTTPClient", "always-send": True}]
-    classes = [kind("swarmboot-ipxe", is_ipxe, f"{plan.origin}/boot.ipxe")]
-    for name, numbers, file in (
-        ("bios", ("0x0000",), files.bios),
-        ("efi64", ("0x0007", "0x0009"), files.efi64),
-        ("arm64", ("0x000b",), files.arm64),
-    ):
-        arches = " or ".join(f"option[93].hex == {number}" for number in numbers)
-        if file:
-            classes.append(kind(f"swarmboot-{name}", f"not ({is_ipxe}) and ({arches})", file))
-    if files.efi64:
-        url = f"{plan.origin}/boot/{files.efi64}"
-        classes.append(kind("swarmboot-http64", "option[93].hex == 0x0010", url, **{"option-data": http}))
+    def is_arch(numbers: tuple[int, ...]) -> str:
+        return " or ".join(f"option[93].hex == 0x{number:04x}" for number in numbers)
+
+    classes = [kind("ipxe", is_ipxe, f"{plan.origin}/boot.ipxe")]
+    classes.append(kind("pi", f"not ({is_ipxe}) and ({is_pi})", "bootcode.bin", **{"option-data": menu}))
+    for name, numbers in _PXE_ARCHES:
+        if file := getattr(plan.files, name):
+            classes.append(kind(name, f"not ({is_ipxe}) and not ({is_pi}) and ({is_arch(numbers)})", file))
+    for name, numbers in _HTTP_ARCHES:
+        if file := getattr(plan.files, name):
+            url = f"{plan.origin}/boot/{file}"
+            classes.append(kind(f"http-{name}", is_arch(numbers), url, **{"option-data": http}))
     return json.dumps({"Dhcp4": {"client-classes": classes}}, indent=2) + "\n"

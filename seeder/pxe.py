@@ -1,8 +1,9 @@
 """Run dnsmasq for bare machines: lay out what it serves over TFTP, start it as a child, watch it, end it.
 
 dnsmasq answers on the one interface that was named and on no other. It ends when the seeder does, however that ends:
-where setpriv(1) is there, the kernel sends it SIGTERM (prctl(2), PR_SET_PDEATHSIG), and as that does not survive a
-change of user, dnsmasq then stays root. What it is told is written by `seeder.dnsmasq`.
+where setpriv(1) is there, the kernel sends it SIGTERM (prctl(2), PR_SET_PDEATHSIG). That does not survive a change of
+user or group, so dnsmasq then stays root; and it is sent when the thread ends that started the child, so that must be
+the main one. What dnsmasq is told is written by `seeder.dnsmasq`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _BINARIES = {
 }
 _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 _TEST_BOUND_S = 20
+_END_BOUND_S = 5
 _LAST_LINES = 5
 
 
@@ -164,38 +166,51 @@ async def dnsmasq_running(path: Path, interface: str) -> AsyncIterator[None]:
 
     Raises PortInUseError if another DHCP server has the interface, ResourceError if dnsmasq ends for another reason.
     """
-    command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={path}"]
-    if shutil.which("setpriv"):
-        command = ["setpriv", "--pdeathsig", "TERM", *command, "--user=root"]
-    environment = {**os.environ, "PATH": _SEARCH_PATH}
-    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE, env=environment)
+    process = _start(path)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch, process, interface)
             yield
             nursery.cancel_scope.cancel()
     finally:
-        if process.poll() is None:
-            process.terminate()
-            with trio.CancelScope(shield=True), trio.move_on_after(5):
-                await process.wait()
-        if process.poll() is None:
-            process.kill()
+        _stop(process)
 
 
-async def _watch(process: trio.Process, interface: str) -> None:
+def _start(path: Path) -> subprocess.Popen[bytes]:
+    """Return dnsmasq, started from this thread: trio would start it from one that may end before us."""
+    command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={path}"]
+    if shutil.which("setpriv"):
+        command = ["setpriv", "--pdeathsig", "TERM", *command, "--user=root", "--group=root"]
+    environment = {**os.environ, "PATH": _SEARCH_PATH}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End dnsmasq, which takes milliseconds."""
+    process.terminate()
+    try:
+        process.wait(_END_BOUND_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+async def _watch(process: subprocess.Popen[bytes], interface: str) -> None:
     """Print what dnsmasq complains about, and raise when it ends."""
     assert process.stderr is not None
     lines: list[str] = []
     buffer = b""
-    async for chunk in process.stderr:
-        *whole, buffer = (buffer + chunk).split(b"\n")
-        for line in whole:
-            text = line.decode(errors="replace")
-            lines = [*lines, text][-_LAST_LINES:]
-            if "warning" in text or "failed" in text or "no address range" in text:
-                print(f"dnsmasq: {text}", flush=True)
-    raise _end(lines, await process.wait(), interface)
+    async with trio.lowlevel.FdStream(os.dup(process.stderr.fileno())) as said:
+        async for chunk in said:
+            *whole, buffer = (buffer + chunk).split(b"\n")
+            for line in whole:
+                text = line.decode(errors="replace")
+                lines = [*lines, text][-_LAST_LINES:]
+                if "warning" in text or "failed" in text or "no address range" in text:
+                    print(f"dnsmasq: {text}", flush=True)
+    raise _end(lines, await trio.to_thread.run_sync(process.wait, _END_BOUND_S), interface)
 
 
 def _end(lines: list[str], status: int, interface: str) -> SwarmbootError:

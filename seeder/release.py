@@ -1,6 +1,7 @@
 """What a release directory holds, as a plan of what to publish: nothing is hashed and nothing is written here.
 
     vmlinuz  initramfs.img     stage 0, optional            plugins/  layers, in name order
+    boot.efi                   in place of both, a unified kernel image
     rootfs.squashfs            the root image, exactly one  env/      KEY=value files: data, never sourced
     release.toml               optional: name, cmdline, allow, profiles
 
@@ -18,11 +19,12 @@ from pathlib import Path
 from seeder.envfile import parse_env
 from seeder.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
-from swarmboot.manifest import MAX_ARTIFACTS, Role, is_safe_name
+from swarmboot.manifest import MAX_ARTIFACTS, UNIFIED, Role, is_safe_name
 
 ROOT_FORMATS = ("squashfs", "tar.zst", "tar.gz", "cpio.zst", "cpio.gz")
 PLUGIN_FORMATS = ("squashfs", "tar.gz", "tar.zst")
 _KERNELS = ("vmlinuz", "vmlinuz-*")
+_UNIFIED = ("boot.efi",)
 _INITRAMFS = ("initramfs.img", "initrd.img", "initramfs-*", "initrd.img-*")
 _TEXT_MAX_BYTES = 1 << 20
 _MAGIC = {
@@ -67,7 +69,7 @@ def read_release(folder: Path) -> Release:
         raise UnreadableError(f"{folder} is no release", expected="a directory with a root image", found=found)
     reader = _Reader(folder)
     root = reader.root_image()
-    stage0 = [*reader.optional(_KERNELS, Role.KERNEL, "linux"), *reader.optional(_INITRAMFS, Role.INITRAMFS, "cpio")]
+    stage0 = reader.stage0()
     plugins = reader.plugins()
     files = (*stage0, root, *plugins)
     _check_names(files)
@@ -153,6 +155,14 @@ class _Reader:
                 hint=f"keep one, or name the right one {patterns[0]}",
             )
         return [self.file(name, role, kind) for name in found]
+
+    def stage0(self) -> list[ReleaseFile]:
+        """Return kernel and initramfs, or the unified kernel image that takes their place."""
+        parts = [*self.optional(_KERNELS, Role.KERNEL, "linux"), *self.optional(_INITRAMFS, Role.INITRAMFS, "cpio")]
+        unified = self.optional(_UNIFIED, Role.KERNEL, UNIFIED)
+        if unified:
+            self.notes += [f"{part.label} is not published: {_UNIFIED[0]} takes its place" for part in parts]
+        return unified or parts
 
     def plugins(self) -> list[ReleaseFile]:
         """Return the plugins in name order, which is the order they are stacked in."""

@@ -16,6 +16,7 @@ from seeder.bootscript import Stage0, Stage0Trust
 from seeder.handout import GOODPUT
 from seeder.registry import Node, Registry
 from swarmboot.ids import Digest, NodeId
+from swarmboot.manifest import Artifact
 
 HOLD_S = 4.0
 """How long a machine is kept waiting at the door: shorter than a load may be silent, and than GRUB is patient."""
@@ -58,6 +59,7 @@ class Verdict:
 class _Held:
     ticket: Hashable
     until_s: float
+    rack: str
 
 
 class Stage0Desk:
@@ -74,6 +76,7 @@ class Stage0Desk:
         self._held: dict[str, _Held] = {}
         self._loaded: dict[str, set[Digest]] = {}
         self._offered: set[NodeId] = set()
+        self._able: tuple[Node, ...] = ()
         self._surveyed_s: float | None = None
 
     def _limits(self, load_bytes: int) -> AdmissionLimits:
@@ -84,14 +87,29 @@ class Stage0Desk:
     @property
     def neighbours(self) -> int:
         """Return how many booted nodes can serve stage 0."""
-        return len(self._offered)
+        return len(self._able)
+
+    @property
+    def is_split(self) -> bool:
+        """Return whether only the kernel may come from neighbours: firmware checks it, and no separate initramfs."""
+        return self.trust is Stage0Trust.SECUREBOOT and self.stage0 is not None and not self.stage0.is_unified
+
+    def _from_server(self) -> tuple[Artifact, ...]:
+        """Return the images without which the server has not done its part of a load."""
+        if self.stage0 is None:
+            return ()
+        return self.stage0.images[1:] if self.is_split and self._able else self.stage0.images
 
     def serve(self, stage0: Stage0 | None) -> None:
         """Take note of the release that machines are to boot from now on."""
         if stage0 != self.stage0:
             self.stage0 = stage0
-            self.admission.resize(self._limits(stage0.size_bytes if stage0 else 0))
+            self._able = ()
+            self._resize()
             self._surveyed_s = None
+
+    def _resize(self) -> None:
+        self.admission.resize(self._limits(sum(image.size_bytes for image in self._from_server())))
 
     def ask(self, ticket: Hashable, mac: str, *, rack: str = "", now_s: float) -> list[Verdict]:
         """Take in a machine's question; return the answers that are due now."""
@@ -99,7 +117,7 @@ class Stage0Desk:
         self._loaded.pop(mac, None)
         self.admission.ask(mac, rack=rack, now_s=now_s)
         is_crowded = len(self._held) >= HOLDS_MOST
-        self._held[mac] = _Held(ticket, now_s if is_crowded else now_s + HOLD_S)
+        self._held[mac] = _Held(ticket, now_s if is_crowded else now_s + HOLD_S, rack)
         return verdicts + self.tick(now_s=now_s)
 
     def hung_up(self, ticket: Hashable, *, now_s: float) -> None:
@@ -115,7 +133,7 @@ class Stage0Desk:
             return []
         loaded = self._loaded.setdefault(mac, set())
         loaded.add(digest)
-        if not {self.stage0.kernel.sha256, self.stage0.initramfs.sha256} <= loaded:
+        if not {image.sha256 for image in self._from_server()} <= loaded:
             return []
         del self._loaded[mac]
         self.admission.ended(mac, now_s=now_s)
@@ -131,7 +149,9 @@ class Stage0Desk:
         verdicts = []
         for turn in self.admission.admit(now_s=now_s):
             held = self._held.pop(str(turn.node))
-            sources = (turn.source, *turn.alternates)
+            sources: tuple[Hashable, ...] = (turn.source, *turn.alternates)
+            if self.is_split:
+                sources = self._kernel_sources(str(turn.node), held.rack)
             addresses = [address for address in map(self._address, sources) if address]
             verdicts.append(Verdict(held.ticket, Granted(tuple(addresses))))
         return verdicts + self._send_away(now_s)
@@ -170,14 +190,23 @@ class Stage0Desk:
         if self._surveyed_s is not None and now_s - self._surveyed_s < _SURVEY_S:
             return
         self._surveyed_s = now_s
-        wanted = {self.stage0.kernel.sha256, self.stage0.initramfs.sha256}
-        able = {node.node: node for node in self._registry.nodes.values() if wanted <= set(node.serves)}
+        wanted = {image.sha256 for image in self.stage0.images}
+        self._able = tuple(node for node in self._registry.nodes.values() if wanted <= set(node.serves))
+        if self.is_split:
+            self._resize()
+        able = {} if self.is_split else {node.node: node for node in self._able}
         for node_id in self._offered - able.keys():
             self.admission.withdraw(node_id)
         for node_id in able.keys() - self._offered:
             node = able[node_id]
             self.admission.offer(node_id, rack=node.rack, bytes_per_s=float(node.serves_bytes_per_s))
         self._offered = set(able)
+
+    def _kernel_sources(self, mac: str, rack: str) -> tuple[NodeId, ...]:
+        """Return neighbours to load the kernel from: those of the machine's rack first, not the same for everyone."""
+        turn = int(mac.replace(":", ""), 16) % max(1, len(self._able))
+        near_first = sorted(self._able[turn:] + self._able[:turn], key=lambda node: node.rack != rack)
+        return tuple(node.node for node in near_first[: self.admission.limits.alternates])
 
     def _address(self, source: Hashable) -> str:
         """Return a neighbour's door; nothing for the server, which is always the last to be tried."""

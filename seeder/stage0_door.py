@@ -3,7 +3,7 @@
     /boot.ipxe  /grub.cfg    a script for one machine, by `mac`; both may be kept waiting for their turn
     /node.img                one machine's own files as a cpio archive
     /k/<sha256>              kernel and initramfs of the release that is served; /k/<sha256>.sig for imgverify
-    /boot/<name>             iPXE's binaries, and a unified kernel image if the site has one
+    /boot/<name>             iPXE's binaries; /boot/boot.efi, the release's unified kernel image if it has one
 
 Everything here is public. It decides nothing: `seeder.stage0` does. Firmware speaks no HTTPS, so nothing here may be
 taken for authentic; what a node boots after stage 0 is checked against the fleet's keys.
@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seeder import bootscript
 from seeder.bootscript import Dialect, Load, Stage0
@@ -39,6 +39,7 @@ from swarmboot.manifest import Manifest
 from swarmboot.profile import Identity, select
 
 REFRESH_S = 1.0
+UNIFIED_NAME = "boot.efi"
 _BINARY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(?:efi|kpxe|kkpxe|pxe|lkrn)\Z")
 _BLOB = re.compile(r"([0-9a-f]{64})(\.sig)?\Z")
 
@@ -90,8 +91,11 @@ class Stage0Door:
         self._stirred = trio.Event()
         self._manifest: Manifest | None = None
 
-    def application(self) -> Starlette:
+    def application(self) -> ASGIApp:
         """Return the ASGI application."""
+        return _with_capitals(self._routes())
+
+    def _routes(self) -> Starlette:
         return Starlette(
             routes=[
                 Route("/boot.ipxe", self._ipxe),
@@ -237,7 +241,7 @@ class Stage0Door:
     async def _image(self, request: Request) -> Response:
         match = _BLOB.match(request.path_params["name"])
         stage0 = self.desk.stage0
-        known = {each.sha256.hex() for each in (stage0.kernel, stage0.initramfs)} if stage0 else set()
+        known = {image.sha256.hex() for image in stage0.images} if stage0 else set()
         if not match or match[1] not in known:
             return PlainTextResponse("no such file\n", status_code=404)
         folder = self._place.site / ("stage0" if match[2] else "blobs")
@@ -264,11 +268,27 @@ class Stage0Door:
 
     async def _binary(self, request: Request) -> Response:
         name = request.path_params["name"]
-        paths = (folder / name for folder in self._place.binaries) if _BINARY.match(name) else ()
+        paths = [folder / name for folder in self._place.binaries] if _BINARY.match(name) else []
+        if name == UNIFIED_NAME and self.desk.stage0 is not None and self.desk.stage0.is_unified:
+            paths = [self._place.site / layout.blob_path(self.desk.stage0.kernel.sha256)]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             return PlainTextResponse("no such file\n", status_code=404)
         return FileResponse(path, media_type="application/efi" if name.endswith(".efi") else "application/octet-stream")
+
+
+def _with_capitals(application: ASGIApp) -> ASGIApp:
+    """Return the application with header names as in `Content-Length`: GRUB 2.06 knows no other spelling."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_capitals(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [(name.title(), value) for name, value in message["headers"]]
+            await send(message)
+
+        await application(scope, receive, send_with_capitals)
+
+    return wrapped
 
 
 async def _answer_or_hang_up(request: Request, wait: trio.MemoryReceiveChannel[Granted | Queued]) -> Granted | Queued:

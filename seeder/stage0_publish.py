@@ -1,16 +1,14 @@
-"""Stage 0 at publication: what it weighs and costs, what the kernel says of itself, signatures, a unified kernel image.
+"""Stage 0 at publication: what it weighs and costs, what the kernel says of itself, and signatures.
 
 `/k/<sha256>` is signed for iPXE's `imgverify` as a detached CMS signature in DER without signed attributes
-(ipxe.org/crypto, RFC 5652), by a certificate for code signing that iPXE is built with (`TRUST=`). A unified kernel
-image is made by ukify(1) where it is installed. Neither is what nodes trust once they run: that is the manifest.
+(ipxe.org/crypto, RFC 5652), by a certificate for code signing that iPXE is built with (`TRUST=`). That is not what
+nodes trust once they run: that is the manifest.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
 import struct
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,13 +23,12 @@ from seeder.bootscript import Stage0, stage0_of
 from seeder.handout import GOODPUT
 from seeder.site_writer import SiteWriter
 from swarmboot import site as layout
-from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
+from swarmboot.errors import KeyFileError, ReleaseError
 from swarmboot.manifest import Manifest
 from swarmboot.units import format_duration, format_rate, format_size
 
 FOLDER = "stage0"
 KEY_NAME, CERTIFICATE_NAME = "stage0.key", "stage0.crt"
-UKI_NAME = "boot.efi"
 NODE_BOOT_S = 10.0
 """How long a node takes, about, from its last byte of stage 0 until it serves others."""
 
@@ -39,7 +36,6 @@ SWARM_FACTOR = 1.3
 """What a swarm takes, about, in units of one image over the server's uplink."""
 
 _HEADER_BYTES = 1 << 16
-_TOOL_BOUND_S = 300
 _LIFE = timedelta(days=3650)
 
 
@@ -76,7 +72,8 @@ def cost_lines(manifest: Manifest, *, nodes: int, image_bytes: int, uplink_bytes
     stage0 = stage0_of(manifest)
     if stage0 is None:
         return ["stage 0: none in this release; machines need a kernel and an initramfs from elsewhere"]
-    lines = [f"stage 0: {format_size(stage0.size_bytes)}, kernel and initramfs, before anything of ours runs"]
+    what = "one unified kernel image" if stage0.is_unified else "kernel and initramfs"
+    lines = [f"stage 0: {format_size(stage0.size_bytes)}, {what}, before anything of ours runs"]
     if not nodes:
         return lines
     cost = stage0_cost(stage0.size_bytes, image_bytes, nodes=nodes, uplink_bytes_per_s=uplink_bytes_per_s)
@@ -86,7 +83,7 @@ def cost_lines(manifest: Manifest, *, nodes: int, image_bytes: int, uplink_bytes
     if cost.is_slower_than_images:
         lines.append(
             f"warning: from the server alone, stage 0 takes longer than the images ({images}): "
-            "make the initramfs smaller, or serve with --stage0-trust"
+            "make the initramfs smaller, or let booted neighbours serve it: serve --stage0-trust"
         )
     return lines
 
@@ -104,9 +101,32 @@ def kernel_version(head: bytes) -> str:
 
 
 def read_kernel_version(path: Path) -> str:
-    """Return what the kernel in a file says of itself; nothing if it cannot be told."""
+    """Return what the kernel in a file, or in a unified kernel image, says of itself; nothing if it cannot be told."""
     with path.open("rb") as file:
-        return kernel_version(file.read(_HEADER_BYTES))
+        head = file.read(_HEADER_BYTES)
+        if not kernel_version(head) and (start := linux_section(head)):
+            file.seek(start)
+            head = file.read(_HEADER_BYTES)
+    return kernel_version(head)
+
+
+def linux_section(head: bytes) -> int:
+    """Return where the kernel begins in a unified kernel image, from its first 64 KiB; 0 for anything else.
+
+    Follows the PE format and the UAPI group's specification of unified kernel images.
+    """
+    if head[:2] != b"MZ" or len(head) < 0x40:
+        return 0
+    (at,) = struct.unpack_from("<I", head, 0x3C)
+    if head[at : at + 4] != b"PE\0\0":
+        return 0
+    (sections,) = struct.unpack_from("<H", head, at + 6)
+    (optional,) = struct.unpack_from("<H", head, at + 20)
+    for number in range(sections):
+        entry = head[at + 24 + optional + 40 * number :][:40]
+        if len(entry) == 40 and entry[:8].rstrip(b"\0") == b".linux":
+            return int(struct.unpack_from("<I", entry, 20)[0])
+    return 0
 
 
 def signer(folder: Path) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
@@ -164,38 +184,11 @@ def sign_stage0(writer: SiteWriter, manifest: Manifest, folder: Path) -> list[st
     stage0 = _required(manifest)
     key, certificate = signer(folder)
     (writer.site / FOLDER).mkdir(exist_ok=True)
-    for artifact in (stage0.kernel, stage0.initramfs):
+    for artifact in stage0.images:
         data = (writer.site / layout.blob_path(artifact.sha256)).read_bytes()
         writer.write(f"{FOLDER}/{artifact.sha256.hex()}.sig", signature(data, key, certificate))
     built_with = folder / CERTIFICATE_NAME
     return [f"stage 0 signed for imgverify; build iPXE with TRUST={built_with} and IMAGE_TRUST_CMD"]
-
-
-def make_uki(writer: SiteWriter, manifest: Manifest) -> list[str]:
-    """Make a unified kernel image of stage 0 with the release's command line; return what there is to say.
-
-    Raises ToolMissingError without ukify, ReleaseError without stage 0 or if ukify fails.
-    """
-    stage0 = _required(manifest)
-    tool = shutil.which("ukify") or next(iter(map(str, Path("/usr/lib/systemd").glob("ukify"))), None)
-    if tool is None:
-        raise ToolMissingError(
-            "ukify is not installed", hint="apt install systemd-ukify (Debian 13), or leave out --uki"
-        )
-    out = writer.site / FOLDER / UKI_NAME
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_suffix(".tmp")
-    kernel, initramfs = (writer.site / layout.blob_path(each.sha256) for each in (stage0.kernel, stage0.initramfs))
-    done = subprocess.run(
-        [tool, "build", f"--linux={kernel}", f"--initrd={initramfs}", f"--cmdline={manifest.cmdline}",
-         f"--output={temporary}"],
-        capture_output=True, text=True, timeout=_TOOL_BOUND_S, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        temporary.unlink(missing_ok=True)
-        raise ReleaseError("ukify cannot make a unified kernel image", found=done.stderr.strip()[-300:])
-    temporary.replace(out)
-    return [f"unified kernel image: {format_size(out.stat().st_size)}, served at /boot/{UKI_NAME}; sign it with sbsign"]
 
 
 def _required(manifest: Manifest) -> Stage0:

@@ -55,7 +55,7 @@ async def stage0_running(
         site=catalogue.folder,
         server=options.server,
         https_port=options.https_port,
-        binaries=(catalogue.folder / "stage0", options.ipxe),
+        binaries=(options.ipxe,),
         racks=options.racks,
         node_files=options.node_files,
     )

@@ -20,6 +20,9 @@ from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, Digest, InfoHash, Seque
 MANIFEST_MAX_BYTES = 1 << 20
 MAX_ARTIFACTS = 256
 MAX_PIECES = 1 << 20
+UNIFIED = "uki"
+"""The format of a kernel that holds its initramfs and command line too: a unified kernel image."""
+
 _FORMAT = 1
 _KNOWN = frozenset(
     {"format", "fleet", "name", "sequence", "issued", "expires", "cmdline", "artifacts", "env", "profiles", "allow"}

@@ -174,10 +174,16 @@ def _share(value: str) -> str:
     return value
 
 
+UNIFIED_WORD = "unified"
+"""What `swarmboot.stage0` says in the command line of a unified kernel image, which cannot hold its own digest."""
+
+
 def _prefixes(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{16,64},[0-9a-f]{16,64}", value):
+    if not re.fullmatch(r"[0-9a-f]{16,64}(,[0-9a-f]{16,64})?|" + UNIFIED_WORD, value):
         raise MalformedSettingError(
-            "not the beginnings of two digests", expected="kernel,initramfs as 16 hex digits each", found=repr(value)
+            "not the beginnings of digests",
+            expected="kernel,initramfs as 16 hex digits each, or of one image, or unified",
+            found=repr(value),
         )
     return value
 
@@ -227,7 +233,8 @@ TABLE: tuple[Setting, ...] = (
         "stage0",
         _prefixes,
         "",
-        "beginnings of the digests of the kernel and initramfs that the boot script loaded",
+        "beginnings of the digests of the kernel and initramfs, or of the one image, that the boot script loaded; "
+        "unified if the command line is in that image",
         "0123456789abcdef,0123456789abcdef",
     ),
 )

@@ -26,13 +26,18 @@ def package_of(program: str) -> str:
     raise LookupError(f"no line of {PACKAGES} names the program {program}")
 
 
+def is_here(program: str, *, path: str) -> bool:
+    """Return whether a program, or a file given with its whole path, is on this machine."""
+    return Path(program).exists() if program.startswith("/") else shutil.which(program, path=path) is not None
+
+
 def reason_to_leave_out(item: pytest.Item) -> str:
     """Return why this machine cannot run a test, or nothing; raise LookupError for a program of no known package."""
     if item.get_closest_marker("root") and os.geteuid() != 0:
         return "they need root"
     programs = [program for marker in item.iter_markers("needs") for program in marker.args]
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    missing = sorted({package_of(program) for program in programs if not shutil.which(program, path=path)})
+    missing = sorted({package_of(program) for program in programs if not is_here(program, path=path)})
     return f"they need {', '.join(missing)}, not installed here" if missing else ""
 
 

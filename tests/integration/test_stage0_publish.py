@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot.errors import ToolMissingError
+from swarmboot.errors import KeyFileError, MalformedSettingError, ToolMissingError
 from tests.integration.world import build_release, program
 
 
@@ -76,3 +76,25 @@ def test_without_ukify_a_unified_kernel_image_is_refused_in_one_line(release: Pa
     done = publish(release, "--uki")
     assert done.returncode == ToolMissingError.exit_status
     assert done.stderr.splitlines()[-1].startswith("swarmboot: ukify is not installed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--uki", "--secureboot-key", "k.pem"), "--secureboot-key and --secureboot-cert belong together"),
+        (("--secureboot-key", "k.pem", "--secureboot-cert", "c.pem"), "--secureboot-key signs a unified kernel image"),
+        (("--uki", "--secureboot-key", "k.pem", "--secureboot-cert", "c.pem"), "k.pem cannot be read"),
+    ],
+)
+def test_half_a_signature_is_refused_in_one_line(release: Path, arguments: tuple[str, ...], line: str) -> None:
+    done = publish(release, *arguments)
+    assert done.returncode in (MalformedSettingError.exit_status, KeyFileError.exit_status)
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"swarmboot: {line}")
+
+
+def test_a_unified_kernel_image_in_the_release_takes_the_place_of_kernel_and_initramfs(release: Path) -> None:
+    (release / "boot.efi").write_bytes(b"MZ" + bytes(1000))
+    done = publish(release)
+    assert "vmlinuz is not published: boot.efi takes its place" in done.stdout + done.stderr
+    assert "stage 0: 1002 B, one unified kernel image" in done.stdout

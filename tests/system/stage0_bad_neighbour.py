@@ -1,6 +1,7 @@
-"""A node that serves stage 0 badly: `dies` after a third of the first image, `wrong` sends other bytes of that length.
+"""A node that serves stage 0 badly: `dies` after a third of the first image; `wrong` sends each with its end changed.
 
-Arguments: site, own address, fault, the seeder's state folder. It announces itself to the seeder every second.
+Any other fault is the path of a file that is sent in place of every image. Arguments: site, own address, fault, the
+seeder's state folder. It announces itself to the seeder every second.
 """
 
 from __future__ import annotations
@@ -20,23 +21,25 @@ from swarmboot.manifest import Role
 from swarmboot.wire import ANNOUNCE_PATH, Announce, NodeState, encode_announce
 from tests.system.stage0_rack import ADDRESS, https_context
 
+_CHANGED_BYTES = 1000
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        data = (self.server.site / "blobs" / self.path.removeprefix("/k/").partition("?")[0]).read_bytes()
         print(f"asked for {self.path}", flush=True)
+        data = self.server.data(self.path.removeprefix("/k/").partition("?")[0])
         self.send_response(200)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
-        if self.server.fault == "wrong":
-            self.wfile.write(os.urandom(len(data)))
-        else:
-            self.wfile.write(data[: len(data) // 3])
-            self.wfile.flush()
-            os._exit(0)
+        if self.server.fault != "dies":
+            self.wfile.write(data)
+            return
+        self.wfile.write(data[: len(data) // 3])
+        self.wfile.flush()
+        os._exit(0)
 
 
 class _Server(ThreadingHTTPServer):
@@ -45,6 +48,13 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, site: Path, host: str, fault: str) -> None:
         super().__init__((host, 0), _Handler)
         self.site, self.fault = site, fault
+
+    def data(self, name: str) -> bytes:
+        """Return what is sent as the image of that name: one that a loader takes for what it should be."""
+        if self.fault not in ("dies", "wrong"):
+            return Path(self.fault).read_bytes()
+        right = (self.site / "blobs" / name).read_bytes()
+        return right[:-_CHANGED_BYTES] + os.urandom(_CHANGED_BYTES) if self.fault == "wrong" else right
 
 
 def main() -> None:

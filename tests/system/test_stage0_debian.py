@@ -22,9 +22,9 @@ pytestmark = [
     pytest.mark.vm,
     pytest.mark.timeout(900),
     pytest.mark.needs(
-        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "curl"
+        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "curl",
+        "/usr/lib/ipxe/undionly.kpxe",
     ),
-    pytest.mark.skipif(not Path("/usr/lib/ipxe/undionly.kpxe").is_file(), reason="they need ipxe, not installed here"),
 ]  # fmt: skip
 
 BOOT_S = 300.0

@@ -5,9 +5,7 @@ A machine has a network card and nothing else. What is loaded says on the consol
 
 from __future__ import annotations
 
-import re
 import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,58 +14,36 @@ import pytest
 from swarmboot.errors import PortInUseError
 from tests.system.stage0_rack import (
     ADDRESS,
+    BOOT_S,
     MARKER,
-    OVMF,
+    PXE,
     RANGE,
     BareRack,
     bad_neighbour,
-    bare_rack,
-    eventually,
+    good_neighbour,
     mac,
-    other_network,
+    marks,
+    needs_ovmf,
+    ordinary_dhcp,
     publish,
     tiny_initramfs,
 )
 from tests.system.vm import images
-from tests.system.vm.machine import Machine
-from tests.system.vm.programs import SWARMBOOT, run, running
+from tests.system.vm.programs import SWARMBOOT
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.vm,
     pytest.mark.timeout(600),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "curl"),
-    pytest.mark.skipif(not Path("/usr/lib/ipxe/undionly.kpxe").is_file(), reason="they need ipxe, not installed here"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "curl", "/usr/lib/ipxe/undionly.kpxe"),
 ]
-needs_ovmf = pytest.mark.skipif(not (OVMF / "OVMF_CODE_4M.fd").is_file(), reason="they need ovmf, not installed here")
-
-BOOT_S = 150.0
-PXE = ("--pxe", "rack", "--dhcp-range", RANGE)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return publish(tmp_path_factory.mktemp("tiny"), kernel=images.debian_kernel().image, initramfs=tiny_initramfs())
-
-
-@pytest.fixture
-def rack(tmp_path: Path) -> Iterator[BareRack]:
-    with bare_rack(tmp_path / "rack") as opened:
-        yield opened
-
-
-def marks(machine: Machine) -> dict[str, str]:
-    """Return what the tiny system said, once it has said it all."""
-    machine.wait_for(f"^{MARKER} end", within_s=BOOT_S)
-    found = re.findall(rf"{MARKER} (\w+) (.*)", machine.console)
-    return {name: value.strip() for name, value in found}
-
-
-def test_a_bios_machine_boots_with_its_own_files_and_arguments(site: Path, rack: BareRack, tmp_path: Path) -> None:
+def test_a_bios_machine_boots_with_its_own_files_and_arguments(tiny_site: Path, rack: BareRack, tmp_path: Path) -> None:
     (tmp_path / "files/default/etc").mkdir(parents=True)
     (tmp_path / "files/default/etc/rack").write_text("r12 as a file\n")
     (tmp_path / "racks").write_text("52:54:00:* r12\n")
-    rack.serve(site, *PXE, "--racks", str(tmp_path / "racks"), "--node-files", str(tmp_path / "files"))
+    rack.serve(tiny_site, *PXE, "--racks", str(tmp_path / "racks"), "--node-files", str(tmp_path / "files"))
     with rack.power_on("bios") as machine:
         found = marks(machine)
     assert f"BOOTIF=01-{mac(1).replace(':', '-')}" in found["cmdline"]
@@ -77,42 +53,31 @@ def test_a_bios_machine_boots_with_its_own_files_and_arguments(site: Path, rack:
 
 
 @needs_ovmf
-def test_uefi_firmware_boots_over_pxe_with_debians_ipxe(site: Path, rack: BareRack, tmp_path: Path) -> None:
+def test_uefi_firmware_boots_over_pxe_with_debians_ipxe(tiny_site: Path, rack: BareRack, tmp_path: Path) -> None:
     (tmp_path / "files/default/etc").mkdir(parents=True)
     (tmp_path / "files/default/etc/rack").write_text("uefi\n")
-    rack.serve(site, *PXE, "--node-files", str(tmp_path / "files"))
-    with rack.power_on("uefi", is_uefi=True, memory="1024") as machine:
+    rack.serve(tiny_site, *PXE, "--node-files", str(tmp_path / "files"))
+    with rack.power_on("uefi", firmware="uefi", memory="1024") as machine:
         machine.wait_for("NBP filename is snponly.efi", within_s=BOOT_S)
         assert marks(machine)["rack"] == "uefi"
 
 
 @needs_ovmf
-def test_uefi_firmware_boots_over_http(site: Path, rack: BareRack) -> None:
-    rack.serve(site, "--pxe-listen", f"{ADDRESS}:80")
-    printed = run(*rack.inside, *SWARMBOOT, "pxe", "config", "--pxe", "rack", "--dhcp-range", RANGE,
-                  "--tftp", str(rack.work))  # fmt: skip
-    (rack.work / "tftp").mkdir()
-    # Without an answer to plain PXE, this firmware goes on to HTTP boot by itself.
-    lines = [line for line in printed.splitlines() if "tag:efi64,tag:!ipxe" not in line]
-    (rack.work / "http.conf").write_text("\n".join(lines))
-    config = f"--conf-file={rack.work / 'http.conf'}"
-    rack.start(("dnsmasq", "--keep-in-foreground", "--user=root", config), "dnsmasq")
-    with rack.power_on("uefi-http", is_uefi=True, memory="1024") as machine:
+def test_uefi_firmware_boots_over_http(tiny_site: Path, rack: BareRack) -> None:
+    rack.serve(tiny_site, *PXE)
+    with rack.power_on("uefi-http", firmware="uefi-http", memory="1024") as machine:
         machine.wait_for(f"URI: http://{ADDRESS}/boot/snponly.efi", within_s=BOOT_S)
         assert "swarmboot.stage0=" in marks(machine)["cmdline"]
 
 
-def test_beside_another_dhcp_server_a_machine_boots_by_proxy(site: Path, rack: BareRack) -> None:
-    rack.serve(site, "--pxe", "rack,proxy")
-    plain = (
-        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
-        f"--dhcp-range={RANGE}", f"--dhcp-leasefile={rack.work / 'other-leases'}", "--interface=eth0",
-    )  # fmt: skip
-    with (
-        other_network(rack) as inside,
-        running(*inside, *plain, log=rack.work / "other-dhcp.log"),
-        rack.power_on("proxied") as machine,
-    ):
+@pytest.mark.parametrize(
+    ("firmware", "memory"), [("bios", "512"), pytest.param("uefi", "1024", marks=needs_ovmf)], ids=["bios", "uefi"]
+)
+def test_beside_another_dhcp_server_a_machine_boots_by_proxy(
+    tiny_site: Path, rack: BareRack, firmware: str, memory: str
+) -> None:
+    rack.serve(tiny_site, "--pxe", "rack,proxy")
+    with ordinary_dhcp(rack), rack.power_on("proxied", firmware=firmware, memory=memory) as machine:
         marks(machine)
     assert mac(1) in (rack.work / "other-leases").read_text()
 
@@ -133,9 +98,9 @@ def test_with_one_slot_machines_that_start_together_are_served_in_turn(rack: Bar
     assert [first for first, _ in told[::2]] == [second for second, _ in told[1::2]]
 
 
-def test_a_neighbour_that_dies_in_mid_transfer_is_skipped(site: Path, rack: BareRack) -> None:
-    rack.serve(site, *PXE, "--stage0-trust", "lan")
-    bad_neighbour(rack, site, fault="dies")
+def test_a_neighbour_that_dies_in_mid_transfer_is_skipped(tiny_site: Path, rack: BareRack) -> None:
+    rack.serve(tiny_site, *PXE, "--stage0-trust", "lan")
+    bad_neighbour(rack, tiny_site, fault="dies")
     with rack.power_on("skips") as machine:
         marks(machine)
         assert "from neighbour 10.98.0.2, the server" in machine.console
@@ -143,32 +108,26 @@ def test_a_neighbour_that_dies_in_mid_transfer_is_skipped(site: Path, rack: Bare
     assert "asked for /k/" in asked
 
 
-def test_an_ipxe_that_cannot_check_starts_nothing_where_it_must(site: Path, rack: BareRack) -> None:
-    rack.serve(site, *PXE, "--stage0-trust", "ipxe-verify")
+def test_an_ipxe_that_cannot_check_starts_nothing_where_it_must(tiny_site: Path, rack: BareRack) -> None:
+    rack.serve(tiny_site, *PXE, "--stage0-trust", "ipxe-verify")
     with rack.power_on("refuses") as machine:
         machine.wait_for("vmlinuz is not the one that was signed, or this iPXE cannot check it", within_s=BOOT_S)
         machine.wait_for("no source has served this machine", within_s=60)
         assert MARKER not in machine.console
 
 
-def test_a_booted_node_serves_the_next_machine_and_the_server_sends_it_nothing(site: Path, rack: BareRack) -> None:
-    rack.serve(site, *PXE, "--stage0-trust", "lan")
-    keys = site.parent / "keys" / "swarmboot.pub"
-    leecher = (
-        "fetch", "--server", f"https://{ADDRESS}:8470", "--trust", str(keys), "--ca", str(rack.work / "state/ca.pem"),
-        "--bind", "10.98.0.2", "--into", str(rack.work / "node"), "--neighbour", "--progress", "none",
-    )  # fmt: skip
-    rack.start((*SWARMBOOT, *leecher), "node")
-    eventually(lambda: rack.status()["stage0"]["neighbours"] or None)
+def test_a_booted_node_serves_the_next_machine_and_the_server_sends_it_nothing(tiny_site: Path, rack: BareRack) -> None:
+    rack.serve(tiny_site, *PXE, "--stage0-trust", "lan")
+    good_neighbour(rack, tiny_site, host="10.98.0.2")
     before = rack.status()["stage0"]["sent_bytes"]
     with rack.power_on("next") as machine:
         marks(machine)
     assert rack.status()["stage0"]["sent_bytes"] == before
 
 
-def test_dnsmasq_that_cannot_start_is_one_clear_line(site: Path, rack: BareRack) -> None:
-    rack.serve(site, *PXE)
-    command = (*rack.inside, *SWARMBOOT, "serve", str(site), "--listen", f"{ADDRESS}:8471", "--state",
+def test_dnsmasq_that_cannot_start_is_one_clear_line(tiny_site: Path, rack: BareRack) -> None:
+    rack.serve(tiny_site, *PXE)
+    command = (*rack.inside, *SWARMBOOT, "serve", str(tiny_site), "--listen", f"{ADDRESS}:8471", "--state",
                str(rack.work / "second"), *PXE, "--pxe-listen", f"{ADDRESS}:81")  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == PortInUseError.exit_status
@@ -189,9 +148,9 @@ def test_dnsmasq_that_cannot_start_is_one_clear_line(site: Path, rack: BareRack)
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(
-    site: Path, rack: BareRack, arguments: tuple[str, ...], line: str
+    tiny_site: Path, rack: BareRack, arguments: tuple[str, ...], line: str
 ) -> None:
-    command = (*rack.inside, *SWARMBOOT, "serve", str(site), "--state", str(rack.work / "state"), *arguments)
+    command = (*rack.inside, *SWARMBOOT, "serve", str(tiny_site), "--state", str(rack.work / "state"), *arguments)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     (said,) = done.stderr.splitlines()
     assert said.startswith(f"swarmboot: {line}")

@@ -10,7 +10,7 @@ import pytest
 from seeder import bootscript
 from seeder.bootscript import Load, Stage0, Stage0Trust
 from swarmboot.errors import ReleaseError
-from swarmboot.manifest import Profile, Role
+from swarmboot.manifest import UNIFIED, Profile, Role
 from tests.builders import build_artifact, build_manifest
 
 MAC = "52:54:00:12:34:56"
@@ -82,6 +82,56 @@ def test_ipxe_verify_accepts_only_what_passes_a_check() -> None:
     assert unchecked == []
 
 
+def build_unified() -> Stage0:
+    image = build_artifact("boot.efi", role=Role.KERNEL, format=UNIFIED)
+    stage0 = bootscript.stage0_of(build_manifest(artifacts=(image, build_artifact()), cmdline="quiet"))
+    assert stage0 is not None
+    return stage0
+
+
+def test_where_firmware_checks_each_source_is_tried_up_to_the_start() -> None:
+    lines = bootscript.ipxe_boot(
+        build_unified(), build_load("http://10.0.0.7:81", "http://10.0.0.8:82", trust=Stage0Trust.SECUREBOOT)
+    ).splitlines()
+    for number, host in enumerate(("10.0.0.7", "10.0.0.8", "10.0.0.1")):
+        following = f"k{number + 1}" if number < 2 else "failed"
+        at = lines.index(f":k{number}")
+        assert lines[at + 1] == "imgfree"
+        assert lines[at + 2].startswith(f"kernel --name vmlinuz --timeout 5000 http://{host}")
+        assert lines[at + 2].endswith(f"|| goto {following}")
+        assert lines[at + 3 : at + 5] == [
+            f"boot || echo swarmboot: this firmware does not start what {host} sent",
+            f"goto {following}",
+        ]
+
+
+def test_what_firmware_does_not_check_comes_from_the_server_only() -> None:
+    load = build_load("http://10.0.0.7:81", trust=Stage0Trust.SECUREBOOT, has_node_image=True)
+    script = bootscript.ipxe_boot(build_stage0(), load)
+    assert sources(script, KERNEL.sha256) == ["10.0.0.7:81", "10.0.0.1"]
+    assert set(sources(script, INITRAMFS.sha256)) == {"10.0.0.1"}
+    grub = bootscript.grub_boot(build_stage0(), load)
+    assert sources(grub, KERNEL.sha256) == ["10.0.0.7:81", "10.0.0.1"]
+    assert sources(grub, INITRAMFS.sha256) == ["10.0.0.1"]
+
+
+@pytest.mark.parametrize("trust", list(Stage0Trust))
+def test_a_unified_kernel_image_is_loaded_alone(trust: Stage0Trust) -> None:
+    load = build_load("http://10.0.0.7:81", trust=trust, has_node_image=True)
+    script = bootscript.ipxe_boot(build_unified(), load)
+    assert not [line for line in script.splitlines() if line.startswith("initrd ")]
+    assert "initrd=" not in script
+    assert "iseq ${platform} efi || echo" in script
+    grub = bootscript.grub_boot(build_unified(), load)
+    assert "if chainloader (http,10.0.0.7:81)/k/" in grub
+    assert "initrd" not in grub
+
+
+def test_a_unified_kernel_image_is_named_by_one_digest() -> None:
+    found = bootscript.node_cmdline(build_unified(), mac=MAC, server="https://10.0.0.1:8470")
+    assert re.search(r"swarmboot\.stage0=[0-9a-f]{16}$", found)
+
+
 @pytest.mark.parametrize("trust", [Stage0Trust.LAN, Stage0Trust.SECUREBOOT])
 def test_other_modes_ask_nothing_of_ipxe_that_debians_lacks(trust: Stage0Trust) -> None:
     script = bootscript.ipxe_boot(build_stage0(), build_load("http://10.0.0.7:81", trust=trust))
@@ -139,6 +189,14 @@ def test_only_origin_only_keeps_neighbours_out_and_every_mode_says_what_it_means
     assert [each for each in Stage0Trust if not each.has_neighbours] == [Stage0Trust.ORIGIN_ONLY]
     assert len({each.words for each in Stage0Trust}) == len(Stage0Trust)
     assert "trust every machine on this network" in Stage0Trust.LAN.words
+
+
+def test_a_grub_that_does_not_say_who_it_is_never_asks_without_a_mac_address() -> None:
+    lines = bootscript.grub_entry(ORIGIN).splitlines()
+    assert lines[1] == "set mac=$net_default_mac"
+    assert 'if [ -z "$mac" ]; then set mac=$net_efinet0_dhcp_mac; fi' in lines
+    (asking,) = [line for line in lines if "configfile" in line]
+    assert asking.startswith('if [ -n "$mac" ]; then configfile (http,10.0.0.1)/grub.cfg?mac=$mac; else ')
 
 
 def test_grub_leaves_out_http_s_own_port() -> None:

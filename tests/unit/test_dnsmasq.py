@@ -62,8 +62,8 @@ def test_a_full_server_gives_out_the_range_and_each_firmware_its_file() -> None:
     assert "dhcp-boot=tag:efi64,tag:!ipxe,snponly.efi,,10.0.0.1" in lines
     assert "dhcp-boot=tag:arm64,tag:!ipxe,snponly-arm64.efi,,10.0.0.1" in lines
     assert "dhcp-boot=tag:ipxe,http://10.0.0.1/boot.ipxe,,10.0.0.1" in lines
-    assert "dhcp-boot=tag:http64,tag:httpclient,http://10.0.0.1/boot/snponly.efi,,10.0.0.1" in lines
-    assert "dhcp-option-force=tag:http64,tag:httpclient,60,HTTPClient" in lines
+    assert "dhcp-boot=tag:http-efi64,tag:httpclient,http://10.0.0.1/boot/snponly.efi,,10.0.0.1" in lines
+    assert "dhcp-option-force=tag:http-efi64,tag:httpclient,60,HTTPClient" in lines
 
 
 def test_a_raspberry_pi_is_not_taken_for_a_bios() -> None:
@@ -115,10 +115,12 @@ def test_keas_classes_send_ipxe_to_the_script_and_nobody_twice() -> None:
         "swarmboot-bios": "undionly.kpxe",
         "swarmboot-efi64": "snponly.efi",
         "swarmboot-arm64": "snponly-arm64.efi",
-        "swarmboot-http64": "http://10.0.0.1/boot/snponly.efi",
+        "swarmboot-pi": "bootcode.bin",
+        "swarmboot-http-efi64": "http://10.0.0.1/boot/snponly.efi",
+        "swarmboot-http-arm64": "http://10.0.0.1/boot/snponly-arm64.efi",
     }
 
 
 def test_iscs_part_has_a_branch_a_file_and_none_for_what_is_not_there() -> None:
-    assert isc_config(FULL).count("filename") == 5
-    assert isc_config(replace(FULL, files=BootFiles(bios="undionly.kpxe"))).count("filename") == 2
+    assert isc_config(FULL).count("filename") == 7
+    assert isc_config(replace(FULL, files=BootFiles(bios="undionly.kpxe"))).count("filename") == 3

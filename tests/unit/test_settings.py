@@ -195,3 +195,8 @@ def test_the_page_of_settings_has_a_row_for_each() -> None:
     page = describe()
     assert all(f"`{setting.argument}`" in page and f"`{setting.flag}`" in page for setting in TABLE)
     assert len(page.splitlines()) == len(TABLE) + 2
+
+
+@pytest.mark.parametrize("value", ["0123456789abcdef,0123456789abcdef", "0123456789abcdef", "unified"])
+def test_stage_0_is_named_by_two_digests_by_one_or_as_unified(value: str) -> None:
+    assert build_settings(parse_cmdline(f"swarmboot.stage0={value}")).stage0 == value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,15 +13,15 @@ import pytest
 
 from leecher.initramfs import parse_node_file
 from leecher.pace import Pace
-from leecher.stage0 import stage0_faults
+from leecher.stage0 import stage0_artifacts, stage0_faults
 from seeder.bootscript import Stage0Trust, stage0_of
 from seeder.registry import Registry
 from seeder.stage0 import HOLD_S, Granted, Queued, Stage0Desk, Verdict
 from seeder.stage0_node import Place, node_image, parse_rack_map, read_node_files
-from seeder.stage0_publish import cost_lines, kernel_version, stage0_cost
+from seeder.stage0_publish import cost_lines, kernel_version, linux_section, stage0_cost
 from swarmboot.errors import MalformedSettingError, SpaceError, UnknownSettingError
 from swarmboot.ids import Digest, NodeId
-from swarmboot.manifest import Manifest, Role, decode, encode
+from swarmboot.manifest import UNIFIED, Manifest, Role, decode, encode
 from swarmboot.wire import Announce, NodeState
 from tests.builders import build_artifact, build_manifest
 
@@ -210,3 +211,56 @@ def test_a_nodes_own_file_may_set_anything_but_what_is_trusted() -> None:
     assert parse_node_file("rack=r12\nprofile=gpu\n", where="node") == {"rack": "r12", "profile": "gpu"}
     with pytest.raises(UnknownSettingError, match="node sets floor, trust, which only the initramfs itself may"):
         parse_node_file("trust=/tmp/other.pub\nfloor=0\n", where="node")
+
+
+def build_split_desk(registry: Registry) -> Stage0Desk:
+    announce(registry, "10.0.0.7", rack="r1", serves=(KERNEL.sha256, INITRAMFS.sha256))
+    announce(registry, "10.0.0.8", rack="r2", serves=(KERNEL.sha256, INITRAMFS.sha256))
+    return build_desk(registry, trust=Stage0Trust.SECUREBOOT)
+
+
+def test_of_a_signed_kernel_alone_neighbours_serve_no_more_than_the_kernel() -> None:
+    desk = build_split_desk(Registry())
+    (verdict,) = desk.ask("first", A, rack="r2", now_s=0.0)
+    assert verdict.answer == Granted(("http://10.0.0.8:8471", "http://10.0.0.7:8471"))
+    assert desk.ask("second", B, now_s=0.1) == []  # the server's one slot is taken: it sends the initramfs
+    (verdict,) = desk.sent(A, INITRAMFS.sha256, is_whole=True, now_s=1.0)
+    assert verdict.ticket == "second"
+
+
+def test_a_unified_kernel_image_comes_from_neighbours_alone() -> None:
+    image = build_artifact("boot.efi", role=Role.KERNEL, format=UNIFIED)
+    registry = Registry()
+    announce(registry, "10.0.0.7", serves=(image.sha256,))
+    desk = build_desk(registry, trust=Stage0Trust.SECUREBOOT)
+    desk.serve(stage0_of(build_manifest(artifacts=(image, build_artifact()))))
+    answers = [verdict.answer for mac in (A, B) for verdict in desk.ask(mac, mac, now_s=0.0)]
+    assert answers == [Granted(("http://10.0.0.7:8471",))] * 2
+
+
+def test_a_node_serves_a_unified_kernel_image_alone() -> None:
+    image = build_artifact("boot.efi", role=Role.KERNEL, format=UNIFIED)
+    assert stage0_artifacts(build_manifest(artifacts=(image, build_artifact()))) == (image,)
+    assert stage0_artifacts(MANIFEST) == (KERNEL, INITRAMFS)
+    assert stage0_artifacts(build_manifest(artifacts=(KERNEL, build_artifact()))) == ()
+
+
+def build_pe(*sections: tuple[bytes, int]) -> bytes:
+    head = b"MZ" + bytes(0x3A) + struct.pack("<I", 0x80) + bytes(0x40)
+    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, 16, 0) + bytes(16)
+    return head + coff + b"".join(name.ljust(8, b"\0") + struct.pack("<IIII", 0, 0, 0, at) + bytes(16)
+                                  for name, at in sections)  # fmt: skip
+
+
+def test_the_kernel_in_a_unified_kernel_image_is_found_by_its_section() -> None:
+    assert linux_section(build_pe((b".osrel", 512), (b".linux", 4096))) == 4096
+    assert linux_section(build_pe((b".text", 512))) == 0
+    for cut in (b"", b"MZ", b"MZ" + bytes(100), build_pe((b".linux", 4096))[:-41]):
+        assert linux_section(cut) == 0
+
+
+def test_a_unified_kernel_image_that_holds_its_command_line_is_told_by_its_kernel_only() -> None:
+    image = build_artifact("boot.efi", role=Role.KERNEL, format=UNIFIED, version=VERSION)
+    manifest = build_manifest(artifacts=(image, build_artifact()))
+    assert stage0_faults(manifest, prefixes="unified", kernel=uname()) == ()
+    assert len(stage0_faults(manifest, prefixes="unified", kernel=uname(release="6.1.0-1-amd64"))) == 1
