@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from netsim.lab.plan import LabPlan
 
+NETWORK = "10.77.0.0/16"
 SERVER_ADDRESS = "10.77.0.1"
 PREFIX_LENGTH = 16
 PROGRAM = "swarmlab"

@@ -1,8 +1,17 @@
 """The `ip` and `tc` command lines that build a lab's network. Pure: text out, nothing run.
 
 Every cable is a veth pair whose two ends are each shaped on their way out by a token bucket, tc-tbf(8), so that both
-directions are. The bucket is small, so that the rate holds over milliseconds; the queue behind it is some tens of
-milliseconds, what a shallow-buffered switch port has.
+directions are. The bucket is small, so that the rate holds over milliseconds. The queue behind a switch port's is some
+tens of milliseconds, what a shallow-buffered switch has; the one behind a host's own is as long as Linux makes it, for
+there TCP itself keeps it short.
+
+Two things that a real host has by itself and a veth pair has not are set, or downloads through one server would end up
+to a third apart, by lot:
+
+* Congestion control is cubic, Linux's default, whatever this machine's is; by route, since namespaces may not choose.
+* Segments are as large as the link takes (`tcp_tso_rtt_log`). A packet in a veth pair stays on its sender's account until
+  the receiver has it, so a connection has two segments on the whole way, and its share is as large as they are; Linux
+  makes them small for those connections whose first packet met a queue.
 """
 
 from __future__ import annotations
@@ -10,13 +19,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsim.lab.layout import PREFIX_LENGTH, SERVER_ADDRESS
+from netsim.lab.layout import NETWORK, PREFIX_LENGTH, SERVER_ADDRESS
 
 if TYPE_CHECKING:
     from netsim.lab.layout import Layout
     from netsim.lab.limit import LinkRates
 
 QUEUE_S = 0.030
+HOST_QUEUE_BYTES = 1000 * 1514
+"""A host's own queue: a thousand packets, Ethernet's default `txqueuelen`."""
+HOST_SETTINGS = {"net.ipv4.tcp_tso_rtt_log": "20"}
+"""Kernel settings inside each host's namespace; those that a kernel does not have (before 5.18) it does not need."""
 _BURST_S = 0.002
 _LEAST_QUEUE_BYTES = 64 * 1024
 _CHUNK_S = 0.0015
@@ -41,16 +54,19 @@ def chunk_bytes(rates: LinkRates) -> int:
     return min(_MOST_CHUNK_BYTES, max(_LEAST_CHUNK_BYTES, round(rates.slowest_bytes_per_s * _CHUNK_S)))
 
 
-def shaping(device: str, rate_bytes_per_s: float, *, chunk_bytes: int) -> str:
-    """Return the tc batch line that lets `device` send at the rate, with a queue of `QUEUE_S` behind the bucket.
+def port_queue_bytes(rate_bytes_per_s: float) -> int:
+    """Return what waits at a switch port of that rate before packets are dropped."""
+    return max(_LEAST_QUEUE_BYTES, round(rate_bytes_per_s * QUEUE_S))
+
+
+def shaping(device: str, rate_bytes_per_s: float, *, chunk_bytes: int, queue_bytes: int) -> str:
+    """Return the tc batch line that lets `device` send at the rate, with a queue behind the bucket.
 
     The bucket holds two chunks, so that tbf never has to cut one into packets.
     """
     burst_bytes = max(2 * chunk_bytes, round(rate_bytes_per_s * _BURST_S))
-    queue_bytes = burst_bytes + max(_LEAST_QUEUE_BYTES, round(rate_bytes_per_s * QUEUE_S))
-    return (
-        f"qdisc add dev {device} root tbf rate {round(rate_bytes_per_s * 8)}bit burst {burst_bytes} limit {queue_bytes}"
-    )
+    rate_bits_per_s, limit_bytes = round(rate_bytes_per_s * 8), burst_bytes + queue_bytes
+    return f"qdisc add dev {device} root tbf rate {rate_bits_per_s}bit burst {burst_bytes} limit {limit_bytes}"
 
 
 def switch_links(layout: Layout) -> list[str]:
@@ -87,7 +103,9 @@ def switch_shaping(layout: Layout, rates: LinkRates) -> list[str]:
         ends = [end.format(rack=rack) for rack in range(layout.racks) for end in (RACK_UPLINK, RACK_DOWNLINK)]
         ports |= dict.fromkeys(ends, rates.rack_uplink_bytes_per_s)
     chunk = chunk_bytes(rates)
-    return [shaping(port, rate, chunk_bytes=chunk) for port, rate in ports.items()]
+    return [
+        shaping(port, rate, chunk_bytes=chunk, queue_bytes=port_queue_bytes(rate)) for port, rate in ports.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +123,11 @@ def _host(netns: str, address: str, rate_bytes_per_s: float, chunk: int) -> Host
         "link set lo up",
         f"addr add {address}/{PREFIX_LENGTH} brd + dev eth0",
         f"link set eth0 {_QUIET} gso_max_size {chunk} up",
+        f"route replace {NETWORK} dev eth0 congctl cubic",
         "route add 224.0.0.0/4 dev eth0",
     )
-    return Host(netns, links, shaping("eth0", rate_bytes_per_s, chunk_bytes=chunk))
+    queue_bytes = max(HOST_QUEUE_BYTES, port_queue_bytes(rate_bytes_per_s))
+    return Host(netns, links, shaping("eth0", rate_bytes_per_s, chunk_bytes=chunk, queue_bytes=queue_bytes))
 
 
 def hosts(layout: Layout, rates: LinkRates) -> list[Host]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from netsim.lab.layout import RunId, parse_run_name
-from netsim.lab.links import RACK_DOWNLINK, RACK_UPLINK, hosts, switch_links, switch_shaping
+from netsim.lab.links import HOST_SETTINGS, RACK_DOWNLINK, RACK_UPLINK, hosts, switch_links, switch_shaping
 from netsim.lab.stopping import uninterrupted
 from swarmboot.errors import LabError
 
@@ -110,6 +110,13 @@ def make_directory(run: RunId) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f"{run.prefix}-", dir=RAM_FOLDER, ignore_cleanup_errors=True)
 
 
+def _set_kernel(netns: str) -> None:
+    """Apply HOST_SETTINGS in a namespace, as far as this kernel has them."""
+    paths = {f"/proc/sys/{name.replace('.', '/')}": value for name, value in HOST_SETTINGS.items()}
+    script = "; ".join(f"[ ! -e {path} ] || echo {value} >{path}" for path, value in paths.items())
+    run_tool("ip", "netns", "exec", netns, "sh", "-c", script)
+
+
 class Network:
     """The lab's network while its context is open: built on entry, removed on exit however it ends."""
 
@@ -138,6 +145,7 @@ class Network:
         for host in hosts(layout, rates):
             run_tool("ip", "-n", host.netns, "-batch", "-", lines=host.links)
             run_tool("tc", "-n", host.netns, "-batch", "-", lines=[host.shaping])
+            _set_kernel(host.netns)
 
     def _remove(self) -> None:
         with uninterrupted():

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from netsim.lab.layout import RunId, lay_out
 from netsim.lab.limit import LinkRates
-from netsim.lab.links import chunk_bytes, hosts, shaping, switch_links, switch_shaping
+from netsim.lab.links import (
+    HOST_QUEUE_BYTES,
+    chunk_bytes,
+    hosts,
+    port_queue_bytes,
+    shaping,
+    switch_links,
+    switch_shaping,
+)
 from netsim.lab.plan import LabPlan
 
 PLAN = LabPlan("https", 4, 12_500_000.0, 1, server_rate_bytes_per_s=125_000_000.0)
@@ -19,8 +27,9 @@ RUN = RunId(pid=4242, start_ticks=99)
 
 
 def test_a_link_is_shaped_to_its_rate_with_tens_of_milliseconds_behind_it() -> None:
-    assert shaping("eth0", 12_500_000.0, chunk_bytes=18_750) == (
-        "qdisc add dev eth0 root tbf rate 100000000bit burst 37500 limit 412500"
+    queue_bytes = port_queue_bytes(12_500_000.0)
+    assert shaping("n0", 12_500_000.0, chunk_bytes=18_750, queue_bytes=queue_bytes) == (
+        "qdisc add dev n0 root tbf rate 100000000bit burst 37500 limit 412500"
     )
 
 
@@ -28,7 +37,7 @@ def test_a_link_is_shaped_to_its_rate_with_tens_of_milliseconds_behind_it() -> N
 def test_no_bucket_is_smaller_than_two_chunks_of_any_host(server: float, node: float) -> None:
     chunk = chunk_bytes(LinkRates(server, node))
     for rate in (server, node):
-        found = re.search(r"burst (\d+) limit (\d+)", shaping("eth0", rate, chunk_bytes=chunk))
+        found = re.search(r"burst (\d+) limit (\d+)", shaping("eth0", rate, chunk_bytes=chunk, queue_bytes=1))
         assert found is not None
         assert 2 * chunk <= int(found[1]) < int(found[2])
     assert 4096 <= chunk < 65536
@@ -62,3 +71,15 @@ def test_rack_uplinks_are_shaped_both_ways_to_the_uplinks_rate() -> None:
 def test_every_interface_has_the_broadcast_address_that_udpcast_needs() -> None:
     for host in hosts(lay_out(PLAN, RUN), PLAN.rates):
         assert any(line.startswith("addr add 10.77.") and " brd + " in line for line in host.links)
+
+
+def test_a_hosts_own_queue_is_as_long_as_linux_makes_it_and_a_switch_ports_is_short() -> None:
+    layout = lay_out(PLAN, RUN)
+    queues = [int(line.split()[-1]) for line in [host.shaping for host in hosts(layout, PLAN.rates)][1:]]
+    ports = [int(line.split()[-1]) for line in switch_shaping(layout, PLAN.rates) if " n0 " in line]
+    assert min(queues) > HOST_QUEUE_BYTES > max(ports)
+
+
+def test_congestion_control_does_not_depend_on_the_machine() -> None:
+    for host in hosts(lay_out(PLAN, RUN), PLAN.rates):
+        assert "route replace 10.77.0.0/16 dev eth0 congctl cubic" in host.links
