@@ -2,8 +2,9 @@
 
 The simulator runs as a program, `swarmboot simulate --json`, on a scenario file made from the row. What belongs to the
 machine is given to it, not predicted: how long programs take to start on these processors, and what verifying takes.
-Leechers' own reports say that; for other programs it is measured before the first row. What belongs to the network is
-predicted.
+Leechers' own reports say that; for other programs it is measured before each run. What belongs to the network is
+predicted. Both scatter, so a row is the median of several runs of either; what the lab measured is kept in a file
+(`netsim.lab.measured`), so that a calibration can be stopped and go on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ from swarmboot.errors import LabError
 from swarmboot.units import format_rate, format_size
 
 if TYPE_CHECKING:
+    from netsim.lab.measured import Record
     from netsim.lab.result import LabResult
 
 GOODPUT = 0.952
@@ -39,6 +42,10 @@ LATENCY_S = 0.004
 """One way: a cable of the lab has none, its bucket's queue some milliseconds while it is full."""
 
 TOLERANCE = 0.10
+RUNS = 3
+SEEDS = (1, 2, 3)
+"""A row is the median of so many runs of the lab, and of simulations of these seeds."""
+
 _SIMULATE_BOUND_S = 300
 _MBIT = 1e6 / 8
 _MIB = 2**20
@@ -87,13 +94,26 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """One run in the lab; `phases` are the seconds that the machine took, by the simulator's names."""
+
+    figures: Figures
+    phases: dict[str, float]
+    load_average: float
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """One row's outcome in both."""
 
     row: Row
-    lab: Figures
+    runs: tuple[Measurement, ...]
     simulated: Figures
-    load_average: float
+
+    @property
+    def lab(self) -> Figures:
+        """Return the medians of the lab's runs."""
+        return median_of([run.figures for run in self.runs])
 
     @property
     def errors(self) -> tuple[float, float, float]:
@@ -107,6 +127,12 @@ class Comparison:
         """Return the largest of the errors, without its sign."""
         return max(map(abs, self.errors))
 
+    @property
+    def spread(self) -> float:
+        """Return the largest distance of a run of the lab from the row's medians, as a share of them."""
+        middle = asdict(self.lab)
+        return max(abs(asdict(run.figures)[name] / middle[name] - 1) for run in self.runs for name in middle)
+
     def as_json(self) -> dict[str, object]:
         """Return JSON-ready values."""
         names = ("median", "last", "server_bytes")
@@ -115,8 +141,15 @@ class Comparison:
             "lab": asdict(self.lab),
             "simulated": asdict(self.simulated),
             "error": dict(zip(names, self.errors, strict=True)),
-            "load_average": self.load_average,
+            "spread": self.spread,
+            "runs": [asdict(run) for run in self.runs],
         }
+
+
+def median_of(figures: Sequence[Figures]) -> Figures:
+    """Return the median of each figure."""
+    columns = zip(*(asdict(each).values() for each in figures), strict=True)
+    return Figures(*(statistics.median(column) for column in columns))
 
 
 def full_rows() -> list[Row]:
@@ -144,17 +177,37 @@ def small_rows() -> list[Row]:
     return [Row(strategy, 4, 20 * _MBIT, 8 * _MIB) for strategy in ("https", "libtorrent", "swarmboot")]
 
 
-def compare_rows(rows: Iterable[Row]) -> Iterable[Comparison]:
-    """Yield each row's comparison as it is known; raises as `netsim.lab.run.run_strategy` does, and LabError."""
+def measure(row: Row) -> Measurement:
+    """Return one run of a row in the lab; raises as `netsim.lab.run.run_strategy` does."""
     from netsim.lab.run import run_strategy
 
-    start_s = import_s()
+    start_s = import_s() if row.strategy == "libtorrent" else 0.0
+    with watching(row.plan) as watcher:
+        measured = run_strategy(row.plan, watcher)
+    figures = Figures(measured.median_s, measured.last_s, measured.server_bytes)
+    return Measurement(figures, phases_of(row, measured, start_s), measured.load_average)
+
+
+def measure_rows(
+    rows: Iterable[Row], record: Record, *, runs: int = RUNS, until_s: float = float("inf")
+) -> Iterator[Row]:
+    """Run what the record lacks of `runs` runs a row, adding each; yield the row after every run.
+
+    No run begins after `until_s` of `time.monotonic`.
+    """
     for row in rows:
-        with watching(row.plan) as watcher:
-            measured = run_strategy(row.plan, watcher)
-        lab = Figures(measured.median_s, measured.last_s, measured.server_bytes)
-        simulated = simulate(scenario_of(row, phases_of(row, measured, start_s)), row.strategy)
-        yield Comparison(row, lab, simulated, measured.load_average)
+        while len(record.runs_of(row)) < runs and time.monotonic() < until_s:
+            record.add(row, measure(row))
+            yield row
+
+
+def compare(row: Row, runs: Sequence[Measurement]) -> Comparison:
+    """Return a row's comparison; raise LabError if the simulator fails."""
+    names = runs[0].phases
+    phases = {name: statistics.median(run.phases[name] for run in runs) for name in names}
+    scenario = scenario_of(row, phases)
+    seeds = SEEDS[:1] if row.strategy == "https" else SEEDS
+    return Comparison(row, tuple(runs), median_of([simulate(scenario, row.strategy, seed) for seed in seeds]))
 
 
 def import_s() -> float:
@@ -200,22 +253,13 @@ def scenario_of(row: Row, phases: dict[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def simulate(scenario: str, strategy: str) -> Figures:
+def simulate(scenario: str, strategy: str, seed: int) -> Figures:
     """Return what the simulator says; raise LabError if it fails."""
     with tempfile.TemporaryDirectory(prefix="swarmboot-calibrate-") as folder:
         path = Path(folder) / "scenario.toml"
         path.write_text(scenario)
-        argv = [
-            sys.executable,
-            "-m",
-            "swarmboot",
-            "simulate",
-            "--scenario",
-            str(path),
-            "--strategy",
-            strategy,
-            "--json",
-        ]
+        flags = ["--scenario", str(path), "--strategy", strategy, "--seed", str(seed), "--json"]
+        argv = [sys.executable, "-m", "swarmboot", "simulate", *flags]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_SIMULATE_BOUND_S, check=False)
     if done.returncode != 0:
         raise LabError("`swarmboot simulate` failed", found=(done.stderr.strip().splitlines() or ["no message"])[-1])
@@ -228,22 +272,40 @@ def table_of(comparisons: Sequence[Comparison]) -> Table:
     within = sum(each.worst <= TOLERANCE for each in comparisons)
     table = Table(
         title=f"{within} of {len(comparisons)} rows within {TOLERANCE:.0%}",
-        caption="lab / simulated, and the simulator's error; MB as sent by the server's interface; load before the run",
+        caption="lab / simulated, and the simulator's error; MB as sent by the server's interface; spread of the lab's "
+        "own runs around their median, and how many; the machine's load before them",
         title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
     table.add_column("scenario")
-    for heading in ("median s", "%", "last s", "%", "server MB", "%", "load"):
+    for heading in COLUMNS[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
     for each in comparisons:
-        median, last, sent = each.errors
-        table.add_row(
-            each.row.label,
-            f"{each.lab.median_s:.2f}/{each.simulated.median_s:.2f}",
-            f"{median:+.1%}",
-            f"{each.lab.last_s:.2f}/{each.simulated.last_s:.2f}",
-            f"{last:+.1%}",
-            f"{each.lab.server_bytes / 1e6:.1f}/{each.simulated.server_bytes / 1e6:.1f}",
-            f"{sent:+.1%}",
-            f"{each.load_average:.1f}",
-        )
+        table.add_row(*cells_of(each))
     return table
+
+
+COLUMNS = ("scenario", "median s", "%", "last s", "%", "server MB", "%", "spread", "runs", "load", "")
+
+
+def cells_of(each: Comparison) -> list[str]:
+    """Return a row of the table as text."""
+    median, last, sent = each.errors
+    return [
+        each.row.label,
+        f"{each.lab.median_s:.2f}/{each.simulated.median_s:.2f}",
+        f"{median:+.1%}",
+        f"{each.lab.last_s:.2f}/{each.simulated.last_s:.2f}",
+        f"{last:+.1%}",
+        f"{each.lab.server_bytes / 1e6:.1f}/{each.simulated.server_bytes / 1e6:.1f}",
+        f"{sent:+.1%}",
+        f"{each.spread:.1%}",
+        str(len(each.runs)),
+        f"{statistics.median(run.load_average for run in each.runs):.1f}",
+        "" if each.worst <= TOLERANCE else "x",
+    ]
+
+
+def markdown_of(comparisons: Sequence[Comparison]) -> str:
+    """Return the table as docs/calibration.md has it."""
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(cells_of, comparisons)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -9,9 +9,9 @@ Two things that a real host has by itself and a veth pair has not are set, or do
 to a third apart, by lot:
 
 * Congestion control is cubic, Linux's default, whatever this machine's is; by route, since namespaces may not choose.
-* Segments are as large as the link takes (`tcp_tso_rtt_log`). A packet in a veth pair stays on its sender's account until
-  the receiver has it, so a connection has two segments on the whole way, and its share is as large as they are; Linux
-  makes them small for those connections whose first packet met a queue.
+* Segments are as large as the link takes (`tcp_tso_rtt_log`). A packet in a veth pair stays on its sender's account
+  until the receiver has it, so a connection has two segments on the whole way, and its share is as large as they are;
+  Linux makes them small for those connections whose first packet met a queue.
 """
 
 from __future__ import annotations
@@ -103,9 +103,7 @@ def switch_shaping(layout: Layout, rates: LinkRates) -> list[str]:
         ends = [end.format(rack=rack) for rack in range(layout.racks) for end in (RACK_UPLINK, RACK_DOWNLINK)]
         ports |= dict.fromkeys(ends, rates.rack_uplink_bytes_per_s)
     chunk = chunk_bytes(rates)
-    return [
-        shaping(port, rate, chunk_bytes=chunk, queue_bytes=port_queue_bytes(rate)) for port, rate in ports.items()
-    ]
+    return [shaping(port, rate, chunk_bytes=chunk, queue_bytes=port_queue_bytes(rate)) for port, rate in ports.items()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from netsim.lab.calibrate import Row, compare_rows, full_rows, scenario_of, small_rows
+from netsim.lab.calibrate import Row, compare, full_rows, measure, scenario_of, small_rows
 from netsim.scenario_toml import parse_scenario
 
 TOLERANCE = {"https": 0.10, "libtorrent": 0.35, "swarmboot": 0.30}
@@ -18,7 +18,7 @@ TOLERANCE = {"https": 0.10, "libtorrent": 0.35, "swarmboot": 0.30}
 @pytest.mark.needs("ip", "tc", "nginx")
 @pytest.mark.parametrize("row", small_rows(), ids=lambda row: row.strategy)
 def test_the_simulator_says_what_the_lab_measures(row: Row) -> None:
-    (comparison,) = compare_rows([row])
+    comparison = compare(row, [measure(row)])
     assert comparison.worst <= TOLERANCE[row.strategy], comparison.as_json()
 
 
