@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netsim.scenario import Release
-from netsim.torrents import piece_bytes_for
+from seeder.torrent import piece_bytes_for
 from swarmboot import manifest, site, trust
 from swarmboot.manifest import Role
 

@@ -7,22 +7,11 @@ from dataclasses import dataclass
 
 from netsim.exchange import Habits
 from netsim.scenario import Release
+from seeder.torrent import piece_bytes_for
 from swarmboot.ids import InfoHash
 
 _QUEUE_BYTES = 256 * 1024
 """What a node requests ahead of one neighbour: `leecher.swarm` asks for at most 16 blocks of 16 KiB (BEP 3)."""
-
-_MANY_PIECES = 16384
-
-
-def piece_bytes_for(size_bytes: int) -> int:
-    """Return the piece length that `swarmboot publish` gives a file of that size."""
-    if size_bytes < 1 << 20:
-        return 1 << 14
-    piece_bytes = 1 << 16 if size_bytes <= 1 << 27 else 1 << 17
-    while size_bytes > piece_bytes * _MANY_PIECES:
-        piece_bytes *= 2
-    return piece_bytes
 
 
 @dataclass(frozen=True, slots=True)

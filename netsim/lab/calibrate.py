@@ -130,8 +130,8 @@ class Comparison:
     @property
     def spread(self) -> float:
         """Return the largest distance of a run of the lab from the row's medians, as a share of them."""
-        middle = asdict(self.lab)
-        return max(abs(asdict(run.figures)[name] / middle[name] - 1) for run in self.runs for name in middle)
+        middle: dict[str, float] = asdict(self.lab)
+        return float(max(abs(asdict(run.figures)[name] / middle[name] - 1) for run in self.runs for name in middle))
 
     def as_json(self) -> dict[str, object]:
         """Return JSON-ready values."""
