@@ -23,12 +23,23 @@ HOARD_MOST_BYTES = 4 << 20
 HOARD_TOGETHER_BYTES = 16 << 20
 """What one node, and what all together, request ahead of one neighbour; fitted to docs/calibration.md's runs."""
 
+_SMALLEST_PIECE_BYTES, _LARGEST_PIECE_BYTES = 1 << 14, 1 << 24
+_SMALLEST_PIECES_UP_TO_BYTES = 2_684_355
+
+
+def stock_piece_bytes(size_bytes: int) -> int:
+    """Return the piece length that libtorrent's `create_torrent` gives a file: twice as long for four times the size."""
+    piece_bytes, up_to_bytes = _SMALLEST_PIECE_BYTES, _SMALLEST_PIECES_UP_TO_BYTES
+    while size_bytes > up_to_bytes and piece_bytes < _LARGEST_PIECE_BYTES:
+        piece_bytes, up_to_bytes = 2 * piece_bytes, 4 * up_to_bytes
+    return piece_bytes
+
 
 class Stock:
     """What a program gets that uses libtorrent and sets nothing."""
 
     def __init__(self, scenario: Scenario, fleet: Fleet, engine: Engine) -> None:
-        torrents = Torrents(scenario.release)
+        torrents = Torrents(scenario.release, piece_bytes_of=stock_piece_bytes)
         self._engine = engine
         self._latency_s = scenario.network.latency_s
         self._random = np.random.default_rng(scenario.seed + 3)

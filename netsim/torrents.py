@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from netsim.exchange import Habits
@@ -35,12 +36,13 @@ class Image:
 class Torrents:
     """The images of a release in order."""
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, release: Release, *, piece_bytes_of: Callable[[int], int] = piece_bytes_for) -> None:
+        """Cut each image into pieces of the release's length, or else of `piece_bytes_of` its size."""
         self.images = tuple(
             Image(
                 InfoHash(hashlib.sha256(b"image %d" % place).digest()),
                 size,
-                release.piece_bytes or piece_bytes_for(size),
+                release.piece_bytes or piece_bytes_of(size),
             )
             for place, size in enumerate(release.images)
         )
