@@ -31,6 +31,7 @@ _DRY_SHARE = 0.35
 _PRIORITY_ROWS = 16
 _SAMPLE = 64
 _RARE_EVERY = 4
+_RARE_SHARE = 0.3
 _PASSES = 6
 
 
@@ -142,8 +143,10 @@ class PieceExchange:
     def open_flows(self, now_s: float) -> tuple[Ints, Ints]:  # noqa: ARG002 - the engine's signature
         """Start what can start and return senders and receivers of all flows."""
         fetching = np.flatnonzero(self.is_fetching & (self.degree > 0))
+        moved = self._rows, self._columns
         self._rows = self._columns = np.zeros(0, np.int64)
         if not len(fetching):
+            self._forget_overshoot(*moved)
             return self._rows, self._columns
         self._cancel(fetching)
         self._epochs += 1
@@ -155,12 +158,13 @@ class PieceExchange:
             self._ask(fetching[rows], columns, rare)
         rows, columns = np.nonzero(self._sender[fetching] >= 0)
         self._rows, self._columns = fetching[rows], columns
-        self._forget_overshoot()
+        self._forget_overshoot(*moved)
         return self._sender[self._rows, self._columns], self._rows
 
-    def _forget_overshoot(self) -> None:
-        """Uncount what flows that ran dry would have moved on to the epoch's end, unless they go on at once."""
-        rows, columns = np.nonzero((self._left < 0) & (self._sender < 0))
+    def _forget_overshoot(self, rows: Ints, columns: Ints) -> None:
+        """Uncount what those flows that ran dry would have moved on to the epoch's end, unless they go on at once."""
+        is_dry = (self._left[rows, columns] < 0) & (self._sender[rows, columns] < 0)
+        rows, columns = rows[is_dry], columns[is_dry]
         self._uncount(rows, columns, -self._left[rows, columns])
         self._left[rows, columns] = 0.0
 
@@ -189,7 +193,8 @@ class PieceExchange:
         sample = up if len(up) <= _SAMPLE else self._random.choice(up, _SAMPLE, replace=False)
         bits = np.unpackbits(self.have[sample].view(np.uint8), axis=1, bitorder="little").sum(axis=0)
         present = bits[bits > 0]
-        threshold = np.quantile(present, 0.3) if len(present) else 0
+        place = int(_RARE_SHARE * (len(present) - 1)) if len(present) else 0
+        threshold = np.partition(present, place)[place] if len(present) else 0
         return np.packbits(bits <= threshold, bitorder="little").view(np.uint64)
 
     def _ask(self, nodes: Ints, columns: Ints, rare: Words) -> None:
@@ -199,18 +204,16 @@ class PieceExchange:
         """
         nodes, columns, peers = self._candidates(nodes, columns)
         lacking = self.have[peers] & ~self.have[nodes]
-        free = ~self._busy[nodes]
-        want = lacking & free
-        is_end = ~(self.everything & ~self.have[nodes] & free).any(axis=1)
-        want[is_end] = lacking[is_end]
+        want = lacking & ~self._busy[nodes]
+        is_end = ~(self.everything & ~(self.have[nodes] | self._busy[nodes])).any(axis=1)
+        if is_end.any():
+            want[is_end] = lacking[is_end]
+        useful = np.flatnonzero(want.any(axis=1))
+        nodes, columns, peers, want = nodes[useful], columns[useful], peers[useful], want[useful]
         rarest = want & rare
-        has_rare = rarest.any(axis=1)
-        want[has_rare] = rarest[has_rare]
-        wanted = want != 0
-        useful = wanted.any(axis=1)
-        nodes, columns, peers, want, wanted = (each[useful] for each in (nodes, columns, peers, want, wanted))
+        want = np.where(rarest.any(axis=1)[:, None], rarest, want)
         priority = self._random.integers(1, 1 << 15, (_PRIORITY_ROWS, want.shape[1]), np.uint16)
-        words = (priority[(nodes + 5 * columns) % _PRIORITY_ROWS] * wanted).argmax(axis=1)
+        words = (priority[(nodes + 5 * columns) % _PRIORITY_ROWS] * (want != 0)).argmax(axis=1)
         first = _firsts(nodes * want.shape[1] + words, self.have.size)
         nodes, columns, peers, words = nodes[first], columns[first], peers[first], words[first]
         chosen = low_bits(want[first, words], self.habits.queue, self._random)

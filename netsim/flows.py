@@ -29,41 +29,48 @@ def max_min_rates(paths: Ints, capacity: Floats, *, rounds: int = EXACT) -> Floa
     rates = np.zeros(len(paths))
     free = capacity.astype(np.float64, copy=True)
     active = np.arange(len(paths))
-    left = paths
+    columns = [np.ascontiguousarray(column) for column in paths.T]
     for turn in range(1, rounds + 1):
         if not len(active):
             break
-        shares = _shares(left, free)
-        own = shares[left].min(axis=1)
+        shares = _shares(columns, free)
+        each = [shares[column] for column in columns]
+        own = np.minimum.reduce(each)
         if turn == rounds:
             rates[active] = own
             break
-        frozen = _bottlenecked(left, shares, own)
+        frozen = _bottlenecked(columns, shares, each, own)
         rates[active[frozen]] = own[frozen]
-        _take(free, left[frozen], own[frozen])
-        active, left = active[~frozen], left[~frozen]
+        if frozen.all():
+            break
+        _take(free, [column[frozen] for column in columns], own[frozen])
+        left = ~frozen
+        active, columns = active[left], [column[left] for column in columns]
     return rates
 
 
-def _shares(paths: Ints, free: Floats) -> Floats:
+def _shares(columns: list[Ints], free: Floats) -> Floats:
     """Return what each link can give each of its flows; infinite for a link without flows."""
-    flows = np.bincount(paths.ravel(), minlength=len(free))
+    flows = np.bincount(np.concatenate(columns), minlength=len(free))
     shares: Floats = np.divide(free, flows, out=np.full(len(free), np.inf), where=flows > 0)
     return shares
 
 
-def _bottlenecked(paths: Ints, shares: Floats, own: Floats) -> Flags:
+def _bottlenecked(columns: list[Ints], shares: Floats, each: list[Floats], own: Floats) -> Flags:
     """Return which flows cross a link whose flows all have their smallest share there."""
     least = np.full(len(shares), np.inf)
-    for column in paths.T:
+    for column in columns:
         np.minimum.at(least, column, own)
     is_bottleneck = np.isfinite(shares) & (least * _ROUNDING >= shares)
-    frozen = np.any(is_bottleneck[paths] & (shares[paths] <= own[:, None] * _ROUNDING), axis=1)
+    most = own * _ROUNDING
+    frozen = np.zeros(len(own), np.bool_)
+    for column, there in zip(columns, each, strict=True):
+        frozen |= is_bottleneck[column] & (there <= most)
     return frozen if frozen.any() else np.asarray(own <= own.min() * _ROUNDING)
 
 
-def _take(free: Floats, paths: Ints, rates: Floats) -> None:
+def _take(free: Floats, columns: list[Ints], rates: Floats) -> None:
     """Take the rates of frozen flows off their links."""
-    for column in paths.T:
+    for column in columns:
         free -= np.bincount(column, weights=rates, minlength=len(free))
     np.maximum(free, 0.0, out=free)
