@@ -35,12 +35,15 @@ _PHASE_COLOURS = {
 }  # fmt: skip
 _ROWS_MOST = 400
 _BINS = 300
+_LANE = 0.85
 
 
 def check_plot_path(path: Path) -> Path:
     """Return `path`; raise MalformedSettingError for another format, ToolMissingError without Matplotlib."""
     if path.suffix.lower() not in FORMATS:
         raise MalformedSettingError("--plot cannot write that", expected=" or ".join(FORMATS), found=repr(path.name))
+    if not path.absolute().parent.is_dir():
+        raise MalformedSettingError("--plot cannot write there", expected="a folder that exists", found=repr(str(path)))
     try:
         import matplotlib  # noqa: F401 - only to see whether it is there
     except ImportError as error:
@@ -116,7 +119,7 @@ def _draw_up(axis: Any, runs: Sequence[Run]) -> None:
     axis.axvline(runs[0].result.limit_s, color="black", linestyle=":", label="limit")
     axis.set(title="nodes up", xlabel="seconds", ylabel="nodes", ylim=(0, nodes * 1.05))
     _stretch(axis, runs)
-    axis.legend(fontsize=8, framealpha=0.9, loc="center right")
+    axis.legend(fontsize=8, framealpha=0.9, loc="upper left")
 
 
 def _stretch(axis: Any, runs: Sequence[Run]) -> None:
@@ -134,13 +137,20 @@ def _stretch(axis: Any, runs: Sequence[Run]) -> None:
 
 
 def _draw_uplink(axis: Any, runs: Sequence[Run]) -> None:
-    for run in runs:
+    """Draw a lane a strategy, so that those that fill the link do not hide each other."""
+    network = runs[0].scenario.network
+    capacity = network.servers * network.server_bytes_per_s + network.mirrors * network.mirror_bytes_per_s
+    for lane, run in enumerate(reversed(runs)):
         edges, rates = _uplink(run)
-        axis.stairs(rates * 8 / 1e6, edges, label=run.result.strategy, color=_COLOURS[run.result.strategy])
-    axis.set(title="servers' and mirrors' uplink", xlabel="seconds", ylabel="Mbit/s, headers counted")
-    axis.set_ylim(bottom=0)
+        heights = lane + _LANE * rates / capacity
+        axis.stairs(heights, edges, baseline=lane, fill=True, color=_COLOURS[run.result.strategy])
+        axis.axhline(lane, color="#bbbbbb", linewidth=0.6)
+    axis.set(
+        title="servers' and mirrors' uplink, from idle to full in each lane", xlabel="seconds", ylim=(0, len(runs)),
+        yticks=[lane + _LANE / 2 for lane in range(len(runs))],
+        yticklabels=[run.result.strategy for run in reversed(runs)],
+    )  # fmt: skip
     _stretch(axis, runs)
-    axis.legend(fontsize=8, framealpha=0.9, loc="center right")
 
 
 def _uplink(run: Run) -> tuple[Floats, Floats]:

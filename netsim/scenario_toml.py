@@ -173,12 +173,12 @@ def _network(table: _Table, nodes: int) -> Network:
     plain = Network()
     node_nic = table.take("node_nic", _rate, plain.node_bytes_per_s)
     server_nic = table.take("server_nic", _rate, plain.server_bytes_per_s)
-    per_rack = table.take("nodes_per_rack", _whole, 0)
-    _require_one(table, per_rack >= 0, "nodes_per_rack", "1 or more", per_rack)
-    racks = table.take("racks", _whole, -(-nodes // per_rack) if per_rack else plain.racks)
+    per_rack = table.take("nodes_per_rack", _whole, max(1, nodes))
+    _require_one(table, per_rack >= 1, "nodes_per_rack", "1 or more", per_rack)
+    racks = table.take("racks", _whole, max(1, -(-nodes // per_rack)))
     uplink = table.take("rack_uplink", _rate, 0.0) or None
-    factor = table.take("oversubscription", _number, 0.0)
-    _require_one(table, factor >= 0, "oversubscription", "more than 0", factor)
+    factor = table.take("oversubscription", _number, None)
+    _require_one(table, factor is None or factor > 0, "oversubscription", "more than 0", factor)
     if factor and uplink is None and racks > 0:
         uplink = node_nic * -(-nodes // racks) / factor
     network = Network(

@@ -28,7 +28,7 @@ _SMALLEST_PIECES_UP_TO_BYTES = 2_684_355
 
 
 def stock_piece_bytes(size_bytes: int) -> int:
-    """Return the piece length that libtorrent's `create_torrent` gives a file: twice as long for four times the size."""
+    """Return the piece length that libtorrent's `create_torrent` gives: twice as long for four times the size."""
     piece_bytes, up_to_bytes = _SMALLEST_PIECE_BYTES, _SMALLEST_PIECES_UP_TO_BYTES
     while size_bytes > up_to_bytes and piece_bytes < _LARGEST_PIECE_BYTES:
         piece_bytes, up_to_bytes = 2 * piece_bytes, 4 * up_to_bytes

@@ -173,6 +173,6 @@ def test_a_plot_has_the_four_panels() -> None:
     assert titles == [
         "boot by phase, swarmboot+stage0",
         "nodes up",
-        "servers' and mirrors' uplink",
+        "servers' and mirrors' uplink, from idle to full in each lane",
         "bytes by source, stage 0 included",
     ]
