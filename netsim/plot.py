@@ -119,7 +119,7 @@ def _draw_up(axis: Any, runs: Sequence[Run]) -> None:
     axis.axvline(runs[0].result.limit_s, color="black", linestyle=":", label="limit")
     axis.set(title="nodes up", xlabel="seconds", ylabel="nodes", ylim=(0, nodes * 1.05))
     _stretch(axis, runs)
-    axis.legend(fontsize=8, framealpha=0.9, loc="upper left")
+    axis.legend(fontsize=8, framealpha=0.9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _stretch(axis: Any, runs: Sequence[Run]) -> None:

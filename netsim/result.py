@@ -164,24 +164,31 @@ def _table(title: str, first: str, headings: Sequence[str], caption: str = "") -
     return table
 
 
+def _cells(result: SimulationResult) -> list[str]:
+    up, last = result.up_s, result.up_s.last_s
+    return [
+        result.strategy,
+        *map(_shown, (up.p50_s, up.p99_s, up.last_s)),
+        "-" if last is None else f"{last / result.limit_s:.2f}",
+        format_size(result.server_bytes),
+        f"{result.server_copies:.1f}",
+        f"{result.up}/{result.nodes}",
+    ]
+
+
 def strategies_table(results: Sequence[SimulationResult]) -> Table:
     """Return one row a strategy, the limit last."""
     headings = ("p50 s", "p99 s", "last s", "x limit", "sent", "copies", "up")
     caption = "up after the first power-on; sent by servers and mirrors, in bytes and in copies of what a node needs"
     table = _table(_title(results), "strategy", headings, caption)
-    for result in results:
-        up, last = result.up_s, result.up_s.last_s
-        table.add_row(
-            result.strategy if _is_one_size(results) else f"{result.strategy}, {result.nodes}",
-            *map(_shown, (up.p50_s, up.p99_s, up.last_s)),
-            "-" if last is None else f"{last / result.limit_s:.2f}",
-            format_size(result.server_bytes),
-            f"{result.server_copies:.1f}",
-            f"{result.up}/{result.nodes}",
-        )
-    for nodes, least_s in sorted({(result.nodes, result.limit_s) for result in results}):
-        name = "limit" if _is_one_size(results) else f"limit, {nodes}"
-        table.add_row(name, "", "", _shown(least_s), "1.00", "", "1.0", "")
+    sizes = list(dict.fromkeys(result.nodes for result in results))
+    for nodes in sizes:
+        of_size = [result for result in results if result.nodes == nodes]
+        if len(sizes) > 1:
+            table.add_row(f"{nodes} nodes", style="bold")
+        for result in of_size:
+            table.add_row(*_cells(result))
+        table.add_row("limit", "", "", _shown(of_size[0].limit_s), "1.00", "", "1.0", "", end_section=True)
     return table
 
 
