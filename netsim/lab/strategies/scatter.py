@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.lab.layout import SERVER_ADDRESS
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from netsim.lab.stage import Stage
 
 PORT = 8443
-_SEARCH_PATH = os.pathsep.join(entry for entry in sys.path if entry)
+_HERE = str(Path(__file__).parents[3])
+_SEARCH_PATH = os.pathsep.join([_HERE, *(entry for entry in sys.path if entry and entry != _HERE)])
 """A node's runtime image finds its modules without `site`, and so does a node of the lab."""
 _PUBLISH_BOUND_S = 600
 
