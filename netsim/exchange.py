@@ -67,7 +67,9 @@ class PieceExchange:
         self._unit_bytes = np.repeat([float(size) for _, size in torrents], [len(each) for each in words])
         width = len(self.everything)
         self.have: Words = np.zeros((ends, width), np.uint64)
+        self._held: Words = self.have.reshape(-1)
         self._busy: Words = np.zeros((ends, width), np.uint64)
+        self._asked: Words = self._busy.reshape(-1)
         self.count: Ints = np.zeros(ends, np.int64)
         self.received: Floats = np.zeros(ends)
         self.unsent: Floats = np.zeros(ends)
@@ -76,15 +78,16 @@ class PieceExchange:
         self.is_corrupt = np.zeros(ends, np.bool_)
         self.is_up = np.zeros(ends, np.bool_)
         self.is_fetching = np.zeros(ends, np.bool_)
-        self._sender: Ints = np.full((ends, habits.flows), -1)
-        self._word: Ints = np.zeros((ends, habits.flows), np.int64)
-        self._queue: Words = np.zeros((ends, habits.flows), np.uint64)
-        self._left: Floats = np.zeros((ends, habits.flows))
-        self._last: Ints = np.zeros((ends, habits.flows), np.int64)
+        self._columns: Ints = np.arange(habits.flows)
+        self._senders: Ints = np.full((ends, habits.flows), -1)
+        self._sender: Ints = self._senders.reshape(-1)
+        self._word: Ints = np.zeros(ends * habits.flows, np.int64)
+        self._queue: Words = np.zeros(ends * habits.flows, np.uint64)
+        self._left: Floats = np.zeros(ends * habits.flows)
+        self._last: Ints = np.zeros(ends * habits.flows, np.int64)
         self.neighbours: Ints = np.full((ends, 32), -1)
         self.degree: Ints = np.zeros(ends, np.int64)
-        self._rows: Ints = np.zeros(0, np.int64)
-        self._columns: Ints = np.zeros(0, np.int64)
+        self._places: Ints = np.zeros(0, np.int64)
         self._is_complete = np.zeros(ends, np.bool_)
         self._rare = self.everything
         self._epochs = 0
@@ -116,7 +119,7 @@ class PieceExchange:
     def leave(self, end: int) -> None:
         """Take an end away: it serves and fetches no more."""
         self.is_up[end] = self.is_fetching[end] = False
-        self._sender[end] = -1
+        self._senders[end] = -1
 
     def insert(self, end: int, torrent: int, piece: int, now_s: float) -> None:
         """Count a piece that came from elsewhere than a neighbour."""
@@ -143,49 +146,47 @@ class PieceExchange:
     def open_flows(self, now_s: float) -> tuple[Ints, Ints]:  # noqa: ARG002 - the engine's signature
         """Start what can start and return senders and receivers of all flows."""
         fetching = np.flatnonzero(self.is_fetching & (self.degree > 0))
-        moved = self._rows, self._columns
-        self._rows = self._columns = np.zeros(0, np.int64)
+        moved, self._places = self._places, np.zeros(0, np.int64)
         if not len(fetching):
-            self._forget_overshoot(*moved)
-            return self._rows, self._columns
-        self._cancel(fetching)
+            self._forget_overshoot(moved)
+            return self._places, self._places
+        slots = (fetching[:, None] * self.habits.flows + self._columns).reshape(-1)
+        self._cancel(fetching, slots[self._sender[slots] >= 0])
         self._epochs += 1
         if self._epochs % _RARE_EVERY == 1:
             self._rare = self._rarest()
         rare = self._rare
         for _ in range(min(_PASSES, -(-self.habits.flows // self.have.shape[1]))):
-            rows, columns = np.nonzero(self._sender[fetching] < 0)
-            self._ask(fetching[rows], columns, rare)
-        rows, columns = np.nonzero(self._sender[fetching] >= 0)
-        self._rows, self._columns = fetching[rows], columns
-        self._forget_overshoot(*moved)
-        return self._sender[self._rows, self._columns], self._rows
+            self._ask(slots[self._sender[slots] < 0], rare)
+        senders = self._sender[slots]
+        is_open = senders >= 0
+        self._places = slots[is_open]
+        self._forget_overshoot(moved)
+        return senders[is_open], self._places // self.habits.flows
 
-    def _forget_overshoot(self, rows: Ints, columns: Ints) -> None:
+    def _forget_overshoot(self, places: Ints) -> None:
         """Uncount what those flows that ran dry would have moved on to the epoch's end, unless they go on at once."""
-        is_dry = (self._left[rows, columns] < 0) & (self._sender[rows, columns] < 0)
-        rows, columns = rows[is_dry], columns[is_dry]
-        self._uncount(rows, columns, -self._left[rows, columns])
-        self._left[rows, columns] = 0.0
+        dry = places[(self._left[places] < 0) & (self._sender[places] < 0)]
+        if len(dry):
+            self._uncount(dry, -self._left[dry])
+            self._left[dry] = 0.0
 
-    def _uncount(self, rows: Ints, columns: Ints, over: Floats) -> None:
+    def _uncount(self, places: Ints, over: Floats) -> None:
         """Take back bytes that these flows' last senders were counted to send and had nothing to."""
-        np.subtract.at(self.received, rows, over / SWAP_OVERHEAD)
-        np.add.at(self.unsent, self._last[rows, columns], over)
+        np.subtract.at(self.received, places // self.habits.flows, over / SWAP_OVERHEAD)
+        np.add.at(self.unsent, self._last[places], over)
 
-    def _cancel(self, fetching: Ints) -> None:
+    def _cancel(self, fetching: Ints, places: Ints) -> None:
         """Drop requests for pieces that have come another way, and flows whose sender is gone."""
-        rows, columns = np.nonzero(self._sender[fetching] >= 0)
-        rows = fetching[rows]
-        senders, words = self._sender[rows, columns], self._word[rows, columns]
-        queue = self._queue[rows, columns] & ~self.have[rows, words]
-        self._queue[rows, columns] = queue
-        over = (queue == 0) | ~self.is_up[senders]
-        self._sender[rows[over], columns[over]] = -1
-        self._left[rows[over], columns[over]] = 0.0
-        live = ~over
+        words = (places // self.habits.flows) * self.have.shape[1] + self._word[places]
+        queue = self._queue[places] & ~self._held[words]
+        self._queue[places] = queue
+        live = (queue != 0) & self.is_up[self._sender[places]]
+        over = places[~live]
+        self._sender[over] = -1
+        self._left[over] = 0.0
         self._busy[fetching] = 0
-        np.bitwise_or.at(self._busy, (rows[live], words[live]), queue[live])
+        np.bitwise_or.at(self._asked, words[live], queue[live])
 
     def _rarest(self) -> Words:
         """Return the pieces that few of a sample of nodes have."""
@@ -197,44 +198,50 @@ class PieceExchange:
         threshold = np.partition(present, place)[place] if len(present) else 0
         return np.packbits(bits <= threshold, bitorder="little").view(np.uint64)
 
-    def _ask(self, nodes: Ints, columns: Ints, rare: Words) -> None:
-        """Give each of these nodes a flow in this column, if it is idle and the neighbour tried has something for it.
+    def _ask(self, places: Ints, rare: Words) -> None:
+        """Give each of these idle flows something to do, if the neighbour tried has something for its node.
 
         Of two flows of a node that would ask for the same word, one waits for the next epoch.
         """
-        nodes, columns, peers = self._candidates(nodes, columns)
-        lacking = self.have[peers] & ~self.have[nodes]
-        want = lacking & ~self._busy[nodes]
-        is_end = ~(self.everything & ~(self.have[nodes] | self._busy[nodes])).any(axis=1)
+        places, nodes, peers = self._candidates(places)
+        held, busy = self.have[nodes], self._busy[nodes]
+        lacking = self.have[peers] & ~held
+        want = lacking & ~busy
+        is_end = ~(self.everything & ~(held | busy)).any(axis=1)
         if is_end.any():
             want[is_end] = lacking[is_end]
         useful = np.flatnonzero(want.any(axis=1))
-        nodes, columns, peers, want = nodes[useful], columns[useful], peers[useful], want[useful]
+        places, nodes, peers, want = places[useful], nodes[useful], peers[useful], want[useful]
         rarest = want & rare
         want = np.where(rarest.any(axis=1)[:, None], rarest, want)
-        priority = self._random.integers(1, 1 << 15, (_PRIORITY_ROWS, want.shape[1]), np.uint16)
-        words = (priority[(nodes + 5 * columns) % _PRIORITY_ROWS] * (want != 0)).argmax(axis=1)
-        first = _firsts(nodes * want.shape[1] + words, self.have.size)
-        nodes, columns, peers, words = nodes[first], columns[first], peers[first], words[first]
+        width = want.shape[1]
+        priority = self._random.integers(1, 1 << 15, (_PRIORITY_ROWS, width), np.uint16)
+        turn = (nodes + 5 * (places - nodes * self.habits.flows)) % _PRIORITY_ROWS
+        words = (priority[turn] * (want != 0)).argmax(axis=1)
+        cells = nodes * width + words
+        first = _firsts(cells, self.have.size)
+        places, cells, words = places[first], cells[first], words[first]
         chosen = low_bits(want[first, words], self.habits.queue, self._random)
-        self._sender[nodes, columns], self._word[nodes, columns] = peers, words
-        self._queue[nodes, columns] = chosen
-        left = self._left[nodes, columns] + self._bytes(words, chosen)
-        self._uncount(nodes, columns, np.maximum(-left, 0.0))
-        self._left[nodes, columns] = np.maximum(left, 0.0)
-        self._last[nodes, columns] = peers
-        self._busy[nodes, words] |= chosen
+        left = self._left[places] + self._bytes(words, chosen)
+        if (left < 0).any():
+            self._uncount(places, np.maximum(-left, 0.0))
+        self._left[places] = np.maximum(left, 0.0)
+        self._sender[places] = self._last[places] = peers[first]
+        self._word[places] = words
+        self._queue[places] = chosen
+        self._asked[cells] |= chosen
 
-    def _candidates(self, nodes: Ints, columns: Ints) -> tuple[Ints, Ints, Ints]:
-        """Return which idle flows try which neighbour: the column's own one, or any if there are many."""
+    def _candidates(self, places: Ints) -> tuple[Ints, Ints, Ints]:
+        """Return flows, their nodes, and the neighbour each tries: the column's own one, or any if there are many."""
+        nodes = places // self.habits.flows
+        columns = places - nodes * self.habits.flows
         degree = self.degree[nodes]
         is_many = degree > self.habits.flows
         drawn = self._random.integers(0, 1 << 30, len(nodes)) % degree
         peers = self.neighbours[nodes, np.where(is_many, drawn, np.minimum(columns, degree - 1))]
         is_fit = self.is_up[peers] & (is_many | (columns < degree)) & (self.count[peers] > 0)
-        senders = self._sender[nodes]
-        is_fit &= (senders[np.arange(len(nodes)), columns] < 0) & ~(senders == peers[:, None]).any(axis=1)
-        return nodes[is_fit], columns[is_fit], peers[is_fit]
+        is_fit &= ~(self._senders[nodes] == peers[:, None]).any(axis=1)
+        return places[is_fit], nodes[is_fit], peers[is_fit]
 
     def _bytes(self, words: Ints, queue: Words) -> Floats:
         """Return the bytes of the next unit of a queue of requests."""
@@ -246,40 +253,45 @@ class PieceExchange:
         if not len(rates):
             return math.inf
         with np.errstate(divide="ignore"):
-            dry_s = self._left[self._rows, self._columns] / rates
+            dry_s = self._left[self._places] / rates
         return float(np.partition(dry_s, place := int(len(dry_s) * _DRY_SHARE))[place])
 
     def advance(self, now_s: float, duration_s: float, rates: Floats) -> None:
         """Move the flows on and count the pieces that came in, each flow's at the moment it was through."""
         if not len(rates):
             return
-        rows, columns = self._rows, self._columns
+        places = self._places
+        rows = places // self.habits.flows
         self.received += np.bincount(rows, weights=rates * (duration_s / SWAP_OVERHEAD), minlength=len(self.received))
-        self._left[rows, columns] -= rates * duration_s
-        done = self._left[rows, columns] <= 0
-        rows, columns, rates = rows[done], columns[done], rates[done]
-        while len(rows):
-            over_s = -self._left[rows, columns] / rates
-            self._deliver(rows, columns, now_s + duration_s - over_s)
-            goes_on = (self._sender[rows, columns] >= 0) & (self._left[rows, columns] <= 0)
-            rows, columns, rates = rows[goes_on], columns[goes_on], rates[goes_on]
+        left = self._left[places] - rates * duration_s
+        self._left[places] = left
+        done = left <= 0
+        places, rates = places[done], rates[done]
+        while len(places):
+            over_s = -self._left[places] / rates
+            self._deliver(places, now_s + duration_s - over_s)
+            goes_on = (self._sender[places] >= 0) & (self._left[places] <= 0)
+            places, rates = places[goes_on], rates[goes_on]
 
-    def _deliver(self, rows: Ints, columns: Ints, times_s: Floats) -> None:
+    def _deliver(self, places: Ints, times_s: Floats) -> None:
         """Count the next unit of each of these flows."""
-        words, queue = self._word[rows, columns], self._queue[rows, columns]
+        rows, words, queue, senders = (
+            places // self.habits.flows, self._word[places], self._queue[places], self._sender[places],
+        )  # fmt: skip
         unit = queue if self.habits.unit >= self.habits.queue else low_bits(queue, self.habits.unit)
         rest = queue & ~unit
-        corrupt = self.is_corrupt[self._sender[rows, columns]]
+        corrupt = self.is_corrupt[senders]
         if corrupt.any():
             unit, rest = np.where(corrupt, np.uint64(0), unit), np.where(corrupt, np.uint64(0), rest)
-            for row, column in zip(rows[corrupt], columns[corrupt], strict=True):
+            for row, sender in zip(rows[corrupt], senders[corrupt], strict=True):
                 self.hash_failures[row] += 1
-                self._ban(int(row), int(self._sender[row, column]))
-        np.bitwise_or.at(self.have, (rows, words), unit)
-        self._queue[rows, columns] = rest
+                self._ban(int(row), int(sender))
+        np.bitwise_or.at(self._held, rows * self.have.shape[1] + words, unit)
+        self._queue[places] = rest
         is_over = rest == 0
-        self._sender[rows[is_over], columns[is_over]] = -1
-        self._left[rows, columns] += np.where(is_over, 0.0, self._bytes(words, rest))
+        self._sender[places[is_over]] = -1
+        if not is_over.all():
+            self._left[places] += np.where(is_over, 0.0, self._bytes(words, rest))
         self._count(rows[unit != 0], times_s[unit != 0])
 
     def _count(self, rows: Ints, times_s: Floats) -> None:
@@ -295,7 +307,7 @@ class PieceExchange:
         for node in nodes[(count == self.total) & ~self._is_complete[nodes]]:
             self.is_fetching[node] = False
             self._is_complete[node] = True
-            self._sender[node] = -1
+            self._senders[node] = -1
             self._on_complete(int(node), float(self.touched_s[node]))
 
 

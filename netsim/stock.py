@@ -1,8 +1,8 @@
 """An ordinary BitTorrent swarm, libtorrent as it comes: a tracker, the servers as seeds, every node a peer.
 
 Deviations, beside those of `netsim.exchange`: the tracker names up to `WANTED` random peers and the seeds, once, and
-connections are up `TRACKER_S` later; a node requests up to a word of pieces (64) ahead of one neighbour, which
-stands for libtorrent's hoarding of whole pieces in advance (`whole_pieces_threshold`, `request_queue_time`).
+connections are up `TRACKER_S` later; a node requests up to a word of pieces (64) ahead of one neighbour, all at
+once, which stands for libtorrent's queue of requests (`request_queue_time`, `max_out_request_queue`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from netsim.node import Action
 from netsim.scenario import Scenario
 from netsim.torrents import Torrents
 
-TRACKER_S = 0.1
+TRACKER_S = 0.02
 WANTED = 50
 HOARD_MOST_BYTES = 4 << 20
 HOARD_TOGETHER_BYTES = 16 << 20
-"""What one node, and what all together, request ahead of one neighbour; fitted to docs/calibration.md's runs."""
+"""What one node, and what all together, request ahead of one neighbour; fitted to runs of the lab on 23 November."""
 
 _SMALLEST_PIECE_BYTES, _LARGEST_PIECE_BYTES = 1 << 14, 1 << 24
 _SMALLEST_PIECES_UP_TO_BYTES = 2_684_355
