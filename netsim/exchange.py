@@ -213,7 +213,7 @@ class PieceExchange:
         useful = np.flatnonzero(want.any(axis=1))
         places, nodes, peers, want = places[useful], nodes[useful], peers[useful], want[useful]
         rarest = want & rare
-        want = np.where(rarest.any(axis=1)[:, None], rarest, want)
+        want = np.where(rarest.any(axis=1, keepdims=True), rarest, want)
         width = want.shape[1]
         priority = self._random.integers(1, 1 << 15, (_PRIORITY_ROWS, width), np.uint16)
         turn = (nodes + 5 * (places - nodes * self.habits.flows)) % _PRIORITY_ROWS
