@@ -145,7 +145,7 @@ def calibrate(
 ) -> None:
     """Run the same scenarios in the lab and in the simulator, and print how far apart they are.
 
-    Takes three quarters of an hour on a machine with nothing else to do.
+    Takes three quarters of an hour.
 
     \b
     Example, in pieces of five minutes:
