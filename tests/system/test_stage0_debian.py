@@ -53,7 +53,7 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
             machines.append(stack.enter_context(rack.power_on(f"machine{number}", memory="1024")))
         for machine in machines:
             machine.wait_for(END, within_s=BOOT_S)
-        eventually(lambda: rack.status()["stage0"]["neighbours"] or None)
+        eventually(lambda: rack.status()["stage0"]["neighbours"] or None, within_s=BOOT_S)
         before = rack.status()["stage0"]
         machines.append(stack.enter_context(rack.power_on("machine3", memory="1024")))
         machines[-1].wait_for(END, within_s=BOOT_S)
