@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from netsim.scenario import Release
-from seeder.torrent import piece_bytes_for
 from swarmboot import manifest, site, trust
 from swarmboot.manifest import Role
+from swarmboot.pieces import piece_bytes_for
 
 
 def sizes_of_site(folder: Path) -> Release:

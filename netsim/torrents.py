@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from netsim.exchange import Habits
 from netsim.scenario import Release
-from seeder.torrent import piece_bytes_for
 from swarmboot.ids import InfoHash
+from swarmboot.pieces import piece_bytes_for
 
 _QUEUE_BYTES = 256 * 1024
 """What a node requests ahead of one neighbour: `leecher.swarm` asks for at most 16 blocks of 16 KiB (BEP 3)."""

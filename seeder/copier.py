@@ -9,11 +9,12 @@ from seeder.progress import Progress
 from seeder.release import Release, ReleaseFile
 from seeder.site_writer import SiteWriter, SourceFile, hash_source, source_file
 from seeder.stage0_publish import read_kernel_version
-from seeder.torrent import Hashes, build_torrent, check_piece_bytes, piece_bytes_for
+from seeder.torrent import Hashes, build_torrent, check_piece_bytes
 from seeder.unpacked import unpacked_bytes
 from swarmboot import site as layout
 from swarmboot.errors import ReleaseError, SwarmbootError
 from swarmboot.manifest import Artifact, Role
+from swarmboot.pieces import piece_bytes_for
 
 
 class Copier:

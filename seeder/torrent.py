@@ -20,7 +20,6 @@ from swarmboot.merkle import BLOCK_BYTES, NO_BLOCK, merkle_root, piece_root, roo
 from swarmboot.units import format_size
 
 LARGEST_PIECE_BYTES = 1 << 28
-_MANY_PIECES = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +39,6 @@ class Torrent:
 
     data: bytes
     info_hash: InfoHash
-
-
-def piece_bytes_for(size_bytes: int) -> int:
-    """Return the piece length for a file of that size, in bytes.
-
-    Small pieces enter the swarm sooner, large ones cost less processor time and metadata: 16 KiB below 1 MiB, 64 KiB
-    below 64 MiB, 128 KiB to 2 GiB, then doubled to keep at most 16384 pieces.
-    """
-    if size_bytes < 1 << 20:
-        return BLOCK_BYTES
-    piece_bytes = 1 << 16 if size_bytes < 1 << 26 else 1 << 17
-    while size_bytes > piece_bytes * _MANY_PIECES:
-        piece_bytes *= 2
-    return piece_bytes
 
 
 def check_piece_bytes(piece_bytes: int, *, size_bytes: int) -> int:

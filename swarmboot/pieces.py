@@ -9,9 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from swarmboot.ids import PieceIndex
+from swarmboot.merkle import BLOCK_BYTES
 
 Pieces = int
 """A set of pieces; bit i is set when piece i is in it."""
+
+_MANY_PIECES = 16384
+
+
+def piece_bytes_for(size_bytes: int) -> int:
+    """Return the piece length for a file of that size, in bytes.
+
+    Small pieces enter the swarm sooner, large ones cost less processor time and metadata: 16 KiB below 1 MiB, 64 KiB
+    below 64 MiB, 128 KiB to 2 GiB, then doubled to keep at most 16384 pieces.
+    """
+    if size_bytes < 1 << 20:
+        return BLOCK_BYTES
+    piece_bytes = 1 << 16 if size_bytes < 1 << 26 else 1 << 17
+    while size_bytes > piece_bytes * _MANY_PIECES:
+        piece_bytes *= 2
+    return piece_bytes
 
 
 def all_pieces(count: int) -> Pieces:

@@ -8,7 +8,7 @@ import pytest
 from netsim.scenario import Release
 from netsim.stock import stock_piece_bytes
 from netsim.torrents import Torrents
-from seeder.torrent import piece_bytes_for
+from swarmboot.pieces import piece_bytes_for
 
 
 @pytest.mark.parametrize(

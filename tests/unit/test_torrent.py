@@ -19,10 +19,10 @@ from seeder.torrent import (
     check_piece_bytes,
     info_hash_of,
     layer_of,
-    piece_bytes_for,
 )
 from swarmboot.errors import BlobError, MalformedSettingError
 from swarmboot.merkle import BLOCK_BYTES
+from swarmboot.pieces import piece_bytes_for
 from tests.builders import build_bytes
 
 SIZES = [1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 65536, 65537, 3 * 65536, 5 * 65536 + 7, 1_000_003]
