@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -18,37 +18,38 @@ import trio
 
 from leecher.addresses import changes
 from leecher.checksum import RunningChecksum
+from leecher.choice import PARTIAL, choose, partial_name
+from leecher.connections import Connections, tls_context
 from leecher.discovery import Discovery, Found
 from leecher.door import Door
 from leecher.fetching import Fetching
-from leecher.identity import read_identity
+from leecher.headstart import HeadStart
 from leecher.ledger import Ledger
 from leecher.nursery import open_nursery
-from leecher.origin import Origin, origin_client
+from leecher.origin import Origin
 from leecher.progress import Progress, metrics
-from leecher.release import Demands, Release, read_torrents
+from leecher.reading import read_torrents
+from leecher.release import Demands, Release
 from leecher.source import Acquired, Acquisition
-from leecher.space import check_space
 from leecher.stage0 import Stage0Neighbour, stage0_faults
 from leecher.swarm import Swarm, running_swarm
 from swarmboot import site
 from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
 from swarmboot.ids import NodeId, Sequence, new_node_id
 from swarmboot.keyfile import read_trust
-from swarmboot.manifest import Artifact, Manifest, Role
-from swarmboot.profile import Selection, select
+from swarmboot.manifest import Artifact, Manifest
+from swarmboot.profile import Selection
 from swarmboot.report import BootReport, encode_report
 from swarmboot.settings import NodeSettings
 from swarmboot.trust import KeySet
 from swarmboot.wire import REPORT_PATH, WIRE_TYPE, Neighbour, Presence, Probe
 
-PARTIAL = ".partial"
-
 
 class Boot:
     """One boot with one set of settings. `tell` takes lines for the console; a later run need not be reported.
 
-    `is_unpacked` asks for room to unpack the images in RAM, which the initramfs hook is going to do.
+    `head_start` is what has been asked before there was a boot. `is_unpacked` asks for room to unpack the images in
+    RAM, which the initramfs hook is going to do.
     """
 
     def __init__(
@@ -57,17 +58,19 @@ class Boot:
         *,
         started_s: float,
         tell: Callable[[str], None],
+        head_start: HeadStart | None = None,
         is_reported: bool = True,
         is_unpacked: bool = False,
     ) -> None:
         _check(settings)
         self.settings = settings
-        self.node: NodeId = new_node_id()
+        self.node: NodeId = head_start.node if head_start else new_node_id()
         self.ledger = Ledger(self.node, started_s, rack=settings.rack)
         self._tell = tell
         self._is_reported = is_reported
         self._is_unpacked = is_unpacked
-        self._random = Random(self.node)
+        self._head_start = head_start
+        self._random = head_start.random if head_start else Random(self.node)
         self._fetching: Fetching | None = None
         self._presence: Presence | None = None
         self._acquisition: Acquisition | None = None
@@ -83,13 +86,18 @@ class Boot:
         settings = self.settings
         trusted = read_trust(settings.trust)
         settings.into.mkdir(parents=True, exist_ok=True)
-        async with origin_client(settings.ca, bind=settings.bind) as origin:
+        given = self._head_start.connections if self._head_start else None
+        with closing(given or Connections(tls_context(settings.ca), bind=settings.bind)) as connections:
+            origin = Origin(connections)
             try:
                 with running_swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up) as swarm:
                     await self._run(origin, swarm, trusted, stop)
             except SwarmbootError as error:
                 await self._report(origin, self.ledger.report(error))
                 raise
+            finally:
+                if self._head_start is not None:
+                    self._head_start.abandon()
 
     async def _run(self, origin: Origin, swarm: Swarm, trusted: KeySet, stop: trio.Event) -> None:
         async with open_nursery() as nursery:
@@ -186,6 +194,7 @@ class Boot:
             bind=self.settings.bind,
             random=self._random,
             tell=self._tell,
+            head_start=self._head_start,
         )
         nursery.start_soon(discovery.listen, self._acquisition.hear)
         return await self._acquisition.acquire(discovery)
@@ -199,21 +208,10 @@ class Boot:
 
     def _select(self, release: Release) -> Selection:
         """Return what this node gets of the release; raise SpaceError if it has no room for it."""
-        selection = select(release.manifest, name=self.settings.profile, identity=read_identity())
+        selection = choose(release.manifest, self.settings, is_unpacked=self._is_unpacked)
         self.manifest, self.selection = release.manifest, selection
         self.ledger.sequence, self.ledger.profile = release.manifest.sequence, selection.profile
         self.ledger.total_bytes = selection.size_bytes
-        needed_bytes = selection.size_bytes
-        for artifact in selection.artifacts:
-            for name in (artifact.name, partial_name(artifact)):
-                with suppress(OSError):
-                    needed_bytes -= min(artifact.size_bytes, (self.settings.into / name).stat().st_blocks * 512)
-        roles = (Role.ROOT, Role.PLUGIN) if self._is_unpacked else ()
-        unpacked = [sum(each.unpacked_bytes for each in selection.artifacts if each.role is role) for role in roles]
-        check_space(
-            self.settings.into, needed_bytes=max(0, needed_bytes), reserve_bytes=self.settings.reserve,
-            unpacked_bytes=unpacked, overlay=self.settings.overlay,
-        )  # fmt: skip
         return selection
 
     async def _join(self, origin: Origin, swarm: Swarm, selection: Selection, release: Release) -> Fetching:
@@ -241,6 +239,8 @@ class Boot:
             name = artifact.name if is_final else partial_name(artifact)
             torrent = release.documents[site.torrent_path(artifact.info_hash)]
             fetching.already_have(artifact.info_hash, await swarm.add(artifact, torrent, self.settings.into, name))
+        if self._head_start is not None:
+            fetching.adopt(self._head_start)
         self._presence = Presence(self.node, release.manifest.sequence, fetching.ports[0], door.port)
         return fetching
 
@@ -298,11 +298,6 @@ class Boot:
         with trio.CancelScope(deadline=trio.current_time() + 2.0, shield=True), suppress(TransferError):
             address = f"{self.settings.server}{REPORT_PATH}"
             await origin.post(address, encode_report(report), media_type=WIRE_TYPE, max_bytes=4096, timeout_s=2.0)
-
-
-def partial_name(artifact: Artifact) -> str:
-    """Return where an image is while it is not whole, under the directory the images go to."""
-    return f"{PARTIAL}/{artifact.sha256.hex()}"
 
 
 def _check(settings: NodeSettings) -> None:

@@ -36,7 +36,7 @@ def fetch(cmdline: str, **values: Any) -> None:
     from leecher import lean  # noqa: F401 - must come first
 
     # isort: split
-    from leecher.cmdline import process_started_s, run, settings_from
+    from leecher.cmdline import boot, process_started_s, settings_from
 
     flags = {}
     for setting in TABLE:
@@ -47,7 +47,7 @@ def fetch(cmdline: str, **values: Any) -> None:
             flags[setting.name] = ",".join(value)
         elif isinstance(value, str):
             flags[setting.name] = value
-    run(settings_from(cmdline, flags), started_s=process_started_s())
+    boot(settings_from(cmdline, flags), started_s=process_started_s())
 
 
 for _setting in TABLE:

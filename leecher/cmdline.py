@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import trio
-
-from leecher.boot import Boot
-from leecher.nursery import open_nursery
+from leecher import lean
+from leecher.headstart import HeadStart
 from swarmboot.errors import SpaceError, SwarmbootError
 from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline, parse_environment
+
+if TYPE_CHECKING:
+    from leecher.boot import Boot
 
 _INTERRUPTED = 130
 
@@ -29,37 +29,20 @@ def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
     return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
 
 
-def run(settings: NodeSettings, *, started_s: float, is_reported: bool = True, is_unpacked: bool = False) -> Boot:
-    """Boot with these settings and return the boot; raises the SwarmbootError that ended it.
+def boot(settings: NodeSettings, *, started_s: float, is_reported: bool = True, is_unpacked: bool = False) -> Boot:
+    """Boot with these settings as `leecher.run.run` does, with a head start: what is asked first needs no trio."""
+    head_start = HeadStart(settings, is_unpacked=is_unpacked).begin() if settings.server else None
+    if head_start is not None:
+        head_start.wait()
+    lean.import_trio()
+    from leecher.run import run
 
-    `is_unpacked` says that the images will be unpacked in RAM, so that room is asked for that as well.
-
-    SIGINT and SIGTERM stop it cleanly.
-
-    A stop before the images are complete raises KeyboardInterrupt; what has been fetched stays for the next run.
-    """
-    boot = Boot(settings, started_s=started_s, tell=_tell, is_reported=is_reported, is_unpacked=is_unpacked)
-
-    async def main() -> None:
-        stop = trio.Event()
-        async with open_nursery() as nursery:
-
-            async def watch_signals() -> None:
-                with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                    async for _ in signals:
-                        stop.set()
-
-            nursery.start_soon(watch_signals)
-            await boot.run(stop)
-            nursery.cancel_scope.cancel()
-
-    trio.run(main)
-    if not boot.ledger.is_complete:
-        raise KeyboardInterrupt
-    return boot
+    lean.settle()
+    return run(settings, started_s=started_s, head_start=head_start, is_reported=is_reported, is_unpacked=is_unpacked)
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Print one line on the console."""
     print(f"swarmboot: {line}", file=sys.stderr, flush=True)
 
 
@@ -84,16 +67,16 @@ def main(started_s: float) -> NoReturn:
             for setting in TABLE
             if (value := arguments[setting.name]) is not None
         }
-        run(settings_from(arguments["cmdline"], flags), started_s=started_s)
+        boot(settings_from(arguments["cmdline"], flags), started_s=started_s)
     except KeyboardInterrupt:
-        _tell("stopped")
+        tell("stopped")
         sys.exit(_INTERRUPTED)
     except SwarmbootError as error:
-        _tell(str(error))
+        tell(str(error))
         sys.exit(error.exit_status)
     except OSError as error:
         refusal = SpaceError(f"{error.filename or 'the images'}: {error.strerror or error}")
-        _tell(str(refusal))
+        tell(str(refusal))
         sys.exit(refusal.exit_status)
     sys.exit(0)
 

@@ -1,8 +1,9 @@
-"""Connections to origins that are kept open, and blocking work over them in threads.
+"""Connections to origins that are kept open, and what is asked over one of them at a time.
 
-An asynchronous HTTP stack costs some 0.3 ms of processor time for every 16 KiB TLS record (50 MB/s at most) and 4 ms
-for an announce; the standard library's client in a thread costs a tenth of that (docs/performance.md). It will not
-retry.
+Blocking, and without trio, because a boot's first questions are asked before trio is there (`leecher.headstart`); later
+ones run in threads (`leecher.threads`). An asynchronous HTTP stack costs some 0.3 ms of processor time for every 16 KiB
+TLS record (50 MB/s at most) and 4 ms for an announce; the standard library's client in a thread costs a tenth of that
+(docs/performance.md). Nothing here retries.
 """
 
 from __future__ import annotations
@@ -10,69 +11,56 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Callable
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
-import trio
-
-from leecher.nursery import open_nursery
-from swarmboot.errors import ProtocolError, StalledError, TransferError, UnreachableError
+from swarmboot.errors import KeyFileError, ProtocolError, StalledError, TransferError, UnreachableError
 
 CONNECT_S = 5.0
 SILENT_S = 10.0
 
-Ask = Callable[[http.client.HTTPConnection], http.client.HTTPResponse]
-"""Sends a request and returns the beginning of its answer."""
-Take = Callable[[http.client.HTTPConnection, http.client.HTTPResponse], None]
-"""Reads the rest of an answer."""
+
+def tls_context(authority: Path | None) -> ssl.SSLContext:
+    """Return what HTTPS connections are checked with; raise KeyFileError if the authority's certificate is unusable."""
+    try:
+        return ssl.create_default_context(cafile=str(authority) if authority else None)
+    except (OSError, ssl.SSLError) as error:
+        raise KeyFileError(
+            f"the certificate authority {authority} cannot be used: {error.strerror or error}",
+            expected="a certificate in PEM",
+            hint="give the ca.pem that `swarmboot serve` made",
+        ) from error
 
 
 class Connections:
-    """Open connections by origin; at most as many as there are exchanges at once."""
+    """Open connections by origin; at most as many as there are exchanges at once. Any thread may borrow one."""
 
-    def __init__(self, context: ssl.SSLContext, *, bind: str = "") -> None:
+    def __init__(self, context: ssl.SSLContext, *, bind: str = "", connect_s: float = CONNECT_S) -> None:
         self._context = context
+        self._connect_s = connect_s
         self._source = (bind, 0) if bind else None
         self._idle: dict[str, list[http.client.HTTPConnection]] = {}
 
-    async def exchange(self, url: str, ask: Ask, take: Take, *, silent_s: float = SILENT_S) -> None:
-        """Ask and take over one connection, in a thread; raise TransferError for whatever goes wrong.
-
-        When cancelled, the connection is torn down, which ends the thread.
-        """
+    def borrow(self, url: str) -> tuple[http.client.HTTPConnection, bool]:
+        """Return a connection to a URL's origin that nobody uses, and whether it still has to be dialled."""
         parts = urlsplit(url)
-        idle = self._idle.setdefault(parts.netloc, [])
-        connection, is_fresh = (idle.pop(), False) if idle else (self._connection(url), True)
-
-        def work() -> None:
-            try:
-                response = _dialled(connection, silent_s, ask)
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                if is_fresh:
-                    raise
-                connection.close()  # an idle connection that the origin has closed meanwhile: dial anew
-                response = _dialled(connection, silent_s, ask)
-            take(connection, response)
-
         try:
-            await _in_thread(work, lambda: _tear(connection))
-        except TransferError:
-            connection.close()
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise _translated(error, url, silent_s) from error
-        idle.append(connection)
+            return self._idle.setdefault(parts.netloc, []).pop(), False
+        except IndexError:
+            return self._connection(parts), True
 
-    def _connection(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
+    def give_back(self, url: str, connection: http.client.HTTPConnection) -> None:
+        """Keep a connection for whoever asks the same origin next."""
+        self._idle.setdefault(urlsplit(url).netloc, []).append(connection)
+
+    def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
         assert parts.hostname is not None
         if parts.scheme == "http":
             return http.client.HTTPConnection(
-                parts.hostname, parts.port, timeout=CONNECT_S, source_address=self._source
+                parts.hostname, parts.port, timeout=self._connect_s, source_address=self._source
             )
         return http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=CONNECT_S, source_address=self._source, context=self._context
+            parts.hostname, parts.port, timeout=self._connect_s, source_address=self._source, context=self._context
         )
 
     def close(self) -> None:
@@ -83,51 +71,66 @@ class Connections:
         self._idle.clear()
 
 
-def _dialled(connection: http.client.HTTPConnection, silent_s: float, ask: Ask) -> http.client.HTTPResponse:
-    if connection.sock is None:
-        connection.connect()
-    _be_patient(connection, silent_s)
-    return ask(connection)
+class Exchange:
+    """One question to an origin and its answer. `run` blocks; `tear` ends it from another thread."""
 
+    def __init__(self, connections: Connections, url: str, *, silent_s: float = SILENT_S) -> None:
+        self.url = url
+        self._connections = connections
+        self._silent_s = silent_s
+        self._connection: http.client.HTTPConnection | None = None
 
-def _be_patient(connection: http.client.HTTPConnection, silent_s: float) -> None:
-    connection.sock.settimeout(silent_s)
+    @property
+    def path(self) -> str:
+        """Return what the request line names."""
+        return urlsplit(self.url).path
 
+    def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        """Send the request and return the beginning of its answer."""
+        raise NotImplementedError
 
-async def _in_thread(work: Callable[[], None], tear: Callable[[], None]) -> None:
-    """Run blocking work in a thread; when cancelled, tear down what it blocks on and wait for its end."""
-    finished = trio.Event()
-    failure: list[Exception] = []
+    def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        """Read the rest of the answer."""
+        raise NotImplementedError
 
-    def run() -> None:
+    def run(self) -> None:
+        """Ask and take; raise TransferError for whatever goes wrong."""
+        connection, is_fresh = self._connections.borrow(self.url)
+        self._connection = connection
         try:
-            work()
-        except (OSError, http.client.HTTPException, TransferError) as error:
-            failure.append(error)
+            self.take(connection, self._answer(connection, is_fresh=is_fresh))
+        except TransferError:
+            connection.close()
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise _translated(error, self.url, self._silent_s) from error
+        self._connection = None
+        self._connections.give_back(self.url, connection)
 
-    async def carry() -> None:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(run)
-        finished.set()
-
-    async with open_nursery() as nursery:
-        nursery.start_soon(carry)
+    def _answer(self, connection: http.client.HTTPConnection, *, is_fresh: bool) -> http.client.HTTPResponse:
         try:
-            await finished.wait()
-        finally:
-            if not finished.is_set():
-                tear()
-    if failure:
-        raise failure[0]
+            return self._dial_and_ask(connection)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            if is_fresh:
+                raise
+            connection.close()  # an idle connection that the origin has closed meanwhile: dial anew
+            return self._dial_and_ask(connection)
 
+    def _dial_and_ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        if connection.sock is None:
+            connection.connect()
+        connection.sock.settimeout(self._silent_s)
+        return self.ask(connection)
 
-def _tear(connection: http.client.HTTPConnection) -> None:
-    """Wake a thread that waits for this connection's bytes."""
-    if connection.sock is not None:
-        try:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
+    def tear(self) -> None:
+        """Wake the thread that waits for this exchange's bytes, and let it fail."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            try:
+                connection.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return
 
 
 def _translated(error: OSError | http.client.HTTPException, url: str, silent_s: float) -> TransferError:

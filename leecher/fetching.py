@@ -11,14 +11,15 @@ from random import Random
 
 import trio
 
+from leecher.headstart import ANNOUNCE_S, Answered, Ended, Fact, HeadStart, Received, span_of
 from leecher.ledger import Ledger
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
-from leecher.span import Span, read_span
+from leecher.span import SpanExchange
 from leecher.swarm import Event, NeighbourBanned, PieceFailed, PieceFinished, Swarm
+from leecher.threads import in_thread
 from swarmboot import pieces as sets
-from swarmboot import site
 from swarmboot.codec import DecodeError
 from swarmboot.errors import ArtifactError, TransferError
 from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
@@ -30,13 +31,13 @@ from swarmboot.wire import (
     HANDOUT_MAX_BYTES,
     WIRE_TYPE,
     Announce,
+    Handout,
     Neighbour,
     NodeState,
     decode_handout,
     encode_announce,
 )
 
-ANNOUNCE_S = 5.0
 START_S = 0.3
 _FAILURES_OF_A_PIECE = 3
 
@@ -95,6 +96,17 @@ class Fetching:
             self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
         self._count_bytes()
         self._check_complete()
+
+    def adopt(self, head_start: HeadStart) -> None:
+        """Take over what a head start has begun, if it began what this is about; a head start with less is left."""
+        given = head_start.take_over(self.policy.wanted.keys())
+        if given is None or any(self.policy.have.values()):
+            return
+        self.policy = given
+        trio_thread = trio.lowlevel.current_trio_token()
+        for fact in head_start.hand_over(lambda fact: trio_thread.run_sync_soon(self._hear, fact)):
+            self._hear(fact)
+        self.policy.started(now_s=time.monotonic())
 
     def add_later(self, artifact: Artifact, have: Pieces) -> None:
         """Fetch one more artifact, at low priority; the swarm must know it and holds these pieces already."""
@@ -174,16 +186,40 @@ class Fetching:
             self.policy.announce_failed(now_s=time.monotonic())
             return
         try:
-            answer = await self._post(self.announcement(request), ANNOUNCE_S)
-            handout = decode_handout(answer)
-            self.policy.handout_arrived(handout, now_s=time.monotonic())
+            handout = decode_handout(await self._post(self.announcement(request), ANNOUNCE_S))
+            self._hear(Answered(handout))
             if not handout.neighbours and not self._is_dialling:
                 self.dial(())  # the first to announce: those who come next will dial this node
-            if handout.is_stage0_wanted:
-                self.stage0_wanted.set()
         except (TransferError, DecodeError):
-            self.policy.announce_failed(now_s=time.monotonic())
+            self._hear(Answered(None))
+
+    def _hear(self, fact: Fact) -> None:
+        """Take note of what an exchange with an origin has brought, whoever began it."""
+        match fact:
+            case Answered(handout):
+                self._answered(handout)
+            case Received(run, index, data):
+                self._ledger.from_origin_bytes += len(data)
+                self._insert(run, index, data)
+                return
+            case Ended(run, failure):
+                self._ended(run, failure)
         self._stirred.set()
+
+    def _answered(self, handout: Handout | None) -> None:
+        if handout is None:
+            self.policy.announce_failed(now_s=time.monotonic())
+            return
+        self.policy.handout_arrived(handout, now_s=time.monotonic())
+        if handout.is_stage0_wanted:
+            self.stage0_wanted.set()
+
+    def _ended(self, run: Run, failure: TransferError | None) -> None:
+        if failure is not None:
+            self.last_failure = failure
+            if self.policy.failures_of(run.origin) == 0:
+                self._tell(f"{failure}; trying again")
+        self.policy.run_ended(run.number, is_whole=failure is None, now_s=time.monotonic())
 
     async def _post(self, announce: Announce, timeout_s: float) -> bytes:
         body = encode_announce(announce)
@@ -225,26 +261,19 @@ class Fetching:
 
     async def _fetch(self, run: Run) -> None:
         """Fetch a run and hand its pieces in; whether they count is told by `take`."""
-        artifact = self._artifacts[run.info_hash]
-        first_byte = run.first * artifact.piece_bytes
-        size_bytes = min(run.count * artifact.piece_bytes, artifact.size_bytes - first_byte)
-        url = f"{run.origin}/{site.blob_path(artifact.sha256)}"
+        trio_thread = trio.lowlevel.current_trio_token()
         indices = iter(range(run.first, run.first + run.count))
 
-        def take(chunk: bytes) -> None:
-            self._ledger.from_origin_bytes += len(chunk)
-            self._insert(run, next(indices), chunk)
+        def take(data: bytes) -> None:
+            trio_thread.run_sync_soon(self._hear, Received(run, next(indices), data))
 
-        is_whole = False
+        span = span_of(run, self._artifacts[run.info_hash])
+        failure: TransferError | None = None
         try:
-            await read_span(self._origin.connections, Span(url, first_byte, size_bytes, artifact.piece_bytes), take)
-            is_whole = True
+            await in_thread(SpanExchange(self._origin.connections, span, take))
         except TransferError as error:
-            self.last_failure = error
-            if self.policy.failures_of(run.origin) == 0:
-                self._tell(f"{error}; trying again")
-        self.policy.run_ended(run.number, is_whole=is_whole, now_s=time.monotonic())
-        self._stirred.set()
+            failure = error
+        self._hear(Ended(run, failure))
 
     def _insert(self, run: Run, index: int, data: bytes) -> None:
         if not self.policy.have[run.info_hash] >> index & 1:

@@ -12,7 +12,7 @@ import os
 os.environ.setdefault("CRYPTOGRAPHY_OPENSSL_NO_LEGACY", "1")  # Debian ships OpenSSL's legacy provider separately
 
 # isort: split
-from leecher import lean  # noqa: F401 - must come before httpx
+from leecher import lean  # noqa: F401 - must come first
 
 # isort: split
 import sys
@@ -21,23 +21,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import NoReturn
-
-import trio
+from typing import TYPE_CHECKING, NoReturn
 
 from leecher import clock, handover
-from leecher.boot import Boot
-from leecher.cmdline import process_started_s, run
-from leecher.origin import origin_client
-from swarmboot.errors import SpaceError, SwarmbootError, TransferError, UnknownSettingError
+from leecher.cmdline import boot, process_started_s, tell
+from leecher.connections import Connections, tls_context
+from leecher.question import Question
+from swarmboot.errors import KeyFileError, SpaceError, SwarmbootError, TransferError, UnknownSettingError
 from swarmboot.ids import new_node_id
 from swarmboot.report import FAILED, BootReport, encode_report
 from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline
 from swarmboot.wire import REPORT_PATH, WIRE_TYPE
 
+if TYPE_CHECKING:
+    from leecher.boot import Boot
+
 BAKED = Path("/etc/swarmboot")
 STATE = Path("/run/swarmboot")
 _PAUSE_S, _PAUSE_MOST_S = 1.0, 30.0
+_REPORT_S = 3.0
 _USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
 
 
@@ -97,10 +99,10 @@ def fetch(started_s: float) -> None:
     line = clock.clamp(settings.clock)
     if line:
         tell(line)
-    boot = _boot(settings, started_s)
-    assert boot.manifest is not None
-    assert boot.selection is not None
-    handover.write(handover.handover_of(boot.manifest, boot.selection, settings), STATE / "handover")
+    booted = _boot(settings, started_s)
+    assert booted.manifest is not None
+    assert booted.selection is not None
+    handover.write(handover.handover_of(booted.manifest, booted.selection, settings), STATE / "handover")
 
 
 def _boot(settings: NodeSettings, started_s: float) -> Boot:
@@ -109,7 +111,7 @@ def _boot(settings: NodeSettings, started_s: float) -> Boot:
     while True:
         left_s = settings.timeout - (time.monotonic() - began_s) if settings.timeout else 0.0
         try:
-            return run(replace(settings, timeout=max(left_s, 0.0)), started_s=started_s, is_unpacked=True)
+            return boot(replace(settings, timeout=max(left_s, 0.0)), started_s=started_s, is_unpacked=True)
         except TransferError as error:
             attempt += 1
             wait_s = pause_s(attempt, random)
@@ -126,7 +128,7 @@ def seed(started_s: float) -> None:
     if settings.seed:
         _give_up_root()
         limit = min(settings.seed, settings.up or settings.seed)
-        run(replace(settings, up=limit), started_s=started_s, is_reported=False)
+        boot(replace(settings, up=limit), started_s=started_s, is_reported=False)
 
 
 def _give_up_root() -> None:
@@ -146,7 +148,7 @@ def report(text: str) -> None:
         server, authority, bind = _server_on(Path("/proc/cmdline").read_text()), BAKED / "ca.pem", ""
     if server:
         failed = BootReport(new_node_id().hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
-        trio.run(_post, server, authority, bind, encode_report(failed))
+        _post(f"{server}{REPORT_PATH}", authority, bind, encode_report(failed))
 
 
 def _server_on(cmdline: str) -> str:
@@ -158,18 +160,12 @@ def _server_on(cmdline: str) -> str:
         return ""
 
 
-async def _post(server: str, authority: Path | None, bind: str, body: bytes) -> None:
-    with trio.move_on_after(3.0):
-        async with origin_client(authority, bind=bind) as origin:
-            try:
-                await origin.post(f"{server}{REPORT_PATH}", body, media_type=WIRE_TYPE, max_bytes=4096, timeout_s=3.0)
-            except TransferError as error:
-                tell(f"the failure could not be reported: {error}")
-
-
-def tell(line: str) -> None:
-    """Print one line on the console."""
-    print(f"swarmboot: {line}", file=sys.stderr, flush=True)
+def _post(url: str, authority: Path | None, bind: str, body: bytes) -> None:
+    try:
+        connections = Connections(tls_context(authority), bind=bind, connect_s=_REPORT_S)
+        Question(connections, url, max_bytes=4096, body=body, media_type=WIRE_TYPE, silent_s=_REPORT_S).run()
+    except (TransferError, KeyFileError) as error:
+        tell(f"the failure could not be reported: {error}")
 
 
 def main() -> NoReturn:

@@ -3,7 +3,8 @@
 Libraries bring what a leecher never uses: httpx a command line of its own (click, rich, pygments) and HTTP/2 where they
 happen to be installed, trio a DTLS stack and a search for the C library that runs `ldconfig`, or a compiler, only to
 name its threads. They cost more than the rest of the imports together. The collector is told to wait, because importing
-makes many objects that live for ever. Measured in docs/performance.md.
+makes many objects that live for ever. trio itself is imported only when somebody asks for it: a boot has its first
+questions to ask before that (`leecher.headstart`). Measured in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def _find_no_library(_name: str) -> None:
     """Take the place of `ctypes.util.find_library` while trio is imported."""
 
 
-def _import_trio() -> None:
+def import_trio() -> None:
     """Import trio without what a leecher never uses, unless it is there already."""
     if "trio" in sys.modules or "ctypes.util" in sys.modules:
         return
@@ -52,4 +53,3 @@ gc.set_threshold(_COLLECT_AFTER, 20, 100)
 _modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
 for _name in _UNUSED:
     _modules.setdefault(_name, None)
-_import_trio()

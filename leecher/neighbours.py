@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leecher.connections import CONNECT_S, SILENT_S
-from leecher.release import Read
+from leecher.reading import Read
 from swarmboot.errors import OriginError, ProtocolError, StalledError, TransferError, UnreachableError
 
 if TYPE_CHECKING:

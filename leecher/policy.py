@@ -130,6 +130,19 @@ class Policy:
         self._progress_s = now_s
         self.tell_soon()
 
+    def still_starting(self, *, has_room: bool, now_s: float) -> None:
+        """Occurs while the node is no neighbour yet: nobody could have sent it anything, so nothing is overdue.
+
+        Without room for more bytes that nobody can verify yet, it asks for no more leases.
+        """
+        self._progress_s = now_s
+        self._slots = self.limits.slots if has_room else 0
+
+    def started(self, *, now_s: float) -> None:
+        """Occurs when the node has become a neighbour."""
+        self.still_starting(has_room=True, now_s=now_s)
+        self.tell_soon()
+
     def tell_soon(self) -> None:
         """Announce soon: occurs when there is something to tell that no other fact implies."""
         self._has_news = True

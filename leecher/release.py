@@ -1,17 +1,18 @@
 """Getting hold of the release: the signed channel and manifest from any source, and the torrents they name.
 
 A source is anything that answers a path with bytes: the seeder, a mirror, a neighbour. All of them are untrusted; what
-comes back is a release that the fleet's keys have signed, or an error.
+comes back is a release that the fleet's keys have signed, or an error. Documents go in, a release comes out; who reads
+them, `leecher.headstart` or `leecher.reading`, is of no matter here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from leecher.nursery import open_nursery
 from swarmboot import manifest as manifests
 from swarmboot import site, trust
 from swarmboot.errors import ManifestError
@@ -19,11 +20,15 @@ from swarmboot.ids import Sequence
 from swarmboot.manifest import Artifact, Manifest
 from swarmboot.trust import KeySet
 
-Read = Callable[[str, int], Awaitable[bytes]]
-"""Returns the bytes under a site's path, at most so many; raises TransferError."""
-
 CLOCK_RIGHT_SINCE_S = 1_750_000_000
 """A clock that says an earlier time than this has not been set."""
+
+
+class Request(NamedTuple):
+    """Asks for the bytes under a site's path, at most so many."""
+
+    path: str
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +48,19 @@ class Demands:
     floor: Sequence
 
 
-async def read_release(read: Read, demands: Demands) -> Release:
-    """Return the channel's release from one source.
+def open_release(demands: Demands) -> Generator[Request, bytes, Release]:
+    """Return the channel's release: yields the documents it needs, one at a time, and is sent their bytes.
 
-    Raises TransferError if it cannot be read, TrustError if the keys do not vouch for it, it is too old or expired.
+    Raises TrustError if the keys do not vouch for it, it is too old or expired.
     """
     channel_path = site.channel_path(demands.channel)
-    channel_file = await read(channel_path, trust.CHANNEL_MAX_BYTES)
+    channel_file = yield Request(channel_path, trust.CHANNEL_MAX_BYTES)
     keys, channel = trust.open_channel_file(channel_file, demands.trusted)
     trust.check_floor(channel.sequence, floor=demands.floor)
     if channel.name != demands.channel:
         raise ManifestError("the source answers with another channel", expected=demands.channel, found=channel.name)
     manifest_path = site.manifest_path(channel.sequence)
-    envelope = await read(manifest_path, trust.ENVELOPE_MAX_BYTES)
+    envelope = yield Request(manifest_path, trust.ENVELOPE_MAX_BYTES)
     payload = trust.verify(envelope, trust.Kind.MANIFEST, keys)
     manifest = manifests.decode(payload)
     is_right = hashlib.sha256(envelope).digest() == channel.manifest_sha256 and manifest.sequence == channel.sequence
@@ -71,15 +76,7 @@ async def read_release(read: Read, demands: Demands) -> Release:
     return Release(manifest, {channel_path: channel_file, manifest_path: envelope})
 
 
-async def read_torrents(read: Read, artifacts: tuple[Artifact, ...], documents: dict[str, bytes]) -> None:
-    """Add the artifacts' torrents to `documents`, all at once; raises TransferError if one cannot be read."""
-    most: dict[str, int] = {}
-    for artifact in artifacts:
-        most[site.torrent_path(artifact.info_hash)] = 64 * artifact.pieces + 65536
-
-    async def read_one(path: str) -> None:
-        documents[path] = await read(path, most[path])
-
-    async with open_nursery() as nursery:
-        for path in most.keys() - documents.keys():
-            nursery.start_soon(read_one, path)
+def torrents_of(artifacts: Iterable[Artifact]) -> dict[str, Request]:
+    """Return what asks for the artifacts' torrents, by path."""
+    paths = {site.torrent_path(artifact.info_hash): artifact for artifact in artifacts}
+    return {path: Request(path, 64 * artifact.pieces + 65536) for path, artifact in paths.items()}

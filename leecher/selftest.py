@@ -6,7 +6,7 @@ A check that fails raises, and the build fails with it.
 
 from __future__ import annotations
 
-from leecher import initramfs  # noqa: F401 - all that a boot imports
+from leecher import initramfs, run  # noqa: F401 - all that a boot imports
 
 # isort: split
 import datetime
@@ -32,8 +32,9 @@ from cryptography.x509.oid import NameOID
 
 import leecher
 import swarmboot
+from leecher.connections import Connections, tls_context
 from leecher.neighbours import neighbour_reader
-from leecher.origin import origin_client
+from leecher.origin import Origin
 from leecher.swarm import running_swarm
 from swarmboot.trust import Kind, key_set, public_bytes, sign, verify
 
@@ -132,8 +133,7 @@ def _answer_request(connection: socket.socket) -> None:
 
 
 async def _read(url: str, authority: Path) -> bytes:
-    async with origin_client(authority) as origin:
-        return await origin.document(url, max_bytes=100)
+    return await Origin(Connections(tls_context(authority))).document(url, max_bytes=100)
 
 
 def check_neighbours() -> None:

@@ -13,10 +13,12 @@ from random import Random
 import trio
 
 from leecher.discovery import Discovery, Found
+from leecher.headstart import HeadStart
 from leecher.neighbours import neighbour_reader
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
-from leecher.release import Demands, Read, Release, read_release
+from leecher.reading import Read, read_release
+from leecher.release import Demands, Release
 from swarmboot.errors import TransferError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.wire import Neighbour
@@ -39,7 +41,15 @@ class Acquisition:
     """Gets the release for one boot. `tell` takes lines for the console."""
 
     def __init__(
-        self, origin: Origin, demands: Demands, *, server: str, bind: str, random: Random, tell: Callable[[str], None]
+        self,
+        origin: Origin,
+        demands: Demands,
+        *,
+        server: str,
+        bind: str,
+        random: Random,
+        tell: Callable[[str], None],
+        head_start: HeadStart | None = None,
     ) -> None:
         self._origin = origin
         self._demands = demands
@@ -47,6 +57,7 @@ class Acquisition:
         self._bind = bind
         self._random = random
         self._tell = tell
+        self._head_start = head_start
         self._found: dict[tuple[str, int], Found] = {}
         self._heard = trio.Event()
         self._acquired: Acquired | None = None
@@ -84,7 +95,8 @@ class Acquisition:
         pause_s, told = 0.25, ""
         while True:
             try:
-                self._acquired = Acquired(await read_release(read, self._demands), read, self.neighbours)
+                release = await self._given() or await read_release(read, self._demands)
+                self._acquired = Acquired(release, read, self.neighbours)
             except TransferError as error:
                 self.last_failure = error
                 if str(error) != told:
@@ -95,6 +107,13 @@ class Acquisition:
             else:
                 done.cancel()
                 return
+
+    async def _given(self) -> Release | None:
+        """Return what the head start has read, once; raises as it did."""
+        head_start, self._head_start = self._head_start, None
+        if head_start is None:
+            return None
+        return await trio.to_thread.run_sync(head_start.release, abandon_on_cancel=True)
 
     async def _ask_neighbours(self, discovery: Discovery, done: trio.CancelScope) -> None:
         """Probe after the server's head start; of those who answer, ask the one with the newest manifest first."""

@@ -10,11 +10,8 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-import trio
-
-from leecher.connections import Connections
+from leecher.connections import Connections, Exchange
 from swarmboot.errors import OriginError, ProtocolError
 
 _LOW_WATER_BYTES = 1 << 15
@@ -23,7 +20,7 @@ _TAIL_BYTES = 1 << 17
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)\Z")
 
 Take = Callable[[bytes], None]
-"""Takes one piece's bytes, in trio's thread."""
+"""Takes one piece's bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +38,31 @@ class Span:
         return self.first_byte + self.size_bytes - 1
 
 
-async def read_span(connections: Connections, span: Span, take: Take) -> None:
-    """Hand every chunk of a span to `take`; raise TransferError if the origin answers anything but those bytes."""
-    trio_thread = trio.lowlevel.current_trio_token()
+class SpanExchange(Exchange):
+    """Reads a span and hands every chunk of it to `take`, in the reading thread.
 
-    def ask(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
-        headers = {"range": f"bytes={span.first_byte}-{span.last_byte}", "accept-encoding": "identity"}
-        connection.request("GET", urlsplit(span.url).path, headers=headers)
+    `run` raises TransferError if the origin answers anything but those bytes.
+    """
+
+    def __init__(self, connections: Connections, span: Span, take: Take) -> None:
+        super().__init__(connections, span.url)
+        self._span = span
+        self._take = take
+
+    def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        """Ask for the range and return the beginning of the answer once it has been checked."""
+        headers = {"range": f"bytes={self._span.first_byte}-{self._span.last_byte}", "accept-encoding": "identity"}
+        connection.request("GET", self.path, headers=headers)
         response = connection.getresponse()
-        _check(response, span)
+        _check(response, self._span)
         return response
 
-    def read(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        reader = _Reader(connection, response, span)
+    def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        """Read the chunks."""
+        reader = _Reader(connection, response, self._span)
         while reader.left_bytes:
-            trio_thread.run_sync_soon(take, reader.chunk())
+            self._take(reader.chunk())
         response.read()
-
-    await connections.exchange(span.url, ask, read)
 
 
 class _Reader:

@@ -18,7 +18,7 @@ import trio
 
 from leecher.door import Door
 from leecher.fetching import Fetching
-from leecher.release import Read, read_torrents
+from leecher.reading import Read, read_torrents
 from leecher.space import check_space
 from leecher.swarm import Swarm
 from swarmboot import site

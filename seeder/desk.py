@@ -69,7 +69,7 @@ class Desk:
         if node.state is NodeState.LEAVING:
             self.registry.forget(node.node)
             return [*answers, Answer(ticket, Handout(announce_after_s=0.0)), *self._serve(now_s)]
-        strangers = handout.choose_neighbours(self.registry, node, limits=self.limits, random=self._random)
+        strangers = self._strangers(node)
         for other in strangers:
             self.registry.link(node, other)
         neighbours = tuple(handout.address(other) for other in strangers)
@@ -81,6 +81,12 @@ class Desk:
             del self._waiting[node.node]
             answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))
         return answers
+
+    def _strangers(self, node: Node) -> tuple[Node, ...]:
+        """Return whom to introduce a node to: nobody while it cannot be dialled."""
+        if node.is_starting:
+            return ()
+        return handout.choose_neighbours(self.registry, node, limits=self.limits, random=self._random)
 
     def tick(self, *, now_s: float) -> list[Answer]:
         """Return the answers that have become due by `now_s`."""

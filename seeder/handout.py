@@ -87,7 +87,8 @@ def _sample(
 
     def is_fit(other: Node) -> bool:
         is_stranger = other is not node and other.node not in node.links and len(other.links) < limits.links_most
-        is_there = other.state is not NodeState.LEAVING and not (is_far and other.rack == node.rack)
+        is_gone = other.state is NodeState.LEAVING or other.is_starting
+        is_there = not is_gone and not (is_far and other.rack == node.rack)
         return is_stranger and is_there and not node.have.keys().isdisjoint(other.have)
 
     if len(roster) <= 4 * count:
@@ -128,8 +129,11 @@ def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits
     """Return whether a node complains, or gets less from its neighbours than half its fair share of the uplink.
 
     In a swarm that works, neighbours send each node nearly everything, so this tells a node whose neighbours are
-    unreachable or slow from one that waits for its turn. A newcomer is given `patience_s` to find out.
+    unreachable or slow from one that waits for its turn. A newcomer is given `patience_s` to find out, from when it can
+    be dialled.
     """
+    if node.is_starting:
+        return False
     if node.is_starving:
         return True
     fair_bytes_per_s = limits.uplink_bytes_per_s * GOODPUT / max(1, _fetchers(registry, node))

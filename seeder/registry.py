@@ -57,6 +57,11 @@ class Node:
     serves_bytes_per_s: int = 0
 
     @property
+    def is_starting(self) -> bool:
+        """Return whether the node cannot be dialled yet and what it receives is not verified yet."""
+        return not self.port
+
+    @property
     def is_complete(self) -> bool:
         """Return whether the node has everything it wants."""
         return self.state is NodeState.COMPLETE
@@ -154,6 +159,8 @@ class Registry:
         self._is_fetched_stale |= node.state is not announce.state
         self._is_held_stale |= any(had & ~have.get(torrent, 0) for torrent, had in node.have.items())
         self._measure(node, announce, now_s)
+        if announce.port and node.is_starting:
+            self._open_doors(node, now_s)
         node.host, node.port, node.http_port = host, announce.port, announce.http_port
         node.state, node.is_starving, node.have = announce.state, announce.is_starving, have
         node.serves, node.serves_bytes_per_s = announce.serves, announce.serves_bytes_per_s
@@ -171,6 +178,12 @@ class Registry:
         self.everyone.add(node)
         self.racks.setdefault(node.rack, Roster()).add(node)
         return node
+
+    def _open_doors(self, node: Node, now_s: float) -> None:
+        """Count a node's time from now on, when it can be dialled: only now can it show what it has received."""
+        node.joined_s = now_s
+        for lease in node.leases.values():
+            lease.expires_s = max(lease.expires_s, now_s + STALL_S)
 
     def _pieces_of(self, announce: Announce) -> dict[InfoHash, Pieces]:
         have = {}
@@ -273,8 +286,9 @@ class Registry:
         for node_id in silent:
             self.forget(node_id)
         for node in self.nodes.values():
-            for lease in [lease.lease for lease in node.leases.values() if lease.expires_s <= now_s]:
-                self._void(node, lease)
+            for lease in [lease for lease in node.leases.values() if lease.expires_s <= now_s]:
+                if not (node.is_starting and lease.is_received):
+                    self._void(node, lease.lease)
         return silent
 
     def holdings(self, info_hash: InfoHash) -> Holdings:

@@ -47,6 +47,7 @@ class NodeState(StrEnum):
 class Announce:
     """What a node tells the seeder about itself. Bytes and bytes per second; `have` holds encoded sets of pieces.
 
+    `port` is 0 while the node is starting: it fetches leases, but nobody can dial it and nothing is verified yet.
     `slots` is how many more leases the node could fetch now; `received` names leases whose last byte is in, verified or
     not, and `returned` leases it gives back; `is_starving` says that its neighbours give it nothing although it lacks
     pieces; `host` is empty for "the address you see me at".

@@ -1,0 +1,55 @@
+"""Small questions with small answers: documents, announces, reports. Bounded, and blocking (see `leecher.connections`).
+
+An origin is untrusted: what it answers is believed only when a signature says so.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping
+
+from leecher.connections import SILENT_S, Connections, Exchange
+from swarmboot.errors import OriginError, ProtocolError
+
+
+class Question(Exchange):
+    """A GET, or a POST of `body`; `answer` is the whole answer once it has run.
+
+    `run` raises TransferError if there is none, or one larger than `max_bytes`.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        url: str,
+        *,
+        max_bytes: int,
+        body: bytes | None = None,
+        media_type: str = "",
+        silent_s: float = SILENT_S,
+    ) -> None:
+        super().__init__(connections, url, silent_s=silent_s)
+        self.answer = b""
+        self._max_bytes = max_bytes
+        self._body = body
+        self._headers: Mapping[str, str] = {"content-type": media_type} if media_type else {}
+
+    def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        """Send the request and return the beginning of its answer."""
+        method = "GET" if self._body is None else "POST"
+        connection.request(method, self.path, self._body, {**self._headers, "accept-encoding": "identity"})
+        return connection.getresponse()
+
+    def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:  # noqa: ARG002
+        """Read the rest of the answer."""
+        if response.status not in (200, 204):
+            raise OriginError(
+                f"{self.url} was refused",
+                expected="status 200",
+                found=f"{response.status} {response.reason}",
+                hint="check the address and the server's log",
+            )
+        answer = response.read(self._max_bytes + 1)
+        if len(answer) > self._max_bytes:
+            raise ProtocolError(f"{self.url} sends too much", expected=f"at most {self._max_bytes} bytes", found="more")
+        self.answer = answer

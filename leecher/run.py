@@ -1,0 +1,57 @@
+"""One boot as trio's main task, stopped by signals."""
+
+from __future__ import annotations
+
+import signal
+
+import trio
+
+from leecher.boot import Boot
+from leecher.cmdline import tell
+from leecher.headstart import HeadStart
+from leecher.nursery import open_nursery
+from swarmboot.settings import NodeSettings
+
+
+def run(
+    settings: NodeSettings,
+    *,
+    started_s: float,
+    head_start: HeadStart | None = None,
+    is_reported: bool = True,
+    is_unpacked: bool = False,
+) -> Boot:
+    """Boot with these settings and return the boot; raises the SwarmbootError that ended it.
+
+    `is_unpacked` says that the images will be unpacked in RAM, so that room is asked for that as well.
+
+    SIGINT and SIGTERM stop it cleanly.
+
+    A stop before the images are complete raises KeyboardInterrupt; what has been fetched stays for the next run.
+    """
+    boot = Boot(
+        settings,
+        head_start=head_start,
+        started_s=started_s,
+        tell=tell,
+        is_reported=is_reported,
+        is_unpacked=is_unpacked,
+    )
+
+    async def main() -> None:
+        stop = trio.Event()
+        async with open_nursery() as nursery:
+
+            async def watch_signals() -> None:
+                with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                    async for _ in signals:
+                        stop.set()
+
+            nursery.start_soon(watch_signals)
+            await boot.run(stop)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    if not boot.ledger.is_complete:
+        raise KeyboardInterrupt
+    return boot
