@@ -22,7 +22,7 @@ from leecher.choice import PARTIAL, choose, partial_name
 from leecher.connections import Connections, tls_context
 from leecher.discovery import Discovery, Found
 from leecher.door import Door
-from leecher.fetching import Fetching
+from leecher.fetching import LEAVE_S, Fetching
 from leecher.headstart import HeadStart
 from leecher.ledger import Ledger
 from leecher.nursery import open_nursery
@@ -30,12 +30,13 @@ from leecher.origin import Origin
 from leecher.progress import Progress, metrics
 from leecher.reading import read_torrents
 from leecher.release import Demands, Release
+from leecher.rounds import Rounds
 from leecher.source import Acquired, Acquisition
 from leecher.stage0 import Stage0Neighbour, stage0_faults
-from leecher.swarm import Swarm, running_swarm
-from swarmboot import site
+from leecher.swarm import Swarm
+from leecher.threads import in_thread
 from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
-from swarmboot.ids import NodeId, Sequence, new_node_id
+from swarmboot.ids import Sequence, new_node_id
 from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact, Manifest
 from swarmboot.profile import Selection
@@ -64,14 +65,14 @@ class Boot:
     ) -> None:
         _check(settings)
         self.settings = settings
-        self.node: NodeId = head_start.node if head_start else new_node_id()
-        self.ledger = Ledger(self.node, started_s, rack=settings.rack)
+        self.ledger = head_start.ledger if head_start else Ledger(new_node_id(), started_s, rack=settings.rack)
         self._tell = tell
         self._is_reported = is_reported
         self._is_unpacked = is_unpacked
         self._head_start = head_start
-        self._random = head_start.random if head_start else Random(self.node)
+        self._random = head_start.random if head_start else Random(self.ledger.node)
         self._fetching: Fetching | None = None
+        self._rounds: Rounds | None = None
         self._presence: Presence | None = None
         self._acquisition: Acquisition | None = None
         self._door: Door | None = None
@@ -90,16 +91,17 @@ class Boot:
         with closing(given or Connections(tls_context(settings.ca), bind=settings.bind)) as connections:
             origin = Origin(connections)
             try:
-                with running_swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up) as swarm:
-                    await self._run(origin, swarm, trusted, stop)
+                await self._run(origin, trusted, stop)
             except SwarmbootError as error:
                 await self._report(origin, self.ledger.report(error))
                 raise
             finally:
                 if self._head_start is not None:
                     self._head_start.abandon()
+                if self._fetching is not None:
+                    self._fetching.close()
 
-    async def _run(self, origin: Origin, swarm: Swarm, trusted: KeySet, stop: trio.Event) -> None:
+    async def _run(self, origin: Origin, trusted: KeySet, stop: trio.Event) -> None:
         async with open_nursery() as nursery:
 
             async def watch_stop() -> None:
@@ -107,17 +109,22 @@ class Boot:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch_stop)
-            nursery.start_soon(self._follow, swarm)
             with trio.move_on_after(self.settings.timeout or math.inf) as deadline:
-                await self._fetch(origin, swarm, trusted, nursery)
+                await self._fetch(origin, trusted, nursery)
             if deadline.cancelled_caught:
                 raise self._overdue()
             if self.settings.neighbour:
                 self._tell("complete; seeding to neighbours until stopped")
                 await stop.wait()
             nursery.cancel_scope.cancel()
-        if self._fetching is not None:
-            await self._fetching.leave()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Tell the seeder that this node goes away, if it listens within a second."""
+        question = self._fetching.leave() if self._fetching else None
+        if question is not None:
+            with suppress(TransferError), trio.move_on_after(LEAVE_S):
+                await in_thread(question)
 
     def _overdue(self) -> TransferError:
         """Return why the boot did not end in time: how the last transfer failed, if one did."""
@@ -127,12 +134,7 @@ class Boot:
         limit = f"an end within {self.settings.timeout:g} s"
         return StalledError("the boot took longer than swarmboot.timeout allows", expected=limit, found="none")
 
-    async def _follow(self, swarm: Swarm) -> None:
-        async for event in swarm.events():
-            if self._fetching is not None:
-                self._fetching.take(event)
-
-    async def _fetch(self, origin: Origin, swarm: Swarm, trusted: KeySet, nursery: trio.Nursery) -> None:
+    async def _fetch(self, origin: Origin, trusted: KeySet, nursery: trio.Nursery) -> None:
         """Bring the node from nothing to verified, reported images."""
         self.ledger.end_phase("leecher_start")
         discovery = self._discovery(trusted)
@@ -141,36 +143,44 @@ class Boot:
         self._compare_stage0(acquired.release.manifest)
         await read_torrents(acquired.read, selection.artifacts, acquired.release.documents)
         self.ledger.end_phase("manifest")
-        fetching = await self._join(origin, swarm, selection, acquired.release)
-        progress = Progress(self.settings.progress, self.ledger, swarm)
+        fetching, rounds = self._join(origin, selection, acquired.release)
+        nursery.start_soon(rounds.run)
+        await rounds.until(lambda: fetching.has_joined, is_urgent=True)
+        self._presence = Presence(self.ledger.node, acquired.release.manifest.sequence, *fetching.ports)
+        fetching.meet(acquired.neighbours)
+        progress = Progress(self.settings.progress, self.ledger, fetching)
         nursery.start_soon(progress.run)
-        nursery.start_soon(fetching.run, acquired.neighbours)
         nursery.start_soon(self._meet, discovery, fetching)
         nursery.start_soon(self._move, discovery, fetching)
-        async with open_nursery() as readers:
-            checksums = [self._checksum(artifact) for artifact in selection.artifacts]
-            for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
-                h = artifact.info_hash
-                readers.start_soon(checksum.follow, partial(fetching.have, h), partial(swarm.flush, h))
-            await fetching.completed.wait()
-            readers.cancel_scope.cancel()
+        checksums = await self._wait_and_check(selection, rounds)
         self.ledger.end_phase("images")
         for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
-            await self._hand_over(swarm, artifact, checksum)
+            await self._hand_over(rounds, artifact, checksum)
         self.ledger.end_phase("verification")
         progress.finish()
         await self._report(origin, self.ledger.report())
         if self.settings.neighbour:
-            nursery.start_soon(self._stage0_neighbour(acquired, swarm, fetching).run)
+            nursery.start_soon(self._stage0_neighbour(acquired, rounds).run)
 
-    def _stage0_neighbour(self, acquired: Acquired, swarm: Swarm, fetching: Fetching) -> Stage0Neighbour:
+    async def _wait_and_check(self, selection: Selection, rounds: Rounds) -> list[RunningChecksum]:
+        """Wait until every piece is there, and take the images' checksums meanwhile."""
+        fetching = rounds.fetching
+        async with open_nursery() as readers:
+            checksums = [self._checksum(artifact) for artifact in selection.artifacts]
+            for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
+                h = artifact.info_hash
+                readers.start_soon(checksum.follow, partial(fetching.have, h), partial(rounds.flush, h))
+            await rounds.until(lambda: fetching.is_complete)
+            readers.cancel_scope.cancel()
+        return checksums
+
+    def _stage0_neighbour(self, acquired: Acquired, rounds: Rounds) -> Stage0Neighbour:
         assert self._door is not None
         return Stage0Neighbour(
             manifest=acquired.release.manifest,
             documents=acquired.release.documents,
             read=acquired.read,
-            swarm=swarm,
-            fetching=fetching,
+            rounds=rounds,
             door=self._door,
             settings=self.settings,
             tell=self._tell,
@@ -178,7 +188,7 @@ class Boot:
 
     def _discovery(self, trusted: KeySet) -> Discovery:
         return Discovery(
-            Probe(self.node, tuple(sorted(trusted.keys))),
+            Probe(self.ledger.node, tuple(sorted(trusted.keys))),
             bind=self.settings.bind,
             neighbours=self.settings.neighbours,
             is_multicast=self.settings.discovery,
@@ -214,35 +224,28 @@ class Boot:
         self.ledger.total_bytes = selection.size_bytes
         return selection
 
-    async def _join(self, origin: Origin, swarm: Swarm, selection: Selection, release: Release) -> Fetching:
-        """Open this node's doors and add its torrents, with whatever an earlier run left behind."""
-        up_bytes_per_s = self.settings.up
-        self._door = door = Door(
-            self.settings.bind, metrics=lambda: metrics(self.ledger), up_bytes_per_s=up_bytes_per_s
-        )
+    def _join(self, origin: Origin, selection: Selection, release: Release) -> tuple[Fetching, Rounds]:
+        """Open this node's doors, and go on with what the head start has begun, or begin."""
+        settings = self.settings
+        self._door = door = Door(settings.bind, metrics=lambda: metrics(self.ledger), up_bytes_per_s=settings.up)
         door.documents = release.documents
         door.start()
-        self._fetching = fetching = Fetching(
-            swarm,
-            origin,
-            self.settings,
-            self.ledger,
-            selection.artifacts,
-            sequence=release.manifest.sequence,
-            node=self.node,
-            ports=(await swarm.port(), door.port),
-            random=self._random,
-            tell=self._tell,
-        )
-        for artifact in selection.artifacts:
-            is_final = (self.settings.into / artifact.name).is_file()
-            name = artifact.name if is_final else partial_name(artifact)
-            torrent = release.documents[site.torrent_path(artifact.info_hash)]
-            fetching.already_have(artifact.info_hash, await swarm.add(artifact, torrent, self.settings.into, name))
-        if self._head_start is not None:
-            fetching.adopt(self._head_start)
-        self._presence = Presence(self.node, release.manifest.sequence, fetching.ports[0], door.port)
-        return fetching
+        fetching = self._head_start.take_over(release) if self._head_start else None
+        if fetching is None:
+            fetching = Fetching(
+                origin.connections,
+                settings,
+                self.ledger,
+                selection.artifacts,
+                sequence=release.manifest.sequence,
+                random=self._random,
+                tell=self._tell,
+            )
+            swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
+            fetching.join(swarm, release.documents)
+        fetching.http_port = door.port
+        self._fetching, self._rounds = fetching, Rounds(fetching)
+        return self._fetching, self._rounds
 
     async def _move(self, discovery: Discovery, fetching: Fetching) -> None:
         """Follow the machine to new addresses, where the kernel tells of them."""
@@ -258,10 +261,10 @@ class Boot:
             where = Neighbour(found.host, found.presence.port, found.presence.http_port)
             fetching.meet((where,))
 
-        while not fetching.completed.is_set():
+        while not fetching.is_complete:
             await trio.sleep(1.0)
             if fetching.policy.is_alone or not self.settings.server:
-                await discovery.probe(hear, is_done=fetching.completed.is_set)
+                await discovery.probe(hear, is_done=lambda: fetching.is_complete)
 
     def _path(self, artifact: Artifact) -> Path:
         """Return where an image is now: under its name if an earlier run has finished it."""
@@ -271,9 +274,9 @@ class Boot:
     def _checksum(self, artifact: Artifact) -> RunningChecksum:
         return RunningChecksum(artifact, self._path(artifact))
 
-    async def _hand_over(self, swarm: Swarm, artifact: Artifact, checksum: RunningChecksum) -> None:
+    async def _hand_over(self, rounds: Rounds, artifact: Artifact, checksum: RunningChecksum) -> None:
         """Check a finished image whole and give it its name; raise ArtifactError if it is not what was signed."""
-        await swarm.flush(artifact.info_hash)
+        await rounds.flush(artifact.info_hash)
         found = await checksum.finish()
         if found != artifact.sha256:
             raise ArtifactError(
@@ -283,7 +286,7 @@ class Boot:
                 hint="suspect this machine's memory or disk",
             )
         if self._path(artifact).name != artifact.name:
-            await swarm.rename(artifact.info_hash, artifact.name)
+            await rounds.rename(artifact.info_hash, artifact.name)
         with suppress(OSError):
             (self.settings.into / PARTIAL).rmdir()
 

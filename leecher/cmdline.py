@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from leecher import lean
+from leecher.console import tell
 from leecher.headstart import HeadStart
 from swarmboot.errors import SpaceError, SwarmbootError
 from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline, parse_environment
@@ -31,7 +32,11 @@ def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
 
 def boot(settings: NodeSettings, *, started_s: float, is_reported: bool = True, is_unpacked: bool = False) -> Boot:
     """Boot with these settings as `leecher.run.run` does, with a head start: what is asked first needs no trio."""
-    head_start = HeadStart(settings, is_unpacked=is_unpacked).begin() if settings.server else None
+    head_start = (
+        HeadStart(settings, started_s=started_s, is_unpacked=is_unpacked).begin()
+        if settings.server and settings.trust
+        else None
+    )
     if head_start is not None:
         head_start.wait()
     lean.import_trio()
@@ -39,11 +44,6 @@ def boot(settings: NodeSettings, *, started_s: float, is_reported: bool = True, 
 
     lean.settle()
     return run(settings, started_s=started_s, head_start=head_start, is_reported=is_reported, is_unpacked=is_unpacked)
-
-
-def tell(line: str) -> None:
-    """Print one line on the console."""
-    print(f"swarmboot: {line}", file=sys.stderr, flush=True)
 
 
 def main(started_s: float) -> NoReturn:

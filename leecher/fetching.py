@@ -1,147 +1,148 @@
 """Carries out the policy's requests: announces, fetches runs, dials neighbours, and tells the policy what happened.
 
-One nursery, one writer of state: everything here runs in trio's one thread.
+One writer of state: `turn` takes in what has come and acts on it. Exchanges with origins run in threads of their own,
+whose facts wait until the next turn. Whoever calls `turn` does the waiting: `leecher.headstart` before trio is there,
+`leecher.rounds` afterwards. A node announces and fetches leases before it has a swarm; from when it has joined one it
+can be dialled, and what it fetched is verified and counts.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from random import Random
+from typing import TYPE_CHECKING
 
-import trio
-
-from leecher.headstart import ANNOUNCE_S, Answered, Ended, Fact, HeadStart, Received, span_of
+from leecher.choice import is_begun, partial_name
+from leecher.connections import Connections
+from leecher.exchanges import Exchanges
+from leecher.facts import Answered, Ended, Event, Fact, NeighbourBanned, PieceFailed, PieceFinished, Received
 from leecher.ledger import Ledger
-from leecher.nursery import open_nursery
-from leecher.origin import Origin
 from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
-from leecher.span import SpanExchange
-from leecher.swarm import Event, NeighbourBanned, PieceFailed, PieceFinished, Swarm
-from leecher.threads import in_thread
+from leecher.question import Question
 from swarmboot import pieces as sets
-from swarmboot.codec import DecodeError
+from swarmboot import site
 from swarmboot.errors import ArtifactError, TransferError
-from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
+from swarmboot.ids import Digest, InfoHash, Sequence
 from swarmboot.manifest import Artifact
 from swarmboot.pieces import Pieces
 from swarmboot.settings import NodeSettings
-from swarmboot.wire import (
-    ANNOUNCE_PATH,
-    HANDOUT_MAX_BYTES,
-    WIRE_TYPE,
-    Announce,
-    Handout,
-    Neighbour,
-    NodeState,
-    decode_handout,
-    encode_announce,
-)
+from swarmboot.wire import Announce, Handout, Neighbour, NodeState
 
+if TYPE_CHECKING:
+    from leecher.swarm import Swarm
+
+LEAVE_S = 1.0
 START_S = 0.3
+HELD_MOST_BYTES = 32 << 20
+"""So much may wait in memory for libtorrent to be there."""
 _FAILURES_OF_A_PIECE = 3
 
 
 class Fetching:
-    """One node's part in the swarm from its first announce until it leaves. Ports must be known."""
+    """One node's part in the swarm from its first announce until it leaves.
+
+    `wake` is called, in any thread, when a turn has something to take in. `is_stage0_wanted` is what the seeder said.
+    """
 
     def __init__(
         self,
-        swarm: Swarm,
-        origin: Origin,
+        connections: Connections,
         settings: NodeSettings,
         ledger: Ledger,
         artifacts: tuple[Artifact, ...],
         *,
         sequence: Sequence,
-        node: NodeId,
-        ports: tuple[int, int],
         random: Random,
         tell: Callable[[str], None],
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._swarm = swarm
-        self._origin = origin
-        self._server = settings.server
-        self._rack = settings.rack
+        self.wake = wake
+        self.swarm: Swarm | None = None
+        self.http_port = 0
+        self.is_stage0_wanted = False
+        self.last_failure: TransferError | None = None
+        self._exchanges = Exchanges(connections, settings.server, self._post)
+        self._settings = settings
         self._ledger = ledger
         self._artifacts = {artifact.info_hash: artifact for artifact in artifacts}
         self._sequence = sequence
-        self._node = node
-        self.ports = ports
         self._tell = tell
         wanted = {h: Wanted(h, each.pieces, each.piece_bytes) for h, each in self._artifacts.items()}
         self.policy = Policy(wanted, origin=settings.server, now_s=time.monotonic(), random=random)
-        self.completed = trio.Event()
-        self.last_failure: TransferError | None = None
-        self._stirred = trio.Event()
+        self._facts: deque[Fact] = deque()
+        self._is_fresh = not any(is_begun(artifact, settings.into) for artifact in artifacts)
+        self._port = 0
+        self._held: list[Received] = []
+        self._held_bytes = 0
+        self._is_stirred = True
+        self._due_s = 0.0
+        self._alone_at_s = 0.0
         self._met: set[Neighbour] = set()
         self._is_dialling = False
         self._known: set[Neighbour] = set()
         self._liars: set[str] = set()
         self._later: set[InfoHash] = set()
-        self._all_there = trio.Event()
-        self.stage0_wanted = trio.Event()
         self._serves: tuple[Digest, ...] = ()
-        self._serves_bytes_per_s = int(settings.up)
         self._arriving: dict[tuple[InfoHash, int], str] = {}
         self._failed: dict[tuple[InfoHash, int], int] = {}
+
+    @property
+    def has_joined(self) -> bool:
+        """Return whether this node can be dialled."""
+        return self._port != 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every piece is there, of what was added later too."""
+        return self.has_joined and self.policy.is_complete
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Return where this node's doors are: for pieces and for documents; 0 while they are shut."""
+        return self._port, self.http_port
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """Return what is being fetched."""
+        return tuple(self._artifacts.values())
 
     def have(self, info_hash: InfoHash) -> Pieces:
         """Return the pieces of a torrent that are there."""
         return self.policy.have[info_hash]
 
-    def already_have(self, info_hash: InfoHash, have: Pieces) -> None:
-        """Take note of pieces that an earlier run left behind."""
-        for index in sets.each(have):
-            self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
-        self._count_bytes()
-        self._check_complete()
+    def received_bytes(self) -> int:
+        """Return the payload received from neighbours, pieces that failed their hash included."""
+        return self.swarm.received_bytes() if self.swarm else 0
 
-    def adopt(self, head_start: HeadStart) -> None:
-        """Take over what a head start has begun, if it began what this is about; a head start with less is left."""
-        given = head_start.take_over(self.policy.wanted.keys())
-        if given is None or any(self.policy.have.values()):
-            return
-        self.policy = given
-        trio_thread = trio.lowlevel.current_trio_token()
-        for fact in head_start.hand_over(lambda fact: trio_thread.run_sync_soon(self._hear, fact)):
-            self._hear(fact)
-        self.policy.started(now_s=time.monotonic())
+    def join(self, swarm: Swarm, documents: dict[str, bytes]) -> None:
+        """Bring the artifacts into a swarm, with whatever an earlier run left behind; takes a few turns.
 
-    def add_later(self, artifact: Artifact, have: Pieces) -> None:
-        """Fetch one more artifact, at low priority; the swarm must know it and holds these pieces already."""
+        Raises ManifestError if a torrent among the documents is not the one that the manifest names.
+        """
+        self.swarm = swarm
+        for artifact in self._artifacts.values():
+            is_final = (self._settings.into / artifact.name).is_file()
+            name = artifact.name if is_final else partial_name(artifact)
+            swarm.add(artifact, documents[site.torrent_path(artifact.info_hash)], self._settings.into, name)
+
+    def add_later(self, artifact: Artifact) -> None:
+        """Fetch one more artifact, at low priority; the swarm must have checked it."""
+        assert self.swarm is not None
         self._artifacts[artifact.info_hash] = artifact
         self._later.add(artifact.info_hash)
-        self._all_there = trio.Event()
         wanted = Wanted(artifact.info_hash, artifact.pieces, artifact.piece_bytes)
         self.policy.want_later(wanted, now_s=time.monotonic())
-        self._swarm.start(artifact.info_hash, tuple(self._known))
-        self.already_have(artifact.info_hash, have)
-        self._stirred.set()
-
-    async def all_there(self) -> None:
-        """Wait until everything is there, what was added later included."""
-        await self._all_there.wait()
+        self.swarm.start(artifact.info_hash, tuple(self._known))
+        self._already_have(artifact.info_hash, self.swarm.pieces(artifact.info_hash))
+        self._stir()
 
     def serve(self, digests: tuple[Digest, ...]) -> None:
         """Announce that this node's door serves these."""
         self._serves = digests
         self.policy.tell_soon()
-        self._stirred.set()
-
-    async def run(self, neighbours: tuple[Neighbour, ...] = ()) -> None:
-        """Act on the policy until cancelled; raises ArtifactError if an origin serves other bytes than were signed."""
-        self.meet(neighbours)
-        async with open_nursery() as nursery:
-            nursery.start_soon(self._start_alone)
-            while True:
-                self._stirred = trio.Event()
-                now_s = time.monotonic()
-                for request in self.policy.requests(now_s=now_s):
-                    self._act(request, nursery)
-                self._ledger.rescues = self.policy.rescues
-                with trio.move_on_after(max(0.0, self.policy.next_wake_s(now_s=now_s) - now_s)):
-                    await self._stirred.wait()
+        self._stir()
 
     def meet(self, neighbours: tuple[Neighbour, ...]) -> None:
         """Take note of neighbours found on the LAN."""
@@ -149,95 +150,107 @@ class Fetching:
         self._met.update(strangers)
         if strangers:
             self.policy.neighbours_found(strangers)
-            self._stirred.set()
+            self._stir()
 
     def move(self) -> None:
         """Announce at once: this node's addresses have changed."""
         self.policy.address_changed()
-        self._stirred.set()
+        self._stir()
 
-    def _act(self, request: AnnounceRequest | FetchRequest | ConnectRequest, nursery: trio.Nursery) -> None:
-        match request:
-            case AnnounceRequest():
-                nursery.start_soon(self._announce, request)
-            case FetchRequest(run):
-                nursery.start_soon(self._fetch, run)
-            case ConnectRequest(neighbours):
-                self.dial(neighbours)
+    def turn(self) -> float:
+        """Take in what has come and act on the policy; return for how many seconds there is nothing to do.
 
-    async def _start_alone(self) -> None:
-        """Begin without neighbours if nobody names any in time."""
-        await trio.sleep(START_S)
-        self.dial(())
+        Raises ArtifactError if an origin serves other bytes than were signed, SpaceError if images cannot be written,
+        PortInUseError if neighbours cannot dial this node.
+        """
+        while self._facts:
+            self._hear(self._facts.popleft())
+        if self.swarm is not None:
+            for event in self.swarm.events():
+                self._take(event)
+            if not self.has_joined:
+                self._try_to_join(self.swarm)
+        now_s = time.monotonic()
+        if (self._is_stirred or now_s >= self._due_s) and (self.has_joined or self._is_fresh):
+            self._ask(now_s)
+        return max(0.0, min(self._due_s, self._alone_at_s or self._due_s) - now_s)
+
+    def _ask(self, now_s: float) -> None:
+        """Ask the policy and act."""
+        self._is_stirred = False
+        if self.has_joined and self._alone_at_s and now_s >= self._alone_at_s:
+            self.dial(())
+        if not self.has_joined:
+            self.policy.still_starting(has_room=self._held_bytes < HELD_MOST_BYTES, now_s=now_s)
+        for request in self.policy.requests(now_s=now_s):
+            match request:
+                case AnnounceRequest():
+                    self._announce(request)
+                case FetchRequest(run):
+                    self._exchanges.fetch(run, self._artifacts[run.info_hash])
+                case ConnectRequest(neighbours):
+                    self.dial(neighbours)
+        self._ledger.rescues = self.policy.rescues
+        self._due_s = self.policy.next_wake_s(now_s=now_s)
+
+    def _stir(self) -> None:
+        self._is_stirred = True
+        self.wake()
+
+    def _try_to_join(self, swarm: Swarm) -> None:
+        """Begin as a neighbour once it can be dialled and every torrent takes pieces."""
+        port = swarm.port
+        if not port or not all(swarm.is_checked(info_hash) for info_hash in self._artifacts):
+            return
+        self._port = port
+        self._alone_at_s = time.monotonic() + START_S
+        for info_hash in self._artifacts:
+            self._already_have(info_hash, swarm.pieces(info_hash))
+        held, self._held = self._held, []
+        for piece in held:
+            self._insert(piece)
+        self.policy.started(now_s=time.monotonic())
+        self._is_stirred = True
+
+    def _already_have(self, info_hash: InfoHash, have: Pieces) -> None:
+        for index in sets.each(have):
+            self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
+        self._count_bytes()
 
     def dial(self, neighbours: tuple[Neighbour, ...]) -> None:
         """Connect to neighbours, the first of them at once; not to those that have lied."""
+        if self.swarm is None:
+            return
         neighbours = tuple(neighbour for neighbour in neighbours if neighbour.host not in self._liars)
         self._known.update(neighbours)
         for info_hash in self._artifacts:
             if self._is_dialling:
-                self._swarm.connect(info_hash, neighbours)
+                self.swarm.connect(info_hash, neighbours)
             else:
-                self._swarm.start(info_hash, neighbours)
+                self.swarm.start(info_hash, neighbours)
         self._is_dialling = True
+        self._alone_at_s = 0.0
 
-    async def _announce(self, request: AnnounceRequest) -> None:
-        if not self._server:
-            self.policy.announce_failed(now_s=time.monotonic())
-            return
-        try:
-            handout = decode_handout(await self._post(self.announcement(request), ANNOUNCE_S))
-            self._hear(Answered(handout))
-            if not handout.neighbours and not self._is_dialling:
-                self.dial(())  # the first to announce: those who come next will dial this node
-        except (TransferError, DecodeError):
-            self._hear(Answered(None))
+    def _post(self, fact: Fact) -> None:
+        self._facts.append(fact)
+        self.wake()
 
-    def _hear(self, fact: Fact) -> None:
-        """Take note of what an exchange with an origin has brought, whoever began it."""
-        match fact:
-            case Answered(handout):
-                self._answered(handout)
-            case Received(run, index, data):
-                self._ledger.from_origin_bytes += len(data)
-                self._insert(run, index, data)
-                return
-            case Ended(run, failure):
-                self._ended(run, failure)
-        self._stirred.set()
-
-    def _answered(self, handout: Handout | None) -> None:
-        if handout is None:
-            self.policy.announce_failed(now_s=time.monotonic())
-            return
-        self.policy.handout_arrived(handout, now_s=time.monotonic())
-        if handout.is_stage0_wanted:
-            self.stage0_wanted.set()
-
-    def _ended(self, run: Run, failure: TransferError | None) -> None:
-        if failure is not None:
-            self.last_failure = failure
-            if self.policy.failures_of(run.origin) == 0:
-                self._tell(f"{failure}; trying again")
-        self.policy.run_ended(run.number, is_whole=failure is None, now_s=time.monotonic())
-
-    async def _post(self, announce: Announce, timeout_s: float) -> bytes:
-        body = encode_announce(announce)
-        address = f"{self._server}{ANNOUNCE_PATH}"
-        return await self._origin.post(
-            address, body, media_type=WIRE_TYPE, max_bytes=HANDOUT_MAX_BYTES, timeout_s=timeout_s
-        )
+    def _announce(self, request: AnnounceRequest) -> None:
+        if self._settings.server:
+            self._exchanges.announce(self.announcement(request))
+        else:
+            self._post(Answered(None))
 
     def announcement(self, request: AnnounceRequest) -> Announce:
         """Return the announce that a request stands for."""
         self._ledger.from_neighbours_bytes = max(0, self._ledger.have_bytes - self._ledger.from_origin_bytes)
         return Announce(
-            node=self._node,
+            node=self._ledger.node,
             sequence=self._sequence,
             state=request.state,
-            port=self.ports[0],
-            http_port=self.ports[1],
-            rack=self._rack,
+            port=self._port,
+            http_port=self.http_port,
+            rack=self._settings.rack,
             have={h: sets.encode(self.policy.have[h], each.pieces) for h, each in self._artifacts.items()},
             slots=request.slots,
             received=request.received,
@@ -246,42 +259,68 @@ class Fetching:
             from_neighbours_bytes=self._ledger.from_neighbours_bytes,
             from_origin_bytes=self._ledger.from_origin_bytes,
             serves=self._serves,
-            serves_bytes_per_s=self._serves_bytes_per_s,
+            serves_bytes_per_s=int(self._settings.up),
         )
 
-    async def leave(self) -> None:
-        """Tell the seeder that this node goes away, if it listens within a second."""
-        if self._server:
-            request = AnnounceRequest(NodeState.LEAVING, 0, (), (), is_starving=False)
-            with trio.move_on_after(1.0):
-                try:
-                    await self._post(self.announcement(request), 1.0)
-                except TransferError:
-                    return
+    def leave(self) -> Question | None:
+        """Return what tells the seeder, if there is one, that this node goes away."""
+        if not self._settings.server:
+            return None
+        request = AnnounceRequest(NodeState.LEAVING, 0, (), (), is_starving=False)
+        return self._exchanges.question(self.announcement(request), LEAVE_S)
 
-    async def _fetch(self, run: Run) -> None:
-        """Fetch a run and hand its pieces in; whether they count is told by `take`."""
-        trio_thread = trio.lowlevel.current_trio_token()
-        indices = iter(range(run.first, run.first + run.count))
+    def close(self) -> None:
+        """Tear down what is under way and leave the swarm."""
+        self._exchanges.tear()
+        if self.swarm is not None:
+            self.swarm.close()
 
-        def take(data: bytes) -> None:
-            trio_thread.run_sync_soon(self._hear, Received(run, next(indices), data))
+    def _hear(self, fact: Fact) -> None:
+        """Take note of what an exchange with an origin has brought."""
+        match fact:
+            case Answered(handout, has_joined):
+                self._answered(handout, has_joined=has_joined)
+            case Received():
+                self._received(fact)
+                return
+            case Ended(run, failure):
+                self._ended(run, failure)
+        self._is_stirred = True
 
-        span = span_of(run, self._artifacts[run.info_hash])
-        failure: TransferError | None = None
-        try:
-            await in_thread(SpanExchange(self._origin.connections, span, take))
-        except TransferError as error:
-            failure = error
-        self._hear(Ended(run, failure))
+    def _answered(self, handout: Handout | None, *, has_joined: bool) -> None:
+        if handout is None:
+            self.policy.announce_failed(now_s=time.monotonic())
+            return
+        self.policy.handout_arrived(handout, now_s=time.monotonic())
+        if has_joined and not handout.neighbours and not self._is_dialling:
+            self.dial(())  # the first to announce: those who come next will dial this node
+        self.is_stage0_wanted |= handout.is_stage0_wanted
 
-    def _insert(self, run: Run, index: int, data: bytes) -> None:
-        if not self.policy.have[run.info_hash] >> index & 1:
-            self._arriving[run.info_hash, index] = run.origin
-            self._swarm.insert(run.info_hash, index, data)
+    def _ended(self, run: Run, failure: TransferError | None) -> None:
+        if failure is not None:
+            self.last_failure = failure
+            if self.policy.failures_of(run.origin) == 0:
+                self._tell(f"{failure}; trying again")
+        self.policy.run_ended(run.number, is_whole=failure is None, now_s=time.monotonic())
 
-    def take(self, event: Event) -> None:
-        """Tell the policy what libtorrent reports; raises ArtifactError as `run` does."""
+    def _received(self, piece: Received) -> None:
+        """Hand a piece in, or hold it until there is a swarm; whether it counts is told by `_take`."""
+        self._ledger.from_origin_bytes += len(piece.data)
+        if self.has_joined:
+            self._insert(piece)
+        else:
+            self._held.append(piece)
+            self._held_bytes += len(piece.data)
+
+    def _insert(self, piece: Received) -> None:
+        assert self.swarm is not None
+        info_hash = piece.run.info_hash
+        if not self.policy.have[info_hash] >> piece.index & 1:
+            self._arriving[info_hash, piece.index] = piece.run.origin
+            self.swarm.insert(info_hash, piece.index, piece.data)
+
+    def _take(self, event: Event) -> None:
+        """Tell the policy what libtorrent reports."""
         match event:
             case PieceFinished(info_hash, index):
                 self._finished(info_hash, index)
@@ -297,7 +336,7 @@ class Fetching:
         self._count_bytes()
         self._arriving.pop((info_hash, index), None)
         self._failed.pop((info_hash, index), None)
-        self._check_complete()
+        self._is_stirred |= self.policy.is_complete
 
     def _count_bytes(self) -> None:
         self._ledger.have_bytes = sum(
@@ -321,10 +360,3 @@ class Fetching:
                 found=f"{failures} times another",
                 hint="run `swarmboot verify` on the site",
             )
-
-    def _check_complete(self) -> None:
-        if self.policy.is_complete:
-            self._all_there.set()
-        if self.policy.is_complete and not self.completed.is_set():
-            self.completed.set()
-            self._stirred.set()

@@ -24,8 +24,9 @@ from random import Random
 from typing import TYPE_CHECKING, NoReturn
 
 from leecher import clock, handover
-from leecher.cmdline import boot, process_started_s, tell
+from leecher.cmdline import boot, process_started_s
 from leecher.connections import Connections, tls_context
+from leecher.console import tell
 from leecher.question import Question
 from swarmboot.errors import KeyFileError, SpaceError, SwarmbootError, TransferError, UnknownSettingError
 from swarmboot.ids import new_node_id

@@ -9,7 +9,6 @@ questions to ask before that (`leecher.headstart`). Measured in docs/performance
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 from types import ModuleType
@@ -41,6 +40,8 @@ def import_trio() -> None:
     if "trio" in sys.modules or "ctypes.util" in sys.modules:
         return
     sys.modules["trio._dtls"] = _Absent("trio._dtls")
+    import ctypes
+
     search = sys.modules["ctypes.util"] = ModuleType("ctypes.util")
     search.find_library = _find_no_library  # type: ignore[attr-defined]
     ctypes.util = search

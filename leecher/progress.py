@@ -7,8 +7,8 @@ import sys
 
 import trio
 
+from leecher.fetching import Fetching
 from leecher.ledger import Ledger
-from leecher.swarm import Swarm
 from swarmboot.units import format_duration, format_size
 
 _EVERY_S = {"bar": 0.2, "json": 0.5, "plain": 2.0}
@@ -18,22 +18,22 @@ _BAR_CELLS = 30
 class Progress:
     """Shows one boot's progress on standard output."""
 
-    def __init__(self, kind: str, ledger: Ledger, swarm: Swarm) -> None:
+    def __init__(self, kind: str, ledger: Ledger, fetching: Fetching) -> None:
         self._kind = ("bar" if sys.stdout.isatty() else "plain") if kind == "auto" else kind
         self._ledger = ledger
-        self._swarm = swarm
+        self._fetching = fetching
 
     async def run(self) -> None:
         """Show progress until cancelled."""
         every_s = _EVERY_S.get(self._kind)
         while every_s is not None:
             await trio.sleep(every_s)
-            self._ledger.from_neighbours_bytes = self._swarm.received_bytes()
+            self._ledger.from_neighbours_bytes = self._fetching.received_bytes()
             self._show("complete" if self._ledger.is_complete else "fetching")
 
     def finish(self) -> None:
         """Show that the boot is complete."""
-        self._ledger.from_neighbours_bytes = self._swarm.received_bytes()
+        self._ledger.from_neighbours_bytes = self._fetching.received_bytes()
         self._ledger.is_complete = True
         self._show("complete")
         if self._kind == "bar":

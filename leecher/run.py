@@ -7,7 +7,7 @@ import signal
 import trio
 
 from leecher.boot import Boot
-from leecher.cmdline import tell
+from leecher.console import tell
 from leecher.headstart import HeadStart
 from leecher.nursery import open_nursery
 from swarmboot.settings import NodeSettings

@@ -13,6 +13,7 @@ import datetime
 import importlib
 import ipaddress
 import pkgutil
+import select
 import socket
 import ssl
 import sys
@@ -35,11 +36,12 @@ import swarmboot
 from leecher.connections import Connections, tls_context
 from leecher.neighbours import neighbour_reader
 from leecher.origin import Origin
-from leecher.swarm import running_swarm
+from leecher.swarm import Swarm
 from swarmboot.trust import Kind, key_set, public_bytes, sign, verify
 
 _HOST = "runtime.test"
 _ADDRESS = "127.0.0.1"
+_PATIENCE_S = 10.0
 
 
 def check_imports() -> None:
@@ -146,21 +148,11 @@ def check_neighbours() -> None:
 
 def check_swarm() -> None:
     """Open a BitTorrent session and listen."""
-
-    async def listen() -> int:
-        with running_swarm(bind=_ADDRESS, port=0, up_bytes_per_s=0) as swarm:
-            async with trio.open_nursery() as nursery:
-
-                async def follow() -> None:
-                    async for _ in swarm.events():
-                        pass
-
-                nursery.start_soon(follow)
-                port = int(await swarm.port())
-                nursery.cancel_scope.cancel()
-            return port
-
-    assert trio.run(listen)
+    swarm = Swarm(bind=_ADDRESS, port=0, up_bytes_per_s=0)
+    while not swarm.port:
+        select.select([swarm.woken], [], [], _PATIENCE_S)
+        swarm.events()
+    swarm.close()
 
 
 def main() -> None:

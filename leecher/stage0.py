@@ -17,10 +17,9 @@ from pathlib import Path
 import trio
 
 from leecher.door import Door
-from leecher.fetching import Fetching
 from leecher.reading import Read, read_torrents
+from leecher.rounds import Rounds
 from leecher.space import check_space
-from leecher.swarm import Swarm
 from swarmboot import site
 from swarmboot.errors import ArtifactError, SpaceError, TransferError
 from swarmboot.manifest import UNIFIED, Artifact, Manifest, Role
@@ -67,15 +66,15 @@ class Stage0Neighbour:
     manifest: Manifest
     documents: dict[str, bytes]
     read: Read
-    swarm: Swarm
-    fetching: Fetching
+    rounds: Rounds
     door: Door
     settings: NodeSettings
     tell: Callable[[str], None]
 
     async def run(self) -> None:
         """Fetch and serve stage 0 once the seeder wants it; return if this node cannot."""
-        await self.fetching.stage0_wanted.wait()
+        fetching = self.rounds.fetching
+        await self.rounds.until(lambda: fetching.is_stage0_wanted)
         artifacts = stage0_artifacts(self.manifest)
         if not artifacts:
             return
@@ -95,7 +94,7 @@ class Stage0Neighbour:
             self.tell(f"not serving stage 0: {error}")
             return
         self.door.files = {artifact.sha256.hex(): self._path(artifact) for artifact in artifacts}
-        self.fetching.serve(tuple(artifact.sha256 for artifact in artifacts))
+        fetching.serve(tuple(artifact.sha256 for artifact in artifacts))
         self.tell("serving kernel and initramfs to machines that boot next")
 
     def _path(self, artifact: Artifact) -> Path:
@@ -113,16 +112,14 @@ class Stage0Neighbour:
     async def _fetch(self, artifacts: tuple[Artifact, ...]) -> None:
         for artifact in artifacts:
             torrent = self.documents[site.torrent_path(artifact.info_hash)]
-            path = self._path(artifact)
-            have = await self.swarm.add(artifact, torrent, path.parent, path.name)
-            self.fetching.add_later(artifact, have)
-        await self.fetching.all_there()
+            await self.rounds.add_later(artifact, torrent, self._path(artifact))
+        await self.rounds.until(lambda: self.rounds.fetching.is_complete)
         for artifact in artifacts:
             await self._check(artifact)
 
     async def _check(self, artifact: Artifact) -> None:
         """Raise ArtifactError if a finished file is not what was signed."""
-        await self.swarm.flush(artifact.info_hash)
+        await self.rounds.flush(artifact.info_hash)
         found = await trio.to_thread.run_sync(_sha256, self._path(artifact))
         if found != artifact.sha256:
             expected = f"sha256 {artifact.sha256.hex()[:16]}"

@@ -1,8 +1,9 @@
 """BitTorrent v2 with the neighbours: the only module that touches libtorrent.
 
-Alerts wake trio through a socket pair, never a polling sleep. A piece counts when its finished alert arrives, not when
-it was handed in. Settings are for one LAN: no DHT, no port mapping, no uTP, no encryption, small request queues so that
-fresh pieces are not stuck behind old ones, short timeouts. Works with libtorrent 2.0.8 (Debian 12) and 2.1.
+Nothing here waits: a descriptor becomes readable when there is something to take in, `events` takes it in, and what has
+come about can be asked. A piece counts when its finished alert arrives, not when it was handed in. Settings are for one
+LAN: no DHT, no port mapping, no uTP, no encryption, small request queues so that fresh pieces are not stuck behind old
+ones, short timeouts. Works with libtorrent 2.0.8 (Debian 12) and 2.1.
 
 Connections are made at once rather than at libtorrent's next tick: a torrent is added paused, given its neighbours, and
 resumed when it has left its checking state, which makes libtorrent dial immediately. Files of an earlier run must be
@@ -12,15 +13,13 @@ checked first, which a paused torrent does not do: such a torrent is told to pau
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import libtorrent as lt
-import trio
 
+from leecher.facts import Event, NeighbourBanned, PieceFailed, PieceFinished
 from swarmboot import pieces as sets
 from swarmboot.errors import ManifestError, PortInUseError, SpaceError
 from swarmboot.ids import DIGEST_BYTES, InfoHash
@@ -28,9 +27,6 @@ from swarmboot.manifest import Artifact
 from swarmboot.merkle import root_of_layer
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Neighbour
-
-_GATHER_S = 0.04
-"""After a first alert, how long to let others gather: waking for every piece costs more than all else at run time."""
 
 _SETTINGS: dict[str, Any] = {
     "user_agent": "swarmboot",
@@ -84,39 +80,16 @@ _SETTINGS: dict[str, Any] = {
 _WANTS_PADDING = (lt.version_major, lt.version_minor) < (2, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class PieceFinished:
-    """Occurs when a piece has been verified, from a neighbour or handed in."""
-
-    info_hash: InfoHash
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class PieceFailed:
-    """Occurs when a piece's hash does not match."""
-
-    info_hash: InfoHash
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class NeighbourBanned:
-    """Occurs when a neighbour sent corrupt blocks and is not asked again."""
-
-    address: str
-
-
-Event = PieceFinished | PieceFailed | NeighbourBanned
-
-
 class Swarm:
-    """One libtorrent session and the torrents of one node. Use it inside `running_swarm`."""
+    """One libtorrent session and the torrents of one node; `woken` is readable when there are `events`.
+
+    Close it at the end. Raises PortInUseError if this machine has no such address.
+    """
 
     def __init__(self, *, bind: str, port: int, up_bytes_per_s: float) -> None:
-        self._wake, self._woken = socket.socketpair()
+        self._wake, self.woken = socket.socketpair()
         self._wake.setblocking(False)
-        self._woken.setblocking(False)
+        self.woken.setblocking(False)
         settings: Any = {**_SETTINGS, "listen_interfaces": _interfaces(bind, port or _free_port(bind))}
         if bind:
             settings["outgoing_interfaces"] = bind
@@ -133,10 +106,10 @@ class Swarm:
         self._handles: dict[InfoHash, Any] = {}
         self._metadata: dict[InfoHash, Any] = {}
         self._by_name: dict[str, InfoHash] = {}
-        self._checked: dict[str, trio.Event] = {}
-        self._renamed: dict[str, trio.Event] = {}
-        self._flushed: dict[str, trio.Event] = {}
-        self._listening = trio.Event()
+        self._checked: set[InfoHash] = set()
+        self._flushing: set[InfoHash] = set()
+        self._renaming: set[InfoHash] = set()
+        self._is_listening = False
         self._listen_failure = ""
         self._storage_failure = ""
         if up_bytes_per_s:
@@ -149,80 +122,58 @@ class Swarm:
             peer_class["upload_limit"] = rate_bytes_per_s
             self._session.set_peer_class(name, peer_class)
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Yield what happens, for as long as it is asked; raises SpaceError if the images can no longer be written."""
-        while True:
-            await trio.lowlevel.wait_readable(self._woken)
-            if not self._is_awaited():
-                await trio.sleep(_GATHER_S)
-            try:
-                while self._woken.recv(4096):
-                    pass
-            except BlockingIOError:
+    def events(self) -> list[Event]:
+        """Return what has happened since last time; raises SpaceError if the images can no longer be written."""
+        try:
+            while self.woken.recv(4096):
                 pass
-            for alert in self._session.pop_alerts():
-                event = self._translate(alert)
-                if event is not None:
-                    yield event
-            if self._storage_failure:
-                what = f"the images cannot be written: {self._storage_failure}"
-                raise SpaceError(what, hint="give the node more room")
-
-    def _is_awaited(self) -> bool:
-        """Return whether somebody waits for one alert: then the others need not gather."""
-        if not self._listening.is_set():
-            return True
-        return any(
-            not event.is_set() for each in (self._checked, self._renamed, self._flushed) for event in each.values()
-        )
+        except BlockingIOError:
+            pass
+        events = [event for event in map(self._translate, self._session.pop_alerts()) if event is not None]
+        if self._storage_failure:
+            what = f"the images cannot be written: {self._storage_failure}"
+            raise SpaceError(what, hint="give the node more room")
+        return events
 
     def _translate(self, alert: Any) -> Event | None:
         if isinstance(alert, lt.piece_finished_alert):
-            return PieceFinished(self._name(alert), alert.piece_index)
+            return PieceFinished(self._by_name[alert.torrent_name], alert.piece_index)
         if isinstance(alert, lt.hash_failed_alert):
-            return PieceFailed(self._name(alert), alert.piece_index)
+            return PieceFailed(self._by_name[alert.torrent_name], alert.piece_index)
         if isinstance(alert, lt.peer_ban_alert):
             return NeighbourBanned(str(alert.endpoint[0]))
-        if isinstance(alert, lt.listen_succeeded_alert):
-            self._listening.set()
-        elif isinstance(alert, lt.listen_failed_alert):
-            self._listen_failure = alert.message()
-            self._listening.set()
-        elif isinstance(alert, lt.torrent_checked_alert):
-            self._mark(self._checked, alert)
-        elif isinstance(alert, lt.cache_flushed_alert):
-            self._mark(self._flushed, alert)
-        elif isinstance(alert, lt.file_renamed_alert):
-            self._mark(self._renamed, alert)
-        elif isinstance(alert, lt.file_error_alert | lt.file_rename_failed_alert):
-            self._storage_failure = alert.message()
+        self._note(alert)
         return None
 
-    @staticmethod
-    def _mark(awaited: dict[str, trio.Event], alert: Any) -> None:
-        """Wake who awaits this; libtorrent also reports what nobody asked for."""
-        event = awaited.get(alert.torrent_name)
-        if event is not None:
-            event.set()
+    def _note(self, alert: Any) -> None:
+        """Take note of what somebody may ask about; libtorrent also reports what nobody asked for."""
+        if isinstance(alert, lt.listen_succeeded_alert):
+            self._is_listening = True
+        elif isinstance(alert, lt.listen_failed_alert):
+            self._listen_failure = alert.message()
+        elif isinstance(alert, lt.torrent_checked_alert):
+            self._checked.add(self._by_name[alert.torrent_name])
+        elif isinstance(alert, lt.cache_flushed_alert):
+            self._flushing.discard(self._by_name[alert.torrent_name])
+        elif isinstance(alert, lt.file_renamed_alert):
+            self._renaming.discard(self._by_name[alert.torrent_name])
+        elif isinstance(alert, lt.file_error_alert | lt.file_rename_failed_alert):
+            self._storage_failure = alert.message()
 
-    def _name(self, alert: Any) -> InfoHash:
-        return self._by_name[alert.torrent_name]
-
-    async def port(self) -> int:
-        """Return the port that neighbours can dial; raise PortInUseError if there is none. Needs `events` to be run."""
-        with trio.move_on_after(10):
-            await self._listening.wait()
+    @property
+    def port(self) -> int:
+        """Return the port that neighbours can dial, 0 while it is not open; raise PortInUseError if it cannot be."""
+        if not self._is_listening and not self._listen_failure:
+            return 0
         port = int(self._session.listen_port())
         if not port:
-            raise PortInUseError(
-                "cannot listen for neighbours", found=self._listen_failure or "no answer", hint="choose another --port"
-            )
+            hint = "choose another --port"
+            raise PortInUseError("cannot listen for neighbours", found=self._listen_failure or "no answer", hint=hint)
         return port
 
-    async def add(self, artifact: Artifact, torrent: bytes, folder: Path, file_name: str) -> Pieces:
-        """Start on an artifact and return the pieces that `folder`/`file_name` holds already, verified.
+    def add(self, artifact: Artifact, torrent: bytes, folder: Path, file_name: str) -> None:
+        """Start on an artifact, with what `folder`/`file_name` holds already; nothing is dialled before `start`.
 
-        Needs `events` to be run; nothing is dialled before `start`.
         Raises ManifestError if the torrent is not the one that the manifest names.
         """
         metadata = _metadata(artifact, torrent)
@@ -234,12 +185,17 @@ class Swarm:
         is_there = (folder / file_name).exists()
         parameters.flags = (flags.stop_when_ready if is_there else flags.paused) | flags.disable_pex | flags.disable_dht
         self._by_name[metadata.name()] = artifact.info_hash
-        self._checked[metadata.name()] = trio.Event()
-        handle = self._session.add_torrent(parameters)
-        self._handles[artifact.info_hash] = handle
+        self._handles[artifact.info_hash] = self._session.add_torrent(parameters)
         self._metadata[artifact.info_hash] = metadata
-        await self._checked[metadata.name()].wait()
-        return sets.of(index for index, has in enumerate(handle.status(lt.torrent_handle.query_pieces).pieces) if has)
+
+    def is_checked(self, info_hash: InfoHash) -> bool:
+        """Return whether libtorrent knows which pieces are there already; before that it takes none."""
+        return info_hash in self._checked
+
+    def pieces(self, info_hash: InfoHash) -> Pieces:
+        """Return the verified pieces of a torrent that has been checked."""
+        status = self._handles[info_hash].status(lt.torrent_handle.query_pieces)
+        return sets.of(index for index, has in enumerate(status.pieces) if has)
 
     def start(self, info_hash: InfoHash, neighbours: Iterable[Neighbour]) -> None:
         """Dial these neighbours at once and begin to swap."""
@@ -256,24 +212,23 @@ class Swarm:
         missing_bytes = self._metadata[info_hash].piece_size(index) - len(data) if _WANTS_PADDING else 0
         self._handles[info_hash].add_piece(index, data + bytes(missing_bytes) if missing_bytes else data, 0)
 
-    async def flush(self, info_hash: InfoHash) -> None:
-        """Wait until every piece that counts can be read from its file."""
-        name = self._name_of(info_hash)
-        self._flushed[name] = trio.Event()
+    def flush(self, info_hash: InfoHash) -> None:
+        """Write out every piece that counts, so that it can be read from its file once `is_flushed`."""
+        self._flushing.add(info_hash)
         self._handles[info_hash].flush_cache()
-        await self._flushed[name].wait()
 
-    def _name_of(self, info_hash: InfoHash) -> str:
-        return next(name for name, known in self._by_name.items() if known == info_hash)
+    def is_flushed(self, info_hash: InfoHash) -> bool:
+        """Return whether the last `flush` is over."""
+        return info_hash not in self._flushing
 
-    async def rename(self, info_hash: InfoHash, file_name: str) -> None:
-        """Give a finished artifact's file its final name; it goes on being seeded."""
-        handle = self._handles[info_hash]
-        name = self._name_of(info_hash)
-        self._renamed[name] = trio.Event()
-        handle.rename_file(0, file_name)
-        with trio.fail_after(30):
-            await self._renamed[name].wait()
+    def rename(self, info_hash: InfoHash, file_name: str) -> None:
+        """Give a finished artifact's file its final name, which it has once `is_renamed`; it goes on being seeded."""
+        self._renaming.add(info_hash)
+        self._handles[info_hash].rename_file(0, file_name)
+
+    def is_renamed(self, info_hash: InfoHash) -> bool:
+        """Return whether the last `rename` is over."""
+        return info_hash not in self._renaming
 
     def received_bytes(self) -> int:
         """Return the payload received from neighbours, pieces that failed their hash included."""
@@ -288,17 +243,7 @@ class Swarm:
         self._session.pause()
         del self._session
         self._wake.close()
-        self._woken.close()
-
-
-@contextmanager
-def running_swarm(*, bind: str, port: int, up_bytes_per_s: float) -> Any:
-    """Open a swarm and close it at the end."""
-    swarm = Swarm(bind=bind, port=port, up_bytes_per_s=up_bytes_per_s)
-    try:
-        yield swarm
-    finally:
-        swarm.close()
+        self.woken.close()
 
 
 def _interfaces(bind: str, port: int) -> str:
