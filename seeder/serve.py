@@ -94,17 +94,18 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         tell_started()
         await hypercorn.trio.serve(
             door.application(),  # type: ignore[arg-type]
-            _configuration(options, listener),
+            configuration(options.certificate, listener),
             shutdown_trigger=stop.wait,
         )
         nursery.cancel_scope.cancel()
 
 
-def _configuration(options: ServeOptions, listener: socket.socket) -> Config:
+def configuration(certificate: ServerCertificate, listener: socket.socket) -> Config:
+    """Return what Hypercorn is told: HTTP/1.1 over TLS on `listener`, which it takes over, and no logs."""
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
-    config.certfile = str(options.certificate.certificate)
-    config.keyfile = str(options.certificate.key)
+    config.certfile = str(certificate.certificate)
+    config.keyfile = str(certificate.key)
     config.alpn_protocols = ["http/1.1"]
     config.accesslog = None
     config.errorlog = None
