@@ -36,7 +36,10 @@ class Torrent:
 
 @dataclass(slots=True)
 class Node:
-    """What is known of one node. Times in seconds, on whatever clock the caller uses."""
+    """What is known of one node; `near_links` of its links stay in its rack.
+
+    Times in seconds, on whatever clock the caller uses.
+    """
 
     node: NodeId
     host: str
@@ -49,6 +52,7 @@ class Node:
     have: dict[InfoHash, Pieces] = field(default_factory=dict)
     leases: dict[LeaseId, OpenLease] = field(default_factory=dict)
     links: set[NodeId] = field(default_factory=set)
+    near_links: int = 0
     is_starving: bool = False
     from_neighbours_bytes: int = 0
     from_origin_bytes: int = 0
@@ -78,20 +82,19 @@ class Holdings:
     """What the whole swarm has of one torrent.
 
     `held` is what any node has, `fetched` what nodes still booting have, `leased` what is on its way from an origin;
-    `seeds` have all of it, `fetchers` are still booting.
+    `seeds` have all of it, `fetchers` are still booting. `all` is the set of all its pieces.
     """
 
     torrent: Torrent
+    all: Pieces = field(init=False)
     held: Pieces = 0
     fetched: Pieces = 0
     leased: Pieces = 0
     seeds: set[NodeId] = field(default_factory=set)
     fetchers: set[NodeId] = field(default_factory=set)
 
-    @property
-    def all(self) -> Pieces:
-        """Return the set of all its pieces."""
-        return pieces.all_pieces(self.torrent.count)
+    def __post_init__(self) -> None:
+        self.all = pieces.all_pieces(self.torrent.count)
 
 
 class Roster:
@@ -247,8 +250,12 @@ class Registry:
 
     def link(self, node: Node, other: Node) -> None:
         """Record that two nodes were introduced to each other."""
-        node.links.add(other.node)
-        other.links.add(node.node)
+        if other.node not in node.links:
+            node.links.add(other.node)
+            other.links.add(node.node)
+            is_near = node.rack == other.rack
+            node.near_links += is_near
+            other.near_links += is_near
 
     def forget(self, node_id: NodeId) -> None:
         """Remove a node, its leases and its links."""
@@ -262,9 +269,10 @@ class Registry:
             self.torrents[info_hash].fetchers.discard(node_id)
         for lease in list(node.leases):
             self._void(node, lease)
-        for other in node.links:
-            if other in self.nodes:
-                self.nodes[other].links.discard(node_id)
+        for link in node.links:
+            other = self.nodes[link]
+            other.links.discard(node_id)
+            other.near_links -= other.rack == node.rack
         self._is_held_stale = True
 
     def expire(self, *, now_s: float, silent_s: float) -> tuple[NodeId, ...]:
