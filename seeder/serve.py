@@ -32,7 +32,7 @@ from swarmboot.errors import PortInUseError
 
 _BACKLOG = 4096
 _REQUESTS_MOST = 1 << 30
-_COLLECT_AFTER = 50_000
+_COLLECT_AFTER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals, signals)
-        _spare_collector()
+        spare_collector()
         tell_started()
         await hypercorn.trio.serve(
             door.application(),  # type: ignore[arg-type]
@@ -105,11 +105,11 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         nursery.cancel_scope.cancel()
 
 
-def _spare_collector() -> None:
+def spare_collector() -> None:
     """Exempt what lives as long as the service from collection, and collect less often: requests leave few cycles."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 100)
+    gc.set_threshold(_COLLECT_AFTER, 20, 1000)
 
 
 def configuration(certificate: ServerCertificate, listener: socket.socket) -> Config:

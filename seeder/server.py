@@ -71,7 +71,6 @@ class Door:
         """
         starlette = Starlette(
             routes=[
-                Route(ANNOUNCE_PATH, self._announce, methods=["POST"]),
                 Route(REPORT_PATH, self._report, methods=["POST"]),
                 Route("/status", self._status),
                 Route("/{kind}/{name}", self._file),
@@ -80,7 +79,7 @@ class Door:
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"] == ANNOUNCE_PATH and scope["method"] == "POST":
-                response = await self._announce(Request(scope, receive))
+                response = await self._announce(scope, receive)
                 await response(scope, receive, send)
             else:
                 await starlette(scope, receive, send)
@@ -126,31 +125,31 @@ class Door:
                 if asked.answered is not None:
                     asked.answered.set()
 
-    async def _announce(self, request: Request) -> Response:
-        body = await _body(request, ANNOUNCE_MAX_BYTES)
+    async def _announce(self, scope: Scope, receive: Receive) -> ASGIApp:
+        body = await _body(receive, ANNOUNCE_MAX_BYTES)
         if body is None:
             return PlainTextResponse("the announce is too large\n", status_code=413)
         asked = _Asked()
         self._asked[asked] = asked
-        host = request.client.host if request.client else ""
+        host = scope["client"][0] if scope.get("client") else ""
         try:
             self._deliver(self.desk.announce(asked, decode_announce(body), host=host, now_s=time.monotonic()))
             self._stir()
-            handout = asked.handout or await self._answer_or_hang_up(request, asked)
+            handout = asked.handout or await self._answer_or_hang_up(receive, asked)
         except DecodeError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
         finally:
             if self._asked.pop(asked, None) is not None:
                 self.desk.withdraw(asked)
-        return Response(encode(handout), media_type=WIRE_TYPE) if handout else Response(status_code=499)
+        return _HandoutResponse(encode(handout)) if handout else Response(status_code=499)
 
-    async def _answer_or_hang_up(self, request: Request, asked: _Asked) -> Handout | None:
+    async def _answer_or_hang_up(self, receive: Receive, asked: _Asked) -> Handout | None:
         """Return the handout once the desk gives it, or None if the node hangs up first."""
         asked.answered = trio.Event()
         async with trio.open_nursery() as nursery:
 
             async def hang_up() -> None:
-                while (await request.receive())["type"] != "http.disconnect":
+                while (await receive())["type"] != "http.disconnect":
                     pass
                 nursery.cancel_scope.cancel()
 
@@ -160,7 +159,7 @@ class Door:
         return asked.handout
 
     async def _report(self, request: Request) -> Response:
-        body = await _body(request, REPORT_MAX_BYTES)
+        body = await _body(request.receive, REPORT_MAX_BYTES)
         if body is None:
             return PlainTextResponse("the report is too large\n", status_code=413)
         try:
@@ -203,10 +202,22 @@ class Door:
         self.sent_bytes += size_bytes
 
 
-async def _body(request: Request, most: int) -> bytes | None:
+class _HandoutResponse:
+    """A handout as an answer: what Starlette's Response sends, without its making."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", WIRE_TYPE.encode()), (b"content-length", b"%d" % len(self._body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+async def _body(receive: Receive, most: int) -> bytes | None:
     """Return the request's body, or None if it is larger than `most` bytes or its sender has gone."""
     body = bytearray()
-    while (message := await request.receive())["type"] == "http.request":
+    while (message := await receive())["type"] == "http.request":
         body += message.get("body", b"")
         if len(body) > most:
             return None

@@ -97,14 +97,14 @@ class Fields:
     def integer(self, name: str, *, least: int = 0, most: int = 2**53, default: int | None = None) -> int:
         """Return an integer between `least` and `most`."""
         value = self._fields.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if type(value) is not int or not least <= value <= most:
             raise self._refuse(name, f"an integer from {least} to {most}")
         return value
 
     def number(self, name: str, *, least: float = 0.0, most: float = 1e15, default: float | None = None) -> float:
         """Return a finite number between `least` and `most`."""
         value = self._fields.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
             raise self._refuse(name, f"a number from {least:g} to {most:g}")
         return float(value)
 

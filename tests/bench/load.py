@@ -1,6 +1,6 @@
 """A rack's announces from one process: kept TLS connections, one request at a time on each, answers timed.
 
-Two ways to ask: as fast as answers come (`closed`), or every connection once a second whatever happens (`paced`), a
+Two ways to ask: as fast as answers come (`closed`), or every connection once an interval whatever happens (`paced`), a
 late answer counted from when its request was due. Bounded in requests and in time. It judges no answer beyond its
 status.
 """
@@ -15,14 +15,14 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from swarmboot import pieces
 from swarmboot.ids import InfoHash, NodeId, Sequence
-from swarmboot.wire import ANNOUNCE_PATH, Announce, NodeState, encode_announce
+from swarmboot.wire import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, encode_announce
 
 BOUND_S = 50.0
 GROWTH_BYTES = 4 << 20
@@ -35,15 +35,20 @@ class Script:
     number: int
     info_hash: InfoHash
     count: int
-    said: int = 0
+    prepared: list[bytes] = field(default_factory=list)
+    _said: int = 0
     _have: int = 0
 
-    def next_request(self) -> bytes:
+    def prepare(self, requests: int) -> None:
+        """Write that many requests, the next one last."""
+        self.prepared = [self._request() for _ in range(requests)][::-1]
+
+    def _request(self) -> bytes:
         """Return the node's next announce as an HTTP request."""
         is_complete = self.number % 3 == 0
-        random = Random(self.number << 20 | self.said)
+        random = Random(self.number << 20 | self._said)
         self._have |= pieces.of(random.sample(range(self.count), self.count // 64))
-        self.said += 1
+        self._said += 1
         body = encode_announce(
             Announce(
                 node=NodeId(self.number.to_bytes(16, "big")),
@@ -59,10 +64,13 @@ class Script:
                     )
                 },
                 slots=0 if is_complete else 2,
-                from_neighbours_bytes=self.said * GROWTH_BYTES,
+                from_neighbours_bytes=self._said * GROWTH_BYTES,
             )
         )
-        head = f"POST {ANNOUNCE_PATH} HTTP/1.1\r\nHost: seeder\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST {ANNOUNCE_PATH} HTTP/1.1\r\nHost: 127.0.0.1:8470\r\nContent-Length: {len(body)}\r\n"
+            f"content-type: {WIRE_TYPE}\r\naccept-encoding: identity\r\n\r\n"
+        )
         return head.encode() + body
 
 
@@ -79,7 +87,7 @@ class Connection:
     def ask(self, due_s: float) -> None:
         """Send the next request, which was due at `due_s`."""
         self.due_s, self.is_asking = due_s, True
-        self.stream.send(self.script.next_request())
+        self.stream.send(self.script.prepared.pop())
 
     def answered(self) -> int | None:
         """Return the status if the answer is whole by now."""
@@ -100,7 +108,7 @@ class Connection:
         return int(lines[0].split()[1])
 
 
-def connect(address: tuple[str, int], ca: Path, scripts: Iterator[Script]) -> list[Connection]:
+def connect(address: tuple[str, int], ca: Path, scripts: Iterable[Script]) -> list[Connection]:
     """Return a TLS connection for each script."""
     context = ssl.create_default_context(cafile=str(ca))
     made = []
@@ -142,7 +150,7 @@ class Rack:
 
         def again(connection: Connection, now_s: float) -> None:
             nonlocal left
-            if left > 0:
+            if left > 0 and connection.script.prepared:
                 left -= 1
                 connection.ask(now_s)
 
@@ -152,34 +160,29 @@ class Rack:
             for _ in range(50):
                 self._gather(0.05, again)
 
-    def ask_paced(self, seconds: float) -> None:
-        """Ask once a second on every connection, at moments spread evenly."""
+    def ask_paced(self, seconds: float, interval_s: float) -> None:
+        """Ask once an interval on every connection, at moments spread evenly."""
         start_s = time.monotonic()
-        end_s = start_s + seconds
-        step_s = 1.0 / len(self.connections)
-        due = [(start_s + place * step_s, place) for place in range(len(self.connections))]
+        last_s = start_s + seconds
+        places = {id(connection): place for place, connection in enumerate(self.connections)}
+        due = [(start_s + place * interval_s / len(places), place) for place in range(len(places))]
         late: set[int] = set()
 
         def again(connection: Connection, _now_s: float) -> None:
             """Ask what has become due while the connection was busy."""
-            place = self._places[id(connection)]
-            if place in late:
+            if (place := places[id(connection)]) in late:
                 late.discard(place)
-                connection.ask(connection.due_s + 1.0)
+                connection.ask(connection.due_s + interval_s)
 
-        self._places = {id(connection): place for place, connection in enumerate(self.connections)}
-        while due or any(connection.is_asking for connection in self.connections):
-            now_s = time.monotonic()
-            if now_s > end_s + BOUND_S:
-                break
-            while due and due[0][0] <= now_s:
+        while (due or any(each.is_asking for each in self.connections)) and time.monotonic() < last_s + BOUND_S:
+            while due and due[0][0] <= time.monotonic():
                 due_s, place = heapq.heappop(due)
                 if self.connections[place].is_asking:
                     late.add(place)
                 else:
                     self.connections[place].ask(due_s)
-                if due_s + 1.0 < end_s:
-                    heapq.heappush(due, (due_s + 1.0, place))
+                if due_s + interval_s < last_s:
+                    heapq.heappush(due, (due_s + interval_s, place))
             self._gather(due[0][0] - time.monotonic() if due else 0.05, again)
 
 
@@ -193,16 +196,19 @@ def main() -> None:
     """Run one load, described by a JSON object on the command line; print its figures as another."""
     order = json.loads(sys.argv[1])
     info_hash = InfoHash(bytes.fromhex(order["info_hash"]))
-    scripts = (Script(number, info_hash, order["pieces"]) for number in range(order["nodes"]))
+    scripts = [Script(number, info_hash, order["pieces"]) for number in range(order["nodes"])]
     rack = Rack(connect((order["host"], order["port"]), Path(order["ca"]), scripts))
-    rack.ask_closed(len(rack.connections))  # everyone joins; not counted
+    each = order["requests"] or 2 + int(order["seconds"] / order["interval_s"])
+    for script in scripts:
+        script.prepare(1 + each)
+    rack.ask_closed(len(scripts))  # everyone joins; not counted
     rack.latencies_s.clear()
     rack.refused = 0
     begun_s, before_s = time.monotonic(), processor_s(order["process"])
     if order["requests"]:
-        rack.ask_closed(order["requests"])
+        rack.ask_closed(order["requests"] * len(scripts))
     else:
-        rack.ask_paced(order["seconds"])
+        rack.ask_paced(order["seconds"], order["interval_s"])
     spent_s, elapsed_s = processor_s(order["process"]) - before_s, time.monotonic() - begun_s
     ranked = sorted(rack.latencies_s)
     print(

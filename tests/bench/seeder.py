@@ -1,7 +1,7 @@
 """What the seeder's processor affords, beside the floor of its HTTP server and beside nginx, in one run.
 
     python -m tests.bench.seeder            announces, then blobs
-    python -m tests.bench.seeder announces  2,000 nodes by default; --nodes, --requests, --seconds
+    python -m tests.bench.seeder announces  2,000 nodes by default; --nodes, --interval, --requests, --seconds
     python -m tests.bench.seeder blobs      needs nginx and curl
 
 The server under test has the first core to itself and what asks it the last; a figure a second a core is taken from the
@@ -26,10 +26,11 @@ from seeder.authority import ServerCertificate, issue_certificate
 from swarmboot import manifest, trust
 from swarmboot.manifest import Artifact
 from tests.bench.load import processor_s
-from tests.integration.world import build_fleet, build_release, running_nginx
+from tests.integration.world import Fleet, build_fleet, build_release, running_nginx
 
 IMAGE_BYTES = 64 << 20
 BLOB_READERS = 4
+LISTEN = ("--listen", "127.0.0.1:0")
 _CORES = sorted(os.sched_getaffinity(0))
 
 
@@ -55,7 +56,7 @@ def ask(
     process: int, port: int, certificate: ServerCertificate, image: Artifact, **order: int | float
 ) -> dict[str, Any]:
     """Run one load against a server and return its figures."""
-    order = {"requests": 0, "seconds": 0, **order}
+    order = {"requests": 0, "seconds": 0, "interval_s": 1.0, **order}
     shape = {"info_hash": image.info_hash.hex(), "pieces": -(-image.size_bytes // image.piece_bytes)}
     where = {"process": process, "host": "127.0.0.1", "port": port, "ca": str(certificate.authority)}
     command = pinned(-1, sys.executable, "-m", "tests.bench.load", json.dumps({**order, **shape, **where}))
@@ -64,27 +65,24 @@ def ask(
     return found
 
 
-def bench_announces(fleet: Any, certificate: ServerCertificate, arguments: argparse.Namespace) -> None:
-    """Print announces a second a core, and the latency with each node announcing once a second."""
+def bench_announces(fleet: Fleet, certificate: ServerCertificate, arguments: argparse.Namespace) -> None:
+    """Print announces a second a core, and the latency with each node announcing once an interval."""
     image = image_of(fleet.site)
     hello = ("tests.bench.hello", certificate.certificate, certificate.key)
-    uplink = ("--uplink", "1gbit", "--listen", "127.0.0.1:0")
-    seeder = ("swarmboot", "serve", fleet.site, "--state", certificate.certificate.parent, *uplink)
-    for name, command in (("hello", hello), ("seeder", seeder)):
+    seeder = ("swarmboot", "serve", fleet.site, "--state", certificate.certificate.parent, *LISTEN, "--uplink", "1gbit")
+    servers: dict[str, tuple[str | Path, ...]] = {"stock hello": (*hello, "stock"), "hello": hello, "seeder": seeder}
+    for name, command in servers.items():
         with listening(*command) as (process, port):
-            found = ask(process, port, certificate, image, nodes=64, requests=arguments.requests)
-        print(
-            f"{name}: {found['answers'] / found['processor_s']:.0f} announces a processor second, "
-            f"{found['answers'] / found['elapsed_s']:.0f} a second; "
-            f"64 at once: p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms",
-            flush=True,
-        )
-    for name, command in (("hello", hello), ("seeder", seeder)) if arguments.seconds else ():
+            found = ask(process, port, certificate, image, nodes=64, requests=arguments.requests // 64)
+        print(f"{name}: {found['answers'] / found['processor_s']:.0f} announces a processor second", flush=True)
+    for name, command in servers.items():
         with listening(*command) as (process, port):
-            found = ask(process, port, certificate, image, nodes=arguments.nodes, seconds=arguments.seconds)
+            order = {"seconds": arguments.seconds, "interval_s": arguments.interval}
+            found = ask(process, port, certificate, image, nodes=arguments.nodes, **order)
         print(
-            f"{name}: {arguments.nodes} nodes, each once a second: {found['answers'] / found['elapsed_s']:.0f} answers "
-            f"a second, {found['processor_s'] / found['elapsed_s']:.2f} of a core, "
+            f"{name}: {arguments.nodes} nodes, each every {arguments.interval:g} s: "
+            f"{found['answers'] / found['elapsed_s']:.0f} answers a second, "
+            f"{found['processor_s'] / found['elapsed_s']:.2f} of a core, "
             f"p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms",
             flush=True,
         )
@@ -108,11 +106,11 @@ def read_blobs(url: str, ca: Path | None, processes: list[int]) -> tuple[float, 
     return total_mb / spent_s, total_mb / elapsed_s
 
 
-def bench_blobs(fleet: Any, certificate: ServerCertificate, _arguments: argparse.Namespace) -> None:
+def bench_blobs(fleet: Fleet, certificate: ServerCertificate, _arguments: argparse.Namespace) -> None:
     """Print megabytes a processor second of the seeder and of nginx, over TLS, in turn."""
     path = f"/blobs/{image_of(fleet.site).sha256.hex()}"
-    uplink = ("--uplink", "100gbit", "--listen", "127.0.0.1:0")
-    seeder = ("swarmboot", "serve", fleet.site, "--state", certificate.certificate.parent, *uplink)
+    fast = ("--uplink", "100gbit")
+    seeder = ("swarmboot", "serve", fleet.site, "--state", certificate.certificate.parent, *LISTEN, *fast)
     tls = f"ssl_certificate {certificate.certificate}; ssl_certificate_key {certificate.key};"
     with (
         listening(*seeder) as (process, port),
@@ -136,7 +134,8 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=["announces", "blobs"])
     parser.add_argument("--nodes", type=int, default=2000)
     parser.add_argument("--requests", type=int, default=10000)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--interval", type=float, default=1.0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         release = build_release(Path(folder) / "release", size_bytes=IMAGE_BYTES)
