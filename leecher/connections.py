@@ -11,6 +11,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import trio
@@ -20,6 +21,34 @@ from swarmboot.errors import ProtocolError, StalledError, TransferError, Unreach
 
 CONNECT_S = 5.0
 SILENT_S = 10.0
+
+
+class OneWrite(http.client.HTTPConnection):
+    """Sends a request's head and body in one write, so that the server wakes up once for it."""
+
+    _parts: list[bytes] | None = None
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Send a request."""
+        self._parts = []
+        try:
+            super().request(*arguments, **options)
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        self.send(whole)
+
+    def send(self, data: Any) -> None:
+        """Send bytes, or keep them for the request that is being put together."""
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(bytes(data))
+
+
+class OneWriteTls(OneWrite, http.client.HTTPSConnection):
+    """The same over TLS."""
+
 
 Ask = Callable[[http.client.HTTPConnection], http.client.HTTPResponse]
 """Sends a request and returns the beginning of its answer."""
@@ -68,10 +97,8 @@ class Connections:
         parts = urlsplit(url)
         assert parts.hostname is not None
         if parts.scheme == "http":
-            return http.client.HTTPConnection(
-                parts.hostname, parts.port, timeout=CONNECT_S, source_address=self._source
-            )
-        return http.client.HTTPSConnection(
+            return OneWrite(parts.hostname, parts.port, timeout=CONNECT_S, source_address=self._source)
+        return OneWriteTls(
             parts.hostname, parts.port, timeout=CONNECT_S, source_address=self._source, context=self._context
         )
 
