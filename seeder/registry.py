@@ -154,7 +154,7 @@ class Registry:
         """
         have = self._pieces_of(announce)
         node = self.nodes.get(announce.node) or self._enlist(announce, host, now_s)
-        self._is_fetched_stale |= node.state is not announce.state
+        self._is_fetched_stale |= node.state is NodeState.FETCHING and announce.state is not NodeState.FETCHING
         self._is_held_stale |= any(had & ~have.get(torrent, 0) for torrent, had in node.have.items())
         self._measure(node, announce, now_s)
         node.host, node.port, node.http_port = host, announce.port, announce.http_port
@@ -273,7 +273,13 @@ class Registry:
             other = self.nodes[link]
             other.links.discard(node_id)
             other.near_links -= other.rack == node.rack
-        self._is_held_stale = True
+        self._is_fetched_stale |= node.state is NodeState.FETCHING
+        self._is_held_stale |= not all(self._has_seed(self.torrents[info_hash]) for info_hash in node.have)
+
+    def _has_seed(self, holdings: Holdings) -> bool:
+        """Return whether a node has all of a torrent, so that it is held whoever else leaves."""
+        seeds = (self.nodes.get(node_id) for node_id in holdings.seeds)
+        return any(seed is not None and seed.have.get(holdings.torrent.info_hash) == holdings.all for seed in seeds)
 
     def expire(self, *, now_s: float, silent_s: float) -> tuple[NodeId, ...]:
         """Forget nodes silent for longer than `silent_s` and void leases past their term; return those nodes."""

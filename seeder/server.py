@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seeder.blob import BlobResponse, chunk_bytes_for
+from seeder.blob import BlobResponse, chunk_bytes_for, file_status
 from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
 from seeder.handout import GOODPUT
@@ -189,10 +189,11 @@ class Door:
         kind, name = request.path_params["kind"], request.path_params["name"]
         pattern, media_type, is_immutable = _FILES.get(kind, (None, "", False))
         path = self.catalogue.folder / kind / name
-        if pattern is None or not pattern.match(name) or not path.is_file():
+        status = file_status(path) if pattern is not None and pattern.match(name) else None
+        if status is None:
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
-        response = BlobResponse(path, media_type=media_type, headers={"cache-control": cache})
+        response = BlobResponse(path, media_type=media_type, headers={"cache-control": cache}, stat_result=status)
         response.chunk_size = self._chunk_bytes
         response.pacer = self._pacer
         response.count = self._count
