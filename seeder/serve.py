@@ -32,7 +32,7 @@ from swarmboot.errors import PortInUseError
 
 _BACKLOG = 4096
 _REQUESTS_MOST = 1 << 30
-_COLLECT_AFTER = 10_000
+_COLLECT_AFTER = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def spare_collector() -> None:
     """Exempt what lives as long as the service from collection, and collect less often: requests leave few cycles."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 1000)
+    gc.set_threshold(_COLLECT_AFTER, 10, 10)
 
 
 def configuration(certificate: ServerCertificate, listener: socket.socket) -> Config:

@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.integration.world import Fleet, build_fleet, build_release, running_n
 
 IMAGE_BYTES = 64 << 20
 BLOB_READERS = 4
+BLOB_TURNS = 8
 LISTEN = ("--listen", "127.0.0.1:0")
 _CORES = sorted(os.sched_getaffinity(0))
 
@@ -95,15 +95,19 @@ def image_of(site: Path) -> Artifact:
     return max(found.artifacts, key=lambda artifact: artifact.size_bytes)
 
 
-def read_blobs(url: str, ca: Path | None, processes: list[int]) -> tuple[float, float]:
-    """Return megabytes a processor second and a second of several readers at once, and check what they got."""
-    before_s, begun_s = sum(map(processor_s, processes)), time.monotonic()
+def read_blobs(url: str, ca: Path | None, processes: list[int]) -> float:
+    """Return the processor time that several readers at once cost a server, and check that they got all."""
+    before_s = sum(map(processor_s, processes))
     command = pinned(-1, "curl", "--silent", "--fail", "--cacert", str(ca), "--output", "/dev/null", url)
     readers = [subprocess.Popen(command) for _ in range(BLOB_READERS)]
     assert [reader.wait(timeout=60) for reader in readers] == [0] * BLOB_READERS
-    spent_s, elapsed_s = sum(map(processor_s, processes)) - before_s, time.monotonic() - begun_s
-    total_mb = BLOB_READERS * IMAGE_BYTES / 1e6
-    return total_mb / spent_s, total_mb / elapsed_s
+    return sum(map(processor_s, processes)) - before_s
+
+
+def resident_bytes(process: int) -> int:
+    """Return how much of a process is in memory (proc(5))."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def bench_blobs(fleet: Fleet, certificate: ServerCertificate, _arguments: argparse.Namespace) -> None:
@@ -121,11 +125,17 @@ def bench_blobs(fleet: Fleet, certificate: ServerCertificate, _arguments: argpar
             "seeder": (f"https://127.0.0.1:{port}{path}", [process]),
             "nginx": (f"https://127.0.0.1:{nginx_port}{path}", workers),
         }
-        for turn in range(3):
+        resident_mb = []
+        spent_s = dict.fromkeys(servers, 0.0)
+        for turn in range(1 + BLOB_TURNS):
             for name, (url, processes) in servers.items():
-                by_processor, by_clock = read_blobs(url, certificate.authority, processes)
-                if turn:  # the first one fills the page cache
-                    print(f"{name}: {by_processor:.0f} MB a processor second, {by_clock:.0f} MB/s", flush=True)
+                cost_s = read_blobs(url, certificate.authority, processes)
+                spent_s[name] += cost_s if turn else 0.0  # the first turn fills the page cache
+            resident_mb.append(resident_bytes(process) / 1e6)
+    total_mb = BLOB_TURNS * BLOB_READERS * IMAGE_BYTES / 1e6
+    said = [f"{name} {total_mb / spent_s[name]:.0f} MB a processor second" for name in servers]
+    print(f"{', '.join(said)}: {spent_s['nginx'] / spent_s['seeder']:.2f} of nginx", flush=True)
+    print(f"seeder: {', '.join(f'{each:.0f}' for each in resident_mb)} MB resident, turn by turn", flush=True)
 
 
 def main() -> None:
