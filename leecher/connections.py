@@ -12,6 +12,7 @@ import http.client
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from swarmboot.errors import KeyFileError, ProtocolError, StalledError, TransferError, UnreachableError
@@ -30,6 +31,33 @@ def tls_context(authority: Path | None) -> ssl.SSLContext:
             expected="a certificate in PEM",
             hint="give the ca.pem that `swarmboot serve` made",
         ) from error
+
+
+class OneWrite(http.client.HTTPConnection):
+    """Sends a request's head and body in one write, so that the server wakes up once for it."""
+
+    _parts: list[bytes] | None = None
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Send a request."""
+        self._parts = []
+        try:
+            super().request(*arguments, **options)
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        self.send(whole)
+
+    def send(self, data: Any) -> None:
+        """Send bytes, or keep them for the request that is being put together."""
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(bytes(data))
+
+
+class OneWriteTls(OneWrite, http.client.HTTPSConnection):
+    """The same over TLS."""
 
 
 class Connections:
@@ -56,10 +84,8 @@ class Connections:
     def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
         assert parts.hostname is not None
         if parts.scheme == "http":
-            return http.client.HTTPConnection(
-                parts.hostname, parts.port, timeout=self._connect_s, source_address=self._source
-            )
-        return http.client.HTTPSConnection(
+            return OneWrite(parts.hostname, parts.port, timeout=self._connect_s, source_address=self._source)
+        return OneWriteTls(
             parts.hostname, parts.port, timeout=self._connect_s, source_address=self._source, context=self._context
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from swarmboot.units import parse_duration, parse_rate, parse_size
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from seeder.publish import Published, PublishOptions
     from seeder.stage0_uki import Signing
 
 _PATH = click.Path(path_type=Path)
@@ -106,15 +108,9 @@ def publish(
       swarmboot publish release/
       swarmboot publish release/ --site /srv/site --key ~/fleet-keys/swarmboot.key
     """
-    from seeder import publish as work
-    from seeder import stage0_publish as stage0
-    from seeder import stage0_uki
-    from seeder.printout import published_lines, published_value
-    from seeder.progress import choose_progress
-    from seeder.release import read_release
-    from seeder.site_writer import writing
+    from seeder.publish import PublishOptions
 
-    options = work.PublishOptions(
+    options = PublishOptions(
         channel=check_channel_name(channel),
         fleet=fleet,
         life_s=life_s,
@@ -122,22 +118,62 @@ def publish(
         trust=keyfile.read_trust(trust) if trust else None,
         has_new_keys=new_keys,
     )
-    site = site or release.resolve().parent / "site"
+    secureboot = (secureboot_key, secureboot_cert)
+    stage0 = _Stage0(nodes=nodes, uplink=uplink, key=stage0_key, is_unified=uki, secureboot=secureboot)
+    _publish(release, site or release.resolve().parent / "site", keys, options, stage0, is_json=is_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage0:
+    """What `publish` is asked about stage 0; `secureboot` are key and certificate."""
+
+    nodes: int
+    uplink: str
+    key: Path | None
+    is_unified: bool
+    secureboot: tuple[Path | None, Path | None]
+
+
+def _publish(
+    release: Path, site: Path, keys: tuple[Path, ...], options: PublishOptions, stage0: _Stage0, *, is_json: bool
+) -> None:
+    """Publish a release and say so."""
+    from seeder import publish as work
+    from seeder import stage0_uki
+    from seeder.progress import choose_progress
+    from seeder.release import read_release
+    from seeder.site_writer import writing
+    from seeder.stage0_publish import sign_stage0
+
     found = read_release(release)
     _check_apart(release, site)
-    secureboot = _secureboot(secureboot_key, secureboot_cert, is_wanted=uki)
+    secureboot = _secureboot(*stage0.secureboot, is_wanted=stage0.is_unified)
     signing = _signing_keys(keys, site, is_quiet=is_json)
     progress = choose_progress("hashed", is_quiet=is_json)
     with writing(site) as writer:
-        found = stage0_uki.unify(found, site, secureboot) if uki else found
+        found = stage0_uki.unify(found, site, secureboot) if stage0.is_unified else found
         published = work.publish(
             found, signing, writer=writer, options=options, now_unix_s=time.time(), progress=progress
         )
-        said = stage0.sign_stage0(writer, published.manifest, stage0_key) if stage0_key else []
-    uplink_bytes_per_s, image_bytes = parse_rate(uplink), published.images_bytes[""]
-    said += stage0.cost_lines(
-        published.manifest, nodes=nodes, image_bytes=image_bytes, uplink_bytes_per_s=uplink_bytes_per_s
+        said = sign_stage0(writer, published.manifest, stage0.key) if stage0.key else []
+    said += _stage0_costs(published, stage0)
+    _print_published(published, site, said, is_json=is_json)
+
+
+def _stage0_costs(published: Published, stage0: _Stage0) -> list[str]:
+    """Return what stage 0 costs the nodes, in lines."""
+    from seeder.stage0_publish import cost_lines
+
+    uplink_bytes_per_s, image_bytes = parse_rate(stage0.uplink), published.images_bytes[""]
+    return cost_lines(
+        published.manifest, nodes=stage0.nodes, image_bytes=image_bytes, uplink_bytes_per_s=uplink_bytes_per_s
     )
+
+
+def _print_published(published: Published, site: Path, said: list[str], *, is_json: bool) -> None:
+    """Print what was published, and what was said of its stage 0 before the last line."""
+    from seeder.printout import published_lines, published_value
+
     *lines, last = published_lines(published, site=site)
     _print([*lines, *said, last], {**published_value(published, site=site), "stage0": said}, is_json=is_json)
 

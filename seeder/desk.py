@@ -103,7 +103,8 @@ class Desk:
         """Return when `tick` should be called next, or None while nobody waits."""
         if not self._waiting:
             return None
-        return max(min(waiting.until_s for waiting in self._waiting.values()), now_s + 0.001)
+        first = next(iter(self._waiting.values()))  # they wait equally long
+        return max(first.until_s, now_s + 0.001)
 
     def _expire(self, now_s: float) -> None:
         if now_s - self._expired_s < 0.25:

@@ -64,11 +64,10 @@ def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random:
     Own rack first, then enough others that the racks stay one connected graph: every node is given some of the nodes
     that were there before it, so the graph is connected by construction, and random, so it stays so when nodes die.
     """
-    linked = [registry.nodes[link] for link in node.links]
-    near_links = sum(1 for other in linked if other.rack == node.rack)
-    near = _sample(registry.racks[node.rack], node, limits.rack_neighbours - near_links, limits=limits, random=random)
+    wanted = limits.rack_neighbours - node.near_links
+    near = _sample(registry.racks[node.rack], node, wanted, limits=limits, random=random)
     is_one_rack = len(registry.racks[node.rack]) == len(registry.everyone)
-    wanted = 0 if is_one_rack else limits.far_neighbours - (len(linked) - near_links)
+    wanted = 0 if is_one_rack else limits.far_neighbours - (len(node.links) - node.near_links)
     far = _sample(registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
     return (*near, *far)
 
@@ -142,11 +141,17 @@ def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits
 
 
 def _fetchers(registry: Registry, node: Node) -> int:
-    return max((len(registry.torrents[info_hash].fetchers) for info_hash in node.have), default=0)
+    most = 0
+    for info_hash in node.have:
+        most = max(most, len(registry.torrents[info_hash].fetchers))
+    return most
 
 
 def _piece_bytes(registry: Registry, node: Node) -> int:
-    return max((registry.torrents[info_hash].torrent.piece_bytes for info_hash in node.have), default=1)
+    most = 1
+    for info_hash in node.have:
+        most = max(most, registry.torrents[info_hash].torrent.piece_bytes)
+    return most
 
 
 def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) -> int:

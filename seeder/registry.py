@@ -36,7 +36,10 @@ class Torrent:
 
 @dataclass(slots=True)
 class Node:
-    """What is known of one node. Times in seconds, on whatever clock the caller uses."""
+    """What is known of one node; `near_links` of its links stay in its rack.
+
+    Times in seconds, on whatever clock the caller uses.
+    """
 
     node: NodeId
     host: str
@@ -49,6 +52,7 @@ class Node:
     have: dict[InfoHash, Pieces] = field(default_factory=dict)
     leases: dict[LeaseId, OpenLease] = field(default_factory=dict)
     links: set[NodeId] = field(default_factory=set)
+    near_links: int = 0
     is_starving: bool = False
     from_neighbours_bytes: int = 0
     from_origin_bytes: int = 0
@@ -83,20 +87,19 @@ class Holdings:
     """What the whole swarm has of one torrent.
 
     `held` is what any node has, `fetched` what nodes still booting have, `leased` what is on its way from an origin;
-    `seeds` have all of it, `fetchers` are still booting.
+    `seeds` have all of it, `fetchers` are still booting. `all` is the set of all its pieces.
     """
 
     torrent: Torrent
+    all: Pieces = field(init=False)
     held: Pieces = 0
     fetched: Pieces = 0
     leased: Pieces = 0
     seeds: set[NodeId] = field(default_factory=set)
     fetchers: set[NodeId] = field(default_factory=set)
 
-    @property
-    def all(self) -> Pieces:
-        """Return the set of all its pieces."""
-        return pieces.all_pieces(self.torrent.count)
+    def __post_init__(self) -> None:
+        self.all = pieces.all_pieces(self.torrent.count)
 
 
 class Roster:
@@ -156,7 +159,7 @@ class Registry:
         """
         have = self._pieces_of(announce)
         node = self.nodes.get(announce.node) or self._enlist(announce, host, now_s)
-        self._is_fetched_stale |= node.state is not announce.state
+        self._is_fetched_stale |= node.state is NodeState.FETCHING and announce.state is not NodeState.FETCHING
         self._is_held_stale |= any(had & ~have.get(torrent, 0) for torrent, had in node.have.items())
         self._measure(node, announce, now_s)
         if announce.port and node.is_starting:
@@ -260,8 +263,12 @@ class Registry:
 
     def link(self, node: Node, other: Node) -> None:
         """Record that two nodes were introduced to each other."""
-        node.links.add(other.node)
-        other.links.add(node.node)
+        if other.node not in node.links:
+            node.links.add(other.node)
+            other.links.add(node.node)
+            is_near = node.rack == other.rack
+            node.near_links += is_near
+            other.near_links += is_near
 
     def forget(self, node_id: NodeId) -> None:
         """Remove a node, its leases and its links."""
@@ -275,10 +282,17 @@ class Registry:
             self.torrents[info_hash].fetchers.discard(node_id)
         for lease in list(node.leases):
             self._void(node, lease)
-        for other in node.links:
-            if other in self.nodes:
-                self.nodes[other].links.discard(node_id)
-        self._is_held_stale = True
+        for link in node.links:
+            other = self.nodes[link]
+            other.links.discard(node_id)
+            other.near_links -= other.rack == node.rack
+        self._is_fetched_stale |= node.state is NodeState.FETCHING
+        self._is_held_stale |= not all(self._has_seed(self.torrents[info_hash]) for info_hash in node.have)
+
+    def _has_seed(self, holdings: Holdings) -> bool:
+        """Return whether a node has all of a torrent, so that it is held whoever else leaves."""
+        seeds = (self.nodes.get(node_id) for node_id in holdings.seeds)
+        return any(seed is not None and seed.have.get(holdings.torrent.info_hash) == holdings.all for seed in seeds)
 
     def expire(self, *, now_s: float, silent_s: float) -> tuple[NodeId, ...]:
         """Forget nodes silent for longer than `silent_s` and void leases past their term; return those nodes."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import trio
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seeder.blob import BlobResponse, chunk_bytes_for
+from seeder.blob import BlobResponse, chunk_bytes_for, file_status
 from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
 from seeder.handout import GOODPUT
@@ -39,6 +41,14 @@ _FILES = {
 }
 
 
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A node's request at the desk, its own ticket: the handout once there is one, and the event if it waits for it."""
+
+    handout: Handout | None = None
+    answered: trio.Event | None = None
+
+
 class Door:
     """The seeder's HTTP application and the task that answers nodes who wait."""
 
@@ -50,19 +60,31 @@ class Door:
         self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT)
         self._chunk_bytes = chunk_bytes_for(desk.limits.uplink_bytes_per_s)
         self.stage0: Stage0Door | None = None
-        self._asked: dict[object, trio.MemorySendChannel[Handout]] = {}
+        self._asked: dict[Hashable, _Asked] = {}
         self._stirred = trio.Event()
+        self._tick_s = math.inf
 
-    def application(self) -> Starlette:
-        """Return the ASGI application."""
-        return Starlette(
+    def application(self) -> ASGIApp:
+        """Return the ASGI application: Starlette, but for announces, whose way past its layers is short.
+
+        They are most of what a rack asks for; Starlette's routing and error handling would cost as much as the desk.
+        """
+        starlette = Starlette(
             routes=[
-                Route(ANNOUNCE_PATH, self._announce, methods=["POST"]),
                 Route(REPORT_PATH, self._report, methods=["POST"]),
                 Route("/status", self._status),
                 Route("/{kind}/{name}", self._file),
             ]
         )
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"] == ANNOUNCE_PATH and scope["method"] == "POST":
+                response = await self._announce(scope, receive)
+                await response(scope, receive, send)
+            else:
+                await starlette(scope, receive, send)
+
+        return application
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,12 +97,19 @@ class Door:
 
     async def _tick(self) -> None:
         while True:
-            due_s = self.desk.next_tick_s(now_s=time.monotonic())
             self._stirred = trio.Event()
-            with trio.move_on_after(math.inf if due_s is None else max(0.0, due_s - time.monotonic())):
+            due_s = self.desk.next_tick_s(now_s=time.monotonic())
+            self._tick_s = math.inf if due_s is None else due_s
+            with trio.move_on_after(max(0.0, self._tick_s - time.monotonic())):
                 await self._stirred.wait()
                 continue
             self._deliver(self.desk.tick(now_s=time.monotonic()))
+
+    def _stir(self) -> None:
+        """Let `_tick` look again if someone waits for less long than it sleeps."""
+        due_s = self.desk.next_tick_s(now_s=time.monotonic())
+        if due_s is not None and due_s < self._tick_s:
+            self._stirred.set()
 
     async def _refresh(self) -> None:
         while True:
@@ -90,50 +119,47 @@ class Door:
 
     def _deliver(self, answers: list[Answer]) -> None:
         for answer in answers:
-            channel = self._asked.pop(answer.ticket, None)
-            if channel is not None:
-                channel.send_nowait(answer.handout)
+            asked = self._asked.pop(answer.ticket, None)
+            if asked is not None:
+                asked.handout = answer.handout
+                if asked.answered is not None:
+                    asked.answered.set()
 
-    async def _announce(self, request: Request) -> Response:
-        body = await _body(request, ANNOUNCE_MAX_BYTES)
+    async def _announce(self, scope: Scope, receive: Receive) -> ASGIApp:
+        body = await _body(receive, ANNOUNCE_MAX_BYTES)
         if body is None:
             return PlainTextResponse("the announce is too large\n", status_code=413)
-        ticket = object()
-        answered, wait = trio.open_memory_channel[Handout](1)
-        self._asked[ticket] = answered
-        host = request.client.host if request.client else ""
+        asked = _Asked()
+        self._asked[asked] = asked
+        host = scope["client"][0] if scope.get("client") else ""
         try:
-            self._deliver(self.desk.announce(ticket, decode_announce(body), host=host, now_s=time.monotonic()))
-            self._stirred.set()
-            handout = await self._answer_or_hang_up(request, wait)
+            self._deliver(self.desk.announce(asked, decode_announce(body), host=host, now_s=time.monotonic()))
+            self._stir()
+            handout = asked.handout or await self._answer_or_hang_up(receive, asked)
         except DecodeError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
         finally:
-            if self._asked.pop(ticket, None) is not None:
-                self.desk.withdraw(ticket)
-        return Response(encode(handout), media_type=WIRE_TYPE) if handout else Response(status_code=499)
+            if self._asked.pop(asked, None) is not None:
+                self.desk.withdraw(asked)
+        return _HandoutResponse(encode(handout)) if handout else Response(status_code=499)
 
-    async def _answer_or_hang_up(self, request: Request, wait: trio.MemoryReceiveChannel[Handout]) -> Handout | None:
+    async def _answer_or_hang_up(self, receive: Receive, asked: _Asked) -> Handout | None:
         """Return the handout once the desk gives it, or None if the node hangs up first."""
-        try:
-            return wait.receive_nowait()
-        except trio.WouldBlock:
-            pass
-        handout: Handout | None = None
+        asked.answered = trio.Event()
         async with trio.open_nursery() as nursery:
 
             async def hang_up() -> None:
-                while (await request.receive())["type"] != "http.disconnect":
+                while (await receive())["type"] != "http.disconnect":
                     pass
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(hang_up)
-            handout = await wait.receive()
+            await asked.answered.wait()
             nursery.cancel_scope.cancel()
-        return handout
+        return asked.handout
 
     async def _report(self, request: Request) -> Response:
-        body = await _body(request, REPORT_MAX_BYTES)
+        body = await _body(request.receive, REPORT_MAX_BYTES)
         if body is None:
             return PlainTextResponse("the report is too large\n", status_code=413)
         try:
@@ -163,10 +189,11 @@ class Door:
         kind, name = request.path_params["kind"], request.path_params["name"]
         pattern, media_type, is_immutable = _FILES.get(kind, (None, "", False))
         path = self.catalogue.folder / kind / name
-        if pattern is None or not pattern.match(name) or not path.is_file():
+        status = file_status(path) if pattern is not None and pattern.match(name) else None
+        if status is None:
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
-        response = BlobResponse(path, media_type=media_type, headers={"cache-control": cache})
+        response = BlobResponse(path, media_type=media_type, headers={"cache-control": cache}, stat_result=status)
         response.chunk_size = self._chunk_bytes
         response.pacer = self._pacer
         response.count = self._count
@@ -176,20 +203,28 @@ class Door:
         self.sent_bytes += size_bytes
 
 
-PATIENCE_CHECK_S = 0.25
+class _HandoutResponse:
+    """A handout as an answer: what Starlette's Response sends, without its making."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", WIRE_TYPE.encode()), (b"content-length", b"%d" % len(self._body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
 
 
-async def _body(request: Request, most: int) -> bytes | None:
-    """Return the request's body, or None if it is larger than `most` bytes."""
+async def _body(receive: Receive, most: int) -> bytes | None:
+    """Return the request's body, or None if it is larger than `most` bytes or its sender has gone."""
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most:
-                return None
-    except ClientDisconnect:
-        return None
-    return bytes(body)
+    while (message := await receive())["type"] == "http.request":
+        body += message.get("body", b"")
+        if len(body) > most:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+    return None
 
 
 def _report_line(report: BootReport) -> str:

@@ -8,12 +8,14 @@ is what the caller says it is, or `DecodeError`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgpack
 
 _MAX_DEPTH = 8
+_KEYS = frozenset({str, bytes})
+_SCALARS = frozenset({bool, int, float, str, bytes, type(None)})
 
 
 class DecodeError(ValueError):
@@ -34,35 +36,43 @@ def unpack(data: bytes, *, max_bytes: int) -> Any:
         value = msgpack.unpackb(data, raw=False, strict_map_key=False, use_list=True, max_ext_len=0)
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise DecodeError(f"not msgpack: {error or type(error).__name__}") from error
-    _check_depth(value, _MAX_DEPTH)
-    if pack(value) != data:
+    if not _is_sorted(value, _MAX_DEPTH) or msgpack.packb(value, use_bin_type=True) != data:
         raise DecodeError("not in canonical form")
     return value
 
 
 def _sorted(value: object) -> object:
+    if type(value) in _SCALARS:
+        return value
+    if isinstance(value, list | tuple):
+        return [item if type(item) in _SCALARS else _sorted(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [_sorted(item) for item in value]
     return value
 
 
-def _check_depth(value: object, left: int) -> None:
+def _is_sorted(value: object, left: int) -> bool:
+    """Return whether every map in a decoded value has its keys in order; raise DecodeError for what none may hold."""
     if left == 0:
         raise DecodeError(f"nested deeper than {_MAX_DEPTH}")
+    items: Iterable[object] = ()
+    is_sorted = True
     if isinstance(value, dict):
-        if not all(isinstance(key, str | bytes) for key in value):
+        kinds = {type(key) for key in value}
+        if not kinds <= _KEYS:
             raise DecodeError("a map key that is neither text nor bytes")
-        if len({type(key) for key in value}) > 1:
+        if len(kinds) > 1:
             raise DecodeError("a map with keys of two types")
-        for item in value.values():
-            _check_depth(item, left - 1)
+        is_sorted = list(value) == sorted(value)
+        items = value.values()
     elif isinstance(value, list):
-        for item in value:
-            _check_depth(item, left - 1)
-    elif not isinstance(value, bool | int | float | str | bytes | None):
+        items = value
+    elif type(value) not in _SCALARS:
         raise DecodeError(f"a value of type {type(value).__name__}")
+    for item in items:
+        if left == 1 or type(item) not in _SCALARS:
+            is_sorted &= _is_sorted(item, left - 1)
+    return is_sorted
 
 
 class Fields:
@@ -87,14 +97,14 @@ class Fields:
     def integer(self, name: str, *, least: int = 0, most: int = 2**53, default: int | None = None) -> int:
         """Return an integer between `least` and `most`."""
         value = self._fields.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if type(value) is not int or not least <= value <= most:
             raise self._refuse(name, f"an integer from {least} to {most}")
         return value
 
     def number(self, name: str, *, least: float = 0.0, most: float = 1e15, default: float | None = None) -> float:
         """Return a finite number between `least` and `most`."""
         value = self._fields.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
             raise self._refuse(name, f"a number from {least:g} to {most:g}")
         return float(value)
 

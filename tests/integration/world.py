@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -206,19 +206,29 @@ def status(seeder: Seeder) -> dict[str, Any]:
 @contextmanager
 def nginx(folder: Path, site: Path) -> Iterator[str]:
     """Serve a site with nginx over plain HTTP; yield its address. Its log of requests is `folder`/access.log."""
+    with running_nginx(folder, site) as (_, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running_nginx(
+    folder: Path, site: Path, *, tls: str = "", log: bool = True, launcher: Sequence[str] = ()
+) -> Iterator[tuple[int, int]]:
+    """Serve a site with nginx; yield its process and its port. `tls` is a server block's lines for HTTPS."""
     with socket.create_server(("127.0.0.1", 0)) as trial:
         port = trial.getsockname()[1]
     temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in _NGINX_TEMPORARY)
     configuration = folder / "nginx.conf"
     configuration.write_text(
         f"{_NGINX_USER} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}"
-        f"http {{ access_log {folder}/access.log; {temporary}"
-        f"server {{ listen 127.0.0.1:{port}; root {site}; }} }}"
+        f"http {{ access_log {folder / 'access.log' if log else 'off'}; {temporary}"
+        f"server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; {tls} root {site}; }} }}"
     )
-    process = subprocess.Popen(["nginx", "-e", str(folder / "error.log"), "-c", str(configuration)], text=True)
+    command = [*launcher, "nginx", "-e", str(folder / "error.log"), "-c", str(configuration)]
+    process = subprocess.Popen(command, text=True)
     try:
         wait_for(lambda: _answers(port) or None, process)
-        yield f"http://127.0.0.1:{port}"
+        yield process.pid, port
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 
 import pytest
@@ -14,6 +15,7 @@ from seeder.registry import STALL_S, Node, Registry, Torrent
 from swarmboot import pieces
 from swarmboot.codec import DecodeError
 from swarmboot.ids import InfoHash, LeaseId, NodeId, Sequence
+from swarmboot.pieces import Pieces
 from swarmboot.wire import Announce, NodeState
 
 ROOT = InfoHash(b"r" * 32)
@@ -273,3 +275,47 @@ def test_a_lease_whose_bytes_are_in_frees_its_place_and_stays_leased() -> None:
     observe(registry, 1, "#" * granted.count)
     assert registry.open_leases == 0
     assert registry.torrents[ROOT].leased == 0
+
+
+CHANGES = st.tuples(
+    st.integers(1, 4),
+    st.sampled_from([*NodeState, None]),
+    st.sampled_from(["", "#", ".#", "##..", "....####", "########"]),
+)
+
+
+@given(st.lists(CHANGES, max_size=40), st.booleans())
+def test_what_the_swarm_holds_is_what_its_nodes_have(
+    changes: list[tuple[int, NodeState | None, str]], is_asked_often: bool
+) -> None:
+    registry = build_registry(count=8)
+    for step, (name, state, have) in enumerate(changes):
+        if state is None:
+            registry.forget(NodeId(name.to_bytes(16, "big")))
+        else:
+            observe(registry, name, have, state=state, now_s=float(step), rack=f"rack{name % 2}")
+        if is_asked_often or step == len(changes) - 1:
+            nodes = registry.nodes.values()
+            fetching = [node for node in nodes if node.state is NodeState.FETCHING]
+            assert registry.holdings(ROOT).held == union(node.have[ROOT] for node in nodes)
+            assert registry.fetched(ROOT) == union(node.have[ROOT] for node in fetching)
+
+
+def union(sets: Iterable[Pieces]) -> Pieces:
+    held = 0
+    for each in sets:
+        held |= each
+    return held
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6), st.booleans()), max_size=40))
+def test_links_within_a_rack_are_counted_as_they_come_and_go(changes: list[tuple[int, int, bool]]) -> None:
+    registry = build_registry(count=8)
+    for one, other, is_leaving in changes:
+        ends = [observe(registry, name, "#", rack=f"rack{name % 2}") for name in {one, other}]
+        if is_leaving:
+            registry.forget(ends[0].node)
+        elif len(ends) == 2:
+            registry.link(*ends)
+        for node in registry.nodes.values():
+            assert node.near_links == sum(registry.nodes[link].rack == node.rack for link in node.links)

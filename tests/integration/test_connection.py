@@ -1,0 +1,154 @@
+"""Connections as Hypercorn's trio worker serves them with `seeder.connection`, over plain TCP on loopback."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hypercorn.trio
+import trio
+from hypercorn.config import Config
+
+from seeder import connection
+
+BOUND_S = 20.0
+App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+Connect = Callable[[], Awaitable[trio.SocketStream]]
+GET = b"GET / HTTP/1.1\r\nHost: seeder\r\n\r\n"
+
+
+def answering(*chunks: bytes, before: Callable[[], Awaitable[None]] | None = None) -> App:
+    """Return an application that reads the request, waits for `before` and answers with these chunks."""
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(scope["type"])
+        while (await receive()).get("more_body"):
+            pass
+        if before is not None:
+            await before()
+        length = b"%d" % sum(map(len, chunks))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+        for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    return application
+
+
+@asynccontextmanager
+async def serving(application: App, *, pause_s: float = 120.0) -> AsyncIterator[Connect]:
+    """Serve an application; yield a function that connects to it."""
+    connection.refine()
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.errorlog = None
+    config.keep_alive_timeout, config.graceful_timeout = pause_s, 2 * BOUND_S
+    stop = trio.Event()
+    streams: list[trio.SocketStream] = []
+
+    async def connect() -> trio.SocketStream:
+        streams.append(await trio.open_tcp_stream("127.0.0.1", port))
+        return streams[-1]
+
+    with trio.fail_after(BOUND_S):
+        async with trio.open_nursery() as nursery:
+            serve: Any = hypercorn.trio.serve
+            nursery.start_soon(partial(serve, application, config, shutdown_trigger=stop.wait))
+            yield connect
+            stop.set()
+        for stream in streams:
+            await stream.aclose()
+
+
+async def read_to(stream: trio.SocketStream, end: bytes) -> bytes:
+    """Read until what was read ends so."""
+    read = b""
+    while not read.endswith(end):
+        chunk = await stream.receive_some()
+        assert chunk, f"the connection ended after {read!r}"
+        read += chunk
+    return read
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_a_small_answer_arrives_in_one_piece_on_a_kept_connection() -> None:
+    async with serving(answering(b"hello")) as connect:
+        stream = await connect()
+        for _ in range(3):
+            await stream.send_all(GET)
+            answer = await stream.receive_some()
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.endswith(b"\r\n\r\nhello")
+
+
+async def test_a_body_of_many_chunks_arrives_whole_and_in_order() -> None:
+    chunks = [bytes([number]) * 40_000 for number in range(30)] + [b"HTTP/1.1 200 \r\n\r\n"]
+    async with serving(answering(*chunks)) as connect:
+        stream = await connect()
+        for _ in range(2):
+            await stream.send_all(GET)
+            answer = await read_to(stream, chunks[-1])
+            assert answer.partition(b"\r\n\r\n")[2] == b"".join(chunks)
+
+
+async def test_an_answer_without_a_body_has_a_head() -> None:
+    async with serving(answering()) as connect:
+        stream = await connect()
+        await stream.send_all(GET)
+        assert (await read_to(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        await stream.send_all(GET.replace(b"GET", b"HEAD"))
+        assert (await read_to(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_client_that_asks_whether_to_go_on_is_told_so() -> None:
+    async with serving(answering(b"done")) as connect:
+        stream = await connect()
+        await stream.send_all(b"POST / HTTP/1.1\r\nHost: seeder\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert (await read_to(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        await stream.send_all(b"body")
+        assert (await read_to(stream, b"done")).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_connection_is_let_go_when_its_peer_closes_it() -> None:
+    async with serving(answering(b"hello")) as connect:
+        first = await connect()
+        await first.send_all(GET)
+        await read_to(first, b"hello")
+        before = descriptors()
+        for _ in range(10):
+            stream = await connect()
+            await stream.send_all(GET)
+            await read_to(stream, b"hello")
+            await stream.aclose()
+        while descriptors() > before:  # noqa: ASYNC110 - the other end is another task's, and says nothing
+            await trio.sleep(0.01)
+
+
+async def test_an_unused_connection_is_closed_and_one_with_a_request_is_not() -> None:
+    answer = trio.Event()
+    async with serving(answering(b"hello", before=answer.wait), pause_s=0.05) as connect:
+        busy, unused = await connect(), await connect()
+        await busy.send_all(GET)
+        assert await unused.receive_some() == b""
+        late = await connect()
+        assert await late.receive_some() == b""
+        answer.set()
+        await read_to(busy, b"hello")
+        assert await busy.receive_some() == b""
+
+
+async def test_unused_connections_do_not_hold_up_the_end() -> None:
+    async with serving(answering(b"hello")) as connect:
+        stream = await connect()
+        await stream.send_all(GET)
+        await read_to(stream, b"hello")
