@@ -1,7 +1,7 @@
 """Nodes that swap pieces: what libtorrent does in each of them, as one fluid over arrays.
 
-Sets of pieces are columns of 64-bit words (`netsim.words`), one column an end; a node keeps up to `flows` flows, each from one
-neighbour, each with a short queue of requested pieces out of one word. Deviations from libtorrent:
+Sets of pieces are columns of 64-bit words (`netsim.words`), one column an end; a node keeps up to `flows` flows, each
+from one neighbour, each with a short queue of requested pieces out of one word. Deviations from libtorrent:
 
 * A flow asks for pieces of one word (64 pieces in a row) at a time, up to `queue` of them, and they count `unit` at a
   time; a block is not seen, only pieces. With `unit` above 1 a fleet of thousands is coarser in its last piece.
@@ -336,15 +336,16 @@ class PieceExchange:
         np.add.at(self.count, nodes, popcount(before & ~after))
         np.maximum.at(self.touched_s, cells - cells // self._ends * self._ends, times_s[grew])
         is_done = (self.count[nodes] == self.total) & ~self._is_complete[nodes]
-        for node in np.unique(nodes[is_done]) if is_done.any() else ():
+        for node in sorted(set(nodes[is_done].tolist())):
             self.is_fetching[node] = False
             self._is_complete[node] = True
             self._senders[:, node] = -1
-            self._on_complete(int(node), float(self.touched_s[node]))
+            self._on_complete(node, float(self.touched_s[node]))
 
 
 def _firsts(keys: Ints, owner: Ints) -> Ints:
     """Return one place for each distinct key; `owner` is scratch with a place for every key there can be."""
     places = np.arange(len(keys))
     owner[keys] = places
-    return (owner[keys] == places).nonzero()[0]
+    firsts: Ints = (owner[keys] == places).nonzero()[0]
+    return firsts
