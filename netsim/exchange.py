@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from netsim.flows import Flags, Floats, Ints
 from netsim.words import WORD, Words, full_words, low_bits, popcount, to_pieces
@@ -28,7 +29,7 @@ SWAP_OVERHEAD = 1.01
 """Message headers, haves and the acknowledgements of what flows the other way."""
 
 _DRY_SHARE = 0.35
-_PRIORITY_ROWS = 16
+_PRIORITY_ROWS = 61
 _SAMPLE = 64
 _RARE_EVERY = 4
 _RARE_SHARE = 0.3
@@ -94,6 +95,7 @@ class PieceExchange:
         self._places: Ints = np.zeros(0, np.int64)
         self._is_complete = np.zeros(ends, np.bool_)
         self._rare = self.everything
+        self._priority = self._draw_priority()
         self._epochs = 0
         self._linked: set[tuple[int, int]] = set()
 
@@ -158,6 +160,7 @@ class PieceExchange:
         self._epochs += 1
         if self._epochs % _RARE_EVERY == 1:
             self._rare = self._rarest()
+            self._priority = self._draw_priority()
         for _ in range(min(_PASSES, -(-self.habits.flows // len(self.have)))):
             self._ask(slots[self._sender[slots] < 0])
         senders = self._sender[slots]
@@ -247,15 +250,19 @@ class PieceExchange:
         return want
 
     def _words(self, want: Words, turn: Ints) -> tuple[Ints, Flags]:
-        """Return a word of each column, at random among those with rare pieces, and whether there is any."""
-        width = len(want)
-        priority = self._random.integers(1, 1 << 15, (width, _PRIORITY_ROWS), np.uint32) << np.uint32(16)
-        priority |= np.arange(width, dtype=np.uint32)[:, None]
-        score = priority.take(turn % _PRIORITY_ROWS, axis=1)
-        score *= want != 0
-        score |= ((want & self._rare[:, None]) != 0).astype(np.uint32) << np.uint32(31)
-        best = np.maximum.reduce(score)
-        return (best & np.uint32(0xFFFF)).astype(np.int64), best > 0
+        """Return a word of each column, at random among those with rare pieces if any, and whether there is one."""
+        priority = self._priority.take((turn + self._epochs) % _PRIORITY_ROWS, axis=1)
+        best = np.maximum.reduce(priority * ((want & self._rare[:, None]) != 0))
+        common = (best == 0).nonzero()[0]
+        if len(common):
+            best[common] = np.maximum.reduce(priority[:, common] * (want[:, common] != 0))
+        return (best & np.uint32(0xFFFF)).astype(np.int64), best != 0
+
+    def _draw_priority(self) -> npt.NDArray[np.uint32]:
+        """Return orders of the words: in each column a random number a word, the word's place its low half."""
+        width = len(self.have)
+        drawn = self._random.integers(1, 1 << 16, (width, _PRIORITY_ROWS), np.uint32) << np.uint32(16)
+        return np.asarray(drawn | np.arange(width, dtype=np.uint32)[:, None])
 
     def _candidates(self, places: Ints) -> tuple[Ints, Ints, Ints]:
         """Return flows, their nodes, and the neighbour each tries: the column's own one, or any if there are many."""

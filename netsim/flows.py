@@ -32,33 +32,30 @@ def max_min_rates(paths: Ints, capacity: Floats, *, rounds: int = EXACT) -> Floa
     active: Ints | None = None
     with np.errstate(divide="ignore", invalid="ignore"):
         for turn in range(1, rounds + 1):
-            if not paths.shape[1]:
-                break
             flows = np.bincount(paths.reshape(-1), minlength=links)
             each = (free / flows).take(paths)
-            own = each.min(axis=0)
+            own = np.minimum.reduce(each)
             frozen = _bottlenecked(paths, flows, each, own)
-            if turn == rounds or frozen.all():
+            gone = frozen.nonzero()[0]
+            if turn == rounds or len(gone) == len(own):
                 _put(rates, active, own)
                 break
-            left = (~frozen).nonzero()[0]
-            gone = frozen.nonzero()[0]
             _put(rates, gone if active is None else active[gone], own[gone])
+            _take(free, paths.take(gone, axis=1), own[gone])
+            left = (~frozen).nonzero()[0]
             active = left if active is None else active[left]
-            _take(free, paths[:, gone], own[gone])
             paths = paths.take(left, axis=1)
     return rates
 
 
 def _bottlenecked(paths: Ints, flows: Ints, each: Floats, own: Floats) -> Flags:
     """Return which flows cross a link whose flows all have their smallest share there."""
-    most = own * _ROUNDING
-    tight = each <= most
-    is_bottleneck = np.bincount(paths[tight], minlength=len(flows)) == flows
+    tight = each <= own * _ROUNDING
+    is_bottleneck = np.bincount(paths.reshape(-1), weights=tight.reshape(-1), minlength=len(flows)) == flows
     there = is_bottleneck.take(paths)
     there &= tight
-    frozen = np.logical_or.reduce(there)
-    return frozen if frozen.any() else np.asarray(own <= own.min() * _ROUNDING)
+    frozen: Flags = np.logical_or.reduce(there)
+    return frozen if frozen.any() else own <= own.min(initial=np.inf) * _ROUNDING
 
 
 def _put(rates: Floats, places: Ints | None, values: Floats) -> None:
@@ -71,5 +68,5 @@ def _put(rates: Floats, places: Ints | None, values: Floats) -> None:
 
 def _take(free: Floats, paths: Ints, rates: Floats) -> None:
     """Take the rates of frozen flows off their links."""
-    free -= np.bincount(paths.reshape(-1), weights=np.broadcast_to(rates, paths.shape).reshape(-1), minlength=len(free))
+    free -= np.bincount(paths.reshape(-1), weights=np.concatenate([rates] * len(paths)), minlength=len(free))
     np.maximum(free, 0.0, out=free)
