@@ -38,11 +38,15 @@ _PASSES = 6
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How a node swaps: flows at a time, pieces requested ahead of each, and pieces that count at a time."""
+    """How a node swaps: flows at a time, pieces requested ahead of each, and pieces that count at a time.
+
+    `again` is how many pieces it requests of a neighbour for a second time.
+    """
 
     flows: int = 16
     queue: int = 4
     unit: int = 1
+    again: int = WORD
 
 
 class PieceExchange:
@@ -95,6 +99,7 @@ class PieceExchange:
         self._places: Ints = np.zeros(0, np.int64)
         self._is_complete = np.zeros(ends, np.bool_)
         self._rare = self.everything
+        self._sole = self.everything
         self._priority = self._draw_priority()
         self._epochs = 0
         self._linked: set[tuple[int, int]] = set()
@@ -161,6 +166,7 @@ class PieceExchange:
         if self._epochs % _RARE_EVERY == 1:
             self._rare = self._rarest()
             self._priority = self._draw_priority()
+        self._renew(fetching)
         for _ in range(min(_PASSES, -(-self.habits.flows // len(self.have)))):
             self._ask(slots[self._sender[slots] < 0])
         senders = self._sender[slots]
@@ -187,13 +193,20 @@ class PieceExchange:
 
     def _cancel(self, places: Ints) -> None:
         """Drop requests for pieces that have come another way, and flows whose sender is gone."""
-        queue = self._queue[places] & self._lacks_cells[self._word[places] * self._ends + self._node_of[places]]
+        queue = self._queue[places] & ~self._came(places)
         self._queue[places] = queue
         over = places[(queue == 0) | ~self.is_up[self._sender[places]]]
         if len(over):
             self._sender[over] = -1
             self._left[over] = 0.0
             self._reopen(np.unique(self._node_of[over]))
+
+    def _came(self, places: Ints) -> Words:
+        """Return which pieces need not be sent any more, of the word that each of these flows is at."""
+        return np.asarray(~self._lacks_cells[self._word[places] * self._ends + self._node_of[places]])
+
+    def _renew(self, fetching: Ints) -> None:
+        """Occurs before the idle flows of these nodes ask; for a program that requests further ahead."""
 
     def _reopen(self, nodes: Ints) -> None:
         """Compute anew what these nodes lack and have not requested."""
@@ -210,9 +223,15 @@ class PieceExchange:
         rows = np.ascontiguousarray(self.have[:, sample].T)
         bits = np.unpackbits(rows.view(np.uint8), axis=1, bitorder="little").sum(axis=0)
         present = bits[bits > 0]
+        self._sole = np.packbits(bits == present.min(initial=len(bits)), bitorder="little").view(np.uint64)
         place = int(_RARE_SHARE * (len(present) - 1)) if len(present) else 0
         threshold = np.partition(present, place)[place] if len(present) else 0
         return np.packbits(bits <= threshold, bitorder="little").view(np.uint64)
+
+    def _some(self, found: Words, words: Ints, most: int) -> Words:
+        """Return up to `most` bits of each of these words, the rare ones if there are any."""
+        rarest = found & self._rare[words]
+        return low_bits(np.where(rarest != 0, rarest, found), most, self._random)
 
     def _ask(self, places: Ints) -> None:
         """Give each of these idle flows something to do, if the neighbour tried has something for its node.
@@ -220,16 +239,17 @@ class PieceExchange:
         Of two flows of a node that would ask for the same word, one waits for the next epoch.
         """
         places, nodes, peers = self._candidates(places)
-        want = self._wanted(nodes, peers)
+        want, is_again = self._wanted(nodes, peers)
         words, has_any = self._words(want, nodes + 5 * self._column_of[places])
         useful = has_any.nonzero()[0]
         cells = words[useful] * self._ends + nodes[useful]
         first = _firsts(cells, self._owner)
         cells, useful = cells[first], useful[first]
         places, words = places[useful], words[useful]
-        found = want[words, useful]
-        rarest = found & self._rare[words]
-        chosen = low_bits(np.where(rarest != 0, rarest, found), self.habits.queue, self._random)
+        chosen = self._some(want[words, useful], words, self.habits.queue)
+        if self.habits.again < self.habits.queue:
+            again = is_again[useful].nonzero()[0]
+            chosen[again] = low_bits(chosen[again], self.habits.again)
         left = self._left[places] + self._bytes(words, chosen)
         if (left < 0).any():
             self._uncount(places, np.maximum(-left, 0.0))
@@ -239,15 +259,23 @@ class PieceExchange:
         self._queue[places] = chosen
         self._open_cells[cells] &= ~chosen
 
-    def _wanted(self, nodes: Ints, peers: Ints) -> Words:
-        """Return what each node may ask its peer for: what it has not requested, or in its end game what it lacks."""
+    def _wanted(self, nodes: Ints, peers: Ints) -> tuple[Words, Flags]:
+        """Return what each node may ask its peer for, and whether it is asked for a second time.
+
+        That is what it has not requested; in its end game, and with nothing else to ask, what it lacks.
+        """
         theirs = self.have.take(peers, axis=1)
-        want = self._open.take(nodes, axis=1)
-        is_end = (np.bitwise_or.reduce(want) == 0).nonzero()[0]
-        want &= theirs
-        if len(is_end):
-            want[:, is_end] = theirs[:, is_end] & self._lacks[:, nodes[is_end]]
-        return want
+        unasked = self._open.take(nodes, axis=1)
+        want = unasked & theirs
+        is_again = self._is_end_game(nodes, unasked) & (np.bitwise_or.reduce(want) == 0)
+        again = is_again.nonzero()[0]
+        if len(again):
+            want[:, again] = theirs[:, again] & self._lacks[:, nodes[again]]
+        return want, is_again
+
+    def _is_end_game(self, nodes: Ints, unasked: Words) -> Flags:  # noqa: ARG002 - a program may look at its nodes
+        """Return which nodes ask a second time for what they have requested; `unasked` is what they have not."""
+        return np.asarray(np.bitwise_or.reduce(unasked) == 0)
 
     def _words(self, want: Words, turn: Ints) -> tuple[Ints, Flags]:
         """Return a word of each column, at random among those with rare pieces if any, and whether there is one."""
@@ -323,11 +351,15 @@ class PieceExchange:
         self._queue[places] = rest
         is_over = rest == 0
         self._sender[places[is_over]] = -1
+        self._dried(places[is_over], senders[is_over])
         if not is_over.all():
             self._left[places] += np.where(is_over, 0.0, self._bytes(words, rest))
         if corrupt.any():
             self._reopen(np.unique(rows[corrupt]))
         self._gain(words * self._ends + rows, unit, times_s)
+
+    def _dried(self, places: Ints, senders: Ints) -> None:
+        """Occurs when these flows have brought all that they were asked for; `senders` were theirs."""
 
     def _gain(self, cells: Ints, bits: Words, times_s: Floats) -> None:
         """Count the pieces that came into these cells, and say which nodes are complete."""
