@@ -134,8 +134,15 @@ class PieceExchange:
 
     def insert(self, end: int, torrent: int, piece: int, now_s: float) -> None:
         """Count a piece that came from elsewhere than a neighbour."""
-        cell = (int(self.starts[torrent]) + piece // WORD) * self._ends + end
-        self._gain(np.array([cell]), np.array([1 << (piece % WORD)], np.uint64), np.array([now_s]))
+        word, bit = int(self.starts[torrent]) + piece // WORD, np.uint64(1 << (piece % WORD))
+        if not self._lacks[word, end] & bit:
+            return
+        self.have[word, end] |= bit
+        self._lacks[word, end] &= ~bit
+        self._open[word, end] &= ~bit
+        self.count[end] += 1
+        self.touched_s[end] = max(self.touched_s[end], now_s)
+        self._complete(end)
 
     def pieces_of(self, end: int, torrent: int) -> int:
         """Return what an end has of a torrent, as `swarmboot.pieces` writes it."""
@@ -374,8 +381,12 @@ class PieceExchange:
         nodes = changed - changed // self._ends * self._ends
         np.add.at(self.count, nodes, popcount(before & ~after))
         np.maximum.at(self.touched_s, cells - cells // self._ends * self._ends, times_s[grew])
-        is_done = (self.count[nodes] == self.total) & ~self._is_complete[nodes]
-        for node in sorted(set(nodes[is_done].tolist())):
+        for node in sorted(set(nodes[self.count[nodes] == self.total].tolist())):
+            self._complete(node)
+
+    def _complete(self, node: int) -> None:
+        """Say that a node has everything, if it has and it was not said."""
+        if self.count[node] == self.total and not self._is_complete[node]:
             self.is_fetching[node] = False
             self._is_complete[node] = True
             self._senders[:, node] = -1
