@@ -237,8 +237,8 @@ class PieceExchange:
 
     def _some(self, found: Words, words: Ints, most: int) -> Words:
         """Return up to `most` bits of each of these words, the rare ones if there are any."""
-        rarest = found & self._rare[words]
-        return low_bits(np.where(rarest != 0, rarest, found), most, self._random)
+        rare = found & self._rare[words]
+        return low_bits(np.where(rare != 0, rare, found), most, self._random)
 
     def _ask(self, places: Ints) -> None:
         """Give each of these idle flows something to do, if the neighbour tried has something for its node.
@@ -302,8 +302,7 @@ class PieceExchange:
     def _candidates(self, places: Ints) -> tuple[Ints, Ints, Ints]:
         """Return flows, their nodes, and the neighbour each tries: the column's own one, or any if there are many."""
         nodes = self._node_of[places]
-        columns = self._column_of[places]
-        degree = self.degree[nodes]
+        columns, degree = self._column_of[places], self.degree[nodes]
         is_many = degree > self.habits.flows
         drawn = (self._random.random(len(nodes)) * degree).astype(np.int64)
         peers = self.neighbours[nodes, np.where(is_many, drawn, np.minimum(columns, degree - 1))]
