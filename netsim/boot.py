@@ -206,7 +206,7 @@ class Morning:
         """Have a booted node fetch stage 0 as files, as every complete node does; the server sends it once."""
         if not self.scenario.release.stage0_bytes or self.fleet.dies_at_s[node] <= now_s:
             return
-        living = [end for end in self._serving if not self.fleet.dies_at_s[end] <= now_s]
+        living = self._serving
         server = self.fleet.nodes
         is_server_up = now_s < self.scenario.faults.server_dies_at_s
         if not living and (self._is_first_fetching or not is_server_up):
@@ -233,6 +233,8 @@ class Morning:
 
     def _die(self, node: int, now_s: float) -> None:
         self._settled.add(node)
+        if node in self._serving:
+            self._serving.remove(node)
         self._stage0.lost(node)
         self._delivery.lost(node, now_s)
 

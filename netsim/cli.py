@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from netsim.flags import parse_slow_rack, parse_sweep, scenario_of, with_scenario_options
+from netsim.flags import with_scenario_options
 from swarmboot.errors import MalformedSettingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netsim.result import SimulationResult
     from netsim.runs import Run
     from netsim.scenario import Scenario
 
 STRATEGY_NAMES = ("https", "libtorrent", "multicast", "swarmboot", "swarmboot+stage0")
-__all__ = ["parse_slow_rack", "simulate"]
 
 
 @click.command()
@@ -53,11 +54,11 @@ def simulate(
       swarmboot simulate --scenario farm.toml --plot farm.html
       swarmboot simulate --nodes 500 --plan-power --uplink-share 80%
     """
-    from netsim.plot import check_plot_path
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy multiplies nothing here: its threads would only spin
+    from netsim.scenario_flags import parse_sweep, scenario_of
 
     scenario = scenario_of(given)
-    for path in plots:
-        check_plot_path(path)
+    _check_plots(plots)
     if plan_power:
         _plan_power(scenario, strategies, uplink_share, as_json=as_json)
         return
@@ -68,6 +69,14 @@ def simulate(
     _show(_run(scenarios, strategies or STRATEGY_NAMES), as_json=as_json, plots=plots)
 
 
+def _check_plots(paths: Sequence[Path]) -> None:
+    if paths:
+        from netsim.plot import check_plot_path
+
+        for path in paths:
+            check_plot_path(path)
+
+
 def _run(scenarios: Sequence[Scenario], strategies: Sequence[str]) -> list[Run]:
     from netsim.runs import run_all
 
@@ -75,24 +84,30 @@ def _run(scenarios: Sequence[Scenario], strategies: Sequence[str]) -> list[Run]:
 
 
 def _show(runs: list[Run], *, as_json: bool, plots: Sequence[Path]) -> None:
-    from rich.console import Console
-
-    from netsim.plot import write_plot
-    from netsim.result import phases_table, sentence, strategies_table
-
     results = [run.result for run in runs]
     if as_json:
         click.echo(json.dumps([result.as_json() for result in results]))
     else:
-        for nodes in dict.fromkeys(result.nodes for result in results):
-            click.echo(sentence([result for result in results if result.nodes == nodes]))
-        console = Console()
-        console.print(strategies_table(results))
-        if len({result.nodes for result in results}) == 1:
-            console.print(phases_table(results[-1]))
+        _print(results)
     for path in plots:
+        from netsim.plot import write_plot
+
         write_plot(runs, path)
         click.echo(f"drawn: {path}", err=True)
+
+
+def _print(results: Sequence[SimulationResult]) -> None:
+    from rich.console import Console
+
+    from netsim.result import sentence
+    from netsim.tables import phases_table, strategies_table
+
+    for nodes in dict.fromkeys(result.nodes for result in results):
+        click.echo(sentence([result for result in results if result.nodes == nodes]))
+    console = Console()
+    console.print(strategies_table(results))
+    if len({result.nodes for result in results}) == 1:
+        console.print(phases_table(results[-1]))
 
 
 def _plan_power(scenario: Scenario, strategies: tuple[str, ...], uplink_share: str, *, as_json: bool) -> None:

@@ -192,7 +192,7 @@ class Engine:
         with np.errstate(divide="ignore"):
             ends_s = start_s + left / rates
         left -= rates * duration_s
-        for place in np.flatnonzero(left <= 1e-6):
+        for place in (left <= 1e-6).nonzero()[0]:
             transfer = table.transfers[place]
             transfer.rate = float(rates[place])
             self._push_unit(float(min(ends_s[place], self.now_s)), transfer)

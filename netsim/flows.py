@@ -22,55 +22,51 @@ EXACT = 1_000_000
 def max_min_rates(paths: Ints, capacity: Floats, *, rounds: int = EXACT) -> Floats:
     """Return the max-min fair rate of every flow.
 
-    `paths` has one row a flow: the links it crosses, as places in `capacity`; a short path repeats a link that has
-    infinite capacity. With a bound on `rounds` the flows that are left after them get their smallest share, which no
-    link minds: feasible, but not the whole of what is there.
+    `paths` has one row a hop and one column a flow: the links it crosses, as places in `capacity`; a short path repeats
+    a link that has infinite capacity. With a bound on `rounds` the flows that are left after them get their smallest
+    share, which no link minds: feasible, but not the whole of what is there.
     """
-    rates = np.zeros(len(paths))
+    links = len(capacity)
+    rates = np.zeros(paths.shape[1])
     free = capacity.astype(np.float64, copy=True)
-    active = np.arange(len(paths))
-    columns = [np.ascontiguousarray(column) for column in paths.T]
-    for turn in range(1, rounds + 1):
-        if not len(active):
-            break
-        shares = _shares(columns, free)
-        each = [shares[column] for column in columns]
-        own = np.minimum.reduce(each)
-        if turn == rounds:
-            rates[active] = own
-            break
-        frozen = _bottlenecked(columns, shares, each, own)
-        rates[active[frozen]] = own[frozen]
-        if frozen.all():
-            break
-        _take(free, [column[frozen] for column in columns], own[frozen])
-        left = ~frozen
-        active, columns = active[left], [column[left] for column in columns]
+    active: Ints | None = None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for turn in range(1, rounds + 1):
+            flows = np.bincount(paths.reshape(-1), minlength=links)
+            each = (free / flows).take(paths)
+            own = np.minimum.reduce(each)
+            frozen = _bottlenecked(paths, flows, each, own)
+            gone = frozen.nonzero()[0]
+            if turn == rounds or len(gone) == len(own):
+                _put(rates, active, own)
+                break
+            _put(rates, gone if active is None else active[gone], own[gone])
+            _take(free, paths.take(gone, axis=1), own[gone])
+            left = (~frozen).nonzero()[0]
+            active = left if active is None else active[left]
+            paths = paths.take(left, axis=1)
     return rates
 
 
-def _shares(columns: list[Ints], free: Floats) -> Floats:
-    """Return what each link can give each of its flows; infinite for a link without flows."""
-    flows = np.bincount(np.concatenate(columns), minlength=len(free))
-    shares: Floats = np.divide(free, flows, out=np.full(len(free), np.inf), where=flows > 0)
-    return shares
-
-
-def _bottlenecked(columns: list[Ints], shares: Floats, each: list[Floats], own: Floats) -> Flags:
+def _bottlenecked(paths: Ints, flows: Ints, each: Floats, own: Floats) -> Flags:
     """Return which flows cross a link whose flows all have their smallest share there."""
-    least = np.full(len(shares), np.inf)
-    for column in columns:
-        np.minimum.at(least, column, own)
-    is_bottleneck = np.isfinite(shares) & (least * _ROUNDING >= shares)
-    most = own * _ROUNDING
-    frozen = np.zeros(len(own), np.bool_)
-    for column, there in zip(columns, each, strict=True):
-        frozen |= is_bottleneck[column] & (there <= most)
-    return frozen if frozen.any() else np.asarray(own <= own.min() * _ROUNDING)
+    tight = each <= own * _ROUNDING
+    is_bottleneck = np.bincount(paths.reshape(-1), weights=tight.reshape(-1), minlength=len(flows)) == flows
+    there = is_bottleneck.take(paths)
+    there &= tight
+    frozen: Flags = np.logical_or.reduce(there)
+    return frozen if frozen.any() else own <= own.min(initial=np.inf) * _ROUNDING
 
 
-def _take(free: Floats, columns: list[Ints], rates: Floats) -> None:
+def _put(rates: Floats, places: Ints | None, values: Floats) -> None:
+    """Give flows their rates; no places stand for all of them."""
+    if places is None:
+        rates[:] = values
+    else:
+        rates[places] = values
+
+
+def _take(free: Floats, paths: Ints, rates: Floats) -> None:
     """Take the rates of frozen flows off their links."""
-    for column in columns:
-        free -= np.bincount(column, weights=rates, minlength=len(free))
+    free -= np.bincount(paths.reshape(-1), weights=np.concatenate([rates] * len(paths)), minlength=len(free))
     np.maximum(free, 0.0, out=free)

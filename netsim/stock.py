@@ -1,28 +1,29 @@
 """An ordinary BitTorrent swarm, libtorrent as it comes: a tracker, the servers as seeds, every node a peer.
 
-Deviations, beside those of `netsim.exchange`: the tracker names up to `WANTED` random peers and the seeds, once, and
-connections are up `TRACKER_S` later; a node requests up to a word of pieces (64) ahead of one neighbour, all at
-once, which stands for libtorrent's queue of requests (`request_queue_time`, `max_out_request_queue`).
+Deviations, beside those of `netsim.exchange`, `netsim.stock_exchange` and `netsim.hoard`: the tracker names up to
+`WANTED` random peers and the seeds, once, and connections are up `TRACKER_S` later; of one another nodes request up to
+a word of pieces (64), all at once; with several seeds a node requests ahead of one, the others are to it as nodes are.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 
 from netsim.delivery import connect_s
 from netsim.engine import Engine
-from netsim.exchange import Habits, PieceExchange
+from netsim.exchange import Habits
 from netsim.fleet import Fleet
+from netsim.hoard import BLOCK_BYTES, MOST_BLOCKS
 from netsim.node import Action
 from netsim.scenario import Scenario
+from netsim.stock_exchange import StockExchange
 from netsim.torrents import Torrents
+from netsim.words import WORD
 
 TRACKER_S = 0.02
 WANTED = 50
-HOARD_MOST_BYTES = 4 << 20
-HOARD_TOGETHER_BYTES = 16 << 20
-"""What one node, and what all together, request ahead of one neighbour; fitted to runs of the lab on 23 November."""
-
 _SMALLEST_PIECE_BYTES, _LARGEST_PIECE_BYTES = 1 << 14, 1 << 24
 _SMALLEST_PIECES_UP_TO_BYTES = 2_684_355
 
@@ -43,14 +44,13 @@ class Stock:
         self._engine = engine
         self._latency_s = scenario.network.latency_s
         self._random = np.random.default_rng(scenario.seed + 3)
-        hoard_bytes = min(HOARD_MOST_BYTES, HOARD_TOGETHER_BYTES // fleet.nodes)
-        queue = max(1, min(64, hoard_bytes // torrents.images[0].piece_bytes))
+        queue = max(1, min(WORD, MOST_BLOCKS * BLOCK_BYTES // torrents.images[0].piece_bytes))
         flows = 20 if fleet.nodes <= 40 else 8 if fleet.nodes <= 1000 else 6
         unit = 1 if fleet.nodes <= 40 else 4 if fleet.nodes <= 1000 else 8
-        self._exchange = engine.exchange = PieceExchange(
+        self._exchange = engine.exchange = StockExchange(
             fleet.nodes + engine.topology.sources,
             torrents.shape,
-            habits=Habits(flows=flows, queue=queue, unit=unit),
+            habits=Habits(flows=flows, queue=queue, unit=unit, again=unit),
             random=np.random.default_rng(scenario.seed + 1),
             on_complete=self._complete,
         )
@@ -66,9 +66,9 @@ class Stock:
         """Have a node ask the tracker and connect to whom it names."""
         self._done[node] = done
         delay_s = connect_s(self._engine.topology.node_rate(node), self._latency_s) + TRACKER_S
-        self._engine.at(now_s + delay_s, lambda _then_s: self._join(node))
+        self._engine.at(now_s + delay_s, partial(self._join, node))
 
-    def _join(self, node: int) -> None:
+    def _join(self, node: int, now_s: float) -> None:
         if node not in self._done:
             return
         self._exchange.begin(node)
@@ -77,6 +77,8 @@ class Stock:
         for peer in [*self._seeds, *(self._peers[place] for place in chosen)]:
             self._exchange.connect(node, peer)
         self._peers.append(node)
+        if self._seeds:
+            self._exchange.hoard(node, self._seeds[node % len(self._seeds)], now_s)
 
     def _complete(self, node: int, now_s: float) -> None:
         self._engine.at(now_s, self._done.pop(node))

@@ -41,14 +41,14 @@ class Topology:
         return range(self.nodes, self.nodes + self.sources)
 
     def paths(self, senders: Ints, receivers: Ints) -> Ints:
-        """Return one row a flow: the links it crosses, for `netsim.flows.max_min_rates`."""
+        """Return one column a flow: the links it crosses, for `netsim.flows.max_min_rates`."""
         ups, downs = senders, self._ends + receivers
         if self.is_flat:
-            return np.stack([ups, downs], axis=1)
+            return np.stack([ups, downs])
         is_near = self.racks[senders] == self.racks[receivers]
         out = np.where(is_near, self._nowhere, self._rack_up[senders])
         into = np.where(is_near, self._nowhere, self._rack_down[receivers])
-        return np.stack([ups, out, into, downs], axis=1)
+        return np.stack([ups, out, into, downs])
 
     def node_rate(self, node: int) -> float:
         """Return a node's payload rate in bytes per second."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,6 @@ from swarmboot.pieces import Pieces
 WORD = 64
 Words = npt.NDArray[np.uint64]
 
-_COUNTS = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
 _ONE = np.uint64(1)
 _bitwise_count = getattr(np, "bitwise_count", None)
 
@@ -32,8 +33,13 @@ def popcount(words: Words) -> npt.NDArray[np.int64]:
     if _bitwise_count is not None:
         return np.asarray(_bitwise_count(words), np.int64)
     halves = np.ascontiguousarray(words).view(np.uint16).reshape(-1, 4)
-    counts: npt.NDArray[np.int64] = _COUNTS[halves].sum(axis=1, dtype=np.int64)
+    counts: npt.NDArray[np.int64] = _counts_of_halves()[halves].sum(axis=1, dtype=np.int64)
     return counts
+
+
+@cache
+def _counts_of_halves() -> npt.NDArray[np.uint8]:
+    return np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
 
 
 def low_bits(words: Words, most: int, random: np.random.Generator | None = None) -> Words:

@@ -1,14 +1,18 @@
 """The `swarmboot` command: a click group that finds each part's verbs through entry points and exits by error.
 
-It knows no part. A verb is any entry point of the group `swarmboot.commands`; it is imported only when it is called
-or its help is shown, so that `swarmboot fetch` never pays for the simulator.
+It knows no part. A verb is any entry point of the group `swarmboot.commands`; it is imported only when it is called or
+its own help is shown, so that `swarmboot fetch` never pays for the simulator. The list of verbs takes each one's first
+line from its source, which is read and not run.
 """
 
 from __future__ import annotations
 
+import ast
 import errno
+import importlib.util
 import os
 import sys
+from importlib.abc import InspectLoader
 from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
@@ -39,6 +43,28 @@ class EntryPointGroup(click.Group):
         command = entry.load()
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the list of verbs without importing any."""
+        rows = [(name, _first_line(entry)) for name, entry in sorted(self._found().items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _first_line(entry: EntryPoint) -> str:
+    """Return what the docstring of an entry point's function begins with; nothing if its source is not there."""
+    source = _source_of(entry.module)
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == entry.attr:
+            return (ast.get_docstring(node) or "").partition("\n")[0].removesuffix(".")
+    return ""
+
+
+def _source_of(module: str) -> str:
+    """Return a module's source as its loader finds it, or nothing."""
+    spec = importlib.util.find_spec(module)
+    loader = spec.loader if spec else None
+    return (loader.get_source(module) or "") if isinstance(loader, InspectLoader) else ""
 
 
 @click.group(cls=EntryPointGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

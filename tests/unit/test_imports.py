@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -34,6 +35,16 @@ for module in pkgutil.iter_modules(leecher.__path__):
     if module.name != "cli":
         importlib.import_module(f"leecher.{module.name}")
 print(*{name.partition(".")[0] for name in sys.modules})
+"""
+
+
+LIST_THE_VERBS = """
+import sys
+from click.testing import CliRunner
+from swarmboot.cli import swarmboot
+shown = CliRunner().invoke(swarmboot, ["--help"]).output
+assert "a fleet takes to boot" in shown, shown
+print(*sys.modules)
 """
 
 
@@ -115,3 +126,10 @@ def test_running_the_leecher_loads_nothing_of_the_servers() -> None:
         with_requirements(name, allowed)
     assert {"trio", "httpx", "libtorrent", "msgpack", "cryptography"} <= loaded
     assert loaded - allowed == set()
+
+
+def test_listing_the_verbs_imports_none_of_them() -> None:
+    run = subprocess.run((sys.executable, "-c", LIST_THE_VERBS), capture_output=True, text=True, check=True, timeout=60)
+    modules = {name for name in run.stdout.split() if part_of(name) in PARTS and part_of(name) != "swarmboot"}
+    assert {name for name in modules if not hasattr(importlib.import_module(name), "__path__")} == set()
+    assert "numpy" not in run.stdout.split()

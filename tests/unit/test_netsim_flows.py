@@ -18,7 +18,7 @@ def rates_of(paths: list[list[int]], capacity: list[float], **options: int) -> l
     width = max(map(len, paths))
     nowhere = len(capacity)
     rows = np.array([[*path, *[nowhere] * (width - len(path))] for path in paths])
-    return [float(rate) for rate in max_min_rates(rows, np.array([*capacity, math.inf]), **options)]
+    return [float(rate) for rate in max_min_rates(rows.T, np.array([*capacity, math.inf]), **options)]
 
 
 def test_flows_on_one_link_share_it_equally() -> None:

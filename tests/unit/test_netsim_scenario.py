@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from netsim.cli import simulate
-from netsim.flags import EXAMPLES, parse_sweep
 from netsim.fleet import draw_fleet
 from netsim.scenario import Scenario
+from netsim.scenario_flags import EXAMPLES, parse_sweep
 from netsim.scenario_toml import parse_scenario, read_scenario
 from netsim.spread import Shape, Spread, fixed, parse_spread
 from swarmboot.errors import MalformedSettingError, ScenarioError, SettingsError
