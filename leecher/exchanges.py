@@ -1,4 +1,4 @@
-"""A node's exchanges with origins while it fetches, each in a thread of its own; what they bring comes back as facts."""
+"""A node's exchanges with origins while it fetches, each in a thread of its own; they come back as facts."""
 
 from __future__ import annotations
 

@@ -216,6 +216,7 @@ class Fetching:
         for index in sets.each(have):
             self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
         self._count_bytes()
+        self._check_complete()
 
     def dial(self, neighbours: tuple[Neighbour, ...]) -> None:
         """Connect to neighbours, the first of them at once; not to those that have lied."""
@@ -336,7 +337,12 @@ class Fetching:
         self._count_bytes()
         self._arriving.pop((info_hash, index), None)
         self._failed.pop((info_hash, index), None)
-        self._is_stirred |= self.policy.is_complete
+        self._check_complete()
+
+    def _check_complete(self) -> None:
+        if self.policy.is_complete and self.swarm is not None:
+            self.swarm.seed()
+            self._is_stirred = True
 
     def _count_bytes(self) -> None:
         self._ledger.have_bytes = sum(

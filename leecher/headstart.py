@@ -108,7 +108,9 @@ class HeadStart:
     def _run(self) -> None:
         """Read the release, and fetch as long as nothing fails and nobody takes over."""
         try:
+            self.ledger.end_phase("leecher_start")
             release, artifacts = self._read()
+            self.ledger.end_phase("manifest")
             self._has_read.set()
             self._fetch(release, artifacts)
         except SwarmbootError as error:

@@ -37,7 +37,9 @@ class Ledger:
         return time.monotonic() - self.started_s
 
     def end_phase(self, name: str) -> None:
-        """Record that a phase has ended now; the next one begins."""
+        """Record that a phase has ended now, unless it had ended already; the next one begins."""
+        if name in self.phases:
+            return
         now_s = time.monotonic()
         self.phases[name] = now_s - (self._phase_s or self.started_s)
         self._phase_s = now_s

@@ -2,8 +2,11 @@
 
 Nothing here waits: a descriptor becomes readable when there is something to take in, `events` takes it in, and what has
 come about can be asked. A piece counts when its finished alert arrives, not when it was handed in. Settings are for one
-LAN: no DHT, no port mapping, no uTP, no encryption, small request queues so that fresh pieces are not stuck behind old
-ones, short timeouts. Works with libtorrent 2.0.8 (Debian 12) and 2.1.
+LAN: no DHT, no port mapping, no uTP, no encryption, short timeouts. Works with libtorrent 2.0.8 (Debian 12) and 2.1.
+
+A neighbour that is fetching itself has little that is new. Asked for more blocks ahead than it has, libtorrent thinks
+itself in the end game with it, and asks for the next piece one block at a time. So a node that fetches lets others ask
+for one piece ahead (BEP 10, `reqq`), and one that has everything for many.
 
 Connections are made at once rather than at libtorrent's next tick: a torrent is added paused, given its neighbours, and
 resumed when it has left its checking state, which makes libtorrent dial immediately. Files of an earlier run must be
@@ -42,8 +45,6 @@ _SETTINGS: dict[str, Any] = {
     "peer_dscp": 0,
     "whole_pieces_threshold": 0,
     "request_queue_time": 1,
-    "max_out_request_queue": 16,
-    "max_allowed_in_request_queue": 2000,
     "send_buffer_watermark": 64 * 1024,
     "send_buffer_low_watermark": 16 * 1024,
     "piece_timeout": 3,
@@ -75,6 +76,10 @@ _SETTINGS: dict[str, Any] = {
     "active_limit": -1,
     "dont_count_slow_torrents": True,
 }
+
+_BLOCK_BYTES = 1 << 14
+_SEED_QUEUE = 500
+"""What a node that has everything lets each neighbour ask for ahead."""
 
 # libtorrent 2.0 takes a file's last piece only with its padding, 2.1 only without (tried: 2.0.8, 2.0.11, 2.1.1).
 _WANTS_PADDING = (lt.version_major, lt.version_minor) < (2, 1)
@@ -184,9 +189,18 @@ class Swarm:
         flags = lt.torrent_flags
         is_there = (folder / file_name).exists()
         parameters.flags = (flags.stop_when_ready if is_there else flags.paused) | flags.disable_pex | flags.disable_dht
+        if not self._handles:
+            self._allow_ahead(-(-artifact.piece_bytes // _BLOCK_BYTES))
         self._by_name[metadata.name()] = artifact.info_hash
         self._handles[artifact.info_hash] = self._session.add_torrent(parameters)
         self._metadata[artifact.info_hash] = metadata
+
+    def seed(self) -> None:
+        """Let neighbours that connect from now on ask for many pieces ahead: this node has all of them."""
+        self._allow_ahead(_SEED_QUEUE)
+
+    def _allow_ahead(self, blocks: int) -> None:
+        self._session.apply_settings({"max_allowed_in_request_queue": blocks})
 
     def is_checked(self, info_hash: InfoHash) -> bool:
         """Return whether libtorrent knows which pieces are there already; before that it takes none."""

@@ -41,6 +41,7 @@ class PolicyLoop:
     def __init__(self, policy: Policy, doors: Doors, *, at: Callable[[float, Action], None]) -> None:
         self.policy = policy
         self.is_over = False
+        self.has_started = False
         self._doors = doors
         self._at = at
         self._sleep = 0
@@ -48,6 +49,12 @@ class PolicyLoop:
 
     def begin(self, now_s: float) -> None:
         """Start the loop."""
+        self._stir(now_s)
+
+    def started(self, now_s: float) -> None:
+        """Occurs when the node can be dialled."""
+        self.has_started = True
+        self.policy.started(now_s=now_s)
         self._stir(now_s)
 
     def pieces_arrived(self, info_hash: InfoHash, have: Pieces, *, at_s: float) -> None:
@@ -91,6 +98,8 @@ class PolicyLoop:
         if self.is_over:
             return
         self._sleep += 1
+        if not self.has_started:
+            self.policy.still_starting(has_room=True, now_s=now_s)
         for request in self.policy.requests(now_s=now_s):
             match request:
                 case AnnounceRequest():

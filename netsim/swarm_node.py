@@ -28,6 +28,8 @@ ALONE_S = 0.3
 HASH_BYTES_PER_S = 600e6
 COUNT_S = 0.01
 """From handing a piece to libtorrent to its finished alert: two threads and a disk job, hashing aside."""
+JOIN_S = 0.05
+"""From a node's first announce until it can be dialled: libtorrent is imported and opens its doors."""
 PORT = 6881
 
 
@@ -51,8 +53,9 @@ class SwarmNode:
         random = Random(scatter.random.random())
         self.policy = Policy(wanted, origin=scatter.origins[0], now_s=now_s, random=random)
         self.loop = PolicyLoop(self.policy, self, at=self._act_at)
-        self._exchange.is_up[node] = True
-        self._engine.at(now_s + ALONE_S, self._start_alone)
+        self._joined_s = now_s + JOIN_S
+        self._engine.at(self._joined_s, self._join)
+        self._engine.at(self._joined_s + ALONE_S, self._start_alone)
 
     def _act_at(self, time_s: float, action: Action) -> None:
         self._engine.at(time_s, partial(self._act, action))
@@ -76,6 +79,12 @@ class SwarmNode:
     def begin(self, now_s: float) -> None:
         """Start to ask the policy."""
         self.loop.begin(now_s)
+
+    def _join(self, now_s: float) -> None:
+        """Be a neighbour from now on."""
+        if not self.loop.is_over:
+            self._exchange.is_up[self._node] = True
+            self._act(self.loop.started, now_s)
 
     def meet(self, others: list[int], now_s: float) -> None:
         """Take note of neighbours that discovery found."""
@@ -108,7 +117,7 @@ class SwarmNode:
             node=NodeId(self._node.to_bytes(16, "big")),
             sequence=Sequence(1),
             state=request.state,
-            port=PORT,
+            port=PORT if self.loop.has_started else 0,
             rack=f"rack{self._scatter.racks[self._node]}",
             have={each.info_hash: sets.encode(self.policy.have[each.info_hash], each.count) for each in images},
             slots=request.slots,
@@ -160,7 +169,8 @@ class SwarmNode:
         """Occurs when the last byte of a piece of a run is in; it counts once it is hashed."""
         self.from_origin_bytes += size_bytes
         place = self._scatter.torrents.place_of(run.info_hash)
-        self._engine.at(now_s + COUNT_S + size_bytes / HASH_BYTES_PER_S, partial(self._insert, place, piece))
+        inserted_s = max(now_s, self._joined_s) + COUNT_S + size_bytes / HASH_BYTES_PER_S
+        self._engine.at(inserted_s, partial(self._insert, place, piece))
         if piece == run.first + run.count - 1:
             self._end(run, now_s, is_whole=True)
 

@@ -66,6 +66,10 @@ class Recorder(Policy):
     def _told(self, name: str, at_s: float, *values: Any) -> None:
         self.trace.entries.append(Fact(name, at_s, values))
 
+    def started(self, *, now_s: float) -> None:
+        self._told("started", now_s)
+        super().started(now_s=now_s)
+
     def piece_arrived(self, info_hash: InfoHash, index: int, *, now_s: float) -> None:
         self._told("piece_arrived", now_s, info_hash, index)
         super().piece_arrived(info_hash, index, now_s=now_s)

@@ -42,7 +42,7 @@ class FixedPaths(Topology):
         self._fixed: Ints = np.array([[*path, *[nowhere] * (width - len(path))] for path in paths])
 
     def paths(self, senders: Ints, receivers: Ints) -> Ints:  # noqa: ARG002 - a topology's signature
-        return self._fixed[senders]
+        return np.ascontiguousarray(self._fixed[senders].T)
 
 
 def our_times(network: NetworkOfFlows) -> list[float]:
