@@ -11,6 +11,8 @@ from __future__ import annotations
 import select
 import socket
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 from leecher.choice import choose
@@ -46,6 +48,7 @@ class HeadStart:
         self._fetching: Fetching | None = None
         self._failure: SwarmbootError | None = None
         self._has_read = threading.Event()
+        self._when_read: Callable[[], None] = lambda: None
         self._is_under_way = threading.Event()
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="head start", daemon=True)
@@ -63,6 +66,12 @@ class HeadStart:
         Importing meanwhile would delay just what is to be early: where processors are few, even the seeder's answers.
         """
         self._is_under_way.wait(FIRST_S)
+
+    def when_read(self, call: Callable[[], None]) -> None:
+        """Have `call` called, in some thread, when `release` has something to return or raise."""
+        self._when_read = call
+        if self._has_read.is_set():
+            call()
 
     def release(self) -> Release | None:
         """Wait for the release and return it with its torrents, or None if there is none to be had this way.
@@ -100,10 +109,8 @@ class HeadStart:
         self._stir()
 
     def _stir(self) -> None:
-        try:
+        with suppress(OSError):  # it is going to wake anyhow, or is over
             self._wake.send(b"!")
-        except BlockingIOError:
-            return  # it is going to wake anyhow
 
     def _run(self) -> None:
         """Read the release, and fetch as long as nothing fails and nobody takes over."""
@@ -111,15 +118,22 @@ class HeadStart:
             self.ledger.end_phase("leecher_start")
             release, artifacts = self._read()
             self.ledger.end_phase("manifest")
-            self._has_read.set()
+            self._tell_read()
             self._fetch(release, artifacts)
         except SwarmbootError as error:
             self._failure = error
         except OSError:
             return  # the boot comes to the same, and says so
         finally:
-            self._has_read.set()
+            self._tell_read()
             self._is_under_way.set()
+            self._wake.close()
+            self._woken.close()
+
+    def _tell_read(self) -> None:
+        """Let it be known that the release is there, or will not be; `when_read` may hear of it twice."""
+        self._has_read.set()
+        self._when_read()
 
     def _read(self) -> tuple[Release, tuple[Artifact, ...]]:
         """Read and return the release and what of it this node gets; its torrents are among the documents."""
@@ -160,8 +174,8 @@ class HeadStart:
         from leecher.swarm import Swarm
 
         swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
-        fetching.join(swarm, release.documents)
         self._fetching = fetching
+        fetching.join(swarm, release.documents)
         while not self._is_over:
             due_s = fetching.turn()
             if fetching.has_joined:

@@ -113,7 +113,10 @@ class Acquisition:
         head_start, self._head_start = self._head_start, None
         if head_start is None:
             return None
-        return await trio.to_thread.run_sync(head_start.release, abandon_on_cancel=True)
+        has_read, trio_thread = trio.Event(), trio.lowlevel.current_trio_token()
+        head_start.when_read(lambda: trio_thread.run_sync_soon(has_read.set))
+        await has_read.wait()
+        return head_start.release()
 
     async def _ask_neighbours(self, discovery: Discovery, done: trio.CancelScope) -> None:
         """Probe after the server's head start; of those who answer, ask the one with the newest manifest first."""

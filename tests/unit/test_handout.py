@@ -42,6 +42,7 @@ def observe(
     is_starving: bool = False,
     from_neighbours: int = 0,
     received: tuple[LeaseId, ...] = (),
+    port: int = 6881,
 ) -> Node:
     """Observe a node; `have` has a character a piece, `#` for one that is there; the rest is lacking."""
     count = registry.torrents[ROOT].torrent.count
@@ -50,7 +51,7 @@ def observe(
         NodeId(name.to_bytes(16, "big")),
         Sequence(1),
         state,
-        port=6881,
+        port=port,
         rack=rack,
         have={ROOT: pieces.encode(held, count)},
         is_starving=is_starving,
@@ -319,3 +320,42 @@ def test_links_within_a_rack_are_counted_as_they_come_and_go(changes: list[tuple
             registry.link(*ends)
         for node in registry.nodes.values():
             assert node.near_links == sum(registry.nodes[link].rack == node.rack for link in node.links)
+
+
+def test_a_node_that_is_starting_is_leased_pieces_and_introduced_to_nobody() -> None:
+    registry = build_registry()
+    starting, other = observe(registry, 1, port=0), observe(registry, 2)
+    assert handout.lease_pieces(registry, starting, slots=2, now_s=0.0, limits=LIMITS)
+    assert handout.choose_neighbours(registry, other, limits=LIMITS, random=Random(1)) == ()
+    observe(registry, 1, now_s=0.5)
+    assert handout.choose_neighbours(registry, other, limits=LIMITS, random=Random(1)) == (starting,)
+
+
+def test_what_a_starting_node_has_received_stays_leased_until_it_can_show_it() -> None:
+    registry = build_registry()
+    starting = observe(registry, 1, port=0)
+    (lease,) = handout.lease_pieces(registry, starting, slots=1, now_s=0.0, limits=LIMITS)
+    observe(registry, 1, port=0, received=(lease.lease,), now_s=0.5)
+    registry.expire(now_s=3 * STALL_S, silent_s=100.0)
+    assert lease.lease in starting.leases
+    observe(registry, 1, now_s=3 * STALL_S)
+    registry.expire(now_s=4.5 * STALL_S, silent_s=100.0)
+    assert not starting.leases
+
+
+def test_what_a_starting_node_does_not_receive_is_leased_to_others() -> None:
+    registry = build_registry()
+    starting = observe(registry, 1, port=0)
+    assert handout.lease_pieces(registry, starting, slots=1, now_s=0.0, limits=LIMITS)
+    registry.expire(now_s=50 * STALL_S, silent_s=1000.0)
+    assert not starting.leases
+
+
+def test_a_newcomers_patience_counts_from_when_it_can_be_dialled() -> None:
+    registry = build_registry()
+    observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
+    node = observe(registry, 2, port=0)
+    assert not handout.is_neglected(registry, node, now_s=60.0, limits=LIMITS)
+    observe(registry, 2, now_s=60.0)
+    assert not handout.is_neglected(registry, node, now_s=60.5, limits=LIMITS)
+    assert handout.is_neglected(registry, node, now_s=70.0, limits=LIMITS)

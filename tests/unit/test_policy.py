@@ -206,3 +206,30 @@ def test_received_leases_are_announced_once() -> None:
     told = announce_of(policy.requests(now_s=0.3))
     assert told is not None
     assert told.received == (8,)
+
+
+def test_a_node_that_is_still_starting_complains_of_nothing() -> None:
+    policy = build_policy()
+    policy.requests(now_s=0.0)
+    policy.handout_arrived(handout(after_s=1.0), now_s=0.1)
+    later_s = 0.1 + 20 * LIMITS.starve_s
+    policy.still_starting(has_room=True, now_s=later_s)
+    announce = announce_of(policy.requests(now_s=later_s))
+    assert announce == AnnounceRequest(NodeState.FETCHING, 2, (), (), is_starving=False)
+    assert policy.rescues == 0
+
+
+def test_a_starting_node_without_room_asks_for_no_lease() -> None:
+    policy = build_policy()
+    policy.still_starting(has_room=False, now_s=0.0)
+    announce = announce_of(policy.requests(now_s=0.0))
+    assert announce is not None
+    assert announce.slots == 0
+
+
+def test_a_node_that_has_become_a_neighbour_says_so_though_an_announce_is_on_its_way() -> None:
+    policy = build_policy()
+    policy.still_starting(has_room=True, now_s=0.0)
+    assert announce_of(policy.requests(now_s=0.0)) is not None
+    policy.started(now_s=0.1)
+    assert announce_of(policy.requests(now_s=0.1)) is not None

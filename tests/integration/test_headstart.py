@@ -1,0 +1,130 @@
+"""The head start: what a boot asks and fetches before trio is there, and what comes of it when it goes wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from leecher.headstart import HeadStart
+from swarmboot.errors import KeyFileError, TransferError
+from swarmboot.settings import NodeSettings, build_settings
+from tests.integration.world import (
+    BOUND_S,
+    Fleet,
+    asking,
+    booting,
+    build_fleet,
+    build_release,
+    hostile,
+    serving,
+    status,
+)
+
+SIZE_BYTES = 3_000_000
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libtorrent 2.1 on calls that 2.0 needs
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    folder = tmp_path_factory.mktemp("fleet")
+    return build_fleet(folder, build_release(folder / "release", size_bytes=SIZE_BYTES))
+
+
+def settings_for(folder: Path, fleet: Fleet, server: str, ca: Path) -> NodeSettings:
+    given = {"server": server, "trust": str(fleet.pub), "ca": str(ca), "into": str(folder / "images")}
+    return build_settings({**given, "bind": "127.0.0.7", "reserve": "0"})
+
+
+def authority(fleet: Fleet) -> Path:
+    with serving(fleet) as seeder:
+        return seeder.ca
+
+
+@contextmanager
+def begun(settings: NodeSettings) -> Iterator[HeadStart]:
+    head_start = HeadStart(settings, started_s=time.monotonic()).begin()
+    yield head_start
+    head_start.abandon()
+    head_start.connections.close()
+
+
+def test_the_first_questions_need_neither_trio_nor_libtorrent() -> None:
+    code = (
+        "import sys; from leecher import lean; import leecher.cmdline; print({'trio', 'libtorrent'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND_S, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_whole_release_comes_without_a_boot_that_takes_over(tmp_path: Path, fleet: Fleet) -> None:
+    with serving(fleet) as seeder, begun(settings_for(tmp_path, fleet, seeder.address, seeder.ca)) as head_start:
+        release = head_start.release()
+        assert release is not None
+        deadline_s = time.monotonic() + BOUND_S
+        while status(seeder)["complete"] == 0:
+            assert time.monotonic() < deadline_s, "the node does not announce that it is complete"
+            time.sleep(0.02)
+        fetching = head_start.take_over(release)
+        assert fetching is not None
+        assert fetching.is_complete
+        assert head_start.ledger.from_origin_bytes >= SIZE_BYTES
+        assert {"leecher_start", "manifest"} <= head_start.ledger.phases.keys()
+        fetching.close()
+
+
+def test_another_release_than_the_one_it_began_is_not_taken_over(tmp_path: Path, fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        settings = [settings_for(tmp_path / name, fleet, seeder.address, seeder.ca) for name in ("1", "2")]
+        with begun(settings[0]) as first, begun(settings[1]) as second:
+            other = second.release()
+            assert other is not None
+            assert first.release() is not None
+            assert first.take_over(other) is None
+
+
+def test_a_source_that_does_not_answer_is_the_boots_first_failure(tmp_path: Path, fleet: Fleet) -> None:
+    settings = settings_for(tmp_path, fleet, "https://127.0.0.1:1", authority(fleet))
+    with begun(settings) as head_start:
+        head_start.wait()
+        with pytest.raises(TransferError, match="cannot be reached"):
+            head_start.release()
+
+
+def test_an_unusable_authority_is_refused_before_anything_is_asked(tmp_path: Path, fleet: Fleet) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(KeyFileError, match="cannot be used"):
+        HeadStart(settings_for(tmp_path, fleet, "https://127.0.0.1:1", tmp_path / "ca.pem"), started_s=0.0)
+
+
+def test_a_seeder_that_answers_no_announce_does_not_keep_a_node_from_its_images(tmp_path: Path, fleet: Fleet) -> None:
+    with serving(fleet) as seeder, hostile(fleet, "resets", times=2) as origin:
+        arguments: list[str | Path] = [
+            "--server",
+            origin.address,
+            "--trust",
+            fleet.pub,
+            "--ca",
+            seeder.ca,
+            "--timeout",
+            "60s",
+        ]
+        with booting(tmp_path, 3, *arguments) as node:
+            code, said = node.end()
+        assert code == 0, said
+        assert node.digests() == fleet.digests(fleet.folder / "release")
+
+
+def test_what_an_earlier_run_left_behind_is_not_leased_again(tmp_path: Path, fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        with booting(tmp_path, 4, *asking(seeder, fleet)) as node:
+            assert node.end()[0] == 0
+        node.report_path.unlink()
+        with booting(tmp_path, 4, *asking(seeder, fleet)) as node:
+            report = node.report()
+        assert report["bytes_from"] == {"neighbours": 0, "origin": 0}
