@@ -66,6 +66,7 @@ class Connections:
     def __init__(self, context: ssl.SSLContext, *, bind: str = "", connect_s: float = CONNECT_S) -> None:
         self._context = context
         self._connect_s = connect_s
+        self._is_closed = False
         self._source = (bind, 0) if bind else None
         self._idle: dict[str, list[http.client.HTTPConnection]] = {}
 
@@ -78,7 +79,10 @@ class Connections:
             return self._connection(parts), True
 
     def give_back(self, url: str, connection: http.client.HTTPConnection) -> None:
-        """Keep a connection for whoever asks the same origin next."""
+        """Keep a connection for whoever asks the same origin next, or close it if there will be nobody."""
+        if self._is_closed:
+            connection.close()
+            return
         self._idle.setdefault(urlsplit(url).netloc, []).append(connection)
 
     def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
@@ -90,7 +94,8 @@ class Connections:
         )
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections that are not in use, and the others once they are given back."""
+        self._is_closed = True
         for connections in self._idle.values():
             for connection in connections:
                 connection.close()
