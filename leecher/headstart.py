@@ -8,11 +8,13 @@ takes over what has been begun. Whatever goes wrong ends the head start, and the
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 from leecher.choice import choose
@@ -28,7 +30,7 @@ from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact
 from swarmboot.settings import NodeSettings
 
-FIRST_S = 0.5
+ANSWER_S, BUSY_S = 0.5, 2.0
 _LEAVE_S = 1.0
 
 
@@ -61,11 +63,13 @@ class HeadStart:
         return self
 
     def wait(self) -> None:
-        """Wait until this node is a neighbour, or the end of the head start, `FIRST_S` at most.
+        """Wait until pieces arrive and a processor is idle, or there is nothing to wait for, `BUSY_S` at most.
 
         Importing meanwhile would delay just what is to be early: where processors are few, even the seeder's answers.
+        A seeder that does not answer is waited for no longer than `ANSWER_S`: neighbours may have to be found.
         """
-        self._is_under_way.wait(FIRST_S)
+        if self._has_read.wait(ANSWER_S):
+            self._is_under_way.wait(BUSY_S)
 
     def when_read(self, call: Callable[[], None]) -> None:
         """Have `call` called, in some thread, when `release` has something to return or raise."""
@@ -178,8 +182,14 @@ class HeadStart:
         fetching.join(swarm, release.documents)
         while not self._is_over:
             due_s = fetching.turn()
-            if fetching.has_joined:
+            if fetching.is_complete or (self.ledger.have_bytes and _is_idle()):
                 self._is_under_way.set()
             readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)
             if self._woken in readable:
                 self._woken.recv(4096)
+
+
+def _is_idle() -> bool:
+    """Return whether no more threads want to run than there are processors (proc(5), /proc/loadavg)."""
+    running, _, _ = Path("/proc/loadavg").read_text().split()[3].partition("/")
+    return int(running) <= (os.cpu_count() or 1)
