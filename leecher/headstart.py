@@ -30,7 +30,7 @@ from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact
 from swarmboot.settings import NodeSettings
 
-ANSWER_S, BUSY_S = 0.5, 2.0
+ANSWER_S, BUSY_S = 0.5, 10.0
 _LEAVE_S = 1.0
 
 
@@ -190,6 +190,6 @@ class HeadStart:
 
 
 def _is_idle() -> bool:
-    """Return whether no more threads want to run than there are processors (proc(5), /proc/loadavg)."""
+    """Return whether a processor has nothing to do: fewer threads want to run than there are (proc(5), loadavg)."""
     running, _, _ = Path("/proc/loadavg").read_text().split()[3].partition("/")
-    return int(running) <= (os.cpu_count() or 1)
+    return int(running) < (os.cpu_count() or 1)
