@@ -23,6 +23,7 @@ from swarmboot.wire import Lease, Neighbour, NodeState
 
 GOODPUT = 1448 / 1538
 """What headers leave of a raw Ethernet rate at an MTU of 1500 (TCP with timestamps over IPv4)."""
+_PATIENCE_WITH_PROGRESS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +130,15 @@ def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits
 
     In a swarm that works, neighbours send each node nearly everything, so this tells a node whose neighbours are
     unreachable or slow from one that waits for its turn. A newcomer is given `patience_s` to find out, from when it can
-    be dialled.
+    be dialled, and three times that while they send it something: a slow machine gets less than its share from anybody.
     """
     if node.is_starting:
         return False
     if node.is_starving:
         return True
     fair_bytes_per_s = limits.uplink_bytes_per_s * GOODPUT / max(1, _fetchers(registry, node))
-    has_settled = now_s - node.joined_s > patience_s(registry, node, limits)
+    patience = patience_s(registry, node, limits) * (_PATIENCE_WITH_PROGRESS if node.rate_from_neighbours else 1.0)
+    has_settled = now_s - node.joined_s > patience
     return has_settled and node.rate_from_neighbours < 0.5 * fair_bytes_per_s
 
 

@@ -359,3 +359,13 @@ def test_a_newcomers_patience_counts_from_when_it_can_be_dialled() -> None:
     observe(registry, 2, now_s=60.0)
     assert not handout.is_neglected(registry, node, now_s=60.5, limits=LIMITS)
     assert handout.is_neglected(registry, node, now_s=70.0, limits=LIMITS)
+
+
+def test_a_newcomer_that_gets_something_is_given_more_time_than_one_that_gets_nothing() -> None:
+    registry = build_registry()
+    observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
+    idle, slow = observe(registry, 2), observe(registry, 3)
+    observe(registry, 3, from_neighbours=1000, now_s=1.0)
+    for node, neglected_s in ((idle, 1.5), (slow, 3.5)):
+        assert not handout.is_neglected(registry, node, now_s=neglected_s - 0.6, limits=LIMITS)
+        assert handout.is_neglected(registry, node, now_s=neglected_s, limits=LIMITS)
