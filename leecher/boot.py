@@ -72,7 +72,6 @@ class Boot:
         self._head_start = head_start
         self._random = head_start.random if head_start else Random(self.ledger.node)
         self._fetching: Fetching | None = None
-        self._rounds: Rounds | None = None
         self._presence: Presence | None = None
         self._acquisition: Acquisition | None = None
         self._door: Door | None = None
@@ -149,7 +148,7 @@ class Boot:
         self._presence = Presence(self.ledger.node, acquired.release.manifest.sequence, *fetching.ports)
         fetching.meet(acquired.neighbours)
         progress = Progress(self.settings.progress, self.ledger, fetching)
-        nursery.start_soon(progress.run)
+        nursery.start_soon(self._show, progress)
         nursery.start_soon(self._meet, discovery, fetching)
         nursery.start_soon(self._move, discovery, fetching)
         checksums = await self._wait_and_check(selection, rounds)
@@ -244,8 +243,13 @@ class Boot:
             swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
             fetching.join(swarm, release.documents)
         fetching.http_port = door.port
-        self._fetching, self._rounds = fetching, Rounds(fetching)
-        return self._fetching, self._rounds
+        self._fetching = fetching
+        return fetching, Rounds(fetching)
+
+    async def _show(self, progress: Progress) -> None:
+        while True:
+            pause_s = progress.show()
+            await trio.sleep(pause_s)
 
     async def _move(self, discovery: Discovery, fetching: Fetching) -> None:
         """Follow the machine to new addresses, where the kernel tells of them."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -102,7 +103,7 @@ class Connections:
         self._idle.clear()
 
 
-class Exchange:
+class Exchange(ABC):
     """One question to an origin and its answer. `run` blocks; `tear` ends it from another thread."""
 
     def __init__(self, connections: Connections, url: str, *, silent_s: float = SILENT_S) -> None:
@@ -116,13 +117,13 @@ class Exchange:
         """Return what the request line names."""
         return urlsplit(self.url).path
 
+    @abstractmethod
     def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         """Send the request and return the beginning of its answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         """Read the rest of the answer."""
-        raise NotImplementedError
 
     def run(self) -> None:
         """Ask and take; raise TransferError for whatever goes wrong."""

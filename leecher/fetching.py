@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LEAVE_S = 1.0
 START_S = 0.3
+CHECKING_S = 1.0
 HELD_MOST_BYTES = 32 << 20
 """So much may wait in memory for libtorrent to be there."""
 _FAILURES_OF_A_PIECE = 3
@@ -103,11 +104,6 @@ class Fetching:
         """Return where this node's doors are: for pieces and for documents; 0 while they are shut."""
         return self._port, self.http_port
 
-    @property
-    def artifacts(self) -> tuple[Artifact, ...]:
-        """Return what is being fetched."""
-        return tuple(self._artifacts.values())
-
     def have(self, info_hash: InfoHash) -> Pieces:
         """Return the pieces of a torrent that are there."""
         return self.policy.have[info_hash]
@@ -170,16 +166,18 @@ class Fetching:
                 self._take(event)
             if not self.has_joined:
                 self._try_to_join(self.swarm)
+        if not (self.has_joined or self._is_fresh):
+            return CHECKING_S  # first it must be known what an earlier run has left behind
         now_s = time.monotonic()
-        if (self._is_stirred or now_s >= self._due_s) and (self.has_joined or self._is_fresh):
+        if self._alone_at_s and now_s >= self._alone_at_s:
+            self.dial(())
+        if self._is_stirred or now_s >= self._due_s:
             self._ask(now_s)
         return max(0.0, min(self._due_s, self._alone_at_s or self._due_s) - now_s)
 
     def _ask(self, now_s: float) -> None:
         """Ask the policy and act."""
         self._is_stirred = False
-        if self.has_joined and self._alone_at_s and now_s >= self._alone_at_s:
-            self.dial(())
         if not self.has_joined:
             self.policy.still_starting(has_room=self._held_bytes < HELD_MOST_BYTES, now_s=now_s)
         for request in self.policy.requests(now_s=now_s):

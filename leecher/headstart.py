@@ -22,6 +22,7 @@ from leecher.connections import Connections, tls_context
 from leecher.console import tell
 from leecher.fetching import Fetching
 from leecher.ledger import Ledger
+from leecher.progress import Progress
 from leecher.question import Question
 from leecher.release import Demands, Release, Request, open_release, torrents_of
 from swarmboot.errors import SwarmbootError, TransferError, TrustError
@@ -53,6 +54,7 @@ class HeadStart:
         self._when_read: Callable[[], None] = lambda: None
         self._is_under_way = threading.Event()
         self._is_over = False
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="head start", daemon=True)
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
@@ -92,10 +94,11 @@ class HeadStart:
 
         Raises the SwarmbootError that ended it.
         """
+        if self._end():
+            self._thread.join()
         if release is not self._release:
+            self._close()
             return None
-        self._end()
-        self._thread.join()
         if self._failure is not None:
             raise self._failure
         fetching, self._fetching = self._fetching, None
@@ -105,12 +108,20 @@ class HeadStart:
         """Stop, and leave what has been begun and was not taken over."""
         self._end()
         self._thread.join(_LEAVE_S)
-        if self._fetching is not None:
-            self._fetching.close()
+        self._close()
 
-    def _end(self) -> None:
-        self._is_over = True
+    def _close(self) -> None:
+        fetching, self._fetching = self._fetching, None
+        if fetching is not None:
+            fetching.close()
+
+    def _end(self) -> bool:
+        """Let the thread end; return whether it does at once. One that still reads will begin nothing afterwards."""
+        with self._lock:
+            self._is_over = True
+            is_soon = self._has_read.is_set()
         self._stir()
+        return is_soon
 
     def _stir(self) -> None:
         with suppress(OSError):  # it is going to wake anyhow, or is over
@@ -122,8 +133,8 @@ class HeadStart:
             self.ledger.end_phase("leecher_start")
             release, artifacts = self._read()
             self.ledger.end_phase("manifest")
-            self._tell_read()
-            self._fetch(release, artifacts)
+            if self._tell_read():
+                self._fetch(release, artifacts)
         except SwarmbootError as error:
             self._failure = error
         except OSError:
@@ -134,10 +145,16 @@ class HeadStart:
             self._wake.close()
             self._woken.close()
 
-    def _tell_read(self) -> None:
-        """Let it be known that the release is there, or will not be; `when_read` may hear of it twice."""
-        self._has_read.set()
+    def _tell_read(self) -> bool:
+        """Let it be known that the release is there, or will not be; return whether it is still of use.
+
+        `when_read` may hear of it twice.
+        """
+        with self._lock:
+            self._has_read.set()
+            is_of_use = not self._is_over
         self._when_read()
+        return is_of_use
 
     def _read(self) -> tuple[Release, tuple[Artifact, ...]]:
         """Read and return the release and what of it this node gets; its torrents are among the documents."""
@@ -150,11 +167,12 @@ class HeadStart:
         except StopIteration as done:
             release: Release = done.value
         settings.into.mkdir(parents=True, exist_ok=True)
-        artifacts = choose(release.manifest, settings, is_unpacked=self._is_unpacked).artifacts
-        for path, request in torrents_of(artifacts).items():
+        selection = choose(release.manifest, settings, is_unpacked=self._is_unpacked)
+        self.ledger.total_bytes = selection.size_bytes
+        for path, request in torrents_of(selection.artifacts).items():
             release.documents[path] = self._document(request)
         self._release = release
-        return release, artifacts
+        return release, selection.artifacts
 
     def _document(self, request: Request) -> bytes:
         question = Question(self.connections, f"{self._settings.server}/{request.path}", max_bytes=request.max_bytes)
@@ -180,8 +198,9 @@ class HeadStart:
         swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
         self._fetching = fetching
         fetching.join(swarm, release.documents)
+        progress = Progress(settings.progress, self.ledger, fetching)
         while not self._is_over:
-            due_s = fetching.turn()
+            due_s = min(fetching.turn(), progress.show())
             if fetching.is_complete or (self.ledger.have_bytes and _is_idle()):
                 self._is_under_way.set()
             readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)

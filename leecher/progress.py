@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-
-import trio
+import time
 
 from leecher.fetching import Fetching
 from leecher.ledger import Ledger
@@ -20,16 +20,19 @@ class Progress:
 
     def __init__(self, kind: str, ledger: Ledger, fetching: Fetching) -> None:
         self._kind = ("bar" if sys.stdout.isatty() else "plain") if kind == "auto" else kind
+        self._every_s = _EVERY_S.get(self._kind, math.inf)
+        self._due_s = time.monotonic() + self._every_s
         self._ledger = ledger
         self._fetching = fetching
 
-    async def run(self) -> None:
-        """Show progress until cancelled."""
-        every_s = _EVERY_S.get(self._kind)
-        while every_s is not None:
-            await trio.sleep(every_s)
+    def show(self) -> float:
+        """Show how far the boot is, if it is time to; return for how many seconds there is nothing to show."""
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
             self._ledger.from_neighbours_bytes = self._fetching.received_bytes()
             self._show("complete" if self._ledger.is_complete else "fetching")
+            self._due_s = now_s + self._every_s
+        return self._due_s - now_s
 
     def finish(self) -> None:
         """Show that the boot is complete."""

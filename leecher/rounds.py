@@ -13,6 +13,7 @@ import trio
 from leecher.fetching import Fetching
 from leecher.nursery import open_nursery
 from leecher.swarm import Swarm
+from leecher.threads import caller
 from swarmboot.ids import InfoHash
 from swarmboot.manifest import Artifact
 
@@ -33,8 +34,7 @@ class Rounds:
 
     async def run(self) -> None:
         """Turn until cancelled; raises as `Fetching.turn` does."""
-        trio_thread = trio.lowlevel.current_trio_token()
-        self.fetching.wake = lambda: trio_thread.run_sync_soon(self._stir)
+        self.fetching.wake = caller(self._stir)
         async with open_nursery() as nursery:
             nursery.start_soon(self._watch_alerts)
             while True:

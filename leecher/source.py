@@ -19,6 +19,7 @@ from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.reading import Read, read_release
 from leecher.release import Demands, Release
+from leecher.threads import caller
 from swarmboot.errors import TransferError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.wire import Neighbour
@@ -113,8 +114,8 @@ class Acquisition:
         head_start, self._head_start = self._head_start, None
         if head_start is None:
             return None
-        has_read, trio_thread = trio.Event(), trio.lowlevel.current_trio_token()
-        head_start.when_read(lambda: trio_thread.run_sync_soon(has_read.set))
+        has_read = trio.Event()
+        head_start.when_read(caller(has_read.set))
         await has_read.wait()
         return head_start.release()
 

@@ -248,10 +248,6 @@ class Swarm:
         """Return the payload received from neighbours, pieces that failed their hash included."""
         return sum(int(handle.status().total_payload_download) for handle in self._handles.values())
 
-    def sent_bytes(self) -> int:
-        """Return the payload sent to neighbours."""
-        return sum(int(handle.status().total_payload_upload) for handle in self._handles.values())
-
     def close(self) -> None:
         """Leave the swarm."""
         self._session.pause()

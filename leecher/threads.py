@@ -1,12 +1,26 @@
-"""Blocking exchanges in threads, for trio: cancelled by tearing down what they block on."""
+"""Threads beside trio's: blocking exchanges, cancelled by tearing down what they block on, and calls from threads."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
 from leecher.connections import Exchange
 from leecher.nursery import open_nursery
 from swarmboot.errors import TransferError
+
+
+def caller(call: Callable[[], None]) -> Callable[[], None]:
+    """Return what any thread can use to have `call` called in trio's; it does nothing once trio has ended."""
+    trio_thread = trio.lowlevel.current_trio_token()
+
+    def call_soon() -> None:
+        with suppress(trio.RunFinishedError):
+            trio_thread.run_sync_soon(call)
+
+    return call_soon
 
 
 async def in_thread(exchange: Exchange) -> None:

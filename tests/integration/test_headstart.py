@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from leecher.connections import Connections
+from leecher.fetching import START_S, Fetching
 from leecher.headstart import HeadStart
+from leecher.ledger import Ledger
+from leecher.swarm import Swarm
 from swarmboot.errors import KeyFileError, TransferError
+from swarmboot.ids import new_node_id
 from swarmboot.settings import NodeSettings, build_settings
 from tests.integration.world import (
     BOUND_S,
@@ -86,6 +93,49 @@ def test_another_release_than_the_one_it_began_is_not_taken_over(tmp_path: Path,
             assert other is not None
             assert first.release() is not None
             assert first.take_over(other) is None
+
+
+def test_a_boot_that_found_its_release_elsewhere_is_followed_by_no_swarm(tmp_path: Path, fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        settings = settings_for(tmp_path, fleet, seeder.address, seeder.ca)
+        head_start = HeadStart(settings, started_s=time.monotonic())
+        with begun(settings_for(tmp_path / "other", fleet, seeder.address, seeder.ca)) as other:
+            elsewhere = other.release()
+        assert elsewhere is not None
+        assert head_start.take_over(elsewhere) is None
+        head_start.begin()
+        assert head_start.release() is not None
+        head_start.abandon()
+        head_start.connections.close()
+        assert head_start.ledger.from_origin_bytes == 0
+        assert not (tmp_path / "images" / ".partial").exists()
+
+
+def test_a_turn_that_has_nothing_to_do_says_for_how_long(tmp_path: Path, fleet: Fleet) -> None:
+    with serving(fleet) as seeder, begun(settings_for(tmp_path, fleet, seeder.address, seeder.ca)) as head_start:
+        release = head_start.release()
+        assert release is not None
+        settings = settings_for(tmp_path / "alone", fleet, "", seeder.ca)
+        settings.into.mkdir(parents=True)
+        for artifact in release.manifest.artifacts:
+            (settings.into / artifact.name).write_bytes(b"left behind")
+        ledger = Ledger(new_node_id(), time.monotonic())
+        fetching = Fetching(
+            Connections(ssl.create_default_context()), settings, ledger, release.manifest.artifacts,
+            sequence=release.manifest.sequence, random=Random(1), tell=print,
+        )  # fmt: skip
+        fetching.join(Swarm(bind="127.0.0.8", port=0, up_bytes_per_s=0.0), release.documents)
+        waits_s = []
+        while not fetching.has_joined:
+            waits_s.append(fetching.turn())
+            time.sleep(0.01)
+        assert not waits_s[:-1] or min(waits_s[:-1]) > 0
+        fetching.turn()
+        time.sleep(fetching.turn())
+        time.sleep(START_S)
+        fetching.turn()
+        assert fetching.turn() > 0
+        fetching.close()
 
 
 def test_a_source_that_does_not_answer_is_the_boots_first_failure(tmp_path: Path, fleet: Fleet) -> None:

@@ -11,18 +11,15 @@ from netsim.lab.calibrate import Row, compare, full_rows, measure, scenario_of, 
 from netsim.scenario_toml import parse_scenario
 
 TOLERANCE = {"https": 0.10, "libtorrent": 0.25, "swarmboot": 0.20}
-"""One run a row, on a machine that may run other tests as well; docs/calibration.md has the aim, 10 % on each."""
+"""Few runs a row, on a machine that may run other tests as well; docs/calibration.md has the aim, 10 % on each."""
 
 
 @pytest.mark.root
 @pytest.mark.needs("ip", "tc", "nginx")
 @pytest.mark.parametrize("row", small_rows(), ids=lambda row: row.strategy)
 def test_the_simulator_says_what_the_lab_measures(row: Row) -> None:
-    comparison = compare(row, [measure(row)])
-    if (
-        comparison.worst > TOLERANCE[row.strategy]
-    ):  # a stock swarm now and then leaves a node without its peers for 60 s
-        comparison = compare(row, [measure(row)])
+    runs = 3 if row.strategy == "libtorrent" else 1  # a stock swarm now and then leaves a node without peers for 60 s
+    comparison = compare(row, [measure(row) for _ in range(runs)])
     assert comparison.worst <= TOLERANCE[row.strategy], comparison.as_json()
 
 
