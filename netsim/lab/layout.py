@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NETWORK = "10.77.0.0/16"
 SERVER_ADDRESS = "10.77.0.1"
+SERVER_MAC = "02:00:0a:4d:00:01"
 PREFIX_LENGTH = 16
 PROGRAM = "swarmlab"
 _PER_SUBNET = 250
@@ -50,6 +51,11 @@ class Node:
     address: str
     netns: str
     port: str
+
+    @property
+    def mac(self) -> str:
+        """Return the address of its network interface: locally administered, and its IPv4 address in the last four."""
+        return f"02:00:{':'.join(f'{int(byte):02x}' for byte in self.address.split('.'))}"
 
     @property
     def rack_name(self) -> str:

@@ -2,8 +2,13 @@
 
 Every cable is a veth pair whose two ends are each shaped on their way out by a token bucket, tc-tbf(8), so that both
 directions are. The bucket is small, so that the rate holds over milliseconds. The queue behind a switch port's is some
-tens of milliseconds, what a shallow-buffered switch has; the one behind a host's own is as long as Linux makes it, for
-there TCP itself keeps it short.
+tens of milliseconds, what a shallow-buffered switch has, and no less than it has at 100 Mbit/s, for slower links stand
+for fast ones in slow motion; the one behind a host's own is as long as Linux makes it, for there TCP itself keeps it
+short.
+
+Every host knows every other's hardware address from the start. Linux counts what it has to resolve against one bound
+for all namespaces together (`gc_thresh3` of arp(7), 1,024 entries): 64 nodes with 40 neighbours each would pass it, and
+their connections would time out. The bridges do not show packets to the firewall.
 
 Two things that a real host has by itself and a veth pair has not are set, or downloads through one server would end up
 to a third apart, by lot:
@@ -19,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsim.lab.layout import NETWORK, PREFIX_LENGTH, SERVER_ADDRESS
+from netsim.lab.layout import NETWORK, PREFIX_LENGTH, SERVER_ADDRESS, SERVER_MAC
 
 if TYPE_CHECKING:
     from netsim.lab.layout import Layout
@@ -31,11 +36,11 @@ HOST_QUEUE_BYTES = 1000 * 1514
 HOST_SETTINGS = {"net.ipv4.tcp_tso_rtt_log": "20"}
 """Kernel settings inside each host's namespace; those that a kernel does not have (before 5.18) it does not need."""
 _BURST_S = 0.002
-_LEAST_QUEUE_BYTES = 64 * 1024
+_LEAST_QUEUE_BYTES = 375 * 1000
 _CHUNK_S = 0.0015
-_LEAST_CHUNK_BYTES = 4 * 1024
+_LEAST_CHUNK_BYTES = 16 * 1024
 _MOST_CHUNK_BYTES = 60 * 1024
-_BRIDGE = "type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
+_BRIDGE = "type bridge forward_delay 0 stp_state 0 mcast_snooping 0 nf_call_iptables 0"
 _QUIET = "addrgenmode none"
 """No IPv6 link-local address: nothing but what a strategy sends is counted."""
 
@@ -49,7 +54,8 @@ def chunk_bytes(rates: LinkRates) -> int:
     """Return the most bytes that a host hands to its link at once: about `_CHUNK_S` of the slowest link's time.
 
     Segmentation offload passes many packets as one. Without it every packet costs this machine several wake-ups, and
-    the lab would measure its processors; with chunks of 64 KiB other traffic would wait 5 ms behind each at 100mbit.
+    the lab would measure its processors, as it did below 100mbit with chunks of less than `_LEAST_CHUNK_BYTES`; with chunks
+    of 64 KiB other traffic would wait 5 ms behind each at 100mbit.
     """
     return min(_MOST_CHUNK_BYTES, max(_LEAST_CHUNK_BYTES, round(rates.slowest_bytes_per_s * _CHUNK_S)))
 
@@ -82,15 +88,15 @@ def switch_links(layout: Layout) -> list[str]:
                 f"link set {up} {_QUIET} master rack{rack} up",
                 f"link set {down} {_QUIET} master core up",
             ]
-    lines += _cable("server", layout.server_netns, bridge="core")
+    lines += _cable("server", layout.server_netns, SERVER_MAC, bridge="core")
     for node in layout.nodes:
-        lines += _cable(node.port, node.netns, bridge=layout.bridge_of(node))
+        lines += _cable(node.port, node.netns, node.mac, bridge=layout.bridge_of(node))
     return lines
 
 
-def _cable(port: str, netns: str, *, bridge: str) -> list[str]:
+def _cable(port: str, netns: str, mac: str, *, bridge: str) -> list[str]:
     return [
-        f"link add {port} type veth peer name eth0 netns {netns}",
+        f"link add {port} type veth peer name eth0 address {mac} netns {netns}",
         f"link set {port} {_QUIET} master {bridge} up",
     ]
 
@@ -115,14 +121,15 @@ class Host:
     shaping: str
 
 
-def _host(netns: str, address: str, rate_bytes_per_s: float, chunk: int) -> Host:
-    """Return one host. `brd +` because udpcast finds no receiver on an interface without a broadcast address."""
+def _host(netns: str, address: str, rate_bytes_per_s: float, chunk: int, macs: dict[str, str]) -> Host:
+    """Return one host that knows the others' `macs` by address. `brd +` because udpcast finds no receiver on an interface without a broadcast address."""
     links = (
         "link set lo up",
         f"addr add {address}/{PREFIX_LENGTH} brd + dev eth0",
         f"link set eth0 {_QUIET} gso_max_size {chunk} up",
         f"route replace {NETWORK} dev eth0 congctl cubic",
         "route add 224.0.0.0/4 dev eth0",
+        *(f"neigh add {other} lladdr {mac} dev eth0 nud permanent" for other, mac in macs.items() if other != address),
     )
     queue_bytes = max(HOST_QUEUE_BYTES, port_queue_bytes(rate_bytes_per_s))
     return Host(netns, links, shaping("eth0", rate_bytes_per_s, chunk_bytes=chunk, queue_bytes=queue_bytes))
@@ -131,5 +138,6 @@ def _host(netns: str, address: str, rate_bytes_per_s: float, chunk: int) -> Host
 def hosts(layout: Layout, rates: LinkRates) -> list[Host]:
     """Return the server and every node."""
     chunk = chunk_bytes(rates)
-    server = _host(layout.server_netns, SERVER_ADDRESS, rates.server_bytes_per_s, chunk)
-    return [server, *(_host(node.netns, node.address, rates.node_bytes_per_s, chunk) for node in layout.nodes)]
+    macs = {SERVER_ADDRESS: SERVER_MAC} | {node.address: node.mac for node in layout.nodes}
+    server = _host(layout.server_netns, SERVER_ADDRESS, rates.server_bytes_per_s, chunk, macs)
+    return [server, *(_host(node.netns, node.address, rates.node_bytes_per_s, chunk, macs) for node in layout.nodes)]

@@ -40,7 +40,7 @@ def test_no_bucket_is_smaller_than_two_chunks_of_any_host(server: float, node: f
         found = re.search(r"burst (\d+) limit (\d+)", shaping("eth0", rate, chunk_bytes=chunk, queue_bytes=1))
         assert found is not None
         assert 2 * chunk <= int(found[1]) < int(found[2])
-    assert 4096 <= chunk < 65536
+    assert 16384 <= chunk < 65536
 
 
 @pytest.mark.parametrize("plan", [PLAN, RACKS])
@@ -50,7 +50,7 @@ def test_both_ends_of_every_cable_are_shaped(plan: LabPlan) -> None:
     ends_here = set(re.findall(r"link add (\S+) type veth", made)) | set(re.findall(r"peer name (\S+)\n", made))
     shaped_here = {line.split()[3] for line in switch_shaping(layout, plan.rates)}
     assert shaped_here == ends_here
-    ends_there = set(re.findall(r"peer name eth0 netns (\S+)", made))
+    ends_there = set(re.findall(r"peer name eth0 address \S+ netns (\S+)", made))
     assert {host.netns for host in hosts(layout, plan.rates)} == ends_there
     assert all(host.shaping.startswith("qdisc add dev eth0 root tbf") for host in hosts(layout, plan.rates))
 
@@ -83,3 +83,14 @@ def test_a_hosts_own_queue_is_as_long_as_linux_makes_it_and_a_switch_ports_is_sh
 def test_congestion_control_does_not_depend_on_the_machine() -> None:
     for host in hosts(lay_out(PLAN, RUN), PLAN.rates):
         assert "route replace 10.77.0.0/16 dev eth0 congctl cubic" in host.links
+
+
+@pytest.mark.parametrize("plan", [PLAN, RACKS])
+def test_every_host_knows_where_every_other_is(plan: LabPlan) -> None:
+    layout = lay_out(plan, RUN)
+    macs = dict(re.findall(r"peer name eth0 address (\S+) netns (\S+)", "\n".join(switch_links(layout))))
+    assert len(macs) == 5, "no two hosts share an address"
+    found = hosts(layout, plan.rates)
+    for host in found:
+        known = {line.split()[4] for line in host.links if line.startswith("neigh add ")}
+        assert known == {mac for mac, netns in macs.items() if netns != host.netns}
