@@ -54,8 +54,8 @@ def chunk_bytes(rates: LinkRates) -> int:
     """Return the most bytes that a host hands to its link at once: about `_CHUNK_S` of the slowest link's time.
 
     Segmentation offload passes many packets as one. Without it every packet costs this machine several wake-ups, and
-    the lab would measure its processors, as it did below 100mbit with chunks of less than `_LEAST_CHUNK_BYTES`; with chunks
-    of 64 KiB other traffic would wait 5 ms behind each at 100mbit.
+    the lab would measure its processors, as it did below 100mbit with chunks of less than `_LEAST_CHUNK_BYTES`. With
+    chunks of 64 KiB other traffic would wait 5 ms behind each at 100mbit.
     """
     return min(_MOST_CHUNK_BYTES, max(_LEAST_CHUNK_BYTES, round(rates.slowest_bytes_per_s * _CHUNK_S)))
 
@@ -122,7 +122,10 @@ class Host:
 
 
 def _host(netns: str, address: str, rate_bytes_per_s: float, chunk: int, macs: dict[str, str]) -> Host:
-    """Return one host that knows the others' `macs` by address. `brd +` because udpcast finds no receiver on an interface without a broadcast address."""
+    """Return one host that knows the others' `macs` by address.
+
+    `brd +` because udpcast finds no receiver on an interface without a broadcast address.
+    """
     links = (
         "link set lo up",
         f"addr add {address}/{PREFIX_LENGTH} brd + dev eth0",
