@@ -24,14 +24,17 @@ from swarmboot.wire import Lease, Neighbour, NodeState
 GOODPUT = 1448 / 1538
 """What headers leave of a raw Ethernet rate at an MTU of 1500 (TCP with timestamps over IPv4)."""
 _PATIENCE_WITH_PROGRESS = 3.0
+_MORE_NEIGHBOURS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds a handout.
 
-    `pipe_s` is how long one leased piece may take when every open lease shares the uplink; `announces_per_s` is what
-    the seeder's processor affords; `settle_s` is the least that neighbours have to show what they can do.
+    `pipe_s` is how long one leased piece may take when every open lease shares the uplink, and `least_open` how many
+    leases are open whatever that says, for a node needs a moment to ask for its next; `announces_per_s` is what the
+    seeder's processor affords; `settle_s` is the least that neighbours have to show what they can do.
+    `rack_neighbours` is how many others a node is told to dial, so that it has about twice as many.
     """
 
     uplink_bytes_per_s: float
@@ -39,8 +42,9 @@ class Limits:
     lease_bytes: int = 1 << 20
     least_pieces: int = 4
     pipe_s: float = 0.2
-    rack_neighbours: int = 20
-    far_neighbours: int = 6
+    least_open: int = 8
+    rack_neighbours: int = 8
+    far_neighbours: int = 1
     links_most: int = 64
     interval_s: float = 1.0
     idle_interval_s: float = 5.0
@@ -63,12 +67,14 @@ def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random:
     """Return nodes that `node` should connect to and has not been given yet.
 
     Own rack first, then enough others that the racks stay one connected graph: every node is given some of the nodes
-    that were there before it, so the graph is connected by construction, and random, so it stays so when nodes die.
+    that were there before it, so the graph is connected by construction, and random, so it stays so when nodes die. A
+    node that starves is given others: those it knows may not be reached.
     """
-    wanted = limits.rack_neighbours - node.near_links
+    more = _MORE_NEIGHBOURS if node.is_starving and len(node.links) < limits.links_most else 0
+    wanted = max(limits.rack_neighbours - node.near_links, more)
     near = _sample(registry.racks[node.rack], node, wanted, limits=limits, random=random)
     is_one_rack = len(registry.racks[node.rack]) == len(registry.everyone)
-    wanted = 0 if is_one_rack else limits.far_neighbours - (len(node.links) - node.near_links)
+    wanted = 0 if is_one_rack else max(limits.far_neighbours - (len(node.links) - node.near_links), more - len(near))
     far = _sample(registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
     return (*near, *far)
 
@@ -162,7 +168,7 @@ def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) ->
     A lease is open until its node has announced that its bytes are in; a node fetches two at a time.
     """
     by_pipe = int(limits.pipe_s * limits.uplink_bytes_per_s / piece_bytes)
-    return max(2, min(by_pipe, 2 * max(1, len(registry.nodes))))
+    return max(2, min(max(limits.least_open, by_pipe), 2 * len(registry.nodes)))
 
 
 def is_pipe_full(registry: Registry, node: Node, limits: Limits) -> bool:
@@ -212,12 +218,13 @@ def _free(holdings: Holdings, node: Node) -> Pieces:
 def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) -> int:
     """Return how many pieces the next lease takes: large at first, few at the end (guided self-scheduling).
 
-    Not one at a time: asking for a lease costs more than sending a small piece. At most `lease_bytes`, or what a node's
-    two leases fetch in a quarter of a second if that is more.
+    Not one at a time: asking for a lease costs more than sending a small piece. At most `lease_bytes`, and on a slow
+    uplink what it sends in `pipe_s`; or what a node's two leases fetch in a quarter of a second if that is more.
     """
     share = max(limits.least_pieces, free.bit_count() // (2 * max(1, sharers)))
     quarter_second = limits.uplink_bytes_per_s * 0.25 / (2 * max(1, sharers))
-    most_bytes = max(limits.lease_bytes, quarter_second)
+    pipe_bytes = max(limits.pipe_s * limits.uplink_bytes_per_s, limits.least_pieces * holdings.torrent.piece_bytes)
+    most_bytes = max(min(limits.lease_bytes, pipe_bytes), quarter_second)
     return max(1, min(int(most_bytes / holdings.torrent.piece_bytes), share))
 
 

@@ -192,11 +192,20 @@ def test_a_node_that_loses_pieces_is_believed() -> None:
 
 def test_so_many_leases_are_out_that_a_piece_takes_a_fraction_of_a_second() -> None:
     registry = build_registry(count=1024)
-    limits = Limits(uplink_bytes_per_s=625_000)
+    limits = Limits(uplink_bytes_per_s=12_500_000)
     nodes = [observe(registry, name) for name in range(1, 65)]
     for node in nodes:
         lease(registry, node, slots=2, limits=limits)
-    assert registry.open_leases == handout.most_open_leases(registry, limits, piece_bytes=PIECE) == 2
+    assert registry.open_leases == handout.most_open_leases(registry, limits, piece_bytes=PIECE) == 38
+
+
+def test_a_slow_uplink_has_several_leases_out_none_of_which_takes_long() -> None:
+    registry = build_registry(count=1024)
+    limits = Limits(uplink_bytes_per_s=625_000)
+    assert len(lease(registry, observe(registry, 1), limits=limits)) == limits.least_pieces
+    for name in range(2, 65):
+        lease(registry, observe(registry, name), slots=2, limits=limits)
+    assert registry.open_leases == limits.least_open
 
 
 def test_everyone_in_a_small_rack_meets_everyone() -> None:
@@ -235,8 +244,25 @@ def test_own_rack_comes_first() -> None:
     node = observe(registry, 41, rack="near")
     chosen = handout.choose_neighbours(registry, node, limits=LIMITS, random=Random(1))
     near = sum(other.rack == "near" for other in chosen)
-    assert near == 20
+    assert near == LIMITS.rack_neighbours
     assert 0 < len(chosen) - near <= LIMITS.far_neighbours
+
+
+def test_a_node_that_starves_is_given_others() -> None:
+    registry = build_registry()
+    for name in range(1, 21):
+        observe(registry, name)
+    node = observe(registry, 21)
+    met = set[NodeId]()
+    for is_starving in (False, False, True, True):
+        node = observe(registry, 21, is_starving=is_starving)
+        chosen = handout.choose_neighbours(registry, node, limits=LIMITS, random=Random(1))
+        assert met.isdisjoint(other.node for other in chosen)
+        assert bool(chosen) == (is_starving or not met)
+        met |= {other.node for other in chosen}
+        for other in chosen:
+            registry.link(node, other)
+    assert len(met) > LIMITS.rack_neighbours
 
 
 def test_announces_stay_within_the_seeders_budget() -> None:
