@@ -43,7 +43,7 @@ class Limits:
     least_pieces: int = 4
     pipe_s: float = 0.2
     least_open: int = 8
-    rack_neighbours: int = 8
+    rack_neighbours: int = 10
     far_neighbours: int = 1
     links_most: int = 64
     interval_s: float = 1.0
