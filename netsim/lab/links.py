@@ -7,7 +7,7 @@ for fast ones in slow motion; the one behind a host's own is as long as Linux ma
 short.
 
 Every host knows every other's hardware address from the start. Linux counts what it has to resolve against one bound
-for all namespaces together (`gc_thresh3` of arp(7), 1,024 entries): 64 nodes with 40 neighbours each would pass it, and
+for all namespaces together (`gc_thresh3` of arp(7), 1,024 entries): 64 nodes with 20 neighbours each would pass it, and
 their connections would time out. The bridges do not show packets to the firewall.
 
 Two things that a real host has by itself and a veth pair has not are set, or downloads through one server would end up

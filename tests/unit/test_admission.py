@@ -244,3 +244,9 @@ def test_one_at_a_time_no_node_is_done_later_than_sharing_would_have_made_it(arr
 def test_with_any_node_rate_no_node_is_later_by_more_than_two_loads(arrivals: list[float], rate: float) -> None:
     """One for the load it waits for, one for the time in which too few are let in because the rate is not yet known."""
     assert lateness_s(arrivals, SHARED, node_bytes_per_s=rate) <= 2.0 * SHARED.load_bytes / rate
+
+
+@pytest.mark.xfail(strict=True, reason="an open fault of Admission._is_overdue: too few are let in at first")
+def test_with_any_node_rate_no_node_is_later_by_more_than_its_own_load() -> None:
+    arrivals, rate = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 4.0], 20.0
+    assert lateness_s(arrivals, SHARED, node_bytes_per_s=rate) <= SHARED.load_bytes / rate + 1e-3
