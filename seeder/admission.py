@@ -11,7 +11,7 @@ i no later. This holds as long as those let in fill the uplink, hence two rules:
 - *As few slots as fill the uplink.* One to begin with. When a load from a server ends and the loads together moved less
   than `FULL` of the uplink, as many are let in from then on as would fill it at that node's rate; when they filled it,
   one fewer. With k slots a node may finish behind sharing by part of what k - 1 others load meanwhile, no more. An open
-  fault: while nobody knows yet how fast a node is too few are let in, and it is now and then later by more than one load.
+  fault: while nobody knows yet how fast a node is too few are let in, and it is at times later by more than one load.
 - *Nobody is overdue.* `PlainSharing` computes, as fair queueing does (generalised processor sharing's virtual time:
   Parekh and Gallager 1993), when sharing would have finished each node. A node that could otherwise no longer keep up
   with that is let in at once, whatever the slots. An uplink set too high thus costs the benefit of admission, no more.
