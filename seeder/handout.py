@@ -25,6 +25,7 @@ GOODPUT = 1448 / 1538
 """What headers leave of a raw Ethernet rate at an MTU of 1500 (TCP with timestamps over IPv4)."""
 _PATIENCE_WITH_PROGRESS = 3.0
 _MORE_NEIGHBOURS = 2
+_FETCHERS_A_SEED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +122,17 @@ def patience_s(registry: Registry, node: Node, limits: Limits) -> float:
 def is_supplied(registry: Registry, node: Node, *, now_s: float, limits: Limits) -> bool:
     """Return whether neighbours hold all that `node` lacks and send it at least as fast as the server could.
 
-    Taken on trust for `patience_s` after a node joins; after that a node that complains or gets less than the server's
-    fair share is not supplied, so that no node is ever slower than plain HTTPS.
+    Taken on trust until the node has settled. After that a node that complains is not supplied; nor is one that gets
+    less than half of the server's fair share, or less than all of it where so few nodes have everything that they may
+    be what it waits for. So no node is slower than plain HTTPS.
     """
     if not node.have or is_neglected(registry, node, now_s=now_s, limits=limits):
         return False
-    holdings = [registry.holdings(info_hash) for info_hash in node.have]
-    seeds = min(len(each.seeds) for each in holdings)
-    return 0 < _fetchers(registry, node) <= 2 * seeds
+    seeds = min(len(registry.holdings(info_hash).seeds) for info_hash in node.have)
+    if not seeds:
+        return False
+    is_sure = _fetchers(registry, node) <= _FETCHERS_A_SEED * seeds or not _has_settled(registry, node, now_s, limits)
+    return is_sure or node.rate_from_neighbours >= _fair_bytes_per_s(registry, node, limits)
 
 
 def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits) -> bool:
@@ -142,10 +146,19 @@ def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits
         return False
     if node.is_starving:
         return True
-    fair_bytes_per_s = limits.uplink_bytes_per_s * GOODPUT / max(1, _fetchers(registry, node))
+    is_slow = node.rate_from_neighbours < 0.5 * _fair_bytes_per_s(registry, node, limits)
+    return is_slow and _has_settled(registry, node, now_s, limits)
+
+
+def _has_settled(registry: Registry, node: Node, now_s: float, limits: Limits) -> bool:
+    """Return whether a node has had the time to show what its neighbours send it."""
     patience = patience_s(registry, node, limits) * (_PATIENCE_WITH_PROGRESS if node.rate_from_neighbours else 1.0)
-    has_settled = now_s - node.joined_s > patience
-    return has_settled and node.rate_from_neighbours < 0.5 * fair_bytes_per_s
+    return now_s - node.joined_s > patience
+
+
+def _fair_bytes_per_s(registry: Registry, node: Node, limits: Limits) -> float:
+    """Return what the uplink would send each node if it sent to all of them and nobody else did."""
+    return limits.uplink_bytes_per_s * GOODPUT / max(1, _fetchers(registry, node))
 
 
 def _fetchers(registry: Registry, node: Node) -> int:

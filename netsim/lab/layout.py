@@ -1,8 +1,8 @@
 """Who lives where in a lab: names of namespaces, interfaces and addresses. Pure; nothing here exists yet.
 
-One flat network 10.77.0.0/16: the server is 10.77.0.1, node k of rack r is 10.77.(r+1).(k+1), and a rack of more than
-250 nodes goes on in the next free third octets. The addresses exist inside the lab's own namespaces only, so they
-collide with nothing.
+One flat network 10.77.0.0/16: the server is 10.77.0.1, node k of rack r is 10.77.(r+1).(k+1); a rack of more than 250
+nodes goes on in the next free third octets, as do the nodes that are warm before the others start. The addresses exist
+inside the lab's own namespaces only, so they collide with nothing.
 """
 
 from __future__ import annotations
@@ -70,6 +70,12 @@ class Layout:
     run: RunId
     nodes: tuple[Node, ...]
     racks: int
+    warm: tuple[Node, ...] = ()
+
+    @property
+    def everyone(self) -> tuple[Node, ...]:
+        """Return the nodes that are timed and those that are warm before."""
+        return (*self.nodes, *self.warm)
 
     @property
     def switch_netns(self) -> str:
@@ -84,7 +90,7 @@ class Layout:
     @property
     def namespaces(self) -> tuple[str, ...]:
         """Return the names of all namespaces, the switch's first."""
-        return (self.switch_netns, self.server_netns, *(node.netns for node in self.nodes))
+        return (self.switch_netns, self.server_netns, *(node.netns for node in self.everyone))
 
     def bridge_of(self, node: Node) -> str:
         """Return the bridge a node is plugged in: its rack's, or the core when there is only one rack."""
@@ -92,14 +98,18 @@ class Layout:
 
 
 def lay_out(plan: LabPlan, run: RunId) -> Layout:
-    """Return the places of a plan's nodes; racks take contiguous nodes and differ by at most one node in size."""
+    """Return the places of a plan's nodes; racks take contiguous nodes and differ by at most one node in size.
+
+    Warm nodes have the indices after the others', and are spread over the racks in the same way.
+    """
     nodes: list[Node] = []
     subnet, filled, rack_before = 1, 0, 0
-    for index in range(plan.nodes):
-        rack = index * plan.racks // plan.nodes
+    for index in range(plan.nodes + plan.warm):
+        place, count = (index, plan.nodes) if index < plan.nodes else (index - plan.nodes, plan.warm)
+        rack = place * plan.racks // count
         if rack != rack_before or filled == _PER_SUBNET:
             subnet, filled, rack_before = subnet + 1, 0, rack
         filled += 1
         address = f"10.77.{subnet}.{filled}"
         nodes.append(Node(index, rack, address, netns=f"{run.prefix}-n{index}", port=f"n{index}"))
-    return Layout(run=run, nodes=tuple(nodes), racks=plan.racks)
+    return Layout(run=run, nodes=tuple(nodes[: plan.nodes]), racks=plan.racks, warm=tuple(nodes[plan.nodes :]))

@@ -27,19 +27,22 @@ class LinkRates:
         )
 
 
-def least_time_s(size_bytes: int, nodes: int, rates: LinkRates, *, last_start_s: float = 0.0) -> float:
+def least_time_s(size_bytes: int, nodes: int, rates: LinkRates, *, last_start_s: float = 0.0, warm: int = 0) -> float:
     """Return T* in seconds: no scheme can have all `nodes` complete sooner after the first one's start.
 
-    `last_start_s` is when the last node starts. The terms: the server sends every byte once; a node receives every
-    byte once; all senders together deliver N copies; each rack imports one copy; the core's senders deliver one copy
-    to every rack.
+    `last_start_s` is when the last node starts, `warm` how many more nodes hold everything already, some in every rack
+    or none. The terms: the server sends every byte once, unless a warm node has it; a node receives every byte once;
+    all senders together deliver N copies; each rack imports one copy; the core's senders deliver one copy to every
+    rack.
     """
     server, node = rates.server_bytes_per_s, rates.node_bytes_per_s
     bounds = [
-        size_bytes / server,
         last_start_s + size_bytes / node,
-        nodes * size_bytes / (server + nodes * node),
+        nodes * size_bytes / (server + (nodes + warm) * node),
     ]
+    if warm:
+        return max(bounds)
+    bounds.append(size_bytes / server)
     if rates.racks > 1 and rates.rack_uplink_bytes_per_s is not None:
         uplink = rates.rack_uplink_bytes_per_s
         bounds += [size_bytes / uplink, rates.racks * size_bytes / (server + (rates.racks - 1) * uplink)]

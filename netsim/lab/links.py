@@ -89,7 +89,7 @@ def switch_links(layout: Layout) -> list[str]:
                 f"link set {down} {_QUIET} master core up",
             ]
     lines += _cable("server", layout.server_netns, SERVER_MAC, bridge="core")
-    for node in layout.nodes:
+    for node in layout.everyone:
         lines += _cable(node.port, node.netns, node.mac, bridge=layout.bridge_of(node))
     return lines
 
@@ -104,7 +104,7 @@ def _cable(port: str, netns: str, mac: str, *, bridge: str) -> list[str]:
 def switch_shaping(layout: Layout, rates: LinkRates) -> list[str]:
     """Return the `tc -batch` lines, for the switch's namespace, that shape what flows towards nodes and racks."""
     ports = {"server": rates.server_bytes_per_s}
-    ports |= {node.port: rates.node_bytes_per_s for node in layout.nodes}
+    ports |= {node.port: rates.node_bytes_per_s for node in layout.everyone}
     if rates.rack_uplink_bytes_per_s is not None:
         ends = [end.format(rack=rack) for rack in range(layout.racks) for end in (RACK_UPLINK, RACK_DOWNLINK)]
         ports |= dict.fromkeys(ends, rates.rack_uplink_bytes_per_s)
@@ -141,6 +141,6 @@ def _host(netns: str, address: str, rate_bytes_per_s: float, chunk: int, macs: d
 def hosts(layout: Layout, rates: LinkRates) -> list[Host]:
     """Return the server and every node."""
     chunk = chunk_bytes(rates)
-    macs = {SERVER_ADDRESS: SERVER_MAC} | {node.address: node.mac for node in layout.nodes}
+    macs = {SERVER_ADDRESS: SERVER_MAC} | {node.address: node.mac for node in layout.everyone}
     server = _host(layout.server_netns, SERVER_ADDRESS, rates.server_bytes_per_s, chunk, macs)
-    return [server, *(_host(node.netns, node.address, rates.node_bytes_per_s, chunk, macs) for node in layout.nodes)]
+    return [server, *(_host(node.netns, node.address, rates.node_bytes_per_s, chunk, macs) for node in layout.everyone)]

@@ -44,6 +44,8 @@ class LabPlan:
     rack_uplink_bytes_per_s: float | None = None
     timeout_s: float | None = None
     casualties: tuple[Casualty, ...] = field(default=())
+    warm: int = 0
+    """How many more nodes are complete, and go on as neighbours, before the first of `nodes` starts."""
 
     @property
     def rates(self) -> LinkRates:
@@ -62,7 +64,7 @@ class LabPlan:
 
     def limit_s(self, size_bytes: int) -> float:
         """Return T* in seconds for a node that needs `size_bytes`."""
-        return least_time_s(size_bytes, self.nodes, self.rates, last_start_s=self.last_start_s)
+        return least_time_s(size_bytes, self.nodes, self.rates, last_start_s=self.last_start_s, warm=self.warm)
 
     def bound_s(self, size_bytes: int) -> float:
         """Return the seconds after which the run is given up: `timeout_s`, or three times plain unicast and start-up.
@@ -79,10 +81,14 @@ class LabPlan:
     def check(self) -> None:
         """Raise MalformedSettingError when a number is out of range or two of them contradict each other."""
         _require(1 <= self.nodes <= MAX_NODES, "--nodes", f"1 to {MAX_NODES}", self.nodes)
+        _require(0 <= self.warm <= MAX_NODES - self.nodes, "--warm", f"0 to {MAX_NODES - self.nodes}", self.warm)
+        _require(not self.warm or self.strategy != "udpcast", "--warm", "0: multicast waits for everybody", self.warm)
+        _require(not self.warm or self.racks == 1 or self.warm >= self.racks, "--warm", "a node a rack", self.warm)
         _require(self.size_bytes > 0, "--size", "more than 0 bytes", self.size_bytes)
         _require(self.stagger_s >= 0, "--stagger", "0 s or more", self.stagger_s)
         _require(self.timeout_s is None or self.timeout_s > 0, "--timeout", "more than 0 s", self.timeout_s)
-        _require(1 <= self.racks <= min(self.nodes, MAX_RACKS), "--racks", "1 to the number of nodes", self.racks)
+        most = min(self.nodes, MAX_RACKS // 2 if self.warm else MAX_RACKS)
+        _require(1 <= self.racks <= most, "--racks", f"1 to {most}", self.racks)
         _require(
             (self.racks > 1) == (self.rack_uplink_bytes_per_s is not None),
             "--racks and --rack-uplink",

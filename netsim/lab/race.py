@@ -72,7 +72,17 @@ class Race:
     strategy: Strategy
     watcher: Watcher
     runners: list[Runner] = field(default_factory=list)
+    warm: list[Runner] = field(default_factory=list)
     started_s: float = 0.0
+
+    def warm_up(self, bound_s: float) -> None:
+        """Start the warm nodes and return when all are complete; raise LabError past the bound."""
+        began_s = time.time()
+        self.warm = [Runner(node, self.strategy.join(self.stage, node), began_s) for node in self.stage.layout.warm]
+        if self.warm:
+            self.watcher.said(f"{self.stage.plan.strategy}: {len(self.warm)} warm nodes boot first, untimed")
+        while not all(runner.is_settled for runner in self.warm):
+            self._step(self.warm, began_s, bound_s)
 
     def go(self, bound_s: float) -> None:
         """Start every node when its time comes and return when all are complete; raise LabError past the bound."""
@@ -85,19 +95,24 @@ class Race:
         ]
         seen = 0
         while not all(runner.is_settled for runner in self.runners):
-            now_s = time.time()
-            while pending and now_s >= self.started_s + pending[0].after_s:
+            while pending and time.time() >= self.started_s + pending[0].after_s:
                 self._strike(pending.pop(0).node)
-            self._start_due(now_s)
-            stage.crew.wait(self._pause_s())
-            for runner in self.runners:
-                runner.look()
-            complete = sum(runner.done_s is not None for runner in self.runners)
+            complete = self._step(self.runners, self.started_s, bound_s)
             if complete > seen:
                 self.watcher.progressed(complete, len(self.runners))
                 seen = complete
-            if now_s - self.started_s > bound_s:
-                raise self._too_long(bound_s, complete)
+
+    def _step(self, runners: list[Runner], began_s: float, bound_s: float) -> int:
+        """Start who is due, wait a moment, look at everyone, and return how many are complete."""
+        now_s = time.time()
+        self._start_due(runners, now_s)
+        self.stage.crew.wait(_pause_s(runners))
+        for runner in runners:
+            runner.look()
+        complete = sum(runner.done_s is not None for runner in runners)
+        if now_s - began_s > bound_s:
+            raise self._too_long(runners, bound_s, complete)
+        return complete
 
     def arrivals(self) -> tuple[Arrival | None, ...]:
         """Return when each node started and was complete, in seconds after the first start; None for one killed."""
@@ -109,16 +124,11 @@ class Race:
         )
 
     def children(self) -> list[Child]:
-        """Return the programs of all nodes that have started."""
-        return [runner.child for runner in self.runners if runner.child is not None]
+        """Return the programs of all nodes that have started, the warm ones' first."""
+        return [runner.child for runner in (*self.warm, *self.runners) if runner.child is not None]
 
-    def _pause_s(self) -> float:
-        """Return how long to wait before the next look: no longer than until the next node's start."""
-        due_s = min((runner.start_at_s for runner in self.runners if runner.child is None), default=float("inf"))
-        return min(_LOOK_EVERY_S, max(0.0, due_s - time.time()))
-
-    def _start_due(self, now_s: float) -> None:
-        for runner in self.runners:
+    def _start_due(self, runners: list[Runner], now_s: float) -> None:
+        for runner in runners:
             if runner.child is None and not runner.is_killed and now_s >= runner.start_at_s:
                 node = runner.node
                 log_path = self.stage.directory / f"node{node.index}.log"
@@ -141,12 +151,18 @@ class Race:
             self.stage.crew.kill(runner.child)
         self.watcher.said(f"killed node {index}")
 
-    def _too_long(self, bound_s: float, complete: int) -> LabError:
-        late = next(runner for runner in self.runners if not runner.is_settled)
+    def _too_long(self, runners: list[Runner], bound_s: float, complete: int) -> LabError:
+        late = next(runner for runner in runners if not runner.is_settled)
         words = late.child.last_words() if late.child else "not started"
         return LabError(
             f"the {self.stage.plan.strategy} run passed its time bound of {bound_s:.0f} s",
-            expected=f"{len(self.runners)} complete nodes",
+            expected=f"{len(runners)} complete nodes",
             found=f"{complete}; node {late.node.index} last said: {words}",
             hint="raise --timeout, or see why it is slow",
         )
+
+
+def _pause_s(runners: list[Runner]) -> float:
+    """Return how long to wait before the next look: no longer than until the next node's start."""
+    due_s = min((runner.start_at_s for runner in runners if runner.child is None), default=float("inf"))
+    return min(_LOOK_EVERY_S, max(0.0, due_s - time.time()))

@@ -43,6 +43,7 @@ class LabResult:
 
     server_rate_bytes_per_s: float
     stagger_s: float
+    warm: int
     racks: int
     rack_uplink_bytes_per_s: float | None
     done_s: tuple[float | None, ...]
@@ -137,6 +138,7 @@ def result_of(
         peak_rss_bytes=cost.peak_rss_bytes,
         server_rate_bytes_per_s=plan.rates.server_bytes_per_s,
         stagger_s=plan.stagger_s,
+        warm=plan.warm,
         racks=plan.racks,
         rack_uplink_bytes_per_s=plan.rack_uplink_bytes_per_s,
         done_s=tuple(None if arrival is None else arrival.done_s for arrival in arrivals),
@@ -153,6 +155,8 @@ def table_of(results: Sequence[LabResult]) -> Table:
     """Return the table of runs over the same links, in the order given."""
     first = results[0]
     links = f"{first.nodes} nodes at {format_rate(first.rate_bytes_per_s)}"
+    if first.warm:
+        links = f"{first.warm} warm nodes, {links}"
     if first.server_rate_bytes_per_s != first.rate_bytes_per_s:
         links += f", server at {format_rate(first.server_rate_bytes_per_s)}"
     if first.rack_uplink_bytes_per_s is not None:

@@ -56,14 +56,15 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
     with make_directory(run) as name, Network(layout, plan.rates) as network, Crew() as crew:
         directory = Path(name)
         stage = Stage(plan, layout, load_cargo(plan, directory), directory, crew)
-        for node in layout.nodes:
+        for node in layout.everyone:
             stage.node_folder(node).mkdir()
         strategy.serve(stage)
-        watcher.said(f"{plan.strategy}: {plan.nodes} nodes start")
         wanted = stage.cargo.images if strategy.moves_whole_release else (stage.cargo.image,)
         size_bytes = sum(path.stat().st_size for path in wanted)
-        before = Traffic(network.server_sent_bytes(), network.rack_bytes())
         race = Race(stage, strategy, watcher)
+        race.warm_up(plan.bound_s(size_bytes))
+        watcher.said(f"{plan.strategy}: {plan.nodes} nodes start")
+        before = Traffic(network.server_sent_bytes(), network.rack_bytes())
         race.go(plan.bound_s(size_bytes))
         traffic = Traffic(network.server_sent_bytes(), network.rack_bytes()).since(before)
         crew.stop()
@@ -89,7 +90,9 @@ def _check_machine(plan: LabPlan, strategy: Strategy) -> None:
             raise ToolMissingError(f"the lab needs the program {program}", hint=f"apt-get install {package}")
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     available_bytes = int(fields["MemAvailable"].split()[0]) * 1024
-    check_memory(needed_bytes(plan.nodes, cargo_bytes(plan)), available_bytes, shutil.disk_usage(RAM_FOLDER).free)
+    check_memory(
+        needed_bytes(plan.nodes + plan.warm, cargo_bytes(plan)), available_bytes, shutil.disk_usage(RAM_FOLDER).free
+    )
 
 
 def _verify(race: Race, wanted: tuple[Path, ...]) -> int:

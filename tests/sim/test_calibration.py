@@ -18,7 +18,7 @@ TOLERANCE = {"https": 0.10, "libtorrent": 0.25, "swarmboot": 0.20}
 @pytest.mark.needs("ip", "tc", "nginx")
 @pytest.mark.parametrize("row", small_rows(), ids=lambda row: row.strategy)
 def test_the_simulator_says_what_the_lab_measures(row: Row) -> None:
-    runs = 3 if row.strategy == "libtorrent" else 1  # a stock swarm now and then leaves a node without peers for 60 s
+    runs = 3 if row.strategy == "libtorrent" else 1
     comparison = compare(row, [measure(row) for _ in range(runs)])
     assert comparison.worst <= TOLERANCE[row.strategy], comparison.as_json()
 

@@ -65,6 +65,15 @@ def test_every_rack_imports_at_least_one_copy_over_its_uplink() -> None:
         assert counted["up_bytes"] > 0
 
 
+@pytest.mark.parametrize(("nodes", "warm"), [(1, 4), (3, 1)])
+def test_nodes_that_come_to_booted_ones_take_their_image_from_them(nodes: int, warm: int) -> None:
+    result = lab("run", *SMALL, "--nodes", str(nodes), "--warm", str(warm))
+    assert result["verified_nodes"] == result["nodes"] == nodes
+    assert result["warm"] == warm
+    assert result["bytes_from"]["origin"] == 0
+    assert result["server_copies"] < 0.05
+
+
 @curl
 @pytest.mark.needs("nginx")
 def test_staggered_nodes_start_one_after_the_other() -> None:

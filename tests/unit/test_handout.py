@@ -168,12 +168,28 @@ def test_a_newcomer_whose_neighbours_are_fast_is_left_to_them() -> None:
     assert lease(registry, newcomer, slots=2, now_s=2.0) == []
 
 
-def test_a_crowd_of_newcomers_is_helped_by_the_server_as_well() -> None:
+def crowd_around_one_seed(registry: Registry, *, each_gets_bytes: int) -> list[Node]:
+    """Ten newcomers and one node that has everything, four seconds after they came."""
+    observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
+    for name in range(2, 12):
+        observe(registry, name)
+    return [observe(registry, name, now_s=4.0, from_neighbours=each_gets_bytes) for name in range(2, 12)]
+
+
+def test_a_crowd_around_one_seed_is_left_to_it_at_first() -> None:
     registry = build_registry()
     observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
     crowd = [observe(registry, name) for name in range(2, 12)]
-    leased = [index for node in crowd for index in lease(registry, node)]
-    assert leased
+    assert [index for node in crowd for index in lease(registry, node)] == []
+
+
+@pytest.mark.parametrize(("share", "is_helped"), [(0.8, True), (1.2, False)])
+def test_a_crowd_whose_seed_sends_less_than_the_server_would_is_helped_by_it(share: float, is_helped: bool) -> None:
+    registry = build_registry()
+    fair_bytes_per_s = LIMITS.uplink_bytes_per_s * handout.GOODPUT / 10
+    crowd = crowd_around_one_seed(registry, each_gets_bytes=int(4.0 * share * fair_bytes_per_s))
+    leased = [index for node in crowd for index in lease(registry, node, now_s=4.0)]
+    assert bool(leased) == is_helped
     assert len(leased) == len(set(leased))
 
 

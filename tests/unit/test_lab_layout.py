@@ -15,9 +15,9 @@ RUN = RunId(pid=4242, start_ticks=99)
 LONGEST_INTERFACE_NAME = 15
 
 
-def build_layout(nodes: int, racks: int = 1) -> Layout:
+def build_layout(nodes: int, racks: int = 1, warm: int = 0) -> Layout:
     uplink = 1e6 if racks > 1 else None
-    plan = LabPlan("https", nodes, 1e6, 1, racks=racks, rack_uplink_bytes_per_s=uplink)
+    plan = LabPlan("https", nodes, 1e6, 1, racks=racks, rack_uplink_bytes_per_s=uplink, warm=warm)
     plan.check()
     return lay_out(plan, RUN)
 
@@ -39,6 +39,17 @@ def test_racks_take_neighbouring_nodes_and_differ_by_one_at_most(nodes: int, rac
     sizes = [of_nodes.count(rack) for rack in range(racks)]
     assert max(sizes) - min(sizes) <= 1
     assert min(sizes) >= 1
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 125))
+def test_warm_nodes_have_places_of_their_own_in_the_same_racks(nodes: int, warm: int, racks: int) -> None:
+    racks = min(nodes, warm, racks)
+    layout = build_layout(nodes, racks, warm)
+    network = ipaddress.ip_network(f"{SERVER_ADDRESS}/{PREFIX_LENGTH}", strict=False)
+    addresses = {ipaddress.ip_address(node.address) for node in layout.everyone}
+    assert len(addresses) == len(set(layout.namespaces)) - 2 == nodes + warm
+    assert all(address in network and address != network.broadcast_address for address in addresses)
+    assert {node.rack for node in layout.warm} == {node.rack for node in layout.nodes}
 
 
 def test_the_longest_names_still_fit_an_interface() -> None:

@@ -24,6 +24,10 @@ PLAN = LabPlan(strategy="https", nodes=8, rate_bytes_per_s=12_500_000.0, size_by
         ({"racks": 2}, "--rack-uplink"),
         ({"rack_uplink_bytes_per_s": 1e6}, "--rack-uplink"),
         ({"casualties": (Casualty(after_s=1.0, node=8),)}, "--kill-node"),
+        ({"warm": -1}, "--warm"),
+        ({"warm": 993}, "--warm"),
+        ({"warm": 1, "strategy": "udpcast"}, "--warm"),
+        ({"warm": 1, "racks": 2, "rack_uplink_bytes_per_s": 1e6}, "--warm"),
     ],
 )
 def test_an_impossible_plan_is_refused_by_the_name_of_its_argument(change: dict[str, object], argument: str) -> None:
@@ -61,6 +65,12 @@ def test_a_bound_that_is_given_holds() -> None:
 
 def test_staggered_nodes_move_the_limit_to_the_last_ones_download() -> None:
     assert replace(PLAN, stagger_s=1.0).limit_s(PLAN.size_bytes) == 7.0 + 2.0
+
+
+def test_with_a_warm_node_the_servers_link_is_no_bound() -> None:
+    slow = replace(PLAN, server_rate_bytes_per_s=1e3)
+    assert slow.limit_s(slow.size_bytes) == 25_000
+    assert replace(slow, warm=8).limit_s(slow.size_bytes) == 2.0
 
 
 def test_a_node_to_kill_is_an_index_and_a_time() -> None:
