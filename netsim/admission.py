@@ -39,7 +39,7 @@ class ProductAdmission:
         """Take note that one load from an end is over."""
         loads = self._loads.get(end)
         if loads:
-            self.admission.ended(loads.popleft(), now_s=self._now_s())
+            self.admission.ended(loads.popleft())
 
     def admit(self) -> list[tuple[int, int]]:
         """Return who may load now and from which end."""

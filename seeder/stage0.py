@@ -136,7 +136,7 @@ class Stage0Desk:
         if not {image.sha256 for image in self._from_server()} <= loaded:
             return []
         del self._loaded[mac]
-        self.admission.ended(mac, now_s=now_s)
+        self.admission.ended(mac)
         return self.tick(now_s=now_s)
 
     def is_loading(self, mac: str) -> bool:

@@ -114,7 +114,6 @@ class Stage0Door:
             "machines": self.machines,
             "waiting": self.desk.admission.waiting,
             "loading": self.desk.admission.loading,
-            "slots": self.desk.admission.server_slots,
             "neighbours": self.desk.neighbours,
             "sent_bytes": self.sent_bytes,
         }
