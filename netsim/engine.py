@@ -24,6 +24,11 @@ from netsim.topology import Topology
 ROUNDS = 8
 _FINE, _COARSE = 0.0002, 0.001
 _CROWD = 200
+STREAM_SHARES = 4
+"""Of a link that both cross, what a stream takes for each share of a flow of the exchange. A stream keeps as much on
+its way as TCP lets it; such a flow waits for requests of a piece at a time, and starts slowly after each wait (RFC
+5681, section 4.1). Fitted, as docs/calibration.md says."""
+
 Action = Callable[[float], None]
 OnUnit = Callable[[float], float]
 """Called with the moment when a transfer's unit is through; returns the bytes of the next unit, or 0 to end."""
@@ -56,6 +61,7 @@ class Transfer:
     sender: int
     receiver: int
     on_unit: OnUnit
+    shares: int = STREAM_SHARES
     place: int = -1
     rate: float = 0.0
 
@@ -78,15 +84,16 @@ class _Table:
     senders: Ints = field(default_factory=lambda: np.zeros(64, np.int64))
     receivers: Ints = field(default_factory=lambda: np.zeros(64, np.int64))
     left: Floats = field(default_factory=lambda: np.zeros(64))
+    shares: Floats = field(default_factory=lambda: np.zeros(64))
 
     def add(self, transfer: Transfer, size_bytes: float) -> None:
         place = transfer.place = len(self.transfers)
         if place == len(self.left):
             self.senders, self.receivers = np.tile(self.senders, 2), np.tile(self.receivers, 2)
-            self.left = np.tile(self.left, 2)
+            self.left, self.shares = np.tile(self.left, 2), np.tile(self.shares, 2)
         self.transfers.append(transfer)
         self.senders[place], self.receivers[place] = transfer.sender, transfer.receiver
-        self.left[place] = size_bytes
+        self.left[place], self.shares[place] = size_bytes, transfer.shares
 
     def remove(self, transfer: Transfer) -> float:
         """Take a transfer out and return the bytes that it had left."""
@@ -95,7 +102,7 @@ class _Table:
         last = self.transfers.pop()
         if last is not transfer:
             tail = len(self.transfers)
-            for column in (self.senders, self.receivers, self.left):
+            for column in (self.senders, self.receivers, self.left, self.shares):
                 column[place] = column[tail]
             self.transfers[place] = last
             last.place = place
@@ -120,9 +127,11 @@ class Engine:
         """Run `action` at a moment, or now if it has passed."""
         heapq.heappush(self._events, (max(time_s, self.now_s), next(self._serial), action))
 
-    def start(self, sender: int, receiver: int, size_bytes: float, on_unit: OnUnit) -> Transfer:
+    def start(
+        self, sender: int, receiver: int, size_bytes: float, on_unit: OnUnit, *, shares: int = STREAM_SHARES
+    ) -> Transfer:
         """Begin a transfer whose first unit is `size_bytes`, more than 0."""
-        transfer = Transfer(sender, receiver, on_unit)
+        transfer = Transfer(sender, receiver, on_unit, shares)
         self._table.add(transfer, size_bytes)
         return transfer
 
@@ -158,7 +167,8 @@ class Engine:
         if not len(senders):
             self.now_s = min(next_s, until_s)
             return math.isfinite(next_s)
-        rates = max_min_rates(self.topology.paths(senders, receivers), self.topology.capacity, rounds=ROUNDS)
+        paths, capacity = self.topology.paths(senders, receivers), self.topology.capacity
+        rates = max_min_rates(paths, capacity, weights=self._shares(size, len(senders)), rounds=ROUNDS)
         duration_s = max(self._duration_s(rates, size, next_s), self._least_s())
         self._count(senders, rates * duration_s, duration_s)
         start_s, self.now_s = self.now_s, self.now_s + duration_s
@@ -166,6 +176,14 @@ class Engine:
         if self.exchange is not None:
             self.exchange.advance(start_s, duration_s, rates[size:])
         return True
+
+    def _shares(self, transfers: int, flows: int) -> Floats | None:
+        """Return the shares of so many transfers, and of the exchange's flows after them; None if all are alike."""
+        if not transfers or self.exchange is None:
+            return None
+        shares = np.ones(flows)
+        shares[:transfers] = self._table.shares[:transfers]
+        return shares
 
     def _duration_s(self, rates: Floats, size: int, next_s: float) -> float:
         with np.errstate(divide="ignore"):

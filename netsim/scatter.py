@@ -51,7 +51,7 @@ class Scatter:
         self.exchange = engine.exchange = PieceExchange(
             fleet.nodes + engine.topology.sources,
             self.torrents.shape,
-            habits=self.torrents.habits(fleet.nodes),
+            habits=self.torrents.habits(fleet.nodes, tick_bytes=network.node_bytes_per_s * engine.tick_s),
             random=np.random.default_rng(scenario.seed + 1),
             on_complete=self._complete,
         )

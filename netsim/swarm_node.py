@@ -30,6 +30,8 @@ COUNT_S = 0.01
 """From handing a piece to libtorrent to its finished alert: two threads and a disk job, hashing aside."""
 JOIN_S = 0.05
 """From a node's first announce until it can be dialled: libtorrent is imported and opens its doors."""
+SHARES = (3, 4, 5)
+"""Of a link that they cross together, what a stream takes, as TCP's windows scatter; see `netsim.engine`."""
 PORT = 6881
 
 
@@ -163,7 +165,8 @@ class SwarmNode:
             self._end(run, now_s, is_whole=False)
             return
         stream = _Stream(self, self._scatter.torrents.named(run.info_hash), run)
-        self._engine.start(source, self._node, stream.next_bytes, stream.piece_ended)
+        shares = self._scatter.random.choice(SHARES)
+        self._engine.start(source, self._node, stream.next_bytes, stream.piece_ended, shares=shares)
 
     def piece_fetched(self, run: Run, piece: int, size_bytes: int, now_s: float) -> None:
         """Occurs when the last byte of a piece of a run is in; it counts once it is hashed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from swarmboot.ids import InfoHash
 from swarmboot.pieces import piece_bytes_for
 
 _QUEUE_BYTES = 256 * 1024
-"""What a node requests ahead of one neighbour: `leecher.swarm` asks for at most 16 blocks of 16 KiB (BEP 3)."""
+"""What a node of a large fleet requests ahead of one neighbour, for the simulation's speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,17 @@ class Torrents:
         """Return a torrent by its info-hash."""
         return self.images[self._places[info_hash]]
 
-    def habits(self, nodes: int) -> Habits:
-        """Return how our leechers swap; the larger the fleet, the coarser."""
+    def habits(self, nodes: int, *, tick_bytes: float) -> Habits:
+        """Return how our leechers swap; the larger the fleet, the coarser.
+
+        A real node asks each neighbour for one piece ahead, whose next block is asked for as one comes. A flow here
+        asks anew once an epoch, so it asks for as many pieces as `tick_bytes`, what a link carries in the shortest
+        epoch, are for each of its flows.
+        """
         queue = min(32, max(1, _QUEUE_BYTES // self.images[0].piece_bytes))
         if nodes <= 40:
-            return Habits(flows=20, queue=queue, unit=1)
+            of_tick = math.ceil(tick_bytes / max(1, min(20, nodes - 1)) / self.images[0].piece_bytes)
+            return Habits(flows=20, queue=min(queue, of_tick), unit=1)
         if nodes <= 1000:
             return Habits(flows=8, queue=queue, unit=queue)
         return Habits(flows=6, queue=2 * queue, unit=2 * queue)

@@ -9,16 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.flows import max_min_rates
+from netsim.flows import EXACT, max_min_rates
 
 CLOSE = pytest.approx
 
 
-def rates_of(paths: list[list[int]], capacity: list[float], **options: int) -> list[float]:
+def rates_of(
+    paths: list[list[int]], capacity: list[float], *, weights: list[int] | None = None, rounds: int = EXACT
+) -> list[float]:
     width = max(map(len, paths))
     nowhere = len(capacity)
     rows = np.array([[*path, *[nowhere] * (width - len(path))] for path in paths])
-    return [float(rate) for rate in max_min_rates(rows.T, np.array([*capacity, math.inf]), **options)]
+    shares = None if weights is None else np.array(weights, np.float64)
+    rates = max_min_rates(rows.T, np.array([*capacity, math.inf]), weights=shares, rounds=rounds)
+    return [float(rate) for rate in rates]
 
 
 def test_flows_on_one_link_share_it_equally() -> None:
@@ -78,3 +82,15 @@ def test_every_flow_has_a_full_link_where_no_other_flow_has_more(network: tuple[
             and rate >= max(others) * (1 - 1e-9)
             for link in path
         )
+
+
+@given(networks(), st.data())
+def test_a_flow_of_several_shares_gets_what_so_many_flows_of_its_path_would(
+    network: tuple[list[list[int]], list[float]], data: st.DataObject
+) -> None:
+    paths, capacity = network
+    weights = data.draw(st.lists(st.integers(1, 5), min_size=len(paths), max_size=len(paths)))
+    apart = rates_of([path for path, weight in zip(paths, weights, strict=True) for _ in range(weight)], capacity)
+    ends = np.cumsum(weights)
+    together = [sum(apart[end - weight : end]) for end, weight in zip(ends, weights, strict=True)]
+    assert rates_of(paths, capacity, weights=weights) == CLOSE(together)
