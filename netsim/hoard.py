@@ -8,7 +8,8 @@ availability, at random among them, and renewed one by one.
 
 What was requested of a seed is sent, in order: it is in the buffers of the seed, its kernel and its link before the
 piece comes another way. That is how several nodes come to fetch the same piece from a seed. Deviations: a node hoards
-at one seed; requests are whole pieces. It knows no rates but what it is told, and no flows.
+at one seed; requests are whole pieces; messages take no time of their own (`BEHIND_BYTES` stands for it). It knows no
+rates but what it is told, and no flows.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ QUEUE_S = 3.0
 LEAST_BLOCKS, MOST_BLOCKS, FIRST_BLOCKS = 2, 500, 4
 KEPT = 0.8
 """What a second leaves of the mean of a rate."""
+BEHIND_BYTES = 225_000
+"""A node hears late of what others have: their messages wait in ports' queues behind the data. It requests meanwhile
+what is no longer rare, as if it requested so much further ahead. Fitted: three fifths of the lab's queue of 375 kB."""
 STEADY_BYTES = 5000
 """How much more than the second before a second must bring for slow start to go on."""
 
@@ -77,7 +81,7 @@ class Hoards:
     def short(self, ends: Ints) -> Ints:
         """Return how many pieces each of these ends should request more, beside the one on its way."""
         growing = FIRST_BLOCKS * BLOCK_BYTES + self._received[ends]
-        wanted = np.where(self._is_slow_start[ends], growing, QUEUE_S * self._mean[ends])
+        wanted = np.where(self._is_slow_start[ends], growing, QUEUE_S * self._mean[ends] + BEHIND_BYTES)
         wanted = wanted.clip(LEAST_BLOCKS * BLOCK_BYTES, MOST_BLOCKS * BLOCK_BYTES)
         pieces = np.maximum(1, np.rint(wanted / self._piece_bytes).astype(np.int64) - 1)
         return np.asarray(pieces - self.length[ends])

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from netsim.lab import calibrate
-from netsim.lab.calibrate import Comparison, Figures, Measurement, measure_rows, small_rows
+from netsim.lab.calibrate import Comparison, Figures, Measurement, is_stuck, measure_rows, small_rows
 from netsim.lab.measured import Record
+from netsim.lab.plan import LabPlan
+from netsim.lab.result import Arrival, Cost, LabResult, Traffic, result_of
 from swarmboot.errors import MalformedSettingError
 
 ROW, OTHER, *_ = small_rows()
@@ -57,3 +59,23 @@ def test_a_row_is_the_median_of_its_runs_with_their_spread_beside_it() -> None:
     assert comparison.errors == pytest.approx((0.0, 0.1, 0.0))
     assert comparison.worst == pytest.approx(0.1)
     assert comparison.spread == pytest.approx(2 / 9)
+
+
+def result(strategy: str, *done_s: float) -> LabResult:
+    return result_of(
+        LabPlan(strategy, len(done_s), 2.5e6, 8 << 20),
+        size_bytes=8 << 20,
+        arrivals=[Arrival(0.0, done) for done in done_s],
+        traffic=Traffic(8 << 20, {}),
+        cost=Cost(1.0, 1.0, 1),
+        verified_nodes=len(done_s),
+        load_average=0.0,
+        reports=(),
+    )
+
+
+@pytest.mark.parametrize("done_s", [(7.0, 7.5, 60.5), (63.0,)])
+def test_a_stock_node_that_waited_to_dial_again_is_told_from_a_slow_one(done_s: tuple[float, ...]) -> None:
+    assert is_stuck(result("libtorrent", *done_s))
+    assert not is_stuck(result("swarmboot", *done_s))
+    assert not is_stuck(result("libtorrent", *(done / 4 for done in done_s)))
