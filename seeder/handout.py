@@ -35,7 +35,8 @@ class Limits:
     `pipe_s` is how long one leased piece may take when every open lease shares the uplink, and `least_open` how many
     leases are open whatever that says, for a node needs a moment to ask for its next; `announces_per_s` is what the
     seeder's processor affords; `settle_s` is the least that neighbours have to show what they can do.
-    `rack_neighbours` is how many others a node is told to dial, so that it has about twice as many.
+    `rack_neighbours` is how many others a node is told to dial, so that it has about twice as many; `far_links_least`
+    how many links a rack has to others, however small it is.
     """
 
     uplink_bytes_per_s: float
@@ -46,6 +47,7 @@ class Limits:
     least_open: int = 8
     rack_neighbours: int = 10
     far_neighbours: int = 1
+    far_links_least: int = 4
     links_most: int = 64
     interval_s: float = 1.0
     idle_interval_s: float = 5.0
@@ -75,9 +77,20 @@ def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random:
     wanted = max(limits.rack_neighbours - node.near_links, more)
     near = _sample(registry.racks[node.rack], node, wanted, limits=limits, random=random)
     is_one_rack = len(registry.racks[node.rack]) == len(registry.everyone)
-    wanted = 0 if is_one_rack else max(limits.far_neighbours - (len(node.links) - node.near_links), more - len(near))
+    wanted = 0 if is_one_rack else max(_far_wanted(registry, node, limits), more - len(near))
     far = _sample(registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
     return (*near, *far)
+
+
+def _far_wanted(registry: Registry, node: Node, limits: Limits) -> int:
+    """Return how many nodes of other racks a node should dial, so that half of a rack's nodes have such a link.
+
+    What is new in another rack is little at any moment, and whoever has a link asks for the same: with more of them
+    more comes over the rack's uplink twice.
+    """
+    of_rack = max(limits.far_links_least, len(registry.racks[node.rack]) // 2)
+    of_node = limits.far_neighbours - (len(node.links) - node.near_links)
+    return min(of_node, of_rack - registry.far_links[node.rack])
 
 
 def address(node: Node) -> Neighbour:

@@ -6,6 +6,7 @@ What to do about the facts is decided in `seeder.handout`; this module will not 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -135,7 +136,8 @@ class Roster:
 class Registry:
     """The nodes, their pieces and their leases, as of the facts told so far.
 
-    `open_leases` counts those whose bytes are still on their way, `granted` all there ever were.
+    `open_leases` counts those whose bytes are still on their way, `granted` all there ever were; `far_links` counts for
+    each rack the links of its nodes that leave it.
     """
 
     def __init__(self) -> None:
@@ -143,6 +145,7 @@ class Registry:
         self.torrents: dict[InfoHash, Holdings] = {}
         self.everyone = Roster()
         self.racks: dict[str, Roster] = {}
+        self.far_links: Counter[str] = Counter()
         self.open_leases = 0
         self.granted = 0
         self._is_held_stale = False
@@ -269,6 +272,8 @@ class Registry:
             is_near = node.rack == other.rack
             node.near_links += is_near
             other.near_links += is_near
+            if not is_near:
+                self.far_links.update((node.rack, other.rack))
 
     def forget(self, node_id: NodeId) -> None:
         """Remove a node, its leases and its links."""
@@ -286,6 +291,8 @@ class Registry:
             other = self.nodes[link]
             other.links.discard(node_id)
             other.near_links -= other.rack == node.rack
+            if other.rack != node.rack:
+                self.far_links.subtract((node.rack, other.rack))
         self._is_fetched_stale |= node.state is NodeState.FETCHING
         self._is_held_stale |= not all(self._has_seed(self.torrents[info_hash]) for info_hash in node.have)
 

@@ -264,6 +264,20 @@ def test_own_rack_comes_first() -> None:
     assert 0 < len(chosen) - near <= LIMITS.far_neighbours
 
 
+@pytest.mark.parametrize(("size", "links"), [(6, 4), (40, 20)])
+def test_half_of_a_racks_nodes_are_linked_to_other_racks_but_four_at_least(size: int, links: int) -> None:
+    registry = build_registry()
+    random = Random(1)
+    for name in range(1, 2 * size + 1):
+        observe(registry, name, rack=f"r{name % 2}")
+    for node in list(registry.nodes.values()):
+        for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=random):
+            registry.link(node, other)
+    assert registry.far_links == {"r0": links, "r1": links}
+    registry.forget(next(node.node for node in registry.nodes.values() if node.near_links < len(node.links)))
+    assert registry.far_links["r0"] == registry.far_links["r1"] < links
+
+
 def test_a_node_that_starves_is_given_others() -> None:
     registry = build_registry()
     for name in range(1, 21):
