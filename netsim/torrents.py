@@ -70,7 +70,7 @@ class Torrents:
         epoch, are for each of its flows.
         """
         queue = min(32, max(1, _QUEUE_BYTES // self.images[0].piece_bytes))
-        if nodes <= 40:
+        if nodes <= 100:
             of_tick = math.ceil(tick_bytes / max(1, min(20, nodes - 1)) / self.images[0].piece_bytes)
             return Habits(flows=20, queue=min(queue, of_tick), unit=1)
         if nodes <= 1000:

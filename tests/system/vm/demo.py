@@ -1,4 +1,4 @@
-"""`make demo-vm`: two machines without disks boot side by side; at the end, where their bytes came from.
+"""`make demo-vm`: two machines without disks boot side by side; at the end, where bytes and seconds came from.
 
 Run as root. It uses what the tests of real boots use, and leaves nothing running.
 """
@@ -19,6 +19,8 @@ from tests.system.vm.machine import Machine, booting
 
 _END = "marker: end of it"
 _SHOWN = re.compile(r"MiB of|swarmboot:|login:|Welcome to|Run /init|marker: (root|plugin|seed)")
+_INIT = re.compile(r"\[ *([0-9.]+)\] Run /init")
+_READY = re.compile(r"the root is ready after ([0-9.]+) s")
 _BOUND_S = 420.0
 _UPLINK = "50mbit"
 
@@ -48,6 +50,25 @@ def _table(machines: list[Machine]) -> str:
     return "\n".join(rows)
 
 
+def _phases(machine: Machine) -> dict[str, float]:
+    """Return the seconds from the kernel's start to the end of switch_root, in order."""
+    measured: dict[str, float] = json.loads(machine.marks()["report"])["phases"]
+    init = next(float(match[1]) for _, line in machine.lines if (match := _INIT.search(line)))
+    ready_at_s, ready = next((at_s, float(match[1])) for at_s, line in machine.lines if (match := _READY.search(line)))
+    welcome_at_s = next(at_s for at_s, line in machine.lines if "Welcome to" in line and at_s > ready_at_s)
+    set_up = ready - init - sum(measured.values())
+    return {"kernel": init, "initramfs": set_up, **measured, "switch_root": welcome_at_s - ready_at_s}
+
+
+def _phase_table(machines: list[Machine]) -> str:
+    """Return a row a phase: `initramfs` is drivers, network and mounts, all that the leecher does not count."""
+    columns = [_phases(machine) for machine in machines]
+    rows = [f"{'seconds':16}" + "".join(f"{machine.name:>12}" for machine in machines)]
+    rows += [f"{name:16}" + "".join(f"{column[name]:12.2f}" for column in columns) for name in columns[0]]
+    rows.append(f"{'in all':16}" + "".join(f"{sum(column.values()):12.2f}" for column in columns))
+    return "\n".join(rows)
+
+
 def main() -> None:
     """Build what is missing, boot two machines, and print the table."""
     with ExitStack() as stack:
@@ -65,7 +86,7 @@ def main() -> None:
             for n in (1, 2)
         ]
         _show(machines)
-        print(f"\n{_table(machines)}")
+        print(f"\n{_table(machines)}\n\n{_phase_table(machines)}")
 
 
 if __name__ == "__main__":
