@@ -81,8 +81,8 @@ class Hoards:
     def short(self, ends: Ints) -> Ints:
         """Return how many pieces each of these ends should request more, beside the one on its way."""
         growing = FIRST_BLOCKS * BLOCK_BYTES + self._received[ends]
-        wanted = np.where(self._is_slow_start[ends], growing, QUEUE_S * self._mean[ends] + BEHIND_BYTES)
-        wanted = wanted.clip(LEAST_BLOCKS * BLOCK_BYTES, MOST_BLOCKS * BLOCK_BYTES)
+        steady = np.maximum(QUEUE_S * self._mean[ends], LEAST_BLOCKS * BLOCK_BYTES) + BEHIND_BYTES
+        wanted = np.minimum(np.where(self._is_slow_start[ends], growing, steady), MOST_BLOCKS * BLOCK_BYTES)
         pieces = np.maximum(1, np.rint(wanted / self._piece_bytes).astype(np.int64) - 1)
         return np.asarray(pieces - self.length[ends])
 
