@@ -22,6 +22,7 @@ Facts in, answers out; `now_s` comes in. It performs no I/O, and will not measur
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class Admission:
         self._free_racks: dict[str, OrderedDict[Source, _Offer]] = {}
         self._waiting: OrderedDict[Node, _Waiting] = OrderedDict()
         self._loads: OrderedDict[Node, _Load] = OrderedDict()
+        self._due_s = math.inf
 
     @property
     def waiting(self) -> int:
@@ -210,6 +212,7 @@ class Admission:
         self._set_free(offer)
         served_s = STALL_S if offer.is_server else 1.25 * self.limits.load_bytes * offer.slots / offer.bytes_per_s
         self._loads[node] = _Load(offer, now_s, now_s + served_s)
+        self._due_s = min(self._due_s, now_s + served_s)
         return Turn(node, offer.source, self._alternates(rack, offer.source))
 
     def _pick(self, rack: str, now_s: float) -> _Offer | None:
@@ -241,8 +244,10 @@ class Admission:
             self._free[offer.source] = near[offer.source] = offer
 
     def _expire(self, now_s: float) -> None:
-        for node in [node for node, load in self._loads.items() if load.due_s <= now_s]:
-            self.ended(node)
+        if self._due_s <= now_s:
+            for node in [node for node, load in self._loads.items() if load.due_s <= now_s]:
+                self.ended(node)
+            self._due_s = min((load.due_s for load in self._loads.values()), default=math.inf)
         while self._waiting:
             node, waiting = next(iter(self._waiting.items()))
             if waiting.is_here or now_s - waiting.seen_s <= self.limits.absent_s:
