@@ -87,13 +87,13 @@ class Connection(TCPServer):
             await self._write(data)
 
     async def _write(self, data: bytes) -> None:
+        """Write, unless cancelled: only a server that stops cancels, and it must not wait for one who reads no more."""
         try:
             self.send_lock.acquire_nowait()
         except trio.WouldBlock:
             await self.send_lock.acquire()
         try:
-            with trio.CancelScope(shield=True):
-                await self.stream.send_all(data)
+            await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             await self.protocol.handle(Closed())
         finally:
