@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
+import ssl
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -43,6 +46,23 @@ def test_a_latecomer_takes_its_images_from_neighbours(tmp_path: Path, fleet: Fle
             assert late.end()[0] == 0
             assert late.digests() == fleet.digests(release)
             assert late.report()["bytes_from"]["origin"] == 0
+
+
+def test_a_client_that_reads_no_more_does_not_hold_up_the_seeders_end(tmp_path: Path) -> None:
+    release = build_release(tmp_path / "release", size_bytes=40_000_000)
+    fleet = build_fleet(tmp_path, release)
+    blob = max((fleet.site / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    with serving(fleet, "--uplink", "10gbit") as seeder:
+        host, _, port = seeder.address.removeprefix("https://").rpartition(":")
+        context = ssl.create_default_context(cafile=str(seeder.ca))
+        with (
+            socket.create_connection((host, int(port))) as plain,
+            context.wrap_socket(plain, server_hostname=host) as client,
+        ):
+            client.sendall(f"GET /blobs/{blob.name} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+            assert client.recv(1000)
+            time.sleep(0.5)
+            assert seeder.stop() == 0
 
 
 @pytest.mark.parametrize("is_multicast", [True, False])
