@@ -11,7 +11,8 @@ with all that it was let send. A node is let in when its server sends nobody any
   alone, while those let in do not fill the uplink. So it is done later than under sharing by less than its own load;
   and where one node fills the uplink, not later at all.
 - The clock asks nobody how fast a node is: slow ones pile up until they fill the uplink, and so they do if a turn costs
-  a round trip in which nothing is sent. A node that dies in its load holds nobody up.
+  a round trip in which nothing is sent. A node that dies in its load holds nobody up, and
+  no clock is ahead of a server that is idle.
 - An uplink set too high costs the benefit of admission, no more: nodes pile up as if they were slow. One set too low
   costs nothing: a server that is idle lets the next one in.
 
@@ -207,8 +208,9 @@ class Admission:
         return turns
 
     def _begin(self, node: Node, rack: str, offer: _Offer, now_s: float) -> Turn:
+        through_s = offer.clock_s if offer.loads else min(offer.clock_s, now_s)
+        offer.clock_s = max(through_s, now_s - _CREDIT_TURNS * self._turn_s) + self._turn_s
         offer.loads += 1
-        offer.clock_s = max(offer.clock_s, now_s - _CREDIT_TURNS * self._turn_s) + self._turn_s
         self._set_free(offer)
         served_s = STALL_S if offer.is_server else 1.25 * self.limits.load_bytes * offer.slots / offer.bytes_per_s
         self._loads[node] = _Load(offer, now_s, now_s + served_s)

@@ -167,6 +167,17 @@ def test_an_idle_server_lets_the_next_one_in_whatever_its_uplink_is_said_to_carr
     assert nodes_of(admission.admit(now_s=0.1)) == ["b"]
 
 
+def test_loads_that_fail_at_once_leave_no_debt_to_those_that_come_later() -> None:
+    admission = build_admission(SHARED)
+    for name in "abcdefgh":
+        admission.ask(name, now_s=0.0)
+    for name in "abcde":
+        assert nodes_of(admission.admit(now_s=0.0)) == [name]
+        admission.ended(name)
+    assert nodes_of(admission.admit(now_s=0.0)) == ["f"]
+    assert nodes_of(admission.admit(now_s=1.0)) == ["g"]
+
+
 def test_two_servers_have_an_uplink_each_and_are_asked_in_turn() -> None:
     admission = build_admission(replace(SHARED, uplink_bytes_per_s=200.0))
     admission.offer("other", is_server=True)

@@ -13,6 +13,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from swarmboot.report import PHASES
 from tests.system.vm import images
 from tests.system.vm.lan import NAME, open_lan
 from tests.system.vm.machine import Machine, booting
@@ -52,7 +53,8 @@ def _table(machines: list[Machine]) -> str:
 
 def _phases(machine: Machine) -> dict[str, float]:
     """Return the seconds from the kernel's start to the end of switch_root, in order."""
-    measured: dict[str, float] = json.loads(machine.marks()["report"])["phases"]
+    reported: dict[str, float] = json.loads(machine.marks()["report"])["phases"]
+    measured = {name: reported[name] for name in PHASES if name in reported}
     init = next(float(match[1]) for _, line in machine.lines if (match := _INIT.search(line)))
     ready_at_s, ready = next((at_s, float(match[1])) for at_s, line in machine.lines if (match := _READY.search(line)))
     welcome_at_s = next(at_s for at_s, line in machine.lines if "Welcome to" in line and at_s > ready_at_s)
