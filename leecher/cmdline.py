@@ -37,13 +37,20 @@ def boot(settings: NodeSettings, *, started_s: float, is_reported: bool = True, 
         if settings.server and settings.trust
         else None
     )
-    if head_start is not None:
-        head_start.wait()
-    lean.import_trio()
-    from leecher.run import run
+    try:
+        if head_start is not None:
+            head_start.wait()
+        lean.import_trio()
+        from leecher.run import run
 
-    lean.settle()
-    return run(settings, started_s=started_s, head_start=head_start, is_reported=is_reported, is_unpacked=is_unpacked)
+        lean.settle()
+        return run(
+            settings, started_s=started_s, head_start=head_start, is_reported=is_reported, is_unpacked=is_unpacked
+        )
+    except BaseException:
+        if head_start is not None:
+            head_start.abandon()  # Python ends a process whose other threads are in a C++ library with an abort
+        raise
 
 
 def main(started_s: float) -> NoReturn:

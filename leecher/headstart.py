@@ -105,10 +105,11 @@ class HeadStart:
         return fetching
 
     def abandon(self) -> None:
-        """Stop, and leave what has been begun and was not taken over."""
+        """Stop, leave what has been begun and was not taken over, and close the connections."""
         self._end()
         self._thread.join(_LEAVE_S)
         self._close()
+        self.connections.close()
 
     def _close(self) -> None:
         fetching, self._fetching = self._fetching, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from random import Random
 
 import pytest
 
+from leecher import lean
+from leecher.cmdline import boot
 from leecher.connections import Connections
 from leecher.fetching import START_S, Fetching
 from leecher.headstart import HeadStart
@@ -58,7 +61,6 @@ def begun(settings: NodeSettings) -> Iterator[HeadStart]:
     head_start = HeadStart(settings, started_s=time.monotonic()).begin()
     yield head_start
     head_start.abandon()
-    head_start.connections.close()
 
 
 def test_the_first_questions_need_neither_trio_nor_libtorrent() -> None:
@@ -106,7 +108,6 @@ def test_a_boot_that_found_its_release_elsewhere_is_followed_by_no_swarm(tmp_pat
         head_start.begin()
         assert head_start.release() is not None
         head_start.abandon()
-        head_start.connections.close()
         assert head_start.ledger.from_origin_bytes == 0
         assert not (tmp_path / "images" / ".partial").exists()
 
@@ -150,6 +151,20 @@ def test_an_unusable_authority_is_refused_before_anything_is_asked(tmp_path: Pat
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(KeyFileError, match="cannot be used"):
         HeadStart(settings_for(tmp_path, fleet, "https://127.0.0.1:1", tmp_path / "ca.pem"), started_s=0.0)
+
+
+def test_an_interrupt_before_the_boot_is_there_ends_the_head_start(
+    tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lean, "import_trio", interrupt)
+    with serving(fleet, "--uplink", "8mbit") as seeder:
+        settings = settings_for(tmp_path, fleet, seeder.address, seeder.ca)
+        with pytest.raises(KeyboardInterrupt):
+            boot(settings, started_s=time.monotonic())
+        assert "head start" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_seeder_that_answers_no_announce_does_not_keep_a_node_from_its_images(tmp_path: Path, fleet: Fleet) -> None:
