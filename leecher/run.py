@@ -40,16 +40,16 @@ def run(
 
     async def main() -> None:
         stop = trio.Event()
-        async with open_nursery() as nursery:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with open_nursery() as nursery:
 
-            async def watch_signals() -> None:
-                with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async def watch_signals() -> None:
                     async for _ in signals:
                         stop.set()
 
-            nursery.start_soon(watch_signals)
-            await boot.run(stop)
-            nursery.cancel_scope.cancel()
+                nursery.start_soon(watch_signals)
+                await boot.run(stop)
+                nursery.cancel_scope.cancel()
 
     trio.run(main)
     if not boot.ledger.is_complete:
