@@ -17,7 +17,7 @@ from random import Random
 
 from seeder.registry import STALL_S, Holdings, Node, Registry, Roster
 from swarmboot import pieces
-from swarmboot.ids import InfoHash, NodeId
+from swarmboot.ids import InfoHash
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Lease, Neighbour, NodeState
 
@@ -35,8 +35,9 @@ class Limits:
     `pipe_s` is how long one leased piece may take when every open lease shares the uplink, and `least_open` how many
     leases are open whatever that says, for a node needs a moment to ask for its next; `announces_per_s` is what the
     seeder's processor affords; `settle_s` is the least that neighbours have to show what they can do.
-    `rack_neighbours` is how many others a node is told to dial, so that it has about twice as many; `far_links_least`
-    how many links a rack has to others, however small it is.
+    `rack_neighbours` is how many of its rack a newcomer is told to dial, and `rack_links` how many connections it is
+    brought up to afterwards, if not so many have dialled it; `far_links_least` how many links a rack has to others,
+    however small it is.
     """
 
     uplink_bytes_per_s: float
@@ -45,7 +46,8 @@ class Limits:
     least_pieces: int = 4
     pipe_s: float = 0.2
     least_open: int = 8
-    rack_neighbours: int = 10
+    rack_neighbours: int = 4
+    rack_links: int = 8
     far_neighbours: int = 1
     far_links_least: int = 4
     links_most: int = 64
@@ -70,11 +72,13 @@ def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random:
     """Return nodes that `node` should connect to and has not been given yet.
 
     Own rack first, then enough others that the racks stay one connected graph: every node is given some of the nodes
-    that were there before it, so the graph is connected by construction, and random, so it stays so when nodes die. A
-    node that starves is given others: those it knows may not be reached.
+    that were there before it, so the graph is connected by construction, and random, so it stays so when nodes die.
+    Those with the fewest connections come first, because a node shares its uplink among its neighbours: one that has
+    fewer than they have gets less than they do, and is last. A node that starves is given others: those it knows may
+    not be reached.
     """
     more = _MORE_NEIGHBOURS if node.is_starving and len(node.links) < limits.links_most else 0
-    wanted = max(limits.rack_neighbours - node.near_links, more)
+    wanted = max((limits.rack_links if node.links else limits.rack_neighbours) - node.near_links, more)
     near = _sample(registry.racks[node.rack], node, wanted, limits=limits, random=random)
     is_one_rack = len(registry.racks[node.rack]) == len(registry.everyone)
     wanted = 0 if is_one_rack else max(_far_wanted(registry, node, limits), more - len(near))
@@ -101,7 +105,10 @@ def address(node: Node) -> Neighbour:
 def _sample(
     roster: Roster, node: Node, count: int, *, limits: Limits, random: Random, is_far: bool = False
 ) -> list[Node]:
-    """Return up to `count` nodes at random that `node` can be introduced to: all there are of a small roster."""
+    """Return up to `count` nodes that `node` can be introduced to: of twice as many at random, the least connected.
+
+    All nodes of a small roster are looked at.
+    """
     if count <= 0:
         return []
 
@@ -112,14 +119,14 @@ def _sample(
         return is_stranger and is_there and not node.have.keys().isdisjoint(other.have)
 
     if len(roster) <= 4 * count:
-        fit = [other for other in roster if is_fit(other)]
-        return fit if len(fit) <= count else random.sample(fit, count)
-    chosen: dict[NodeId, Node] = {}
-    for _ in range(4 * count):
-        other = roster.pick(random)
-        if len(chosen) < count and is_fit(other):
-            chosen[other.node] = other
-    return list(chosen.values())
+        chosen = {other.node: other for other in roster if is_fit(other)}
+    else:
+        chosen = {}
+        for _ in range(4 * count):
+            other = roster.pick(random)
+            if len(chosen) < 2 * count and is_fit(other):
+                chosen[other.node] = other
+    return sorted(chosen.values(), key=lambda other: (len(other.links), random.random()))[:count]
 
 
 def patience_s(registry: Registry, node: Node, limits: Limits) -> float:

@@ -224,23 +224,35 @@ def test_a_slow_uplink_has_several_leases_out_none_of_which_takes_long() -> None
     assert registry.open_leases == limits.least_open
 
 
+def introduce(registry: Registry, names: Iterable[int], random: Random, *, racks: int = 1) -> None:
+    """Have each node announce twice: as a newcomer, and when the others have come as well."""
+    for name in [*names, *names]:
+        node = observe(registry, name, rack=f"r{name % racks}")
+        for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=random):
+            registry.link(node, other)
+
+
 def test_everyone_in_a_small_rack_meets_everyone() -> None:
     registry = build_registry()
-    for name in range(1, 9):
-        node = observe(registry, name)
-        for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=Random(1)):
-            registry.link(node, other)
+    introduce(registry, range(1, 9), Random(1))
     assert all(len(node.links) == 7 for node in registry.nodes.values())
+
+
+@pytest.mark.parametrize("count", [16, 32, 64, 500])
+def test_no_node_of_a_rack_has_many_more_connections_than_another(count: int) -> None:
+    registry = build_registry()
+    introduce(registry, range(1, count + 1), Random(1))
+    links = sorted(len(node.links) for node in registry.nodes.values())
+    assert links[0] >= LIMITS.rack_links - 1
+    assert links[-1] <= 1.5 * LIMITS.rack_links
+    assert sum(links) <= 1.25 * LIMITS.rack_links * count
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_thousands_of_nodes_in_many_racks_stay_one_graph_of_bounded_degree(seed: int) -> None:
     registry = build_registry()
     random = Random(seed)
-    for name in range(1, 2001):
-        node = observe(registry, name, rack=f"r{name % 50}")
-        for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=random):
-            registry.link(node, other)
+    introduce(registry, range(1, 2001), random, racks=50)
     for dead in random.sample(sorted(registry.nodes), 600):
         registry.forget(dead)
     seen, front = set[NodeId](), [next(iter(registry.nodes))]
@@ -250,7 +262,7 @@ def test_thousands_of_nodes_in_many_racks_stay_one_graph_of_bounded_degree(seed:
             seen.add(reached)
             front += registry.nodes[reached].links
     assert len(seen) == len(registry.nodes)
-    assert max(len(node.links) for node in registry.nodes.values()) <= LIMITS.links_most + LIMITS.rack_neighbours
+    assert max(len(node.links) for node in registry.nodes.values()) <= LIMITS.links_most + LIMITS.rack_links
 
 
 def test_own_rack_comes_first() -> None:
@@ -282,17 +294,17 @@ def test_a_node_that_starves_is_given_others() -> None:
     registry = build_registry()
     for name in range(1, 21):
         observe(registry, name)
-    node = observe(registry, 21)
+    random = Random(1)
     met = set[NodeId]()
-    for is_starving in (False, False, True, True):
+    for is_starving in (False, False, False, True, True):
         node = observe(registry, 21, is_starving=is_starving)
-        chosen = handout.choose_neighbours(registry, node, limits=LIMITS, random=Random(1))
+        chosen = handout.choose_neighbours(registry, node, limits=LIMITS, random=random)
         assert met.isdisjoint(other.node for other in chosen)
-        assert bool(chosen) == (is_starving or not met)
+        assert bool(chosen) == (is_starving or len(met) < LIMITS.rack_links)
         met |= {other.node for other in chosen}
         for other in chosen:
             registry.link(node, other)
-    assert len(met) > LIMITS.rack_neighbours
+    assert len(met) > LIMITS.rack_links
 
 
 def test_announces_stay_within_the_seeders_budget() -> None:
