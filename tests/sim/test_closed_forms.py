@@ -102,6 +102,15 @@ def test_n_equal_nodes_that_swap_come_close_to_the_fluid_bound_and_never_beat_it
     assert 1.0 <= outcome.server_bytes / (40 * MB) <= 1.05
 
 
+def test_no_node_of_a_rack_is_left_behind_by_those_that_came_first() -> None:
+    network = replace(BARE, node_bytes_per_s=3 * MB, server_bytes_per_s=3 * MB)
+    scenario = build_scenario(32, network=network)
+    outcome = simulate(scenario, "swarmboot")
+    last, median = float(outcome.up_s.max()), float(np.median(outcome.up_s))
+    assert last <= 1.03 * median
+    assert last <= 1.3 * limit_s(scenario, outcome.fleet)
+
+
 def test_the_limit_with_stage_0_counts_what_must_come_before() -> None:
     release = Release(images=(40 * MB,), kernel_bytes=10 * MB, initramfs_bytes=10 * MB)
     phases = {**dict.fromkeys(TIMED_PHASES, fixed(0.0)), "kernel": fixed(5.0), "services": fixed(3.0)}
