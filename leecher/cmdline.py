@@ -47,10 +47,9 @@ def boot(settings: NodeSettings, *, started_s: float, is_reported: bool = True, 
         return run(
             settings, started_s=started_s, head_start=head_start, is_reported=is_reported, is_unpacked=is_unpacked
         )
-    except BaseException:
+    finally:
         if head_start is not None:
             head_start.abandon()  # Python ends a process whose other threads are in a C++ library with an abort
-        raise
 
 
 def main(started_s: float) -> NoReturn:

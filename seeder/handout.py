@@ -78,9 +78,11 @@ def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random:
     not be reached.
     """
     more = _MORE_NEIGHBOURS if node.is_starving and len(node.links) < limits.links_most else 0
-    wanted = max((limits.rack_links if node.links else limits.rack_neighbours) - node.near_links, more)
-    near = _sample(registry.racks[node.rack], node, wanted, limits=limits, random=random)
-    is_one_rack = len(registry.racks[node.rack]) == len(registry.everyone)
+    rack = registry.racks[node.rack]
+    is_newcomer = not node.links and len(rack) > limits.rack_links + 1
+    wanted = max((limits.rack_neighbours if is_newcomer else limits.rack_links) - node.near_links, more)
+    near = _sample(rack, node, wanted, limits=limits, random=random)
+    is_one_rack = len(rack) == len(registry.everyone)
     wanted = 0 if is_one_rack else max(_far_wanted(registry, node, limits), more - len(near))
     far = _sample(registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
     return (*near, *far)

@@ -225,11 +225,22 @@ def test_a_slow_uplink_has_several_leases_out_none_of_which_takes_long() -> None
 
 
 def introduce(registry: Registry, names: Iterable[int], random: Random, *, racks: int = 1) -> None:
-    """Have each node announce twice: as a newcomer, and when the others have come as well."""
-    for name in [*names, *names]:
+    """Have each node announce once and be linked to those it is given."""
+    for name in names:
         node = observe(registry, name, rack=f"r{name % racks}")
         for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=random):
             registry.link(node, other)
+
+
+def is_one_graph(registry: Registry) -> bool:
+    """Return whether every node can be reached from any other over links."""
+    seen, front = set[NodeId](), [next(iter(registry.nodes))]
+    while front:
+        reached = front.pop()
+        if reached not in seen:
+            seen.add(reached)
+            front += registry.nodes[reached].links
+    return len(seen) == len(registry.nodes)
 
 
 def test_everyone_in_a_small_rack_meets_everyone() -> None:
@@ -241,7 +252,9 @@ def test_everyone_in_a_small_rack_meets_everyone() -> None:
 @pytest.mark.parametrize("count", [16, 32, 64, 500])
 def test_no_node_of_a_rack_has_many_more_connections_than_another(count: int) -> None:
     registry = build_registry()
-    introduce(registry, range(1, count + 1), Random(1))
+    random = Random(1)
+    for _ in range(2):
+        introduce(registry, range(1, count + 1), random)
     links = sorted(len(node.links) for node in registry.nodes.values())
     assert links[0] >= LIMITS.rack_links - 1
     assert links[-1] <= 1.5 * LIMITS.rack_links
@@ -252,17 +265,25 @@ def test_no_node_of_a_rack_has_many_more_connections_than_another(count: int) ->
 def test_thousands_of_nodes_in_many_racks_stay_one_graph_of_bounded_degree(seed: int) -> None:
     registry = build_registry()
     random = Random(seed)
-    introduce(registry, range(1, 2001), random, racks=50)
+    for _ in range(2):
+        introduce(registry, range(1, 2001), random, racks=50)
     for dead in random.sample(sorted(registry.nodes), 600):
         registry.forget(dead)
-    seen, front = set[NodeId](), [next(iter(registry.nodes))]
-    while front:
-        reached = front.pop()
-        if reached not in seen:
-            seen.add(reached)
-            front += registry.nodes[reached].links
-    assert len(seen) == len(registry.nodes)
+    assert is_one_graph(registry)
     assert max(len(node.links) for node in registry.nodes.values()) <= LIMITS.links_most + LIMITS.rack_links
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thousands_of_newcomers_of_which_many_die_at_once_are_one_graph_with_their_next_announce(seed: int) -> None:
+    registry = build_registry()
+    random = Random(seed)
+    introduce(registry, range(1, 2001), random, racks=50)
+    assert is_one_graph(registry)
+    dead = set(random.sample(range(1, 2001), 600))
+    for name in dead:
+        registry.forget(observe(registry, name, rack=f"r{name % 50}").node)
+    introduce(registry, [name for name in range(1, 2001) if name not in dead], random, racks=50)
+    assert is_one_graph(registry)
 
 
 def test_own_rack_comes_first() -> None:
