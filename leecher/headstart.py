@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact
 from swarmboot.settings import NodeSettings
 
-ANSWER_S, BUSY_S = 0.5, 10.0
+ANSWER_S, ANSWER_MOST_S, BUSY_S = 0.5, 5.0, 10.0
 _LEAVE_S = 1.0
 
 
@@ -68,10 +69,14 @@ class HeadStart:
         """Wait until pieces arrive and a processor is idle, or there is nothing to wait for, `BUSY_S` at most.
 
         Importing meanwhile would delay just what is to be early: where processors are few, even the seeder's answers.
-        A seeder that does not answer is waited for no longer than `ANSWER_S`: neighbours may have to be found.
+        A seeder that does not answer is waited for no longer than `ANSWER_S`: neighbours may have to be found. Where
+        all processors are busy it may be those that its answer waits for, so then up to `ANSWER_MOST_S`.
         """
-        if self._has_read.wait(ANSWER_S):
-            self._is_under_way.wait(BUSY_S)
+        most_s = time.monotonic() + ANSWER_MOST_S
+        while not self._has_read.wait(ANSWER_S):
+            if _runnable_besides() < _processors() or time.monotonic() >= most_s:
+                return
+        self._is_under_way.wait(BUSY_S)
 
     def when_read(self, call: Callable[[], None]) -> None:
         """Have `call` called, in some thread, when `release` has something to return or raise."""
@@ -202,14 +207,18 @@ class HeadStart:
         progress = Progress(settings.progress, self.ledger, fetching)
         while not self._is_over:
             due_s = min(fetching.turn(), progress.show())
-            if fetching.is_complete or (self.ledger.have_bytes and _is_idle()):
+            if fetching.is_complete or (self.ledger.have_bytes and _runnable_besides() + 1 < _processors()):
                 self._is_under_way.set()
             readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)
             if self._woken in readable:
                 self._woken.recv(4096)
 
 
-def _is_idle() -> bool:
-    """Return whether a processor has nothing to do: fewer threads want to run than there are (proc(5), loadavg)."""
+def _runnable_besides() -> int:
+    """Return how many threads of this machine run or want to, besides the one that asks (proc(5), loadavg)."""
     running, _, _ = Path("/proc/loadavg").read_text().split()[3].partition("/")
-    return int(running) < (os.cpu_count() or 1)
+    return int(running) - 1
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1

@@ -31,7 +31,11 @@ _BACKOFF_MOST_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """A release, the source it came from, and the neighbours that were found on the way."""
+    """A release, the source it came from, and the neighbours to dial because no seeder names any.
+
+    A seeder that has answered names them itself, a few for each node. All that were heard of would make a full mesh of
+    a rack whose seeder was slow to answer, in which a node has no blocks left to ask for (docs/decisions/0021).
+    """
 
     release: Release
     read: Read
@@ -97,7 +101,7 @@ class Acquisition:
         while True:
             try:
                 release = await self._given() or await read_release(read, self._demands)
-                self._acquired = Acquired(release, read, self.neighbours)
+                self._acquired = Acquired(release, read, ())
             except TransferError as error:
                 self.last_failure = error
                 if str(error) != told:

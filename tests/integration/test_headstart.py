@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from random import Random
 
 import pytest
 
-from leecher import lean
+from leecher import headstart, lean
 from leecher.cmdline import boot
 from leecher.connections import Connections
 from leecher.fetching import START_S, Fetching
@@ -145,6 +146,37 @@ def test_a_source_that_does_not_answer_is_the_boots_first_failure(tmp_path: Path
         head_start.wait()
         with pytest.raises(TransferError, match="cannot be reached"):
             head_start.release()
+
+
+@pytest.mark.parametrize(("runnable", "looks"), [([0], 1), ([99, 99, 99, 0], 4)], ids=["idle", "busy"])
+def test_an_answer_is_waited_for_while_all_processors_are_busy(
+    tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, runnable: list[int], looks: int
+) -> None:
+    looked: list[int] = []
+
+    def runnable_besides() -> int:
+        looked.append(runnable[len(looked)])
+        return looked[-1]
+
+    monkeypatch.setattr(headstart, "_runnable_besides", runnable_besides)
+    monkeypatch.setattr(headstart, "ANSWER_S", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        with begun(settings_for(tmp_path, fleet, address, authority(fleet))) as head_start:
+            head_start.wait()
+            assert len(looked) == looks
+
+
+def test_a_silent_seeder_is_waited_for_no_longer_than_it_may_be(
+    tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headstart, "_runnable_besides", lambda: 99)
+    monkeypatch.setattr(headstart, "ANSWER_S", 0.01)
+    monkeypatch.setattr(headstart, "ANSWER_MOST_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        with begun(settings_for(tmp_path, fleet, address, authority(fleet))) as head_start:
+            head_start.wait()
 
 
 def test_an_unusable_authority_is_refused_before_anything_is_asked(tmp_path: Path, fleet: Fleet) -> None:
