@@ -80,6 +80,7 @@ class Fetching:
         self._is_stirred = True
         self._due_s = 0.0
         self._alone_at_s = 0.0
+        self._uplink_bytes_per_s = 0.0
         self._met: set[Neighbour] = set()
         self._is_dialling = False
         self._known: set[Neighbour] = set()
@@ -118,6 +119,7 @@ class Fetching:
         Raises ManifestError if a torrent among the documents is not the one that the manifest names.
         """
         self.swarm = swarm
+        swarm.expect_links(self._uplink_bytes_per_s)
         for artifact in self._artifacts.values():
             is_final = (self._settings.into / artifact.name).is_file()
             name = artifact.name if is_final else partial_name(artifact)
@@ -294,6 +296,14 @@ class Fetching:
         if has_joined and not handout.neighbours and not self._is_dialling:
             self.dial(())  # the first to announce: those who come next will dial this node
         self.is_stage0_wanted |= handout.is_stage0_wanted
+        if handout.uplink_bytes_per_s not in (0.0, self._uplink_bytes_per_s):
+            self._expect_links(handout.uplink_bytes_per_s)
+
+    def _expect_links(self, bytes_per_s: float) -> None:
+        """Take the seeder's link for one like all others."""
+        self._uplink_bytes_per_s = bytes_per_s
+        if self.swarm is not None:
+            self.swarm.expect_links(bytes_per_s)
 
     def _ended(self, run: Run, failure: TransferError | None) -> None:
         if failure is not None:

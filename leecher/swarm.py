@@ -6,8 +6,8 @@ LAN: no DHT, no port mapping, no uTP, no encryption, short timeouts. Works with 
 
 A neighbour that is fetching itself has little that is new. Asked for more blocks ahead than it has, libtorrent thinks
 itself in the end game with it, and asks for the next piece one block at a time. So a node that fetches lets others ask
-for one piece ahead (BEP 10, `reqq`), and one that has everything for little more: what was asked for long ahead is no
-longer rare when it comes, and other nodes wait for what is.
+for one piece ahead (BEP 10, `reqq`), or half of one where links are slow, and one that has everything for little more:
+what was asked for long ahead is no longer rare when it comes, and other nodes wait for what is.
 
 Connections are made at once rather than at libtorrent's next tick: a torrent is added paused, given its neighbours, and
 resumed when it has left its checking state, which makes libtorrent dial immediately. Files of an earlier run must be
@@ -82,8 +82,22 @@ _BLOCK_BYTES = 1 << 14
 _SEED_AHEAD_BYTES = 1 << 17
 """What a node that has everything lets each neighbour ask for ahead: no less than a fast LAN has on its way."""
 
+_AHEAD_S = 0.0025
+"""How long a request and what it asks for are on their way in a LAN whose links are not full."""
+
 # libtorrent 2.0 takes a file's last piece only with its padding, 2.1 only without (tried: 2.0.8, 2.0.11, 2.1.1).
 _WANTS_PADDING = (lt.version_major, lt.version_minor) < (2, 1)
+
+
+def ahead_bytes(piece_bytes: int, link_bytes_per_s: float) -> int:
+    """Return how much a neighbour may ask ahead of a node that fetches: what its link carries meanwhile.
+
+    From half a piece to a whole one, and a whole one if nobody says how fast links are. Whatever is more than the link
+    needs waits behind what others have asked for, and fresh pieces wait with it (docs/decisions/0022).
+    """
+    if not link_bytes_per_s:
+        return piece_bytes
+    return max(piece_bytes // 2, min(piece_bytes, round(link_bytes_per_s * _AHEAD_S)))
 
 
 class Swarm:
@@ -111,6 +125,8 @@ class Swarm:
         self._session.set_alert_fd(self._wake.fileno())
         self._handles: dict[InfoHash, Any] = {}
         self._piece_bytes = 0
+        self._link_bytes_per_s = 0.0
+        self._is_seeding = False
         self._metadata: dict[InfoHash, Any] = {}
         self._by_name: dict[str, InfoHash] = {}
         self._checked: set[InfoHash] = set()
@@ -192,14 +208,21 @@ class Swarm:
         is_there = (folder / file_name).exists()
         parameters.flags = (flags.stop_when_ready if is_there else flags.paused) | flags.disable_pex | flags.disable_dht
         if not self._handles:
-            self._allow_ahead(artifact.piece_bytes)
             self._piece_bytes = artifact.piece_bytes
+            self.expect_links(self._link_bytes_per_s)
         self._by_name[metadata.name()] = artifact.info_hash
         self._handles[artifact.info_hash] = self._session.add_torrent(parameters)
         self._metadata[artifact.info_hash] = metadata
 
+    def expect_links(self, bytes_per_s: float) -> None:
+        """Let neighbours that connect from now on ask for as much ahead as links of this rate need; 0 for unknown."""
+        self._link_bytes_per_s = bytes_per_s
+        if self._piece_bytes and not self._is_seeding:
+            self._allow_ahead(ahead_bytes(self._piece_bytes, bytes_per_s))
+
     def seed(self) -> None:
         """Let neighbours that connect from now on ask for more ahead: this node has all pieces."""
+        self._is_seeding = True
         self._allow_ahead(max(_SEED_AHEAD_BYTES, self._piece_bytes))
 
     def _allow_ahead(self, size_bytes: int) -> None:

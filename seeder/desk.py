@@ -162,5 +162,6 @@ class Desk:
                 is_supplied=not leases and handout.is_supplied(self.registry, node, now_s=now_s, limits=self.limits),
                 patience_s=handout.patience_s(self.registry, node, self.limits),
                 is_stage0_wanted=self.is_stage0_wanted and node.is_complete,
+                uplink_bytes_per_s=self.limits.uplink_bytes_per_s,
             ),
         )

@@ -102,7 +102,8 @@ class Handout:
 
     `is_supplied` says that neighbours hold all this node lacks and can send it at full speed, so the absence of leases
     is meant. `patience_s` is how long no piece at all may arrive before that is worth a complaint. `is_stage0_wanted`
-    asks a complete node to fetch its manifest's kernel and initramfs as well, and to serve them.
+    asks a complete node to fetch its manifest's kernel and initramfs as well, and to serve them. `uplink_bytes_per_s`
+    is the seeder's own, 0 if it does not say.
     """
 
     announce_after_s: float
@@ -112,6 +113,7 @@ class Handout:
     is_supplied: bool = False
     patience_s: float = 1.0
     is_stage0_wanted: bool = False
+    uplink_bytes_per_s: float = 0.0
 
 
 def encode_announce(announce: Announce) -> bytes:
@@ -196,6 +198,7 @@ def encode_handout(handout: Handout) -> bytes:
             "supplied": handout.is_supplied,
             "patience": handout.patience_s,
             "stage0": handout.is_stage0_wanted,
+            "uplink": handout.uplink_bytes_per_s,
         }
     )
 
@@ -211,6 +214,7 @@ def decode_handout(data: bytes) -> Handout:
         is_supplied=fields.truth("supplied", default=False),
         patience_s=fields.number("patience", least=0.0, most=86400.0, default=1.0),
         is_stage0_wanted=fields.truth("stage0", default=False),
+        uplink_bytes_per_s=fields.number("uplink", least=0.0, most=1e15, default=0.0),
     )
 
 

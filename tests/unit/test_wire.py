@@ -59,6 +59,7 @@ handouts = st.builds(
     origins=st.lists(st.text(max_size=64), max_size=3).map(tuple),
     is_supplied=st.booleans(),
     is_stage0_wanted=st.booleans(),
+    uplink_bytes_per_s=st.floats(0.0, 1e12),
 )
 probes = st.builds(
     Probe, node=nodes, keys=st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=4).map(tuple)
@@ -170,6 +171,12 @@ def test_a_handout_of_a_seeder_that_knows_nothing_of_stage_0_is_taken() -> None:
     assert not wire.decode_handout(pack(older)).is_stage0_wanted
 
 
+def test_a_handout_of_a_seeder_that_does_not_name_its_uplink_is_taken() -> None:
+    older = unpack(altered_handout(uplink=1.0), max_bytes=1 << 16)
+    del older["uplink"]
+    assert wire.decode_handout(pack(older)).uplink_bytes_per_s == 0.0
+
+
 def altered_handout(**changes: Any) -> bytes:
     return pack({**unpack(wire.encode_handout(Handout(1.0)), max_bytes=1 << 16), **changes})
 
@@ -195,6 +202,8 @@ def altered_handout(**changes: Any) -> bytes:
         {"origins": [1]},
         {"origins": ["https://a"] * 33},
         {"supplied": 1},
+        {"uplink": -1.0},
+        {"uplink": True},
     ],
 )
 def test_a_handout_with_an_impossible_field_is_refused(changes: dict[str, Any]) -> None:

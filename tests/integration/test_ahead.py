@@ -1,0 +1,81 @@
+"""How much a node lets its neighbours ask ahead of it, and from whom it knows how fast links are."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from leecher.connections import Connections
+from leecher.fetching import Fetching
+from leecher.headstart import HeadStart
+from leecher.ledger import Ledger
+from leecher.swarm import Swarm, ahead_bytes
+from swarmboot.ids import new_node_id
+from swarmboot.settings import build_settings
+from swarmboot.wire import Handout
+from tests.integration.world import Fleet, build_fleet, build_release, serving
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libtorrent 2.1 on calls that 2.0 needs
+
+PIECE_BYTES = 1 << 17
+MBIT_PER_S = 125_000.0
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    folder = tmp_path_factory.mktemp("fleet")
+    return build_fleet(folder, build_release(folder / "release"))
+
+
+@pytest.mark.parametrize(
+    ("link_bytes_per_s", "ahead"),
+    [
+        (0.0, PIECE_BYTES),
+        (5 * MBIT_PER_S, PIECE_BYTES // 2),
+        (100 * MBIT_PER_S, PIECE_BYTES // 2),
+        (300 * MBIT_PER_S, 93_750),
+        (1000 * MBIT_PER_S, PIECE_BYTES),
+        (100_000 * MBIT_PER_S, PIECE_BYTES),
+    ],
+)
+def test_fast_links_have_a_piece_under_way_and_slow_ones_half_of_one(link_bytes_per_s: float, ahead: int) -> None:
+    assert ahead_bytes(PIECE_BYTES, link_bytes_per_s) == ahead
+
+
+def ahead_of(swarm: Swarm) -> int:
+    """Return how many blocks this node lets a neighbour ask ahead that connects now."""
+    return int(swarm._session.get_settings()["max_allowed_in_request_queue"])
+
+
+def test_a_node_goes_by_the_uplink_that_its_seeder_names(tmp_path: Path, fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        given = {"server": seeder.address, "trust": str(fleet.pub), "ca": str(seeder.ca), "into": str(tmp_path)}
+        settings = build_settings({**given, "bind": "127.0.0.11", "reserve": "0"})
+        head_start = HeadStart(settings, started_s=time.monotonic()).begin()
+        release = head_start.release()
+        head_start.abandon()
+    assert release is not None
+    artifacts = release.manifest.artifacts[:1]
+    blocks = artifacts[0].piece_bytes >> 14
+    with closing(Connections(ssl.create_default_context())) as connections:
+        fetching = Fetching(
+            connections, settings, Ledger(new_node_id(), time.monotonic()), artifacts,
+            sequence=release.manifest.sequence, random=Random(1), tell=print,
+        )  # fmt: skip
+        swarm = Swarm(bind="127.0.0.11", port=0, up_bytes_per_s=0.0)
+        fetching.join(swarm, release.documents)
+        with closing(fetching):
+            assert ahead_of(swarm) == blocks
+            fetching._answered(Handout(1.0, uplink_bytes_per_s=10 * MBIT_PER_S), has_joined=True)
+            assert ahead_of(swarm) == blocks // 2
+            fetching._answered(Handout(1.0), has_joined=True)  # says nothing of its uplink
+            assert ahead_of(swarm) == blocks // 2
+            swarm.seed()
+            seeds_blocks = ahead_of(swarm)
+            fetching._answered(Handout(1.0, uplink_bytes_per_s=20 * MBIT_PER_S), has_joined=True)
+            assert ahead_of(swarm) == seeds_blocks > blocks // 2
