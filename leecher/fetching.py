@@ -296,7 +296,7 @@ class Fetching:
         if has_joined and not handout.neighbours and not self._is_dialling:
             self.dial(())  # the first to announce: those who come next will dial this node
         self.is_stage0_wanted |= handout.is_stage0_wanted
-        if handout.uplink_bytes_per_s not in (0.0, self._uplink_bytes_per_s):
+        if handout.uplink_bytes_per_s != self._uplink_bytes_per_s:
             self._expect_links(handout.uplink_bytes_per_s)
 
     def _expect_links(self, bytes_per_s: float) -> None:

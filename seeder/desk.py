@@ -68,7 +68,7 @@ class Desk:
         answers = self._dismiss(node)
         if node.state is NodeState.LEAVING:
             self.registry.forget(node.node)
-            return [*answers, Answer(ticket, Handout(announce_after_s=0.0)), *self._serve(now_s)]
+            return [*answers, self._farewell(ticket), *self._serve(now_s)]
         strangers = self._strangers(node)
         for other in strangers:
             self.registry.link(node, other)
@@ -116,7 +116,11 @@ class Desk:
     def _dismiss(self, node: Node) -> list[Answer]:
         """Answer a node's earlier request that still waits: it has asked again."""
         waiting = self._waiting.pop(node.node, None)
-        return [] if waiting is None else [Answer(waiting.ticket, Handout(announce_after_s=0.0))]
+        return [] if waiting is None else [self._farewell(waiting.ticket)]
+
+    def _farewell(self, ticket: Hashable) -> Answer:
+        """Answer a request of which nothing more will come; it may still be the first answer that its node has."""
+        return Answer(ticket, Handout(announce_after_s=0.0, uplink_bytes_per_s=self.limits.uplink_bytes_per_s))
 
     def _serve(self, now_s: float) -> list[Answer]:
         """Answer, first come first served, all who have something coming or have waited long enough."""

@@ -73,8 +73,6 @@ def test_a_node_goes_by_the_uplink_that_its_seeder_names(tmp_path: Path, fleet: 
             assert ahead_of(swarm) == blocks
             fetching._answered(Handout(1.0, uplink_bytes_per_s=10 * MBIT_PER_S), has_joined=True)
             assert ahead_of(swarm) == blocks // 2
-            fetching._answered(Handout(1.0), has_joined=True)  # says nothing of its uplink
-            assert ahead_of(swarm) == blocks // 2
             swarm.seed()
             seeds_blocks = ahead_of(swarm)
             fetching._answered(Handout(1.0, uplink_bytes_per_s=20 * MBIT_PER_S), has_joined=True)

@@ -176,7 +176,10 @@ def test_a_silent_seeder_is_waited_for_no_longer_than_it_may_be(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"https://127.0.0.1:{silent.getsockname()[1]}"
         with begun(settings_for(tmp_path, fleet, address, authority(fleet))) as head_start:
-            head_start.wait()
+            waiting = threading.Thread(target=head_start.wait, daemon=True)
+            waiting.start()
+            waiting.join(BOUND_S)
+            assert not waiting.is_alive()
 
 
 def test_an_unusable_authority_is_refused_before_anything_is_asked(tmp_path: Path, fleet: Fleet) -> None:
