@@ -18,7 +18,7 @@ from swarmboot.manifest import Artifact
 from swarmboot.pieces import Pieces
 
 _EVERY_S = 0.5
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 17
 
 
 class RunningChecksum:
@@ -45,14 +45,7 @@ class RunningChecksum:
         end_bytes = min(end_bytes, self._artifact.size_bytes)
         if end_bytes <= self._read_bytes:
             return
-        with self._path.open("rb") as file:
-            file.seek(self._read_bytes)
-            while self._read_bytes < end_bytes:
-                chunk = file.read(min(_READ_BYTES, end_bytes - self._read_bytes))
-                if not chunk:
-                    return
-                self._digest.update(chunk)
-                self._read_bytes += len(chunk)
+        self._read_bytes += _feed(self._digest, self._path, self._read_bytes, end_bytes)
 
     async def finish(self) -> Digest:
         """Return the whole file's SHA-256; every piece must have been verified and written."""
@@ -71,7 +64,17 @@ def _leading(have: Pieces) -> int:
 
 def _sha256(path: Path) -> bytes:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            digest.update(chunk)
+    _feed(digest, path, 0, path.stat().st_size)
     return digest.digest()
+
+
+def _feed(digest: hashlib._Hash, path: Path, start_bytes: int, end_bytes: int) -> int:
+    """Give a digest this part of a file, and return how much of it there was; needs no memory but one small buffer."""
+    buffer = memoryview(bytearray(_READ_BYTES))
+    at_bytes = start_bytes
+    with path.open("rb", buffering=0) as file:
+        file.seek(start_bytes)
+        while size_bytes := file.readinto(buffer[: end_bytes - at_bytes]):
+            digest.update(buffer[:size_bytes])
+            at_bytes += size_bytes
+    return at_bytes - start_bytes

@@ -61,8 +61,8 @@ _SETTINGS: dict[str, Any] = {
     "listen_system_port_fallback": False,
     "unchoke_slots_limit": -1,
     "max_queued_disk_bytes": 4 * 1024 * 1024,
-    "aio_threads": 2,
-    "hashing_threads": 2,
+    "aio_threads": 1,
+    "hashing_threads": 1,
     "tick_interval": 100,
     "allow_multiple_connections_per_ip": True,
     "alert_queue_size": 20000,
@@ -79,11 +79,12 @@ _SETTINGS: dict[str, Any] = {
 }
 
 _BLOCK_BYTES = 1 << 14
-_SEED_AHEAD_BYTES = 1 << 17
-"""What a node that has everything lets each neighbour ask for ahead: no less than a fast LAN has on its way."""
-
 _AHEAD_S = 0.0025
 """How long a request and what it asks for are on their way in a LAN whose links are not full."""
+
+_SEED_AHEAD_S = 0.004
+_SEED_AHEAD_BYTES, _SEED_AHEAD_MOST_BYTES = 1 << 17, 1 << 19
+"""What a node that has everything lets each neighbour ask for ahead: a fast link never waits for the next request."""
 
 # libtorrent 2.0 takes a file's last piece only with its padding, 2.1 only without (tried: 2.0.8, 2.0.11, 2.1.1).
 _WANTS_PADDING = (lt.version_major, lt.version_minor) < (2, 1)
@@ -98,6 +99,16 @@ def ahead_bytes(piece_bytes: int, link_bytes_per_s: float) -> int:
     if not link_bytes_per_s:
         return piece_bytes
     return max(piece_bytes // 2, min(piece_bytes, round(link_bytes_per_s * _AHEAD_S)))
+
+
+def seed_ahead_bytes(piece_bytes: int, link_bytes_per_s: float) -> int:
+    """Return how much a neighbour may ask ahead of a node that has everything; `link_bytes_per_s` is 0 for unknown.
+
+    No less than a piece, and on fast links more: there is nothing fresh that could wait behind it, but a neighbour that
+    has asked for all of it already would order from one node what many have (docs/decisions/0017, 0023).
+    """
+    most_bytes = min(_SEED_AHEAD_MOST_BYTES, round(link_bytes_per_s * _SEED_AHEAD_S))
+    return max(piece_bytes, _SEED_AHEAD_BYTES, most_bytes)
 
 
 class Swarm:
@@ -217,16 +228,18 @@ class Swarm:
     def expect_links(self, bytes_per_s: float) -> None:
         """Let neighbours that connect from now on ask for as much ahead as links of this rate need; 0 for unknown."""
         self._link_bytes_per_s = bytes_per_s
-        if self._piece_bytes and not self._is_seeding:
-            self._allow_ahead(ahead_bytes(self._piece_bytes, bytes_per_s))
+        self._allow_ahead()
 
     def seed(self) -> None:
-        """Let neighbours that connect from now on ask for more ahead: this node has all pieces."""
+        """Let neighbours that connect from now on ask for as much ahead as of a node that has all pieces."""
         self._is_seeding = True
-        self._allow_ahead(max(_SEED_AHEAD_BYTES, self._piece_bytes))
+        self._allow_ahead()
 
-    def _allow_ahead(self, size_bytes: int) -> None:
-        self._session.apply_settings({"max_allowed_in_request_queue": -(-size_bytes // _BLOCK_BYTES)})
+    def _allow_ahead(self) -> None:
+        if self._piece_bytes:
+            may_ask = seed_ahead_bytes if self._is_seeding else ahead_bytes
+            size_bytes = may_ask(self._piece_bytes, self._link_bytes_per_s)
+            self._session.apply_settings({"max_allowed_in_request_queue": -(-size_bytes // _BLOCK_BYTES)})
 
     def is_checked(self, info_hash: InfoHash) -> bool:
         """Return whether libtorrent knows which pieces are there already; before that it takes none."""

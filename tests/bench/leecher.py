@@ -5,23 +5,26 @@
     python -m tests.bench.leecher memory    peak of private memory and of the program's files, apart from the image
     python -m tests.bench.leecher start     from the program's start to its first question
 
-Images lie in /dev/shm. Traffic stays on 127.0.0.0/8. Times are of whole programs, Python's start among them.
+Nodes start as from a runtime image: with the distribution's Python and packages, or with `--from wheels` with this
+Python's, as in `swarmboot hook build-runtime`. Images lie in /dev/shm. Traffic stays on 127.0.0.0/8. Times are of whole
+programs, Python's start among them.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from netsim.lab.torrent import Version, make_torrent
+from seeder import hook_runtime
 from swarmboot.units import format_size, parse_size
 from tests.integration.world import Fleet, asking, booting, build_fleet, serving
 
@@ -45,6 +48,14 @@ def fleet_of(size_bytes: int) -> Iterator[tuple[Path, Fleet]]:
         yield folder, build_fleet(folder, release)
 
 
+def touch_memory(folder: Path, size_bytes: int) -> None:
+    """Have this machine own free memory for so much: a virtual one asks its host anew for what was free for seconds."""
+    with (folder / "touched").open("wb") as file:
+        for _ in range(0, size_bytes, 1 << 20):
+            file.write(bytes(1 << 20))
+    (folder / "touched").unlink()
+
+
 def took_s(began_s: float, path: Path) -> float:
     """Wait for a file and return the seconds until it was there."""
     while not path.exists():
@@ -54,27 +65,32 @@ def took_s(began_s: float, path: Path) -> float:
     return time.monotonic() - began_s
 
 
-def swarmboot_s(folder: Path, fleet: Fleet, number: int) -> float:
-    """Return what a second node takes that has one booted neighbour; the server sends it nothing."""
-    with serving(fleet) as seeder:
-        arguments = [*asking(seeder, fleet), "--neighbour"]
-        with booting(folder, number, *arguments) as warm:
-            warm.report()
-            began_s = time.monotonic()
-            with booting(folder, number + 1, *arguments) as late:
-                seconds = took_s(began_s, late.report_path)
-                origin = late.report()["bytes_from"]["origin"]
-                assert origin == 0, f"{origin} bytes came from the server"
-                return seconds
+def python_of(origin: str) -> tuple[str, ...]:
+    """Return how a runtime image's Python starts: the distribution's with its packages, or this one with its wheels."""
+    chosen = hook_runtime.default_interpreter() if origin == "packages" else hook_runtime.running_interpreter()
+    source = hook_runtime.probe(chosen)
+    folders = sorted({str(path.parent) for path in source.packages.values()})
+    return ("env", f"PYTHONPATH={os.pathsep.join(folders)}", str(source.executable), "-S")
 
 
-def libtorrent_s(folder: Path, image: Path, number: int) -> float:
-    """Return what libtorrent alone takes for the same bytes between the same addresses."""
-    torrent, into = folder / "image.torrent", folder / f"peer{number}"
+def swarmboot_s(folder: Path, order: Sequence[str | Path], python: Sequence[str]) -> float:
+    """Return what a node takes that has one booted neighbour, by whom nearly all is sent; its image is removed."""
+    began_s = time.monotonic()
+    with booting(folder, 2, *order, python=python) as late:
+        seconds = took_s(began_s, late.report_path)
+        sent = late.report()["bytes_from"]
+        assert sent["origin"] < sent["neighbours"] / 50, f"the server sent {sent['origin']} bytes"
+    shutil.rmtree(late.into)
+    late.report_path.unlink()
+    return seconds
+
+
+def libtorrent_s(folder: Path, image: Path, python: Sequence[str]) -> float:
+    """Return what libtorrent alone takes for the same bytes between the same addresses; what it wrote is removed."""
+    torrent, into, ready, done = (folder / name for name in ("image.torrent", "peer", "ready", "done"))
     into.mkdir()
     make_torrent(image, torrent, Version.V2)
-    program = [sys.executable, "-m", "tests.bench.peer", str(torrent)]
-    ready, done = folder / f"ready{number}", folder / f"done{number}"
+    program = [*python, "-m", "tests.bench.peer", str(torrent)]
     seed = subprocess.Popen([*program, str(image.parent), "127.0.0.2", str(ready)])
     try:
         took_s(time.monotonic(), ready)
@@ -88,17 +104,26 @@ def libtorrent_s(folder: Path, image: Path, number: int) -> float:
     finally:
         seed.kill()
         seed.wait()
-        (into / image.name).unlink()
+        shutil.rmtree(into)
+        for path in (torrent, ready, done):
+            path.unlink(missing_ok=True)
 
 
-def big(size_bytes: int, runs: int) -> None:
-    """Print both rates, run by run in turn, and the ratio of the medians."""
+def big(size_bytes: int, runs: int, python: Sequence[str]) -> None:
+    """Print both times, run by run in turn, and the ratio of the medians."""
     ours, alone = [], []
-    for run in range(runs):
-        with fleet_of(size_bytes) as (folder, fleet):
-            alone.append(libtorrent_s(folder, folder / "release" / "rootfs.squashfs", run))
-            ours.append(swarmboot_s(folder, fleet, 1))
-        print(f"run {run + 1}: libtorrent alone {alone[-1]:.2f} s, swarmboot {ours[-1]:.2f} s", flush=True)
+    with fleet_of(size_bytes) as (folder, fleet), serving(fleet) as seeder:
+        order = [*asking(seeder, fleet), "--neighbour"]
+        for run in range(1, runs + 1):
+            touch_memory(folder, size_bytes)
+            alone.append(libtorrent_s(folder, folder / "release" / "rootfs.squashfs", python))
+            with booting(folder, 1, *order, python=python) as warm:
+                warm.report()
+                touch_memory(folder, size_bytes)
+                ours.append(swarmboot_s(folder, order, python))
+            shutil.rmtree(warm.into)
+            warm.report_path.unlink()
+            print(f"run {run}: libtorrent alone {alone[-1]:.2f} s, swarmboot {ours[-1]:.2f} s", flush=True)
     ratio = statistics.median(alone) / statistics.median(ours)
     rate = size_bytes / statistics.median(ours) / 1e6
     print(f"big: {format_size(size_bytes)} at {rate:.0f} MB/s, {ratio:.2f} of what libtorrent alone does")
@@ -116,12 +141,12 @@ def peak_bytes(process: int, until: Callable[[], bool]) -> dict[str, int]:
     return peak
 
 
-def memory(size_bytes: int) -> None:
+def memory(size_bytes: int, python: Sequence[str]) -> None:
     """Print the peaks of a node that boots from the server, apart from the image, which lies in RAM once."""
     with (
         fleet_of(size_bytes) as (folder, fleet),
         serving(fleet, "--uplink", "1gbit") as seeder,
-        booting(folder, 1, *asking(seeder, fleet)) as node,
+        booting(folder, 1, *asking(seeder, fleet), python=python) as node,
     ):
         peak = peak_bytes(node.process.pid, node.report_path.exists)
     besides = peak["RssAnon"] + peak["RssFile"]
@@ -132,12 +157,12 @@ def memory(size_bytes: int) -> None:
     )
 
 
-def start(runs: int) -> None:
+def start(runs: int, python: Sequence[str]) -> None:
     """Print how soon a leecher asks its first question, one at a time."""
     seconds = []
     with fleet_of(1 << 20) as (folder, fleet), serving(fleet) as seeder:
         for number in range(1, runs + 1):
-            with booting(folder, number, *asking(seeder, fleet)) as node:
+            with booting(folder, number, *asking(seeder, fleet), python=python) as node:
                 seconds.append(float(node.report()["phases"]["leecher_start"]))
     print(f"start: first question after {statistics.median(seconds):.3f} s, at most {max(seconds):.3f} s")
 
@@ -148,14 +173,17 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("all", "big", "memory", "start"), default="all")
     parser.add_argument("--size", type=lambda text: int(parse_size(text)), default=1 << 30)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--from", dest="origin", choices=("packages", "wheels"), default="packages")
     order = parser.parse_args()
+    python = python_of(order.origin)
+    print(f"with {python[-2]} and its {order.origin}")
     if order.what in ("all", "start"):
-        start(max(5, order.runs))
+        start(max(5, order.runs), python)
     if order.what in ("all", "memory"):
-        memory(_MEMORY_BYTES)
-        memory(order.size)
+        memory(_MEMORY_BYTES, python)
+        memory(order.size, python)
     if order.what in ("all", "big"):
-        big(order.size, order.runs)
+        big(order.size, order.runs, python)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from leecher.connections import Connections
 from leecher.fetching import Fetching
 from leecher.headstart import HeadStart
 from leecher.ledger import Ledger
-from leecher.swarm import Swarm, ahead_bytes
+from leecher.swarm import Swarm, ahead_bytes, seed_ahead_bytes
 from swarmboot.ids import new_node_id
 from swarmboot.settings import build_settings
 from swarmboot.wire import Handout
@@ -47,6 +47,21 @@ def test_fast_links_have_a_piece_under_way_and_slow_ones_half_of_one(link_bytes_
     assert ahead_bytes(PIECE_BYTES, link_bytes_per_s) == ahead
 
 
+@pytest.mark.parametrize(
+    ("link_bytes_per_s", "ahead"),
+    [
+        (0.0, PIECE_BYTES),
+        (100 * MBIT_PER_S, PIECE_BYTES),
+        (500 * MBIT_PER_S, 250_000),
+        (1000 * MBIT_PER_S, 500_000),
+        (100_000 * MBIT_PER_S, 1 << 19),
+    ],
+)
+def test_a_seed_has_more_under_way_on_fast_links(link_bytes_per_s: float, ahead: int) -> None:
+    assert seed_ahead_bytes(PIECE_BYTES, link_bytes_per_s) == ahead
+    assert seed_ahead_bytes(1 << 20, link_bytes_per_s) == 1 << 20
+
+
 def ahead_of(swarm: Swarm) -> int:
     """Return how many blocks this node lets a neighbour ask ahead that connects now."""
     return int(swarm._session.get_settings()["max_allowed_in_request_queue"])
@@ -77,3 +92,5 @@ def test_a_node_goes_by_the_uplink_that_its_seeder_names(tmp_path: Path, fleet: 
             seeds_blocks = ahead_of(swarm)
             fetching._answered(Handout(1.0, uplink_bytes_per_s=20 * MBIT_PER_S), has_joined=True)
             assert ahead_of(swarm) == seeds_blocks > blocks // 2
+            fetching._answered(Handout(1.0, uplink_bytes_per_s=1000 * MBIT_PER_S), has_joined=True)
+            assert ahead_of(swarm) > seeds_blocks

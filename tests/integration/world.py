@@ -172,12 +172,14 @@ class Leecher:
 
 
 @contextmanager
-def booting(folder: Path, number: int, *arguments: str | Path) -> Iterator[Leecher]:
+def booting(
+    folder: Path, number: int, *arguments: str | Path, python: Sequence[str] = (sys.executable,)
+) -> Iterator[Leecher]:
     """Start leecher `number` at 127.0.0.`number` + 1 and end it at the end."""
     into, report = folder / f"node{number}", folder / f"node{number}.json"
     fixed = ["--into", str(into), "--report", str(report), "--bind", f"127.0.0.{number + 1}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "leecher", *fixed, "--reserve", "0", "--progress", "none", *map(str, arguments)],
+        [*python, "-m", "leecher", *fixed, "--reserve", "0", "--progress", "none", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
