@@ -80,7 +80,7 @@ def build_runtime(out: Path, origin: str, compression: str) -> None:
 def _build_runtime(out: Path, origin: str = "packages", compression: str = "xz") -> None:
     from seeder import hook_runtime
 
-    interpreter = hook_runtime.default_interpreter() if origin == "packages" else hook_runtime.running_interpreter()
+    interpreter = hook_runtime.interpreter_of(origin)
     hook_runtime.build_runtime(out, interpreter=interpreter, compression=compression, say=click.echo)
 
 

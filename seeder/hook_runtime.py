@@ -337,11 +337,6 @@ def _run(command: tuple[str, ...], what: str) -> str:
     return done.stdout
 
 
-def default_interpreter() -> str:
-    """Return the distribution's interpreter."""
-    return "/usr/bin/python3"
-
-
-def running_interpreter() -> str:
-    """Return the interpreter that runs this."""
-    return sys.executable
+def interpreter_of(origin: str) -> str:
+    """Return the interpreter that an image is made of: the distribution's for "packages", or the one that runs this."""
+    return "/usr/bin/python3" if origin == "packages" else sys.executable
