@@ -70,6 +70,15 @@ class Connections:
         self._is_closed = False
         self._source = (bind, 0) if bind else None
         self._idle: dict[str, list[http.client.HTTPConnection]] = {}
+        self._reached: set[str] = set()
+
+    def has_reached(self, url: str) -> bool:
+        """Return whether a URL's origin has taken a connection, whether it answered over it or not."""
+        return urlsplit(url).netloc in self._reached
+
+    def note_reached(self, url: str) -> None:
+        """Note that a URL's origin has taken a connection."""
+        self._reached.add(urlsplit(url).netloc)
 
     def borrow(self, url: str) -> tuple[http.client.HTTPConnection, bool]:
         """Return a connection to a URL's origin that nobody uses, and whether it still has to be dialled."""
@@ -152,6 +161,7 @@ class Exchange(ABC):
     def _dial_and_ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         if connection.sock is None:
             connection.connect()
+            self._connections.note_reached(self.url)
         connection.sock.settimeout(self._silent_s)
         return self.ask(connection)
 

@@ -33,8 +33,8 @@ _BACKOFF_MOST_S = 8.0
 class Acquired:
     """A release, the source it came from, and the neighbours to dial because no seeder names any.
 
-    A seeder that has answered names them itself, a few for each node. All that were heard of would make a full mesh of
-    a rack whose seeder was slow to answer, in which a node has no blocks left to ask for (docs/decisions/0021).
+    A seeder that is there names them itself, a few for each node. All that were heard of would make a full mesh of a
+    rack whose seeder is slow to answer, in which a node has no blocks left to ask for (docs/decisions/0021, 0024).
     """
 
     release: Release
@@ -145,7 +145,7 @@ class Acquisition:
         floor = Sequence(max(self._demands.floor, 1))
         demands = Demands(self._demands.trusted, self._demands.channel, floor)
         try:
-            self._acquired = Acquired(await read_release(read, demands), read, self.neighbours)
+            release = await read_release(read, demands)
         except TransferError as error:
             self.last_failure = error
             return False
@@ -153,4 +153,6 @@ class Acquisition:
             refused.add((found.host, found.presence.port))
             self._tell(f"neighbour {host} is not believed: {error}")
             return False
+        is_named = self._origin.connections.has_reached(self._server)
+        self._acquired = Acquired(release, read, () if is_named else self.neighbours)
         return True

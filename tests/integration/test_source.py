@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -10,13 +13,14 @@ import trio
 
 from leecher.connections import Connections, tls_context
 from leecher.discovery import Discovery, Found
+from leecher.door import Door
 from leecher.origin import Origin
 from leecher.release import Demands
 from leecher.source import Acquired, Acquisition
 from swarmboot.ids import Sequence, new_node_id
 from swarmboot.keyfile import read_trust
-from swarmboot.wire import Presence, Probe
-from tests.integration.world import BOUND_S, Fleet, Seeder, build_fleet, build_release, serving
+from swarmboot.wire import Neighbour, Presence, Probe
+from tests.integration.world import BOUND_S, Fleet, build_fleet, build_release, serving
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +29,14 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     return build_fleet(folder, build_release(folder / "release"))
 
 
-def acquired(fleet: Fleet, seeder: Seeder, *heard: Found) -> Acquired:
+def acquired(fleet: Fleet, server: str, authority: Path | None, *heard: Found) -> Acquired:
     """Return what a boot gets hold of that has heard of these neighbours before the seeder answers."""
     trusted = read_trust((fleet.pub,))
 
     async def acquire() -> Acquired:
-        with trio.fail_after(BOUND_S), closing(Connections(tls_context(seeder.ca), bind="127.0.0.9")) as connections:
+        with trio.fail_after(BOUND_S), closing(Connections(tls_context(authority), bind="127.0.0.9")) as connections:
             acquisition = Acquisition(
-                Origin(connections), Demands(trusted, "stable", Sequence(0)), server=seeder.address, bind="127.0.0.9",
+                Origin(connections), Demands(trusted, "stable", Sequence(0)), server=server, bind="127.0.0.9",
                 random=Random(1), tell=print,
             )  # fmt: skip
             for found in heard:
@@ -49,4 +53,32 @@ def acquired(fleet: Fleet, seeder: Seeder, *heard: Found) -> Acquired:
 def test_neighbours_heard_of_while_the_seeder_is_slow_are_not_all_dialled(fleet: Fleet) -> None:
     presence = Presence(new_node_id(), Sequence(1), port=6881, http_port=8080)
     with serving(fleet) as seeder:
-        assert acquired(fleet, seeder, Found("127.0.0.10", presence)).neighbours == ()
+        assert acquired(fleet, seeder.address, seeder.ca, Found("127.0.0.10", presence)).neighbours == ()
+
+
+@contextmanager
+def booted_neighbour(fleet: Fleet) -> Iterator[Found]:
+    """Serve the site's documents as a booted neighbour does while the context is open."""
+    door = Door("127.0.0.10", metrics=str)
+    files = [file for file in fleet.site.rglob("*.swarm") if file.is_file()]
+    door.documents = {str(file.relative_to(fleet.site)): file.read_bytes() for file in files}
+    door.start()
+    try:
+        yield Found("127.0.0.10", Presence(new_node_id(), Sequence(1), port=6881, http_port=door.port))
+    finally:
+        door.shutdown()
+        door.server_close()
+
+
+def test_a_release_from_a_neighbour_leaves_it_to_a_slow_seeder_to_name_neighbours(fleet: Fleet) -> None:
+    with booted_neighbour(fleet) as found, socket.create_server(("127.0.0.11", 0)) as slow:
+        release = acquired(fleet, f"http://127.0.0.11:{slow.getsockname()[1]}", None, found)
+    assert (release.release.manifest.sequence, release.neighbours) == (1, ())
+
+
+def test_a_release_from_a_neighbour_comes_with_neighbours_where_there_is_no_seeder(fleet: Fleet) -> None:
+    with booted_neighbour(fleet) as found, socket.create_server(("127.0.0.11", 0)) as gone:
+        port = gone.getsockname()[1]
+        gone.close()
+        release = acquired(fleet, f"http://127.0.0.11:{port}", None, found)
+    assert release.neighbours == (Neighbour("127.0.0.10", 6881, found.presence.http_port),)
