@@ -63,7 +63,9 @@ class Desk:
 
         Raises DecodeError as `Registry.observe` does.
         """
-        node = self.registry.observe(announce, host=announce.host or host, now_s=now_s)
+        node = self.registry.observe(
+            announce, host=announce.host or host, now_s=now_s, measure_s=self._measure_s(announce.node)
+        )
         self._expire(now_s)
         answers = self._dismiss(node)
         if node.state is NodeState.LEAVING:
@@ -81,6 +83,11 @@ class Desk:
             del self._waiting[node.node]
             answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))
         return answers
+
+    def _measure_s(self, node_id: NodeId) -> float:
+        """Return over how long what a node gets is measured: a piece counts when it is whole, so one must have come."""
+        node = self.registry.nodes.get(node_id)
+        return handout.patience_s(self.registry, node, self.limits) if node else 0.0
 
     def _strangers(self, node: Node) -> tuple[Node, ...]:
         """Return whom to introduce a node to: nobody while it cannot be dialled."""

@@ -23,6 +23,8 @@ from swarmboot.wire import Lease, Neighbour, NodeState
 
 GOODPUT = 1448 / 1538
 """What headers leave of a raw Ethernet rate at an MTU of 1500 (TCP with timestamps over IPv4)."""
+_ANSWER_BYTES = 400
+"""What an announce takes of the uplink: the answer with its headers, and what acknowledges the question."""
 _PATIENCE_WITH_PROGRESS = 3.0
 _MORE_NEIGHBOURS = 2
 _FETCHERS_A_SEED = 2
@@ -34,7 +36,8 @@ class Limits:
 
     `pipe_s` is how long one leased piece may take when every open lease shares the uplink, and `least_open` how many
     leases are open whatever that says, for a node needs a moment to ask for its next; `announces_per_s` is what the
-    seeder's processor affords; `settle_s` is the least that neighbours have to show what they can do.
+    seeder's processor affords, and `announce_share` the part of the uplink that answers to announces may take;
+    `settle_s` is the least that neighbours have to show what they can do.
     `rack_neighbours` is how many of its rack a newcomer is told to dial, and `rack_links` how many connections it is
     brought up to afterwards, if not so many have dialled it; `far_links_least` how many links a rack has to others,
     however small it is.
@@ -54,18 +57,29 @@ class Limits:
     interval_s: float = 1.0
     idle_interval_s: float = 5.0
     announces_per_s: float = 1500.0
+    announce_share: float = 0.01
     settle_s: float = 1.0
 
 
 def announce_interval_s(registry: Registry, node: Node, limits: Limits) -> float:
-    """Return when a node should announce again: sooner while it fetches, and never more than the budget allows."""
+    """Return when a node should announce again: sooner while it fetches, and never more than the budget allows.
+
+    A node that holds leases is asked at least as often as they would be void otherwise: others wait for what it has.
+    """
     base_s = limits.idle_interval_s if node.is_complete else limits.interval_s
-    return max(base_s, len(registry.nodes) / limits.announces_per_s)
+    by_processor_s = len(registry.nodes) / limits.announces_per_s
+    return max(base_s, by_processor_s if node.leases else _round_s(registry, limits))
 
 
 def silence_s(registry: Registry, limits: Limits) -> float:
     """Return how long a node may be silent before it is taken for gone."""
-    return 2.5 * max(limits.idle_interval_s, len(registry.nodes) / limits.announces_per_s) + 1.0
+    return 2.5 * max(limits.idle_interval_s, _round_s(registry, limits)) + 1.0
+
+
+def _round_s(registry: Registry, limits: Limits) -> float:
+    """Return how long all nodes take to announce once, as the processor and the uplink afford it."""
+    by_uplink = limits.announce_share * limits.uplink_bytes_per_s / _ANSWER_BYTES
+    return len(registry.nodes) / min(limits.announces_per_s, by_uplink)
 
 
 def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random: Random) -> tuple[Node, ...]:
@@ -264,6 +278,9 @@ def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) 
 
 
 def _term_s(registry: Registry, size_bytes: int, limits: Limits) -> float:
-    """Return how long a lease lasts without progress: three times what it takes when all leases share the uplink."""
-    shared_s = size_bytes * (registry.open_leases + 1) / (limits.uplink_bytes_per_s * GOODPUT)
-    return max(STALL_S, 3.0 * shared_s)
+    """Return how long a lease lasts without progress: three times what it takes when all leases share the uplink.
+
+    As if `least_open` were out if there are fewer: a rack that starts asks for its documents over the same uplink.
+    """
+    sharers = max(registry.open_leases + 1, limits.least_open)
+    return max(STALL_S, 3.0 * size_bytes * sharers / (limits.uplink_bytes_per_s * GOODPUT))

@@ -39,7 +39,8 @@ class Torrent:
 class Node:
     """What is known of one node; `near_links` of its links stay in its rack.
 
-    Times in seconds, on whatever clock the caller uses.
+    `rate_from_neighbours` is in bytes per second, since `measured_s`, when it had received `measured_bytes` from them,
+    or over the time before that if it was more. Times in seconds, on whatever clock the caller uses.
     """
 
     node: NodeId
@@ -58,6 +59,8 @@ class Node:
     from_neighbours_bytes: int = 0
     from_origin_bytes: int = 0
     rate_from_neighbours: float = 0.0
+    measured_s: float = 0.0
+    measured_bytes: int = 0
     serves: tuple[Digest, ...] = ()
     serves_bytes_per_s: int = 0
 
@@ -155,16 +158,17 @@ class Registry:
         """Make a torrent known; one that is known already stays as it is."""
         self.torrents.setdefault(torrent.info_hash, Holdings(torrent))
 
-    def observe(self, announce: Announce, *, host: str, now_s: float) -> Node:
+    def observe(self, announce: Announce, *, host: str, now_s: float, measure_s: float = 1.0) -> Node:
         """Take in an announce and return its node, its leases settled by what it has.
 
-        Raises DecodeError if it names a torrent that is not known or a set of pieces that does not fit it.
+        What neighbours send it is measured over `measure_s` at least. Raises DecodeError if it names a torrent that is
+        not known or a set of pieces that does not fit it.
         """
         have = self._pieces_of(announce)
         node = self.nodes.get(announce.node) or self._enlist(announce, host, now_s)
         self._is_fetched_stale |= node.state is NodeState.FETCHING and announce.state is not NodeState.FETCHING
         self._is_held_stale |= any(had & ~have.get(torrent, 0) for torrent, had in node.have.items())
-        self._measure(node, announce, now_s)
+        self._measure(node, announce, now_s, measure_s)
         if announce.port and node.is_starting:
             self._open_doors(node, now_s)
         node.host, node.port, node.http_port = host, announce.port, announce.http_port
@@ -180,6 +184,7 @@ class Registry:
 
     def _enlist(self, announce: Announce, host: str, now_s: float) -> Node:
         node = Node(announce.node, host, announce.port, announce.http_port, announce.rack, announce.state, now_s, now_s)
+        node.measured_s, node.measured_bytes = now_s, announce.from_neighbours_bytes
         self.nodes[node.node] = node
         self.everyone.add(node)
         self.racks.setdefault(node.rack, Roster()).add(node)
@@ -203,12 +208,15 @@ class Registry:
                 raise DecodeError(str(error)) from error
         return have
 
-    def _measure(self, node: Node, announce: Announce, now_s: float) -> None:
-        elapsed_s = now_s - node.seen_s
-        if elapsed_s > 0:
-            gained = max(0, announce.from_neighbours_bytes - node.from_neighbours_bytes)
-            weight = min(1.0, elapsed_s)
-            node.rate_from_neighbours += weight * (gained / elapsed_s - node.rate_from_neighbours)
+    def _measure(self, node: Node, announce: Announce, now_s: float, measure_s: float) -> None:
+        elapsed_s = now_s - node.measured_s
+        gained_bytes = max(0, announce.from_neighbours_bytes - node.measured_bytes)
+        rate = gained_bytes / max(1.0, elapsed_s)
+        if elapsed_s < measure_s:
+            node.rate_from_neighbours = max(node.rate_from_neighbours, rate)
+        else:
+            node.rate_from_neighbours = rate
+            node.measured_s, node.measured_bytes = now_s, announce.from_neighbours_bytes
         node.from_neighbours_bytes = announce.from_neighbours_bytes
         node.from_origin_bytes = announce.from_origin_bytes
         node.seen_s = now_s

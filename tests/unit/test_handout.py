@@ -332,7 +332,41 @@ def test_announces_stay_within_the_seeders_budget() -> None:
     registry = build_registry()
     for name in range(1, 6001):
         node = observe(registry, name)
-    assert handout.announce_interval_s(registry, node, LIMITS) == pytest.approx(4.0)
+    assert handout.announce_interval_s(registry, node, Limits(uplink_bytes_per_s=125e6)) == pytest.approx(4.0)
+
+
+def test_answers_to_announces_leave_the_uplink_to_the_image_but_a_node_with_leases_is_heard_of() -> None:
+    registry = build_registry()
+    nodes = [observe(registry, name) for name in range(1, 65)]
+    limits = Limits(uplink_bytes_per_s=625e3)
+    interval_s = handout.announce_interval_s(registry, nodes[0], limits)
+    assert 64 * 400 / interval_s == pytest.approx(0.01 * 625e3)
+    assert handout.silence_s(registry, limits) > 2 * interval_s
+    assert handout.announce_interval_s(registry, nodes[0], LIMITS) == LIMITS.interval_s
+    assert handout.lease_pieces(registry, nodes[0], slots=1, now_s=0.0, limits=limits)
+    assert handout.announce_interval_s(registry, nodes[0], limits) == limits.interval_s < STALL_S
+
+
+def test_what_neighbours_send_is_measured_over_a_time_in_which_pieces_come() -> None:
+    registry = build_registry()
+    rates = []
+    for now_s, from_neighbours in ((0.0, 0), (4.0, 8 * PIECE), (5.0, 8 * PIECE), (9.0, 9 * PIECE), (9.5, 12 * PIECE)):
+        announce = Announce(
+            NodeId(b"n" * 16), Sequence(1), NodeState.FETCHING, port=1, from_neighbours_bytes=from_neighbours
+        )
+        rates.append(registry.observe(announce, host="", now_s=now_s, measure_s=4.0).rate_from_neighbours / PIECE)
+    assert rates == pytest.approx([0.0, 2.0, 2.0, 0.2, 3.0])
+
+
+def test_a_lease_lasts_while_a_rack_that_starts_fills_the_uplink() -> None:
+    registry = build_registry()
+    slow = Limits(uplink_bytes_per_s=312_500)
+    granted = handout.lease_pieces(registry, observe(registry, 1), slots=1, now_s=0.0, limits=slow)
+    alone_s = granted[0].count * PIECE / (slow.uplink_bytes_per_s * handout.GOODPUT)
+    registry.expire(now_s=slow.least_open * alone_s, silent_s=1e9)
+    assert registry.open_leases == 1
+    registry.expire(now_s=3 * slow.least_open * alone_s + 0.1, silent_s=1e9)
+    assert registry.open_leases == 0
 
 
 def test_an_unknown_torrent_is_refused() -> None:
