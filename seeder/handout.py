@@ -39,8 +39,9 @@ class Limits:
     seeder's processor affords, and `announce_share` the part of the uplink that answers to announces may take;
     `settle_s` is the least that neighbours have to show what they can do.
     `rack_neighbours` is how many of its rack a newcomer is told to dial, and `rack_links` how many connections it is
-    brought up to afterwards, if not so many have dialled it; `far_links_least` how many links a rack has to others,
-    however small it is.
+    brought up to afterwards, if not so many have dialled it: half of both while the rack grows and a piece takes
+    `long_piece_s` or more. `fair_share` is how much of one uplink they should come to; `far_links_least` how many links
+    a rack has to others, however small it is.
     """
 
     uplink_bytes_per_s: float
@@ -51,6 +52,8 @@ class Limits:
     least_open: int = 8
     rack_neighbours: int = 4
     rack_links: int = 8
+    long_piece_s: float = 0.015
+    fair_share: float = 0.9
     far_neighbours: int = 1
     far_links_least: int = 4
     links_most: int = 64
@@ -87,19 +90,37 @@ def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random:
 
     Own rack first, then enough others that the racks stay one connected graph: every node is given some of the nodes
     that were there before it, so the graph is connected by construction, and random, so it stays so when nodes die.
-    Those with the fewest connections come first, because a node shares its uplink among its neighbours: one that has
-    fewer than they have gets less than they do, and is last. A node that starves is given others: those it knows may
-    not be reached.
+    Those with the fewest connections come first. A node that starves is given others: those it knows may not be
+    reached.
     """
     more = _MORE_NEIGHBOURS if node.is_starving and len(node.links) < limits.links_most else 0
     rack = registry.racks[node.rack]
-    is_newcomer = not node.links and len(rack) > limits.rack_links + 1
-    wanted = max((limits.rack_neighbours if is_newcomer else limits.rack_links) - node.near_links, more)
-    near = _sample(rack, node, wanted, limits=limits, random=random)
+    near = _sample(rack, node, max(_near_wanted(registry, node, limits), more), limits=limits, random=random)
     is_one_rack = len(rack) == len(registry.everyone)
     wanted = 0 if is_one_rack else max(_far_wanted(registry, node, limits), more - len(near))
     far = _sample(registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
     return (*near, *far)
+
+
+def _near_wanted(registry: Registry, node: Node, limits: Limits) -> int:
+    """Return how many more nodes of its rack a node should dial.
+
+    Where links are slow a fresh piece waits long at every node behind what all its neighbours have asked for, so there
+    a rack begins with few connections, and more are made when everybody has come. A neighbour shares its uplink among
+    those it has: a node with few connections, or with neighbours that have many, gets less than others and is last. So
+    it is given one more at a time until the shares that it can expect come to about one uplink, which is what all nodes
+    have on average, whoever is linked to whom.
+    """
+    rack = registry.racks[node.rack]
+    if len(rack) <= limits.rack_links + 1:
+        return limits.rack_links - node.near_links
+    is_slow = _piece_bytes(registry, node) >= limits.long_piece_s * limits.uplink_bytes_per_s
+    part = 2 if is_slow and node.seen_s - rack.grown_s < limits.settle_s else 1
+    if not node.links:
+        return limits.rack_neighbours // part
+    share = sum(1.0 / len(registry.nodes[link].links) for link in node.links)
+    is_short = not node.is_complete and share < limits.fair_share and len(node.links) < limits.links_most
+    return max(limits.rack_links // part - node.near_links, int(is_short))
 
 
 def _far_wanted(registry: Registry, node: Node, limits: Limits) -> int:

@@ -6,6 +6,7 @@ What to do about the facts is decided in `seeder.handout`; this module will not 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -107,9 +108,13 @@ class Holdings:
 
 
 class Roster:
-    """Nodes in no order, with constant time to add, remove and pick one at random."""
+    """Nodes in no order, with constant time to add, remove and pick one at random.
+
+    `grown_s` is when one of them could last be dialled for the first time.
+    """
 
     def __init__(self) -> None:
+        self.grown_s = -math.inf
         self._nodes: list[Node] = []
         self._places: dict[NodeId, int] = {}
 
@@ -165,11 +170,12 @@ class Registry:
         not known or a set of pieces that does not fit it.
         """
         have = self._pieces_of(announce)
-        node = self.nodes.get(announce.node) or self._enlist(announce, host, now_s)
+        is_new = announce.node not in self.nodes
+        node = self._enlist(announce, host, now_s) if is_new else self.nodes[announce.node]
         self._is_fetched_stale |= node.state is NodeState.FETCHING and announce.state is not NodeState.FETCHING
         self._is_held_stale |= any(had & ~have.get(torrent, 0) for torrent, had in node.have.items())
         self._measure(node, announce, now_s, measure_s)
-        if announce.port and node.is_starting:
+        if announce.port and (is_new or node.is_starting):
             self._open_doors(node, now_s)
         node.host, node.port, node.http_port = host, announce.port, announce.http_port
         node.state, node.is_starving, node.have = announce.state, announce.is_starving, have
@@ -192,7 +198,7 @@ class Registry:
 
     def _open_doors(self, node: Node, now_s: float) -> None:
         """Count a node's time from now on, when it can be dialled: only now can it show what it has received."""
-        node.joined_s = now_s
+        node.joined_s = self.racks[node.rack].grown_s = now_s
         for lease in node.leases.values():
             lease.expires_s = max(lease.expires_s, now_s + STALL_S)
 

@@ -21,6 +21,7 @@ from swarmboot.wire import Announce, NodeState
 ROOT = InfoHash(b"r" * 32)
 PLUGIN = InfoHash(b"p" * 32)
 LIMITS = Limits(uplink_bytes_per_s=12.5e6)
+SLOW = Limits(uplink_bytes_per_s=625e3)
 PIECE = 1 << 16
 
 
@@ -224,11 +225,19 @@ def test_a_slow_uplink_has_several_leases_out_none_of_which_takes_long() -> None
     assert registry.open_leases == limits.least_open
 
 
-def introduce(registry: Registry, names: Iterable[int], random: Random, *, racks: int = 1) -> None:
+def introduce(
+    registry: Registry,
+    names: Iterable[int],
+    random: Random,
+    *,
+    racks: int = 1,
+    now_s: float = 0.0,
+    limits: Limits = LIMITS,
+) -> None:
     """Have each node announce once and be linked to those it is given."""
     for name in names:
-        node = observe(registry, name, rack=f"r{name % racks}")
-        for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=random):
+        node = observe(registry, name, rack=f"r{name % racks}", now_s=now_s)
+        for other in handout.choose_neighbours(registry, node, limits=limits, random=random):
             registry.link(node, other)
 
 
@@ -259,6 +268,38 @@ def test_no_node_of_a_rack_has_many_more_connections_than_another(count: int) ->
     assert links[0] >= LIMITS.rack_links - 1
     assert links[-1] <= 1.5 * LIMITS.rack_links
     assert sum(links) <= 1.25 * LIMITS.rack_links * count
+
+
+@pytest.mark.parametrize("limits", [LIMITS, SLOW], ids=["fast", "slow"])
+@pytest.mark.parametrize("count", [16, 32, 64, 500])
+def test_while_a_rack_grows_no_node_has_much_less_than_its_share_of_the_others_uplinks(
+    count: int, limits: Limits
+) -> None:
+    registry = build_registry()
+    random = Random(1)
+    for name in range(1, count + 1):
+        introduce(registry, [name, *random.choices(range(1, name + 1), k=3)], random, limits=limits)
+    for _ in range(5):
+        introduce(registry, range(1, count + 1), random, now_s=0.5, limits=limits)
+    nodes = registry.nodes.values()
+    shares = [sum(1.0 / len(registry.nodes[link].links) for link in node.links) for node in nodes]
+    assert sum(shares) == pytest.approx(count)
+    assert min(shares) > 0.75
+
+
+def test_where_links_are_slow_a_rack_has_few_connections_until_everybody_has_come() -> None:
+    registry = build_registry()
+    random = Random(1)
+
+    def links() -> float:
+        return sum(len(node.links) for node in registry.nodes.values()) / 64
+
+    introduce(registry, range(1, 65), random, limits=SLOW)
+    introduce(registry, range(1, 65), random, now_s=0.5, limits=SLOW)
+    assert links() < LIMITS.rack_links
+    for now_s in range(2, 8):
+        introduce(registry, range(1, 65), random, now_s=now_s, limits=SLOW)
+    assert min(len(node.links) for node in registry.nodes.values()) >= LIMITS.rack_links <= links() < 10
 
 
 @pytest.mark.parametrize("seed", range(5))
