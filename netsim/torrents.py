@@ -13,7 +13,9 @@ from swarmboot.ids import InfoHash
 from swarmboot.pieces import piece_bytes_for
 
 _QUEUE_BYTES = 256 * 1024
-"""What a node of a large fleet requests ahead of one neighbour, for the simulation's speed."""
+"""What a node of a large fleet requests ahead of one neighbour at least, for the simulation's speed."""
+_QUEUE_MOST = 32
+_BUSY_FLOWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,14 @@ class Torrents:
         """Return how our leechers swap; the larger the fleet, the coarser.
 
         A real node asks each neighbour for one piece ahead, whose next block is asked for as one comes. A flow here
-        asks anew once an epoch, so it asks for as many pieces as `tick_bytes`, what a link carries in the shortest
-        epoch, are for each of its flows.
+        asks anew once an epoch, so it asks for as many pieces as it could receive in the shortest one, in which a link
+        carries `tick_bytes`: a quarter of them, for no more than a few neighbours have something new at any moment.
         """
-        queue = min(32, max(1, _QUEUE_BYTES // self.images[0].piece_bytes))
+        piece_bytes = self.images[0].piece_bytes
+        of_tick = min(_QUEUE_MOST, math.ceil(tick_bytes / max(1, min(_BUSY_FLOWS, nodes - 1)) / piece_bytes))
         if nodes <= 100:
-            of_tick = math.ceil(tick_bytes / max(1, min(20, nodes - 1)) / self.images[0].piece_bytes)
-            return Habits(flows=20, queue=min(queue, of_tick), unit=1)
+            return Habits(flows=20, queue=of_tick, unit=1)
+        few = min(_QUEUE_MOST, max(1, _QUEUE_BYTES // piece_bytes))
         if nodes <= 1000:
-            return Habits(flows=8, queue=queue, unit=queue)
-        return Habits(flows=6, queue=2 * queue, unit=2 * queue)
+            return Habits(flows=8, queue=max(few, of_tick), unit=few)
+        return Habits(flows=6, queue=max(2 * few, of_tick), unit=2 * few)

@@ -12,6 +12,7 @@ own; that is `seeder.registry`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random
 
@@ -118,7 +119,7 @@ def _near_wanted(registry: Registry, node: Node, limits: Limits) -> int:
     part = 2 if is_slow and node.seen_s - rack.grown_s < limits.settle_s else 1
     if not node.links:
         return limits.rack_neighbours // part
-    share = sum(1.0 / len(registry.nodes[link].links) for link in node.links)
+    share = math.fsum(1.0 / len(registry.nodes[link].links) for link in node.links)  # the same in any order
     is_short = not node.is_complete and share < limits.fair_share and len(node.links) < limits.links_most
     return max(limits.rack_links // part - node.near_links, int(is_short))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +47,29 @@ def test_the_same_seed_gives_the_same_morning_and_another_does_not(strategy: str
     first, again, other = (simulate(replace(SMALL, seed=seed), strategy) for seed in (3, 3, 4))
     assert np.array_equal(first.ends_s, again.ends_s)
     assert not np.array_equal(first.ends_s, other.ends_s)
+
+
+def test_the_same_seed_gives_the_same_morning_in_every_process() -> None:
+    slow = ["--node-nic", "10mbit", "--server-nic", "10mbit", "--image", "16MiB"]
+    flags = ["--nodes", "40", "--strategy", "swarmboot", *slow, "--json"]
+    mornings = []
+    for hash_seed in ("1", "2"):
+        argv = [sys.executable, "-m", "swarmboot", "simulate", *flags]
+        done = subprocess.run(argv, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, check=True)
+        mornings.append([(each["node"], each["phases"]) for each in json.loads(done.stdout)[0]["reports"]])
+    assert mornings[0] == mornings[1]
+
+
+@pytest.mark.parametrize("nodes", [4, 64, 200])
+def test_a_rack_with_ten_times_the_links_and_image_is_as_near_to_its_limit(nodes: int) -> None:
+    def over_limit(scale: int) -> float:
+        network = Network(node_bytes_per_s=12.5e6 * scale, server_bytes_per_s=12.5e6 * scale)
+        release = Release(images=(100_000_000 * scale,), kernel_bytes=0, initramfs_bytes=0)
+        at_once = dict.fromkeys(SMALL.phases, Spread(Shape.FIXED, 0.0))
+        scenario = Scenario(nodes=nodes, release=release, network=network, phases=at_once)
+        return float(np.max(durations_s(simulate(scenario, "swarmboot"))["images"])) / (100_000_000 / 12.5e6)
+
+    assert over_limit(10) < 1.35 * over_limit(1)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
