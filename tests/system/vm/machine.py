@@ -17,6 +17,7 @@ from tests.system.vm.lan import Lan
 from tests.system.vm.programs import BOUND_TO_US, PATH
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x00]")
+_KERNEL = re.compile(r"\[ *\d+\.\d{6}\] [^\n]*\n?")
 
 CPU = "max,-erms,-fsrm"
 """Without `rep stosb`: emulation clears pages byte by byte with it, and pages that held code slower still."""
@@ -63,8 +64,8 @@ class Machine:
             time.sleep(0.1)
 
     def marks(self) -> dict[str, str]:
-        """Return what the marker inside the booted system said."""
-        found = re.findall(r"marker: (\w+) (.*)", self.console)
+        """Return what the marker inside the booted system said; the kernel may speak in the middle of its lines."""
+        found = re.findall(r"marker: (\w+) (.*)", _KERNEL.sub("", self.console))
         return {name: value.strip() for name, value in found}
 
     def enter(self, line: str) -> None:
