@@ -379,13 +379,12 @@ def test_announces_stay_within_the_seeders_budget() -> None:
 def test_answers_to_announces_leave_the_uplink_to_the_image_but_a_node_with_leases_is_heard_of() -> None:
     registry = build_registry()
     nodes = [observe(registry, name) for name in range(1, 65)]
-    limits = Limits(uplink_bytes_per_s=625e3)
-    interval_s = handout.announce_interval_s(registry, nodes[0], limits)
-    assert 64 * 400 / interval_s == pytest.approx(0.01 * 625e3)
-    assert handout.silence_s(registry, limits) > 2 * interval_s
+    interval_s = handout.announce_interval_s(registry, nodes[0], SLOW)
+    assert 64 * 400 / interval_s == pytest.approx(SLOW.announce_share * SLOW.uplink_bytes_per_s)
+    assert handout.silence_s(registry, SLOW) > 2 * interval_s
     assert handout.announce_interval_s(registry, nodes[0], LIMITS) == LIMITS.interval_s
-    assert handout.lease_pieces(registry, nodes[0], slots=1, now_s=0.0, limits=limits)
-    assert handout.announce_interval_s(registry, nodes[0], limits) == limits.interval_s < STALL_S
+    assert handout.lease_pieces(registry, nodes[0], slots=1, now_s=0.0, limits=SLOW)
+    assert handout.announce_interval_s(registry, nodes[0], SLOW) == SLOW.interval_s < STALL_S
 
 
 def test_what_neighbours_send_is_measured_over_a_time_in_which_pieces_come() -> None:
