@@ -10,6 +10,7 @@ import errno
 import gc
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -112,10 +113,20 @@ def spare_collector() -> None:
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
 
 
+class _Configuration(Config):
+    """Hypercorn's, but without session tickets: a node keeps its connections, and two tickets are 510 of 1296 bytes."""
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        context = super().create_ssl_context()
+        if context is not None:
+            context.num_tickets = 0
+        return context
+
+
 def configuration(certificate: ServerCertificate, listener: socket.socket) -> Config:
     """Return what Hypercorn is told: HTTP/1.1 over TLS on `listener`, which it takes over, and no logs."""
     connection.refine()
-    config = Config()
+    config = _Configuration()
     config.bind = [f"fd://{listener.detach()}"]
     config.certfile = str(certificate.certificate)
     config.keyfile = str(certificate.key)

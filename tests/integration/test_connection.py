@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import trio
 from hypercorn.config import Config
 
 from seeder import connection
+from seeder.authority import issue_certificate
+from seeder.serve import configuration
 
 BOUND_S = 20.0
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
@@ -152,3 +155,19 @@ async def test_unused_connections_do_not_hold_up_the_end() -> None:
         stream = await connect()
         await stream.send_all(GET)
         await read_to(stream, b"hello")
+
+
+def test_a_handshake_carries_no_tickets(tmp_path: Path) -> None:
+    certificate = issue_certificate(tmp_path, ["127.0.0.1"])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = configuration(certificate, listener).create_ssl_context()
+    assert server is not None
+    client = ssl.create_default_context(cafile=certificate.authority)
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1")
+    asked = server.wrap_bio(to_server, to_client, server_side=True)
+    for end in (asking, asked, asking, asked):
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    assert asking.version() == "TLSv1.3"
+    assert to_client.pending == 0
