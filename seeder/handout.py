@@ -53,7 +53,7 @@ class Limits:
     least_open: int = 8
     rack_neighbours: int = 4
     rack_links: int = 8
-    long_piece_s: float = 0.015
+    long_piece_s: float = 0.03
     fair_share: float = 0.9
     far_neighbours: int = 1
     far_links_least: int = 4

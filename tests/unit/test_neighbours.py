@@ -11,7 +11,7 @@ from seeder import handout
 from seeder.handout import Limits
 from seeder.registry import Registry
 from swarmboot.ids import NodeId
-from tests.registry import LIMITS, SLOW, build_registry, observe
+from tests.registry import LIMITS, PIECE, SLOW, build_registry, observe
 
 
 def introduce(
@@ -89,6 +89,16 @@ def test_where_links_are_slow_a_rack_has_few_connections_until_everybody_has_com
     for now_s in range(2, 8):
         introduce(registry, range(1, 65), random, now_s=now_s, limits=SLOW)
     assert min(len(node.links) for node in registry.nodes.values()) >= LIMITS.rack_links <= links() < 10
+
+
+@pytest.mark.parametrize("piece_s", [0.005, 0.02])
+def test_where_links_are_not_slow_it_has_all_at_once(piece_s: float) -> None:
+    registry = build_registry()
+    random = Random(1)
+    limits = Limits(uplink_bytes_per_s=PIECE / piece_s)
+    for _ in range(2):
+        introduce(registry, range(1, 17), random, limits=limits)
+    assert min(len(node.links) for node in registry.nodes.values()) >= LIMITS.rack_links - 1
 
 
 @pytest.mark.parametrize("seed", range(5))
