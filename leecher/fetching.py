@@ -171,10 +171,10 @@ class Fetching:
         if not (self.has_joined or self._is_fresh):
             return CHECKING_S  # first it must be known what an earlier run has left behind
         now_s = time.monotonic()
-        if self._alone_at_s and now_s >= self._alone_at_s:
-            self.dial(())
         if self._is_stirred or now_s >= self._due_s:
             self._ask(now_s)
+        if self._alone_at_s and now_s >= self._alone_at_s:
+            self.dial(())
         return max(0.0, min(self._due_s, self._alone_at_s or self._due_s) - now_s)
 
     def _ask(self, now_s: float) -> None:

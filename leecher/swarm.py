@@ -256,9 +256,18 @@ class Swarm:
         self._handles[info_hash].resume()
 
     def connect(self, info_hash: InfoHash, neighbours: Iterable[Neighbour]) -> None:
-        """Dial these neighbours soon."""
-        for neighbour in neighbours:
-            self._handles[info_hash].connect_peer((neighbour.host, neighbour.port))
+        """Dial these neighbours: at once as long as there is no connection yet, later within a second.
+
+        libtorrent dials once a second, and when a torrent is resumed. A pause before that would cost connections, so it
+        is made only while there are none.
+        """
+        handle = self._handles[info_hash]
+        addresses = [(neighbour.host, neighbour.port) for neighbour in neighbours]
+        for address in addresses:
+            handle.connect_peer(address)
+        if addresses and not handle.status().num_connections:
+            handle.pause()
+            handle.resume()
 
     def insert(self, info_hash: InfoHash, index: int, data: bytes) -> None:
         """Hand in a piece that was fetched elsewhere; it counts when its event arrives."""
