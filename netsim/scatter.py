@@ -3,7 +3,8 @@
 `seeder.desk` hands out neighbours and leases, one `leecher.policy` a node decides what to ask and fetch; the messages
 between them are the product's. Deviations, beside those of `netsim.exchange` and `netsim.coordinator`:
 
-* Connections to origins are kept open: a run costs one round trip and `SERVE_S` of the server before its first byte.
+* Connections to origins are kept open, the manifest's among them: a run costs one round trip and `SERVE_S` of the
+  server before its first byte.
 * A connection between neighbours is up `DIAL_S` after either side was told of the other, the first ones sooner.
 * Nodes go on as neighbours without a gap through hand-off.
 * Without a seeder a node finds neighbours on its LAN by discovery: up to 20 at random of those that are complete.
@@ -16,7 +17,6 @@ from random import Random
 import numpy as np
 
 from netsim.coordinator import HANDOUT_BYTES, Coordinator
-from netsim.delivery import connect_s
 from netsim.engine import Engine
 from netsim.exchange import PieceExchange
 from netsim.fleet import Fleet
@@ -69,7 +69,7 @@ class Scatter:
     def begin(self, node: int, *, now_s: float, done: Action) -> None:
         """Have a node join the swarm; without a seeder it looks for neighbours first."""
         is_alone = self.coordinator.is_dead
-        delay_s = DISCOVERY_S if is_alone else connect_s(self.engine.topology.node_rate(node), self.latency_s)
+        delay_s = DISCOVERY_S if is_alone else 0.0
 
         def join(then_s: float) -> None:
             if node in self.dead:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
+from netsim.boot import MANIFEST_ROUNDS
 from netsim.lab.plan import Casualty, LabPlan
 from netsim.lab.progress import watching
 from swarmboot.errors import LabError
@@ -254,7 +255,9 @@ def phases_of(row: Row, measured: LabResult, start_s: float) -> dict[str, float]
 
 
 def scenario_of(row: Row, phases: dict[str, float]) -> str:
-    """Return a row as a scenario file for the simulator."""
+    """Return a row as a scenario file for the simulator, which adds the manifest's round trips to what is given."""
+    manifest_s = phases.get("manifest", 0.0) - MANIFEST_ROUNDS * 2 * LATENCY_S
+    phases = {**phases, "manifest": max(0.0, manifest_s)}
     names = ("power_on", "firmware", "dhcp", "loader", "kernel", "leecher_start", "manifest", "hand_off", "services")
     lines = [
         f"nodes = {row.nodes}",
