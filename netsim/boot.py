@@ -18,10 +18,11 @@ from functools import partial
 import numpy as np
 
 from netsim.admission import ProductAdmission
-from netsim.delivery import HANDSHAKES, Delivery, Https, Multicast
+from netsim.delivery import Delivery, Https, Multicast
 from netsim.engine import Engine, Sample
 from netsim.fleet import CLIENT_START_S, Fleet, draw_fleet
 from netsim.flows import Floats
+from netsim.rounds import MANIFEST_ROUNDS
 from netsim.scatter import Scatter
 from netsim.scenario import Scenario
 from netsim.stage0 import EveryoneAtOnce, Stage0, Stage0Admission
@@ -29,9 +30,6 @@ from netsim.stock import Stock
 from netsim.topology import Topology
 from seeder.admission import AdmissionLimits
 from swarmboot.report import PHASES
-
-MANIFEST_ROUNDS = HANDSHAKES + 3
-"""Round trips for channel, manifest and torrent over one new connection."""
 
 _QUIET_S = 120.0
 _TICKS, _TICKS_OF_MANY = 140, 70

@@ -16,10 +16,8 @@ import numpy as np
 from netsim.engine import Engine, Transfer
 from netsim.fleet import Fleet
 from netsim.node import Action
+from netsim.rounds import HANDSHAKES
 from netsim.scenario import Scenario
-
-HANDSHAKES = 3
-"""Round trips before a new HTTPS connection's first byte: TCP (RFC 9293), TLS 1.3 (RFC 8446), the request."""
 
 FIRST_WINDOW_BYTES = 10 * 1448
 """RFC 6928: what TCP sends in the first round trip; it doubles with each one after."""

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from netsim.boot import MANIFEST_ROUNDS
 from netsim.lab.plan import Casualty, LabPlan
 from netsim.lab.progress import watching
+from netsim.rounds import MANIFEST_ROUNDS
 from swarmboot.errors import LabError
 from swarmboot.units import format_rate, format_size
 
