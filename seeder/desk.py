@@ -79,7 +79,7 @@ class Desk:
             return [*answers, self._answer(node, ticket, now_s, neighbours=neighbours), *self._serve(now_s)]
         self._waiting[node.node] = _Waiting(ticket, announce.slots, now_s + PATIENCE_S, neighbours)
         answers += self._serve(now_s)
-        has_opened_doors = node.joined_s == now_s and not node.is_starting
+        has_opened_doors = node.joined_s == now_s and not node.is_starting  # turns others away until it is answered
         if (strangers or has_opened_doors) and node.node in self._waiting:
             del self._waiting[node.node]
             answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))

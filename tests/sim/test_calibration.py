@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from netsim.boot import simulate
 from netsim.lab.calibrate import Row, compare, full_rows, measure, scenario_of, small_rows
+from netsim.result import result_of
 from netsim.scenario_toml import parse_scenario
 
 TOLERANCE = {"https": 0.10, "libtorrent": 0.25, "swarmboot": 0.20}
@@ -39,3 +41,11 @@ def test_every_row_is_a_scenario_that_the_simulator_reads(row: Row) -> None:
     assert (scenario.nodes, scenario.release.total_bytes) == (row.nodes, row.size_bytes)
     assert scenario.network.node_bytes_per_s == pytest.approx(row.rate_bytes_per_s)
     assert scenario.phases["leecher_start"].first == 0.5
+
+
+def test_what_the_lab_reports_of_a_phase_is_what_the_simulator_takes_for_it() -> None:
+    row = Row("swarmboot", 4, 2.5e6, 1 << 20)
+    reported = {"leecher_start": 0.5, "manifest": 0.2, "hand_off": 0.1}
+    scenario = parse_scenario(scenario_of(row, reported))
+    phases = result_of(scenario, simulate(scenario, "swarmboot")).phases
+    assert {name: phases[name].p50_s for name in reported} == pytest.approx(reported)
