@@ -73,6 +73,7 @@ class Boot:
         self._random = head_start.random if head_start else Random(self.ledger.node)
         self._fetching: Fetching | None = None
         self._presence: Presence | None = None
+        self._name_on_lan = new_node_id()
         self._acquisition: Acquisition | None = None
         self._door: Door | None = None
         self.manifest: Manifest | None = None
@@ -145,7 +146,7 @@ class Boot:
         fetching, rounds = self._join(origin, selection, acquired.release)
         nursery.start_soon(rounds.run)
         await rounds.until(lambda: fetching.has_joined, is_urgent=True)
-        self._presence = Presence(self.ledger.node, acquired.release.manifest.sequence, *fetching.ports)
+        self._presence = Presence(self._name_on_lan, acquired.release.manifest.sequence, *fetching.ports)
         fetching.meet(acquired.neighbours)
         progress = Progress(self.settings.progress, self.ledger, fetching)
         nursery.start_soon(self._show, progress)
@@ -187,7 +188,7 @@ class Boot:
 
     def _discovery(self, trusted: KeySet) -> Discovery:
         return Discovery(
-            Probe(self.ledger.node, tuple(sorted(trusted.keys))),
+            Probe(self._name_on_lan, tuple(sorted(trusted.keys))),
             bind=self.settings.bind,
             neighbours=self.settings.neighbours,
             is_multicast=self.settings.discovery,

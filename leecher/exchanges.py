@@ -12,7 +12,7 @@ from leecher.question import Question
 from leecher.span import Span, SpanExchange
 from swarmboot import site
 from swarmboot.codec import DecodeError
-from swarmboot.errors import TransferError
+from swarmboot.errors import ForbiddenError, TransferError
 from swarmboot.manifest import Artifact
 from swarmboot.wire import ANNOUNCE_PATH, HANDOUT_MAX_BYTES, WIRE_TYPE, Announce, decode_handout, encode_announce
 
@@ -36,6 +36,8 @@ class Exchanges:
             try:
                 question.run()
                 handout = decode_handout(question.answer)
+            except ForbiddenError:
+                self._post(Answered(None, refused=announce.node))
             except (TransferError, DecodeError):
                 self._post(Answered(None))
             else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from leecher.policy import Run
 from swarmboot.errors import TransferError
-from swarmboot.ids import InfoHash
+from swarmboot.ids import InfoHash, NodeId
 from swarmboot.wire import Handout
 
 
@@ -14,11 +14,13 @@ from swarmboot.wire import Handout
 class Answered:
     """Occurs when the seeder has answered an announce; without a handout if it has not, or with nonsense.
 
-    `has_joined` says whether the node could be dialled when it announced.
+    `has_joined` says whether the node could be dialled when it announced; `refused` is the id that it announced if the
+    seeder takes that for another's.
     """
 
     handout: Handout | None
     has_joined: bool = False
+    refused: NodeId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from leecher.question import Question
 from swarmboot import pieces as sets
 from swarmboot import site
 from swarmboot.errors import ArtifactError, TransferError
-from swarmboot.ids import Digest, InfoHash, Sequence
+from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
 from swarmboot.manifest import Artifact
 from swarmboot.pieces import Pieces
 from swarmboot.settings import NodeSettings
@@ -261,6 +261,7 @@ class Fetching:
             from_origin_bytes=self._ledger.from_origin_bytes,
             serves=self._serves,
             serves_bytes_per_s=int(self._settings.up),
+            key=self._ledger.key,
         )
 
     def leave(self) -> Question | None:
@@ -279,6 +280,8 @@ class Fetching:
     def _hear(self, fact: Fact) -> None:
         """Take note of what an exchange with an origin has brought."""
         match fact:
+            case Answered(refused=node) if node is not None:
+                self._refused(node)
             case Answered(handout, has_joined):
                 self._answered(handout, has_joined=has_joined)
             case Received():
@@ -287,6 +290,13 @@ class Fetching:
             case Ended(run, failure):
                 self._ended(run, failure)
         self._is_stirred = True
+
+    def _refused(self, node: NodeId) -> None:
+        """Go on under another name: whoever took this one must not end this boot."""
+        is_news = node == self._ledger.node  # of two announces under way the first brings it
+        if is_news:
+            self._ledger.take_new_name()
+        self.policy.announce_refused(is_news=is_news, now_s=time.monotonic())
 
     def _answered(self, handout: Handout | None, *, has_joined: bool) -> None:
         if handout is None:

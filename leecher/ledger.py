@@ -6,13 +6,16 @@ import time
 from dataclasses import dataclass, field
 
 from swarmboot.errors import SwarmbootError
-from swarmboot.ids import NodeId
+from swarmboot.ids import NodeId, NodeKey, new_node_id, new_node_key
 from swarmboot.report import BOOTED, FAILED, BootReport
 
 
 @dataclass(slots=True)
 class Ledger:
-    """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included."""
+    """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included.
+
+    `node` and `key` are who the node is to the seeder; the key is told to nobody else.
+    """
 
     node: NodeId
     started_s: float
@@ -28,6 +31,7 @@ class Ledger:
     is_complete: bool = False
     is_told: bool = False
     stage0: str = ""
+    key: NodeKey = field(default_factory=new_node_key, repr=False)
     phases: dict[str, float] = field(default_factory=dict)
     _phase_s: float = 0.0
 
@@ -35,6 +39,10 @@ class Ledger:
     def elapsed_s(self) -> float:
         """Return the seconds since the boot began."""
         return time.monotonic() - self.started_s
+
+    def take_new_name(self) -> None:
+        """Be another to the seeder: occurs when it says that this id is somebody else's."""
+        self.node, self.key = new_node_id(), new_node_key()
 
     def end_phase(self, name: str) -> None:
         """Record that a phase has ended now, unless it had ended already; the next one begins."""
@@ -60,4 +68,5 @@ class Ledger:
             rescues=self.rescues,
             stage0=self.stage0[:1024],
             finished_unix_s=time.time(),
+            key=self.key,
         )

@@ -200,6 +200,15 @@ class Policy:
         self._failures += 1
         self._announce_at_s = now_s + self._random.uniform(0.5, 1.0) * self._backoff_s(self._failures)
 
+    def announce_refused(self, *, is_news: bool, now_s: float) -> None:
+        """Occurs when the seeder takes this node's id for another's: under its new one it announces at once, once."""
+        if not is_news:
+            self._in_flight -= 1
+            return
+        self.announce_failed(now_s=now_s)
+        if self._failures == 1:
+            self._announce_at_s = now_s
+
     def _backoff_s(self, failures: int) -> float:
         return min(self.limits.backoff_most_s, self.limits.backoff_s * 2.0 ** min(failures, 10))
 

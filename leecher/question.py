@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from leecher.connections import SILENT_S, Connections, Exchange
-from swarmboot.errors import OriginError, ProtocolError
+from swarmboot.errors import ForbiddenError, OriginError, ProtocolError
 
 
 class Question(Exchange):
     """A GET, or a POST of `body`; `answer` is the whole answer once it has run.
 
-    `run` raises TransferError if there is none, or one larger than `max_bytes`.
+    `run` raises TransferError if there is none, or one larger than `max_bytes`; ForbiddenError for a POST that is
+    answered with 403.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Question(Exchange):
     def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:  # noqa: ARG002
         """Read the rest of the answer."""
         if response.status not in (200, 204):
-            raise OriginError(
+            is_forbidden = response.status == HTTPStatus.FORBIDDEN and self._body is not None
+            refusal = ForbiddenError if is_forbidden else OriginError
+            raise refusal(
                 f"{self.url} was refused",
                 expected="status 200",
                 found=f"{response.status} {response.reason}",

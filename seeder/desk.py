@@ -14,12 +14,16 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from seeder import handout
+from seeder.allowance import Allowance
 from seeder.handout import Limits
 from seeder.registry import Node, Registry
 from swarmboot.ids import NodeId
+from swarmboot.report import BootReport
 from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState
 
 PATIENCE_S = 1.0
+STRANGERS_REPORTS, STRANGERS_REPORTS_PER_S = 400.0, 4.0
+"""So many reports an address may send at once, and later, of nodes that never announced: of a rack whose boot fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,12 @@ class Desk:
         self._random = random
         self._waiting: OrderedDict[NodeId, _Waiting] = OrderedDict()
         self._expired_s = 0.0
+        self._strangers_reports = Allowance(per_s=STRANGERS_REPORTS_PER_S, burst=STRANGERS_REPORTS)
 
     def announce(self, ticket: Hashable, announce: Announce, *, host: str, now_s: float) -> list[Answer]:
         """Take in one announce; return the answers that are due now, its own among them unless it is kept waiting.
 
-        Raises DecodeError as `Registry.observe` does.
+        Raises DecodeError and ImpostorError as `Registry.observe` does.
         """
         node = self.registry.observe(
             announce, host=announce.host or host, now_s=now_s, measure_s=self._measure_s(announce.node)
@@ -84,6 +89,16 @@ class Desk:
             del self._waiting[node.node]
             answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))
         return answers
+
+    def believes(self, report: BootReport, *, host: str, now_s: float) -> bool:
+        """Return whether a report is its node's own: with its key, or of a node that never announced, within a rate."""
+        try:
+            node = self.registry.nodes.get(NodeId(bytes.fromhex(report.node)))
+        except ValueError:
+            node = None
+        if node is not None:
+            return node.may_speak(report.key, host)
+        return self._strangers_reports.take(host, now_s=now_s)
 
     def _measure_s(self, node_id: NodeId) -> float:
         """Return over how long what a node gets is measured: a piece counts when it is whole, so one must have come."""

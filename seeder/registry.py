@@ -10,16 +10,21 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from random import Random
 
 from swarmboot import pieces
 from swarmboot.codec import DecodeError
-from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, PieceIndex
+from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, NodeKey, PieceIndex
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Announce, Lease, NodeState
 
 STALL_S = 2.0
 """A lease that gains no piece for this long, and for three times what a fair share of the uplink needs, is void."""
+
+
+class ImpostorError(ValueError):
+    """Occurs when somebody speaks for a node that another began: with another key or, without one, elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,11 @@ class Node:
     measured_bytes: int = 0
     serves: tuple[Digest, ...] = ()
     serves_bytes_per_s: int = 0
+    key: NodeKey = field(default=NodeKey(b""), repr=False)
+
+    def may_speak(self, key: NodeKey, host: str) -> bool:
+        """Return whether who comes with this key is who began the node; without a key its address must be the same."""
+        return compare_digest(key, self.key) if self.key else not key and host == self.host
 
     @property
     def is_starting(self) -> bool:
@@ -166,9 +176,12 @@ class Registry:
     def observe(self, announce: Announce, *, host: str, now_s: float, measure_s: float = 1.0) -> Node:
         """Take in an announce and return its node, its leases settled by what it has.
 
-        What neighbours send it is measured over `measure_s` at least. Raises DecodeError if it names a torrent that is
-        not known or a set of pieces that does not fit it.
+        What neighbours send it is measured over `measure_s` at least. Raises ImpostorError, and changes nothing, if it
+        is another's node, and DecodeError if it names a torrent that is not known or a set of pieces that does not fit.
         """
+        began = self.nodes.get(announce.node)
+        if began is not None and not began.may_speak(announce.key, host):
+            raise ImpostorError("this node id belongs to another; announce under a new one")
         have = self._pieces_of(announce)
         is_new = announce.node not in self.nodes
         node = self._enlist(announce, host, now_s) if is_new else self.nodes[announce.node]
@@ -190,7 +203,7 @@ class Registry:
 
     def _enlist(self, announce: Announce, host: str, now_s: float) -> Node:
         node = Node(announce.node, host, announce.port, announce.http_port, announce.rack, announce.state, now_s, now_s)
-        node.measured_s, node.measured_bytes = now_s, announce.from_neighbours_bytes
+        node.measured_s, node.measured_bytes, node.key = now_s, announce.from_neighbours_bytes, announce.key
         self.nodes[node.node] = node
         self.everyone.add(node)
         self.racks.setdefault(node.rack, Roster()).add(node)

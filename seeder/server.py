@@ -25,6 +25,7 @@ from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
 from seeder.handout import GOODPUT
 from seeder.pacer import Pacer
+from seeder.registry import ImpostorError
 from seeder.stage0_door import Stage0Door
 from swarmboot.codec import DecodeError
 from swarmboot.report import REPORT_MAX_BYTES, BootReport, decode_report
@@ -138,6 +139,8 @@ class Door:
             handout = asked.handout or await self._answer_or_hang_up(receive, asked)
         except DecodeError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
+        except ImpostorError as error:
+            return PlainTextResponse(f"{error}\n", status_code=403)
         finally:
             if self._asked.pop(asked, None) is not None:
                 self.desk.withdraw(asked)
@@ -166,6 +169,9 @@ class Door:
             report = decode_report(body)
         except DecodeError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
+        host = request.client.host if request.client else ""
+        if not self.desk.believes(report, host=host, now_s=time.monotonic()):
+            return PlainTextResponse("this report is not its node's own\n", status_code=403)
         self.reports.append(report)
         print(_report_line(report), flush=True)
         return Response(status_code=204)

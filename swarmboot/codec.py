@@ -122,6 +122,13 @@ class Fields:
             raise self._refuse(name, f"{exactly} bytes" if exactly is not None else f"at most {most} bytes")
         return value
 
+    def raw_or_none(self, name: str, *, exactly: int) -> bytes:
+        """Return bytes of one length, or none; missing ones are none."""
+        value = self._fields.get(name, b"")
+        if not isinstance(value, bytes) or len(value) not in (0, exactly):
+            raise self._refuse(name, f"{exactly} bytes or none")
+        return value
+
     def items(self, name: str, *, most: int) -> Sequence[Any]:
         """Return a list of at most `most` items; a missing one is empty."""
         value = self._fields.get(name, [])

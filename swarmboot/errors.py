@@ -102,6 +102,12 @@ class OriginError(TransferError):
     exit_status = 22
 
 
+class ForbiddenError(OriginError):
+    """Occurs when a seeder refuses who asks: the node's id belongs to another."""
+
+    exit_status = 25
+
+
 class ProtocolError(TransferError):
     """Occurs when a message is malformed, too large, or contradicts its own length."""
 

@@ -8,6 +8,9 @@ from typing import NewType
 NodeId = NewType("NodeId", bytes)
 """16 random bytes that name one run of one leecher; never derived from an address or a hostname."""
 
+NodeKey = NewType("NodeKey", bytes)
+"""16 random bytes that a node keeps to itself and the seeder: whoever has them may speak for its id. Empty for none."""
+
 InfoHash = NewType("InfoHash", bytes)
 """32 bytes: the SHA-256 of a BitTorrent v2 info dictionary (BEP 52)."""
 
@@ -27,6 +30,7 @@ LeaseId = NewType("LeaseId", int)
 """A lease's number, unique within one run of the seeder."""
 
 NODE_ID_BYTES = 16
+NODE_KEY_BYTES = 16
 INFO_HASH_BYTES = 32
 DIGEST_BYTES = 32
 KEY_ID_BYTES = 16
@@ -35,3 +39,8 @@ KEY_ID_BYTES = 16
 def new_node_id() -> NodeId:
     """Return a fresh node id from the operating system's random source."""
     return NodeId(os.urandom(NODE_ID_BYTES))
+
+
+def new_node_key() -> NodeKey:
+    """Return a fresh node key from the operating system's random source."""
+    return NodeKey(os.urandom(NODE_KEY_BYTES))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from swarmboot.codec import Fields, pack, unpack
+from swarmboot.ids import NODE_KEY_BYTES, NodeKey
 
 REPORT_MAX_BYTES = 1 << 16
 
@@ -44,6 +45,7 @@ class BootReport:
     """One node's boot. `phases` maps names of PHASES to seconds, `bytes_from` `neighbours` and `origin` to bytes.
 
     `stage0` says how the kernel and initramfs that started the node differ from the manifest's; empty if they do not.
+    `key` is that of its announces (see `swarmboot.wire`): for the seeder alone, in no file and no log.
     """
 
     node: str
@@ -59,10 +61,11 @@ class BootReport:
     rescues: int = 0
     stage0: str = ""
     finished_unix_s: float = 0.0
+    key: NodeKey = field(default=NodeKey(b""), repr=False)
 
     def as_json(self) -> str:
-        """Return the report as one line of JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Return the report, without the key, as one line of JSON."""
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "key"}, sort_keys=True)
 
 
 def encode_report(report: BootReport) -> bytes:
@@ -89,4 +92,5 @@ def decode_report(data: bytes) -> BootReport:
         rescues=fields.integer("rescues", default=0),
         stage0=fields.text("stage0", most=_ERROR_MOST, default=""),
         finished_unix_s=fields.number("finished_unix_s", default=0.0),
+        key=NodeKey(fields.raw_or_none("key", exactly=NODE_KEY_BYTES)),
     )

@@ -15,10 +15,12 @@ from swarmboot.ids import (
     DIGEST_BYTES,
     INFO_HASH_BYTES,
     NODE_ID_BYTES,
+    NODE_KEY_BYTES,
     Digest,
     InfoHash,
     LeaseId,
     NodeId,
+    NodeKey,
     PieceIndex,
     Sequence,
 )
@@ -47,6 +49,8 @@ class NodeState(StrEnum):
 class Announce:
     """What a node tells the seeder about itself. Bytes and bytes per second; `have` holds encoded sets of pieces.
 
+    `key` is drawn anew for each boot and proves to the seeder that it is still the same node that speaks; no one else
+    is ever told it. Empty from nodes that have none.
     `port` is 0 while the node is starting: it fetches leases, but nobody can dial it and nothing is verified yet.
     `slots` is how many more leases the node could fetch now; `received` names leases whose last byte is in, verified or
     not, and `returned` leases it gives back; `is_starving` says that its neighbours give it nothing although it lacks
@@ -71,6 +75,7 @@ class Announce:
     from_origin_bytes: int = 0
     serves: tuple[Digest, ...] = ()
     serves_bytes_per_s: int = 0
+    key: NodeKey = field(default=NodeKey(b""), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,7 @@ def encode_announce(announce: Announce) -> bytes:
             "from_origin": announce.from_origin_bytes,
             "serves": list(announce.serves),
             "serves_rate": announce.serves_bytes_per_s,
+            "key": announce.key,
         }
     )
 
@@ -163,6 +169,7 @@ def decode_announce(data: bytes) -> Announce:
         from_origin_bytes=fields.integer("from_origin", default=0),
         serves=tuple(_digest(value) for value in fields.items("serves", most=MAX_SERVED)),
         serves_bytes_per_s=fields.integer("serves_rate", default=0),
+        key=NodeKey(fields.raw_or_none("key", exactly=NODE_KEY_BYTES)),
     )
 
 
@@ -242,7 +249,10 @@ def _lease(value: object) -> Lease:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Asks a LAN, or one address, who is there: `keys` are the ids of the keys that the asker trusts."""
+    """Asks a LAN, or one address, who is there: `keys` are the ids of the keys that the asker trusts.
+
+    `node` is a name for this conversation, by which a node knows its own datagrams; its id is the seeder's alone.
+    """
 
     node: NodeId
     keys: tuple[bytes, ...]
@@ -250,7 +260,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Answers a probe: this node serves manifest number `sequence` at `http_port` and its pieces at `port`."""
+    """Answers a probe: this node serves manifest number `sequence` at `http_port` and its pieces at `port`.
+
+    `node` is the name in its own probes.
+    """
 
     node: NodeId
     sequence: Sequence

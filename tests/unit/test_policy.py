@@ -233,3 +233,24 @@ def test_a_node_that_has_become_a_neighbour_says_so_though_an_announce_is_on_its
     assert announce_of(policy.requests(now_s=0.0)) is not None
     policy.started(now_s=0.1)
     assert announce_of(policy.requests(now_s=0.1)) is not None
+
+
+def test_a_node_whose_id_is_taken_by_another_announces_at_once_under_its_next_and_then_with_patience() -> None:
+    policy = build_policy()
+    policy.requests(now_s=0.0)
+    policy.announce_refused(is_news=True, now_s=0.1)
+    assert announce_of(policy.requests(now_s=0.1)) is not None
+    policy.announce_refused(is_news=True, now_s=0.2)
+    assert announce_of(policy.requests(now_s=0.2)) is None
+    assert announce_of(policy.requests(now_s=5.0)) is not None
+
+
+def test_of_two_refusals_of_one_id_the_second_is_no_news() -> None:
+    policy = build_policy()
+    policy.requests(now_s=0.0)
+    policy.tell_soon()
+    policy.requests(now_s=0.0)
+    policy.announce_refused(is_news=True, now_s=0.1)
+    policy.announce_refused(is_news=False, now_s=0.1)
+    assert not policy.is_alone
+    assert announce_of(policy.requests(now_s=0.1)) is not None

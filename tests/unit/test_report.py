@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmboot.codec import DecodeError, pack
+from swarmboot.ids import NodeKey
 from swarmboot.report import BOOTED, FAILED, PHASES, REPORT_MAX_BYTES, BootReport, decode_report, encode_report
 
 reports = st.builds(
@@ -25,6 +26,7 @@ reports = st.builds(
     hash_failures=st.integers(0, 1000),
     rescues=st.integers(0, 1000),
     finished_unix_s=st.floats(0, 1e10),
+    key=st.sampled_from([b"", bytes(range(16))]).map(NodeKey),
 )
 
 
@@ -38,6 +40,12 @@ def test_a_report_is_one_line_of_json(report: BootReport) -> None:
     line = report.as_json()
     assert "\n" not in line
     assert json.loads(line)["node"] == report.node
+
+
+def test_a_nodes_key_is_in_no_report_that_is_written_down() -> None:
+    report = BootReport("a", BOOTED, key=NodeKey(b"secret" + bytes(10)))
+    assert "key" not in json.loads(report.as_json())
+    assert "secret" not in report.as_json() + repr(report)
 
 
 @given(st.binary(max_size=200))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from swarmboot import wire
 from swarmboot.codec import DecodeError, pack, unpack
-from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, PieceIndex, Sequence
+from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, NodeKey, PieceIndex, Sequence
 from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState, Presence, Probe
 from tests.builders import field_names
 
@@ -41,6 +41,7 @@ announces = st.builds(
     from_origin_bytes=st.integers(0, 2**53),
     serves=st.lists(st.binary(min_size=32, max_size=32).map(Digest), max_size=2).map(tuple),
     serves_bytes_per_s=st.integers(0, 2**53),
+    key=st.sampled_from([0, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size)).map(NodeKey),
 )
 leases = st.builds(
     Lease,
@@ -148,6 +149,8 @@ def altered_announce(**changes: Any) -> bytes:
         {"serves": [bytes(31)]},
         {"serves": [bytes(32)] * (wire.MAX_SERVED + 1)},
         {"serves_rate": -1},
+        {"key": bytes(15)},
+        {"key": "a" * 16},
     ],
 )
 def test_an_announce_with_an_impossible_field_is_refused(changes: dict[str, Any]) -> None:
@@ -163,6 +166,17 @@ def test_an_announce_of_a_node_that_knows_nothing_of_stage_0_is_taken() -> None:
     older = unpack(altered_announce(), max_bytes=1 << 16)
     announce = wire.decode_announce(pack({name: older[name] for name in older if not name.startswith("serves")}))
     assert (announce.serves, announce.serves_bytes_per_s) == ((), 0)
+
+
+def test_an_announce_of_a_node_without_a_key_is_taken() -> None:
+    older = unpack(altered_announce(), max_bytes=1 << 16)
+    del older["key"]
+    assert wire.decode_announce(pack(older)).key == b""
+
+
+def test_a_nodes_key_is_not_shown() -> None:
+    announce = Announce(NODE, Sequence(1), NodeState.FETCHING, 6881, key=NodeKey(b"secret" + bytes(10)))
+    assert "secret" not in repr(announce)
 
 
 def test_a_handout_of_a_seeder_that_knows_nothing_of_stage_0_is_taken() -> None:

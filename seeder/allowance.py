@@ -1,0 +1,50 @@
+"""How often each address may do what costs the seeder something: a bucket of tokens for each, and one for all of them.
+
+A token bucket as in RFC 2697, section 3, counted in requests. Pure: the time comes in. It will not say no for good: an
+address that waits is let in again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+_ADDRESSES_MOST = 4096
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled_s: float
+
+    def take(self, now_s: float, *, per_s: float, burst: float) -> bool:
+        self.tokens = min(burst, self.tokens + max(0.0, now_s - self.filled_s) * per_s)
+        self.filled_s = max(now_s, self.filled_s)
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+
+class Allowance:
+    """Lets each address have `burst` at once and `per_s` after that, and all of them together four times as much.
+
+    Remembers the addresses that asked last, a bounded number of them.
+    """
+
+    def __init__(self, *, per_s: float, burst: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._all = _Bucket(4.0 * burst, 0.0)
+
+    def take(self, address: str, *, now_s: float) -> bool:
+        """Return whether this address may do it now, and count that it does."""
+        bucket = self._buckets.get(address)
+        if bucket is None:
+            bucket = self._buckets[address] = _Bucket(self._burst, now_s)
+            if len(self._buckets) > _ADDRESSES_MOST:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(address)
+        is_within = bucket.take(now_s, per_s=self._per_s, burst=self._burst)
+        return is_within and self._all.take(now_s, per_s=4.0 * self._per_s, burst=4.0 * self._burst)
