@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,27 @@ PACKAGES = Path(__file__).parent.parent / ".ci" / "debian-packages"
 # No test is timed, so no example has a deadline; a failing example prints what reproduces it.
 settings.register_profile("gate", deadline=None, print_blob=True)
 settings.load_profile("gate")
+
+
+def restore_signals() -> None:
+    """Let programs that tests start hear the signals that whoever started the tests ignores.
+
+    A shell without job control starts background jobs with SIGINT and SIGQUIT ignored, nohup(1) with SIGHUP; both go on
+    to every child (execve(2)). Python's own handlers do not. The tests themselves go on passing over SIGHUP.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            ends = signal.default_int_handler if number == signal.SIGINT else _pass_over
+            signal.signal(number, ends)
+
+
+def _pass_over(_number: int, _frame: object) -> None:
+    """Do nothing."""
+
+
+def pytest_configure() -> None:
+    """Restore signals before anything is started."""
+    restore_signals()
 
 
 def package_of(program: str) -> str:

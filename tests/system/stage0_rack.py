@@ -28,7 +28,7 @@ from seeder.authority import issue_certificate
 from seeder.stage0_node import node_image
 from tests.system.vm.lan import wait_for_namespace
 from tests.system.vm.machine import CPU, Machine
-from tests.system.vm.programs import BOUND_TO_US, PATH, SWARMBOOT, run, running
+from tests.system.vm.programs import BOUND_TO_US, PATH, STAY_ROOT, SWARMBOOT, run, running
 
 ADDRESS = "10.98.0.1"
 RANGE = "10.98.0.100,10.98.0.200"
@@ -85,7 +85,7 @@ def other_network(rack: BareRack, *, bridge: str = "rack", address: str = "10.98
 def ordinary_dhcp(rack: BareRack) -> Iterator[None]:
     """Have a DHCP server on the network that knows of no booting."""
     command = (
-        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=",
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", *STAY_ROOT, "--pid-file=",
         f"--dhcp-range={RANGE}", f"--dhcp-leasefile={rack.work / 'other-leases'}", "--interface=eth0", "--no-ping",
     )  # fmt: skip
     with other_network(rack) as inside, running(*inside, *command, log=rack.work / "other-dhcp.log"):

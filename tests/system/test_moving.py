@@ -14,9 +14,9 @@ import pytest
 
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, Lan, open_lan, wait_for_line, wait_for_namespace
-from tests.system.vm.programs import BOUND_TO_US, run, running
+from tests.system.vm.programs import BOUND_TO_US, PROMPT_S, run, running
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(180), pytest.mark.needs("ip", "dnsmasq")]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600), pytest.mark.needs("ip", "dnsmasq")]
 
 SIZE_BYTES = 4_000_000
 FETCHES = 20
@@ -54,7 +54,7 @@ def test_a_neighbour_that_moves_is_found_at_its_new_address(tmp_path: Path) -> N
         run(*inside, "ip", "address", "add", "10.99.0.21/24", "dev", "eth0")
         first = lan.work / "first.log"
         stack.enter_context(running(*inside, *leecher(lan, fleet, tmp_path / "first", "--neighbour"), log=first))
-        wait_for_line(first, re.compile("complete; seeding"), within_s=60)
+        wait_for_line(first, re.compile("complete; seeding"), within_s=PROMPT_S)
         run(*inside, "ip", "address", "del", "10.99.0.21/24", "dev", "eth0")
         run(*inside, "ip", "address", "add", "10.99.0.22/24", "dev", "eth0")
         lan.add_address("10.99.0.12")

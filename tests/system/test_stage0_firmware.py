@@ -29,7 +29,7 @@ from tests.system.stage0_rack import (
     tiny_initramfs,
 )
 from tests.system.vm import images
-from tests.system.vm.programs import SWARMBOOT
+from tests.system.vm.programs import PROMPT_S, SWARMBOOT
 
 pytestmark = [
     pytest.mark.root,
@@ -112,7 +112,7 @@ def test_an_ipxe_that_cannot_check_starts_nothing_where_it_must(tiny_site: Path,
     rack.serve(tiny_site, *PXE, "--stage0-trust", "ipxe-verify")
     with rack.power_on("refuses") as machine:
         machine.wait_for("vmlinuz is not the one that was signed, or this iPXE cannot check it", within_s=BOOT_S)
-        machine.wait_for("no source has served this machine", within_s=60)
+        machine.wait_for("no source has served this machine", within_s=PROMPT_S)
         assert MARKER not in machine.console
 
 

@@ -21,7 +21,7 @@ import pytest
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan, wait_for_line
 from tests.system.vm.machine import Machine, booting
-from tests.system.vm.programs import running
+from tests.system.vm.programs import PROMPT_S, running
 
 pytestmark = [
     pytest.mark.root,
@@ -150,7 +150,7 @@ def test_the_initramfs_grows_by_at_most_ten_megabytes(bench: Bench) -> None:
 def test_a_machine_boots_from_the_origin_alone_by_one_kernel_argument(bench: Bench, first: Machine) -> None:
     check_root(first, bench)
     assert share_from_neighbours(first) == 0.0
-    first.wait_for("login:", within_s=30)
+    first.wait_for("login:", within_s=PROMPT_S)
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +180,8 @@ def refuse(bench: Bench, name: str, *, cmdline: str, memory: str, line: str) -> 
         bench.lan.serve(other / "site", state=bench.fleet.state(other / "state"), port=8471)
     with bench.borrow(bench.lan, name, cmdline=f"{cmdline} panic=1", memory=memory) as machine:
         machine.wait_for(line, within_s=BOOT_S)
-        machine.wait_for("no root; the lines above say why", within_s=60)
-        machine.wait_for("Rebooting automatically due to panic=", within_s=10)
+        machine.wait_for("no root; the lines above say why", within_s=PROMPT_S)
+        machine.wait_for("Rebooting automatically due to panic=", within_s=PROMPT_S)
         REFUSALS[name] = machine.console
 
 
@@ -277,7 +277,7 @@ def neighbour(bench: Bench, lan: Lan, address: str, *more: str) -> Iterator[Neig
         "--bind", address, "--neighbour", *more,
     )  # fmt: skip
     with running(*command, log=log) as process:
-        wait_for_line(log, re.compile("complete; seeding"), within_s=120)
+        wait_for_line(log, re.compile("complete; seeding"), within_s=PROMPT_S)
         yield Neighbour(process, folder)
 
 

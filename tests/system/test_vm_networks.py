@@ -20,7 +20,7 @@ import pytest
 from tests.system.vm import images, roots
 from tests.system.vm.lan import ADDRESS_IPV6, NAME, Lan, open_lan, wait_for_line
 from tests.system.vm.machine import Machine, booting, mac_of
-from tests.system.vm.programs import running
+from tests.system.vm.programs import PROMPT_S, running
 
 pytestmark = [
     pytest.mark.root,
@@ -125,7 +125,7 @@ def test_ipv6_alone_and_a_neighbour_that_has_nothing_else_either(bench: Bench) -
             str(bench.fleet.authority), "--into", str(lan.work / "neighbour"), "--bind", "fd99::11", "--neighbour",
         )  # fmt: skip
         stack.enter_context(running(*neighbour, log=log))
-        wait_for_line(log, re.compile("complete; seeding"), within_s=60)
+        wait_for_line(log, re.compile("complete; seeding"), within_s=PROMPT_S)
         found = marks(stack.enter_context(bench.boot(lan, "ipv6", f"swarmboot.server={server}")))
     assert "10." not in found["addresses"]
     assert json.loads(found["report"])["bytes_from"]["neighbours"] > 0
@@ -135,11 +135,11 @@ def test_a_network_fault_is_retried_until_the_timeout_and_from_the_rescue_shell(
     cmdline = f"swarmboot.server=https://{NAME}:8472 swarmboot.discovery=off swarmboot.timeout=15s"
     with bench.boot(lan, "patient", cmdline) as machine:
         machine.wait_for("cannot be reached: .*trying again", within_s=BOOT_S)
-        machine.wait_for(r"swarmboot: stopped: the network failed .*\(status 2[0-9]", within_s=60)
-        machine.wait_for("no root; the lines above say why", within_s=10)
-        machine.wait_for("Enter 'help' for a list of built-in commands", within_s=30)
+        machine.wait_for(r"swarmboot: stopped: the network failed .*\(status 2[0-9]", within_s=PROMPT_S)
+        machine.wait_for("no root; the lines above say why", within_s=PROMPT_S)
+        machine.wait_for("Enter 'help' for a list of built-in commands", within_s=PROMPT_S)
         machine.enter("echo in the shell: $((6 * 7))")
-        machine.wait_for("in the shell: 42", within_s=30)
+        machine.wait_for("in the shell: 42", within_s=PROMPT_S)
         bench.serve(lan, port=8472)
         machine.enter("exit")
         marks(machine)
@@ -171,6 +171,6 @@ def test_dracut_obeys_panic_and_has_a_rescue_shell(bench: Bench, lan: Lan) -> No
     ):
         for machine in (reboots, stays):
             machine.wait_for(r"unknown kernel argument swarmboot\.sever", within_s=BOOT_S)
-        reboots.wait_for("rebooting in 1 s, as panic= says", within_s=30)
+        reboots.wait_for("rebooting in 1 s, as panic= says", within_s=PROMPT_S)
         reboots.process.wait(30)
-        stays.wait_for("Press Enter for maintenance|Entering emergency mode", within_s=60)
+        stays.wait_for("Press Enter for maintenance|Entering emergency mode", within_s=PROMPT_S)

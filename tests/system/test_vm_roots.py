@@ -18,7 +18,7 @@ import pytest
 from tests.system.vm import images, roots
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan, wait_for_line
 from tests.system.vm.machine import Machine, booting
-from tests.system.vm.programs import run, running
+from tests.system.vm.programs import PROMPT_S, run, running
 
 pytestmark = [
     pytest.mark.root,
@@ -148,6 +148,6 @@ def test_without_systemd_an_init_script_goes_on_seeding_as_nobody(booted: Roots)
         "--neighbour",
     )  # fmt: skip
     with running(*command, log=log):
-        said = wait_for_line(log, re.compile("complete; seeding"), within_s=120)
+        said = wait_for_line(log, re.compile("complete; seeding"), within_s=PROMPT_S)
     assert said
     assert sorted(path.name for path in into.iterdir() if path.is_file()) == ["20-site.tar.zst", "rootfs.tar.zst"]

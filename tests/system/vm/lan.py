@@ -10,12 +10,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.system.vm.programs import BOUND_TO_US, SWARMBOOT, run, running
+from tests.system.vm.programs import BOUND_TO_US, STAY_ROOT, SWARMBOOT, run, running
 
 ADDRESS = "10.99.0.1"
 ADDRESS_IPV6 = "fd99::1"
 NAME = "boot.rack"
-_MOST_WAIT_S = 30.0
+_MOST_WAIT_S = 120.0
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ def _no_dad(address: str) -> tuple[str, ...]:
 
 _DNSMASQ = (
     "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--bind-interfaces", "--except-interface=lo",
-    "--no-resolv", "--no-hosts", "--no-ping", "--user=root",
+    "--no-resolv", "--no-hosts", "--no-ping", *STAY_ROOT,
 )  # fmt: skip
 
 

@@ -11,6 +11,10 @@ from pathlib import Path
 
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 BOUND_TO_US = ("setpriv", "--pdeathsig", "KILL", "--")
+STAY_ROOT = ("--user=root", "--group=root")
+"""Keeps dnsmasq from changing user or group, which would clear the signal that ends it with the test run (prctl(2))."""
+PROMPT_S = 300.0
+"""How long a machine that has booted, or has failed, may take for its next line: a bound on hangs, not on speed."""
 SWARMBOOT = (sys.executable, "-m", "swarmboot")
 
 
