@@ -1,45 +1,121 @@
-"""What a site offers right now, kept up to date while releases are published under a running seeder.
+"""What a site offers right now, kept up to date while releases are published and pruned under a running seeder.
 
-It reads manifests without verifying them: the seeder holds no keys, and nodes verify for themselves.
+It reads manifests without verifying them: the seeder holds no keys, and nodes verify for themselves. A file that cannot
+be read, whatever it is, is passed over and named once; the service goes on. `read` touches files and may run in a
+thread; `take` changes what is known and belongs to the thread that owns the registry.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from seeder.registry import Registry, Torrent
+from seeder.site_reader import read_regular_file
 from swarmboot import manifest, site, trust
-from swarmboot.errors import ManifestError
-from swarmboot.ids import Sequence
+from swarmboot.errors import SwarmbootError
+from swarmboot.ids import InfoHash, Sequence
 from swarmboot.manifest import Manifest
+
+GRACE_S = 3600.0
+"""How long a pruned release's torrents stay known to nodes that are still booting it."""
+
+_Mark = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a look at a site found: manifests not known yet, rising, those gone, and lines about unreadable ones."""
+
+    appeared: dict[Sequence, Manifest] = field(default_factory=dict)
+    gone: frozenset[Sequence] = frozenset()
+    complaints: tuple[str, ...] = ()
+    passed_over: dict[Sequence, _Mark] = field(default_factory=dict)
+    is_lost: bool = False
 
 
 class Catalogue:
     """The manifests of one site, and the torrents that they name made known to a registry."""
 
-    def __init__(self, folder: Path, registry: Registry) -> None:
+    def __init__(self, folder: Path, registry: Registry, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
         self.manifests: dict[Sequence, Manifest] = {}
         self._registry = registry
+        self._clock = clock
+        self._passed_over: dict[Sequence, _Mark] = {}
+        self._is_lost = False
+        self._pruned_s: dict[InfoHash, float] = {}
 
     @property
     def newest(self) -> Sequence:
         """Return the highest manifest number; 0 before the first `refresh`."""
         return max(self.manifests, default=Sequence(0))
 
-    def refresh(self) -> list[Manifest]:
-        """Read manifests that have appeared since the last call and return them, rising; pass over unreadable ones."""
-        appeared = []
-        for number in site.manifest_numbers(self.folder):
-            if number in self.manifests:
+    def refresh(self) -> Findings:
+        """Look at the site, take in what is found and return it."""
+        return self.take(self.read())
+
+    def read(self) -> Findings:
+        """Return what has changed since the last `take`; a site that cannot be read now has not changed."""
+        known = self.manifests  # `take` replaces it, and never changes it
+        try:
+            numbers = site.manifest_numbers(self.folder)
+        except OSError as error:
+            said = () if self._is_lost else (f"the site cannot be read now: {error.strerror}",)
+            return Findings(passed_over=self._passed_over, complaints=said, is_lost=True)
+        appeared: dict[Sequence, Manifest] = {}
+        passed_over: dict[Sequence, _Mark] = {}
+        complaints = []
+        for number in numbers:
+            if number in known:
                 continue
             path = self.folder / site.manifest_path(number)
-            try:
-                found = manifest.decode(trust.open_envelope(path.read_bytes(), trust.Kind.MANIFEST).payload)
-            except (ManifestError, OSError):
+            mark = _mark(path)
+            if mark == self._passed_over.get(number):
+                passed_over[number] = mark
                 continue
-            self.manifests[number] = found
-            appeared.append(found)
-            for artifact in found.artifacts:
-                self._registry.add_torrent(Torrent(artifact.info_hash, artifact.size_bytes, artifact.piece_bytes))
-        return appeared
+            try:
+                data = read_regular_file(path, most_bytes=trust.ENVELOPE_MAX_BYTES)
+                appeared[number] = manifest.decode(trust.open_envelope(data, trust.Kind.MANIFEST).payload)
+            except (SwarmbootError, OSError) as error:
+                found = error.strerror if isinstance(error, OSError) else str(error)
+                complaints.append(f"manifest {number} is passed over, it cannot be read: {found}")
+                passed_over[number] = mark
+        gone = frozenset(known.keys() - set(numbers))
+        return Findings(appeared, gone, tuple(complaints), passed_over)
+
+    def take(self, findings: Findings) -> Findings:
+        """Take in what `read` found, forget torrents that were pruned and that no node has; return the findings."""
+        self._passed_over, self._is_lost = findings.passed_over, findings.is_lost
+        if findings.appeared or findings.gone:
+            kept = {number: each for number, each in self.manifests.items() if number not in findings.gone}
+            self.manifests = kept | findings.appeared
+            self._follow_torrents()
+        self._forget_pruned()
+        return findings
+
+    def _follow_torrents(self) -> None:
+        named = {each.info_hash: each for found in self.manifests.values() for each in found.artifacts}
+        for artifact in named.values():
+            self._registry.add_torrent(Torrent(artifact.info_hash, artifact.size_bytes, artifact.piece_bytes))
+        now_s = self._clock()
+        unnamed = self._registry.torrents.keys() - named.keys()
+        self._pruned_s = {each: self._pruned_s.get(each, now_s) for each in unnamed}
+
+    def _forget_pruned(self) -> None:
+        due_s = self._clock() - GRACE_S
+        due = [info_hash for info_hash, pruned_s in self._pruned_s.items() if pruned_s <= due_s]
+        for info_hash in due:
+            if self._registry.forget_torrent(info_hash):
+                del self._pruned_s[info_hash]
+
+
+def _mark(path: Path) -> _Mark:
+    """Return what changes when a file is written anew; zeros if it cannot be looked at."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size

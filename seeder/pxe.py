@@ -25,6 +25,7 @@ from pathlib import Path
 import trio
 
 from seeder.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
+from seeder.log import Log
 from swarmboot.errors import (
     MalformedSettingError,
     PortInUseError,
@@ -161,7 +162,7 @@ def _taken(interface: str, what: str, found: str) -> PortInUseError:
 
 
 @asynccontextmanager
-async def dnsmasq_running(path: Path, interface: str) -> AsyncIterator[None]:
+async def dnsmasq_running(path: Path, interface: str, log: Log) -> AsyncIterator[None]:
     """Have dnsmasq run while the context is open; its end before that is an error.
 
     Raises PortInUseError if another DHCP server has the interface, ResourceError if dnsmasq ends for another reason.
@@ -169,7 +170,7 @@ async def dnsmasq_running(path: Path, interface: str) -> AsyncIterator[None]:
     process = _start(path)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, process, interface)
+            nursery.start_soon(_watch, process, interface, log)
             yield
             nursery.cancel_scope.cancel()
     finally:
@@ -197,8 +198,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.stderr.close()
 
 
-async def _watch(process: subprocess.Popen[bytes], interface: str) -> None:
-    """Print what dnsmasq complains about, and raise when it ends."""
+async def _watch(process: subprocess.Popen[bytes], interface: str, log: Log) -> None:
+    """Tell what dnsmasq complains about, and raise when it ends."""
     assert process.stderr is not None
     lines: list[str] = []
     buffer = b""
@@ -209,7 +210,7 @@ async def _watch(process: subprocess.Popen[bytes], interface: str) -> None:
                 text = line.decode(errors="replace")
                 lines = [*lines, text][-_LAST_LINES:]
                 if "warning" in text or "failed" in text or "no address range" in text:
-                    print(f"dnsmasq: {text}", flush=True)
+                    log.tell(f"dnsmasq: {text}", source="dnsmasq")
     raise _end(lines, await trio.to_thread.run_sync(process.wait, _END_BOUND_S), interface)
 
 

@@ -173,6 +173,16 @@ class Registry:
         """Make a torrent known; one that is known already stays as it is."""
         self.torrents.setdefault(torrent.info_hash, Holdings(torrent))
 
+    def forget_torrent(self, info_hash: InfoHash) -> bool:
+        """Forget a torrent, unless a node has pieces of it or a lease for them; return whether it is forgotten."""
+        is_used = any(
+            info_hash in node.have or any(lease.info_hash == info_hash for lease in node.leases.values())
+            for node in self.nodes.values()
+        )
+        if not is_used:
+            self.torrents.pop(info_hash, None)
+        return not is_used
+
     def observe(self, announce: Announce, *, host: str, now_s: float, measure_s: float = 1.0) -> Node:
         """Take in an announce and return its node, its leases settled by what it has.
 

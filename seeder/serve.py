@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -26,6 +26,7 @@ from seeder.authority import ServerCertificate
 from seeder.catalogue import Catalogue
 from seeder.desk import Desk
 from seeder.handout import Limits
+from seeder.log import Log
 from seeder.registry import Registry
 from seeder.server import Door
 from seeder.stage0_serve import Stage0Options, stage0_running
@@ -47,6 +48,7 @@ class ServeOptions:
     origins: tuple[str, ...]
     certificate: ServerCertificate
     stage0: Stage0Options | None = None
+    log: Log = field(default_factory=Log)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -80,7 +82,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
     desk = Desk(registry, limits, origins=("", *options.origins), random=Random())
     desk.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
-    door = Door(desk, catalogue)
+    door = Door(desk, catalogue, options.log)
     stop = trio.Event()
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
@@ -91,7 +93,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         await stack.enter_async_context(door.running())
         if options.stage0 is not None:
             rate = options.uplink_bytes_per_s
-            stage0 = stage0_running(options.stage0, registry, catalogue, uplink_bytes_per_s=rate)
+            stage0 = stage0_running(options.stage0, registry, catalogue, options.log, uplink_bytes_per_s=rate)
             door.stage0 = await stack.enter_async_context(stage0)
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())

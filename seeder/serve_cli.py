@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 import trio
 
 from seeder.authority import ServerCertificate, given_certificate, issue_certificate, local_addresses
+from seeder.log import Log, Records, keep_standard_streams
 from seeder.pxe_cli import Stage0Flags, stage0_options
 from seeder.serve import ServeOptions, link_rate_bytes_per_s, listen
 from seeder.serve import serve as run
@@ -92,6 +94,9 @@ def serve(
       swarmboot serve site/ --listen 10.0.0.1:8470 --uplink 900mbit
       swarmboot serve site/ --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
     """  # fmt: skip
+    keep_standard_streams()
+    log = Log()
+    logging.getLogger().addHandler(Records(log))
     layout.check_site(site)
     uplink_bytes_per_s = parse_rate(uplink) if uplink else link_rate_bytes_per_s()
     host, port = parse_listen(address)
@@ -102,12 +107,15 @@ def serve(
         bare = flags.open(https_port=port, state=state or state_folder(), parse=parse_listen)
 
         def tell_started() -> None:
-            _announce_start(site, host, port, uplink_bytes_per_s, certificate)
-            _announce_stage0(bare)
+            for line in (*_start_lines(site, host, port, uplink_bytes_per_s, certificate), *_stage0_lines(bare)):
+                log.tell(line)
 
-        options = ServeOptions(site, host, port, uplink_bytes_per_s, origins, certificate, bare)
-        _run(options, listener, tell_started)
-    click.echo("stopped")
+        options = ServeOptions(site, host, port, uplink_bytes_per_s, origins, certificate, bare, log)
+        try:
+            _run(options, listener, tell_started)
+            log.tell("stopped")
+        finally:
+            log.close()
 
 
 def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
@@ -123,13 +131,12 @@ def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[
         raise
 
 
-def _announce_stage0(bare: Stage0Options | None) -> None:
-    if bare is None:
-        return
-    host, port = bare.listener.getsockname()[:2]
-    on = f", answering DHCP on {bare.dnsmasq[1]}" if bare.dnsmasq else ""
-    click.echo(f"stage 0 on http://{f'[{host}]' if ':' in host else host}:{port}{on}")
-    click.echo(f"stage 0 trust is {bare.trust.value}: {bare.trust.words}")
+def _stage0_lines(bare: Stage0Options | None) -> Iterator[str]:
+    if bare is not None:
+        host, port = bare.listener.getsockname()[:2]
+        on = f", answering DHCP on {bare.dnsmasq[1]}" if bare.dnsmasq else ""
+        yield f"stage 0 on http://{f'[{host}]' if ':' in host else host}:{port}{on}"
+        yield f"stage 0 trust is {bare.trust.value}: {bare.trust.words}"
 
 
 def _certificate(
@@ -142,11 +149,11 @@ def _certificate(
     return issue_certificate(state, [host, "localhost", socket.gethostname(), *local_addresses(), *names])
 
 
-def _announce_start(
+def _start_lines(
     site: Path, host: str, port: int, uplink_bytes_per_s: float, certificate: ServerCertificate
-) -> None:
+) -> Iterator[str]:
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"serving {site}, manifests {', '.join(map(str, layout.manifest_numbers(site)))}")
-    click.echo(f"listening on https://{shown}:{port}, uplink {format_rate(uplink_bytes_per_s)}")
+    yield f"serving {site}, manifests {', '.join(map(str, layout.manifest_numbers(site)))}"
+    yield f"listening on https://{shown}:{port}, uplink {format_rate(uplink_bytes_per_s)}"
     if certificate.authority is not None:
-        click.echo(f"nodes need the authority's certificate {certificate.authority} (--ca)")
+        yield f"nodes need the authority's certificate {certificate.authority} (--ca)"

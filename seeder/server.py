@@ -24,6 +24,7 @@ from seeder.blob import BlobResponse, chunk_bytes_for, file_status
 from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
 from seeder.handout import GOODPUT
+from seeder.log import Log
 from seeder.pacer import Pacer
 from seeder.registry import ImpostorError
 from seeder.stage0_door import Stage0Door
@@ -53,10 +54,10 @@ class _Asked:
 class Door:
     """The seeder's HTTP application and the task that answers nodes who wait."""
 
-    def __init__(self, desk: Desk, catalogue: Catalogue) -> None:
+    def __init__(self, desk: Desk, catalogue: Catalogue, log: Log) -> None:
         self.desk = desk
         self.catalogue = catalogue
-        self.reports: list[BootReport] = []
+        self.log = log
         self.sent_bytes = 0
         self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT)
         self._chunk_bytes = chunk_bytes_for(desk.limits.uplink_bytes_per_s)
@@ -115,8 +116,12 @@ class Door:
     async def _refresh(self) -> None:
         while True:
             await trio.sleep(REFRESH_S)
-            for manifest in await trio.to_thread.run_sync(self.catalogue.refresh):
-                print(f"manifest {manifest.sequence} ({manifest.name}) is being served", flush=True)
+            findings = self.catalogue.take(await trio.to_thread.run_sync(self.catalogue.read))
+            for complaint in findings.complaints:
+                self.log.tell(complaint, source="the site")
+            for manifest in findings.appeared.values():
+                self.log.tell(f"manifest {manifest.sequence} ({manifest.name}) is being served")
+            self.log.tell_left_out()
 
     def _deliver(self, answers: list[Answer]) -> None:
         for answer in answers:
@@ -172,8 +177,7 @@ class Door:
         host = request.client.host if request.client else ""
         if not self.desk.believes(report, host=host, now_s=time.monotonic()):
             return PlainTextResponse("this report is not its node's own\n", status_code=403)
-        self.reports.append(report)
-        print(_report_line(report), flush=True)
+        self.log.tell(_report_line(report), source=host or "nobody")
         return Response(status_code=204)
 
     async def _status(self, _request: Request) -> Response:

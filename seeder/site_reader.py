@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,20 +26,31 @@ class Pointed:
     rotations: tuple[bytes, ...]
 
 
+def read_regular_file(path: Path, *, most_bytes: int) -> bytes:
+    """Return a regular file's bytes; raise OSError, also for anything else (a FIFO would block) and for more bytes."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", str(path))
+    return data
+
+
 def read_site_file(
     site: Path, relative: str, *, most_bytes: int, too_large: type[SwarmbootError] = ManifestError
 ) -> bytes:
     """Return a file of the site; raise BlobError if it is missing, `too_large` if it is larger than its bound."""
     try:
-        with (site / relative).open("rb") as file:
-            data = file.read(most_bytes + 1)
+        return read_regular_file(site / relative, most_bytes=most_bytes)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            expected = f"at most {most_bytes} bytes"
+            raise too_large(f"{site / relative} is too large", expected=expected, hint="publish again") from error
         raise BlobError(
             f"{site / relative} cannot be read", found=error.strerror or "", hint="publish the release again"
         ) from error
-    if len(data) > most_bytes:
-        raise too_large(f"{site / relative} is too large", expected=f"at most {most_bytes} bytes", hint="publish again")
-    return data
 
 
 def channel_names(site: Path) -> list[str]:

@@ -29,6 +29,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from seeder import bootscript
 from seeder.bootscript import Dialect, Load, Stage0
 from seeder.catalogue import Catalogue
+from seeder.log import Log
+from seeder.site_reader import read_regular_file
 from seeder.stage0 import Granted, Queued, Stage0Desk, Verdict
 from seeder.stage0_node import RackMap, node_image, read_node_files
 from swarmboot import site as layout
@@ -81,8 +83,9 @@ class CountedFile(FileResponse):
 class Stage0Door:
     """The HTTP application and the task that answers machines who wait."""
 
-    def __init__(self, desk: Stage0Desk, catalogue: Catalogue, place: Stage0Place) -> None:
+    def __init__(self, desk: Stage0Desk, catalogue: Catalogue, place: Stage0Place, log: Log) -> None:
         self.desk = desk
+        self._log = log
         self.sent_bytes = 0
         self.machines = 0
         self._catalogue = catalogue
@@ -147,7 +150,7 @@ class Stage0Door:
         """Take the release that the channel points to; the nodes themselves check who signed it."""
         path = self._place.site / layout.channel_path(self._place.channel)
         try:
-            pointer, _ = trust.split_channel_file(path.read_bytes())
+            pointer, _ = trust.split_channel_file(read_regular_file(path, most_bytes=trust.CHANNEL_MAX_BYTES))
             sequence = trust.decode_channel(trust.open_envelope(pointer, trust.Kind.CHANNEL).payload).sequence
         except (TrustError, OSError):
             return
@@ -158,7 +161,7 @@ class Stage0Door:
         stage0 = bootscript.stage0_of(manifest)
         self.desk.serve(stage0)
         what = "it has no kernel and initramfs, so machines cannot boot it" if stage0 is None else "machines boot it"
-        print(f"stage 0: manifest {manifest.sequence} ({manifest.name}); {what}", flush=True)
+        self._log.tell(f"stage 0: manifest {manifest.sequence} ({manifest.name}); {what}")
 
     def _deliver(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
@@ -205,7 +208,8 @@ class Stage0Door:
         if isinstance(answer, Granted):
             self.machines += 1
             sources = ", ".join([*(address.removeprefix("http://") for address in answer.neighbours), "the server"])
-            print(f"machine {mac}{f' in rack {place.rack}' if place.rack else ''} loads from {sources}", flush=True)
+            where = f" in rack {place.rack}" if place.rack else ""
+            self._log.tell(f"machine {mac}{where} loads from {sources}", source=_host(request))
         return stage0, answer
 
     def _load(self, request: Request, mac: str, stage0: Stage0, granted: Granted) -> Load:
@@ -253,16 +257,16 @@ class Stage0Door:
         def tell(size_bytes: int, is_whole: bool) -> None:
             self.sent_bytes += size_bytes
             if mac and not match[2]:
-                self._sent(mac, digest, is_whole=is_whole)
+                self._sent(mac, digest, is_whole=is_whole, host=_host(request))
 
         response.tell = tell
         return response
 
-    def _sent(self, mac: str, digest: Digest, *, is_whole: bool) -> None:
+    def _sent(self, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
         was_loading = self.desk.is_loading(mac)
         verdicts = self.desk.sent(mac, digest, is_whole=is_whole, now_s=time.monotonic())
         if was_loading and not self.desk.is_loading(mac):
-            print(f"machine {mac} has stage 0", flush=True)
+            self._log.tell(f"machine {mac} has stage 0", source=host)
         self._deliver(verdicts)
 
     async def _binary(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ from hypercorn.config import Config
 
 from seeder.bootscript import Stage0Trust
 from seeder.catalogue import Catalogue
+from seeder.log import Log
 from seeder.pxe import IPXE_FOLDER, dnsmasq_running
 from seeder.registry import Registry
 from seeder.stage0 import Stage0Desk
@@ -44,7 +45,7 @@ class Stage0Options:
 
 @asynccontextmanager
 async def stage0_running(
-    options: Stage0Options, registry: Registry, catalogue: Catalogue, *, uplink_bytes_per_s: float
+    options: Stage0Options, registry: Registry, catalogue: Catalogue, log: Log, *, uplink_bytes_per_s: float
 ) -> AsyncIterator[Stage0Door]:
     """Serve stage 0 while the context is open.
 
@@ -59,11 +60,11 @@ async def stage0_running(
         racks=options.racks,
         node_files=options.node_files,
     )
-    door = Stage0Door(desk, catalogue, place)
+    door = Stage0Door(desk, catalogue, place, log)
     stop = trio.Event()
     async with door.running(), AsyncExitStack() as stack:
         if options.dnsmasq is not None:
-            await stack.enter_async_context(dnsmasq_running(*options.dnsmasq))
+            await stack.enter_async_context(dnsmasq_running(*options.dnsmasq, log))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_listen, door, options.listener, stop)
             yield door

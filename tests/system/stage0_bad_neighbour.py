@@ -63,7 +63,7 @@ def main() -> None:
     server = _Server(site, host, fault)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     catalogue = Catalogue(site, Registry())
-    (manifest,) = catalogue.refresh()
+    (manifest,) = catalogue.refresh().appeared.values()
     stage0 = [*manifest.with_role(Role.KERNEL), *manifest.with_role(Role.INITRAMFS)]
     announce = Announce(
         node=NodeId(os.urandom(16)),
