@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import trio
 
+from swarmboot.addresses import is_ipv6, is_loopback
 from swarmboot.codec import DecodeError
 from swarmboot.wire import DATAGRAM_MAX_BYTES, Presence, Probe, decode_datagram, encode_presence, encode_probe
 
@@ -71,7 +72,7 @@ class Discovery:
 
     def _open(self, address: str, port: int) -> trio.socket.SocketType | None:
         """Return a bound socket, or None where another program has taken the port."""
-        opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        opened = socket.socket(socket.AF_INET6 if is_ipv6(address) else socket.AF_INET, socket.SOCK_DGRAM)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             opened.bind((address, port))
@@ -87,8 +88,8 @@ class Discovery:
 
     def _interfaces(self) -> list[int]:
         """Return the indices of the interfaces to speak on: the loopback one only when bound to it."""
-        is_loopback = self._bind.startswith("127.") or self._bind == "::1"
-        return [index for index, name in socket.if_nameindex() if (name == "lo") == is_loopback]
+        is_here = is_loopback(self._bind)
+        return [index for index, name in socket.if_nameindex() if (name == "lo") == is_here]
 
     async def _receive(self, opened: trio.socket.SocketType, found: Callable[[Found], None]) -> None:
         while True:

@@ -15,6 +15,7 @@ from pathlib import Path
 from socket import AF_INET6
 
 from leecher.pace import Pace
+from swarmboot.addresses import is_ipv6
 
 _MOST_AT_ONCE = 32
 _SILENT_S = 5.0
@@ -29,7 +30,7 @@ class Door(ThreadingHTTPServer):
     request_queue_size = 256
 
     def __init__(self, bind: str, *, metrics: Callable[[], str], up_bytes_per_s: float = 0.0) -> None:
-        if ":" in bind:
+        if is_ipv6(bind):
             self.address_family = AF_INET6
         super().__init__((bind, 0), _Handler)
         self.documents: Mapping[str, bytes] = {}

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from leecher.choice import is_begun, partial_name
 from leecher.connections import Connections
@@ -23,6 +24,7 @@ from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy
 from leecher.question import Question
 from swarmboot import pieces as sets
 from swarmboot import site
+from swarmboot.addresses import is_dialable, is_loopback
 from swarmboot.errors import ArtifactError, TransferError
 from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
 from swarmboot.manifest import Artifact
@@ -69,6 +71,8 @@ class Fetching:
         self._ledger = ledger
         self._artifacts = {artifact.info_hash: artifact for artifact in artifacts}
         self._sequence = sequence
+        own = settings.bind or urlsplit(settings.server).hostname or ""
+        self._is_here = is_loopback(own)
         self._tell = tell
         wanted = {h: Wanted(h, each.pieces, each.piece_bytes) for h, each in self._artifacts.items()}
         self.policy = Policy(wanted, origin=settings.server, now_s=time.monotonic(), random=random)
@@ -222,7 +226,7 @@ class Fetching:
         """Connect to neighbours, the first of them at once; not to those that have lied."""
         if self.swarm is None:
             return
-        neighbours = tuple(neighbour for neighbour in neighbours if neighbour.host not in self._liars)
+        neighbours = tuple(each for each in neighbours if self._is_worth_dialling(each))
         self._known.update(neighbours)
         for info_hash in self._artifacts:
             if self._is_dialling:
@@ -231,6 +235,9 @@ class Fetching:
                 self.swarm.start(info_hash, neighbours)
         self._is_dialling = True
         self._alone_at_s = 0.0
+
+    def _is_worth_dialling(self, neighbour: Neighbour) -> bool:
+        return neighbour.host not in self._liars and is_dialable(neighbour.host, is_here=self._is_here)
 
     def _post(self, fact: Fact) -> None:
         self._facts.append(fact)

@@ -20,6 +20,7 @@ from leecher.origin import Origin
 from leecher.reading import Read, read_release
 from leecher.release import Demands, Release
 from leecher.threads import caller
+from swarmboot.addresses import http_url
 from swarmboot.errors import TransferError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.wire import Neighbour
@@ -140,8 +141,7 @@ class Acquisition:
                         return
 
     async def _ask_one(self, found: Found, refused: set[tuple[str, int]]) -> bool:
-        host = f"[{found.host}]" if ":" in found.host else found.host
-        read = neighbour_reader(f"http://{host}:{found.presence.http_port}", bind=self._bind)
+        read = neighbour_reader(http_url(found.host, found.presence.http_port), bind=self._bind)
         floor = Sequence(max(self._demands.floor, 1))
         demands = Demands(self._demands.trusted, self._demands.channel, floor)
         try:
@@ -151,7 +151,7 @@ class Acquisition:
             return False
         except TrustError as error:
             refused.add((found.host, found.presence.port))
-            self._tell(f"neighbour {host} is not believed: {error}")
+            self._tell(f"neighbour {found.host} is not believed: {error}")
             return False
         is_named = self._origin.connections.has_reached(self._server)
         self._acquired = Acquired(release, read, () if is_named else self.neighbours)

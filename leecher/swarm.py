@@ -25,6 +25,7 @@ import libtorrent as lt
 
 from leecher.facts import Event, NeighbourBanned, PieceFailed, PieceFinished
 from swarmboot import pieces as sets
+from swarmboot.addresses import host_port, is_ipv6
 from swarmboot.errors import ManifestError, PortInUseError, SpaceError
 from swarmboot.ids import DIGEST_BYTES, InfoHash
 from swarmboot.manifest import Artifact
@@ -262,10 +263,8 @@ class Swarm:
         is made only while there are none.
         """
         handle = self._handles[info_hash]
-        addresses = [(neighbour.host, neighbour.port) for neighbour in neighbours]
-        for address in addresses:
-            handle.connect_peer(address)
-        if addresses and not handle.status().num_connections:
+        have_dialled = [_dial(handle, neighbour) for neighbour in neighbours]
+        if any(have_dialled) and not handle.status().num_connections:
             handle.pause()
             handle.resume()
 
@@ -304,15 +303,24 @@ class Swarm:
         self.woken.close()
 
 
+def _dial(handle: Any, neighbour: Neighbour) -> bool:
+    """Return whether libtorrent took a neighbour: one that is no IP address and port ends no boot."""
+    try:
+        handle.connect_peer((neighbour.host, neighbour.port))
+    except (TypeError, OverflowError, RuntimeError):  # ArgumentError, a number out of range, libtorrent's system errors
+        return False
+    return True
+
+
 def _interfaces(bind: str, port: int) -> str:
     if bind:
-        return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
+        return host_port(bind, port)
     return f"0.0.0.0:{port},[::]:{port}"
 
 
 def _free_port(bind: str) -> int:
     """Return a TCP port that is free now: one for all addresses, where libtorrent would choose one for each."""
-    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as trial:
+    with socket.socket(socket.AF_INET6 if is_ipv6(bind) else socket.AF_INET) as trial:
         try:
             trial.bind((bind, 0))
         except OSError as error:

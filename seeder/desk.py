@@ -66,11 +66,10 @@ class Desk:
     def announce(self, ticket: Hashable, announce: Announce, *, host: str, now_s: float) -> list[Answer]:
         """Take in one announce; return the answers that are due now, its own among them unless it is kept waiting.
 
-        Raises DecodeError and ImpostorError as `Registry.observe` does.
+        `host` is the address that the announce came from, which others are told. Raises DecodeError and ImpostorError
+        as `Registry.observe` does.
         """
-        node = self.registry.observe(
-            announce, host=announce.host or host, now_s=now_s, measure_s=self._measure_s(announce.node)
-        )
+        node = self.registry.observe(announce, host=host, now_s=now_s, measure_s=self._measure_s(announce.node))
         self._expire(now_s)
         answers = self._dismiss(node)
         if node.state is NodeState.LEAVING:

@@ -30,6 +30,7 @@ from seeder.log import Log
 from seeder.registry import Registry
 from seeder.server import Door
 from seeder.stage0_serve import Stage0Options, stage0_running
+from swarmboot.addresses import is_ipv6
 from swarmboot.errors import PortInUseError
 
 _BACKLOG = 4096
@@ -53,7 +54,7 @@ class ServeOptions:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening TCP socket; raise PortInUseError if the address is taken or is not this machine's."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

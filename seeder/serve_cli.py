@@ -19,6 +19,7 @@ from seeder.serve import ServeOptions, link_rate_bytes_per_s, listen
 from seeder.serve import serve as run
 from seeder.stage0_serve import Stage0Options
 from swarmboot import site as layout
+from swarmboot.addresses import host_port, split_host_port
 from swarmboot.errors import MalformedSettingError, SwarmbootError
 from swarmboot.units import format_rate, parse_rate
 
@@ -34,10 +35,13 @@ def state_folder() -> Path:
 
 def parse_listen(text: str) -> tuple[str, int]:
     """Return host and port of `ADDR:PORT`, `:PORT` or `[V6]:PORT`; raise MalformedSettingError otherwise."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise MalformedSettingError("--listen is malformed", expected="ADDR:PORT, as in 0.0.0.0:8470", found=repr(text))
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the operator asked for every address
+    try:
+        host, port = split_host_port(text)
+    except ValueError as error:
+        raise MalformedSettingError(
+            "--listen is malformed", expected="ADDR:PORT, as in 0.0.0.0:8470", found=repr(text)
+        ) from error
+    return host or "0.0.0.0", port  # noqa: S104 - the operator asked for every address
 
 
 @click.command()
@@ -135,7 +139,7 @@ def _stage0_lines(bare: Stage0Options | None) -> Iterator[str]:
     if bare is not None:
         host, port = bare.listener.getsockname()[:2]
         on = f", answering DHCP on {bare.dnsmasq[1]}" if bare.dnsmasq else ""
-        yield f"stage 0 on http://{f'[{host}]' if ':' in host else host}:{port}{on}"
+        yield f"stage 0 on http://{host_port(host, port)}{on}"
         yield f"stage 0 trust is {bare.trust.value}: {bare.trust.words}"
 
 
@@ -152,8 +156,7 @@ def _certificate(
 def _start_lines(
     site: Path, host: str, port: int, uplink_bytes_per_s: float, certificate: ServerCertificate
 ) -> Iterator[str]:
-    shown = f"[{host}]" if ":" in host else host
     yield f"serving {site}, manifests {', '.join(map(str, layout.manifest_numbers(site)))}"
-    yield f"listening on https://{shown}:{port}, uplink {format_rate(uplink_bytes_per_s)}"
+    yield f"listening on https://{host_port(host, port)}, uplink {format_rate(uplink_bytes_per_s)}"
     if certificate.authority is not None:
         yield f"nodes need the authority's certificate {certificate.authority} (--ca)"

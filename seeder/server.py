@@ -28,6 +28,7 @@ from seeder.log import Log
 from seeder.pacer import Pacer
 from seeder.registry import ImpostorError
 from seeder.stage0_door import Stage0Door
+from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
 from swarmboot.report import REPORT_MAX_BYTES, BootReport, decode_report
 from swarmboot.wire import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
@@ -132,12 +133,14 @@ class Door:
                     asked.answered.set()
 
     async def _announce(self, scope: Scope, receive: Receive) -> ASGIApp:
+        host = connection_address(scope["client"][0] if scope.get("client") else "")
+        if not is_dialable(host, is_here=True):
+            return PlainTextResponse("no node can be reached at the address this comes from\n", status_code=400)
         body = await _body(receive, ANNOUNCE_MAX_BYTES)
         if body is None:
             return PlainTextResponse("the announce is too large\n", status_code=413)
         asked = _Asked()
         self._asked[asked] = asked
-        host = scope["client"][0] if scope.get("client") else ""
         try:
             self._deliver(self.desk.announce(asked, decode_announce(body), host=host, now_s=time.monotonic()))
             self._stir()

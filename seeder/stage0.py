@@ -15,6 +15,7 @@ from seeder.admission import Admission, AdmissionLimits
 from seeder.bootscript import Stage0, Stage0Trust
 from seeder.handout import GOODPUT
 from seeder.registry import Node, Registry
+from swarmboot.addresses import http_url
 from swarmboot.ids import Digest, NodeId
 from swarmboot.manifest import Artifact
 
@@ -211,10 +212,4 @@ class Stage0Desk:
     def _address(self, source: Hashable) -> str:
         """Return a neighbour's door; nothing for the server, which is always the last to be tried."""
         node = self._registry.nodes.get(NodeId(source)) if isinstance(source, bytes) else None
-        return door_address(node) if node is not None else ""
-
-
-def door_address(node: Node) -> str:
-    """Return a node's HTTP door, as in `http://10.0.0.7:8471`."""
-    host = f"[{node.host}]" if ":" in node.host else node.host
-    return f"http://{host}:{node.http_port}"
+        return http_url(node.host, node.http_port) if node is not None else ""

@@ -35,6 +35,7 @@ from seeder.stage0 import Granted, Queued, Stage0Desk, Verdict
 from seeder.stage0_node import RackMap, node_image, read_node_files
 from swarmboot import site as layout
 from swarmboot import trust
+from swarmboot.addresses import connection_address, http_url, shown
 from swarmboot.errors import ReleaseError, SwarmbootError, TrustError
 from swarmboot.ids import Digest
 from swarmboot.manifest import Manifest
@@ -228,7 +229,7 @@ class Stage0Door:
         chosen = select(self._manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
         profile = next((each for each in stage0.profiles if each.name == chosen), None)
         named = f" swarmboot.profile={place.profile}" if place.profile else ""
-        server = self._place.server or f"https://{_shown(_own_host(request))}:{self._place.https_port}"
+        server = self._place.server or f"https://{shown(_own_host(request))}:{self._place.https_port}"
         return bootscript.node_cmdline(stage0, mac=mac, server=server, rack=place.rack, profile=profile) + named
 
     def _node_files(self, mac: str) -> dict[str, tuple[int, bytes]]:
@@ -311,19 +312,13 @@ async def _answer_or_hang_up(request: Request, wait: trio.MemoryReceiveChannel[G
 
 
 def _host(request: Request) -> str:
-    return request.client.host if request.client else ""
+    return connection_address(request.client.host) if request.client else ""
 
 
 def _origin(request: Request) -> str:
     """Return this door's address as the machine knows it: the one that it asked at."""
-    port = request.scope["server"][1]
-    shown = _shown(_own_host(request))
-    return f"http://{shown}" if port == 80 else f"http://{shown}:{port}"
+    return http_url(_own_host(request), request.scope["server"][1])
 
 
 def _own_host(request: Request) -> str:
-    return str(request.scope["server"][0])
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return connection_address(str(request.scope["server"][0]))

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from swarmboot.addresses import read_server, split_host_port
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
 from swarmboot.site import DEFAULT_CHANNEL, check_channel_name
 from swarmboot.units import parse_duration, parse_rate, parse_size
@@ -85,19 +85,6 @@ def _text(value: str) -> str:
     return value
 
 
-def _server(value: str) -> str:
-    refusal = MalformedSettingError("not a server's address", expected="https://HOST:PORT", found=repr(value))
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError as error:
-        raise refusal from error
-    is_plain = not parts.query and not parts.fragment and "@" not in parts.netloc and port != 0
-    if parts.scheme not in ("https", "http") or not parts.hostname or not is_plain or re.search(r"\s", value):
-        raise refusal
-    return value.rstrip("/")
-
-
 def _truth(value: str) -> bool:
     if value.lower() in ("1", "yes", "on", "true"):
         return True
@@ -128,10 +115,13 @@ def _whole(value: str) -> int:
 def _host_ports(value: str) -> tuple[tuple[str, int], ...]:
     pairs = []
     for item in filter(None, value.split(",")):
-        host, colon, port = item.rpartition(":")
-        if not colon or not host or not port.isdigit():
+        try:
+            host, port = split_host_port(item)
+        except ValueError:
+            host, port = "", 0
+        if not host or not port:
             raise MalformedSettingError("not a list of neighbours", expected="HOST:PORT,HOST:PORT", found=repr(value))
-        pairs.append((host.strip("[]"), _port(port)))
+        pairs.append((host, port))
     return tuple(pairs)
 
 
@@ -198,7 +188,7 @@ def _progress(value: str) -> str:
 
 TABLE: tuple[Setting, ...] = (
     Setting(
-        "server", _server, "", "the seeder's address; without it only neighbours are asked", "https://10.0.0.1:8470"
+        "server", read_server, "", "the seeder's address; without it only neighbours are asked", "https://10.0.0.1:8470"
     ),
     Setting(
         "trust", _paths, "", "public key files that must have signed what is booted", "/etc/swarmboot/fleet.pub", True

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from swarmboot.addresses import is_dialable, is_ipv6, read_address, read_server
 from swarmboot.codec import DecodeError, Fields, pack, unpack
+from swarmboot.errors import MalformedSettingError
 from swarmboot.ids import (
     DIGEST_BYTES,
     INFO_HASH_BYTES,
@@ -54,7 +56,7 @@ class Announce:
     `port` is 0 while the node is starting: it fetches leases, but nobody can dial it and nothing is verified yet.
     `slots` is how many more leases the node could fetch now; `received` names leases whose last byte is in, verified or
     not, and `returned` leases it gives back; `is_starving` says that its neighbours give it nothing although it lacks
-    pieces; `host` is empty for "the address you see me at".
+    pieces. A node's address is that of the connection it announces over: it says none.
     `serves` are digests that the node's HTTP door serves at /k/ to machines without an operating system, at most
     `serves_bytes_per_s`, 0 for no limit.
     """
@@ -64,7 +66,6 @@ class Announce:
     state: NodeState
     port: int
     http_port: int = 0
-    host: str = ""
     rack: str = ""
     have: Mapping[InfoHash, bytes] = field(default_factory=dict)
     slots: int = 0
@@ -94,7 +95,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A node to exchange pieces with: where its BitTorrent and its HTTP doors are."""
+    """A node to exchange pieces with: where its BitTorrent and its HTTP doors are. `host` is an IP address."""
 
     host: str
     port: int
@@ -130,7 +131,6 @@ def encode_announce(announce: Announce) -> bytes:
             "state": announce.state.value,
             "port": announce.port,
             "http_port": announce.http_port,
-            "host": announce.host,
             "rack": announce.rack,
             "have": dict(announce.have),
             "slots": announce.slots,
@@ -158,7 +158,6 @@ def decode_announce(data: bytes) -> Announce:
         state=_state(fields.text("state", most=16)),
         port=fields.integer("port", most=65535),
         http_port=fields.integer("http_port", most=65535, default=0),
-        host=fields.text("host", most=64, default=""),
         rack=fields.text("rack", most=64, default=""),
         have={InfoHash(info_hash): pieces for info_hash, pieces in have.items()},
         slots=fields.integer("slots", most=MAX_LEASES, default=0),
@@ -211,13 +210,17 @@ def encode_handout(handout: Handout) -> bytes:
 
 
 def decode_handout(data: bytes) -> Handout:
-    """Return the handout in an answer's body; raise DecodeError otherwise."""
+    """Return the handout in an answer's body; raise DecodeError otherwise.
+
+    One bad neighbour costs that neighbour: it is left out. A mirror that is no URL is the server itself, an empty one,
+    because leases name origins by their place.
+    """
     fields = Fields(unpack(data, max_bytes=HANDOUT_MAX_BYTES), "handout")
     return Handout(
         announce_after_s=fields.number("announce_after", least=0.0, most=86400.0),
-        neighbours=tuple(_neighbour(value) for value in fields.items("neighbours", most=MAX_NEIGHBOURS)),
+        neighbours=tuple(filter(None, map(_neighbour, fields.items("neighbours", most=MAX_NEIGHBOURS)))),
         leases=tuple(_lease(value) for value in fields.items("leases", most=MAX_LEASES)),
-        origins=fields.texts("origins", most=32, each=1024),
+        origins=tuple(map(_origin, fields.items("origins", most=32))),
         is_supplied=fields.truth("supplied", default=False),
         patience_s=fields.number("patience", least=0.0, most=86400.0, default=1.0),
         is_stage0_wanted=fields.truth("stage0", default=False),
@@ -225,12 +228,27 @@ def decode_handout(data: bytes) -> Handout:
     )
 
 
-def _neighbour(value: object) -> Neighbour:
+def _neighbour(value: object) -> Neighbour | None:
+    """Return a neighbour that could be dialled, or None; whether a loopback one is near is for the node to say."""
     match value:
-        case [str(host), int(port), int(http_port)] if len(host) <= 64 and 0 < port < 65536 and 0 <= http_port < 65536:
-            if not _has_truth(value):
-                return Neighbour(host, port, http_port)
-    raise DecodeError("a neighbour is not an address, a port and a port")
+        case [str(host), int(port), int(http_port)] if 0 < port < 65536 and 0 <= http_port < 65536:
+            try:
+                address = read_address(host)
+            except ValueError:
+                return None
+            is_canonical = address == host or (is_ipv6(host) and not is_ipv6(address))
+            if is_canonical and is_dialable(address, is_here=True) and not _has_truth(value):
+                return Neighbour(address, port, http_port)
+    return None
+
+
+def _origin(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 1024:
+        return ""
+    try:
+        return value and read_server(value)
+    except MalformedSettingError:
+        return ""
 
 
 def _has_truth(values: Iterable[object]) -> bool:

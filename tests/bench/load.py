@@ -56,7 +56,6 @@ class Script:
                 state=NodeState.COMPLETE if is_complete else NodeState.FETCHING,
                 port=6881,
                 http_port=8471,
-                host=f"10.{self.number >> 16}.{self.number >> 8 & 255}.{self.number & 255}",
                 rack=f"rack{self.number // 40}",
                 have={
                     self.info_hash: pieces.encode(

@@ -6,11 +6,11 @@ seeder's state folder. It announces itself to the seeder every second.
 
 from __future__ import annotations
 
+import http.client
 import os
 import sys
 import threading
 import time
-import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -71,12 +71,15 @@ def main() -> None:
         state=NodeState.COMPLETE,
         port=6881,
         http_port=int(server.server_address[1]),
-        host=host,
         serves=tuple(artifact.sha256 for artifact in stage0),
     )
-    request = urllib.request.Request(f"https://{ADDRESS}:8470{ANNOUNCE_PATH}", data=encode_announce(announce))
     while True:
-        urllib.request.urlopen(request, context=https_context(state), timeout=10).read()
+        seeder = http.client.HTTPSConnection(  # its address is that of its connection
+            ADDRESS, 8470, timeout=10, context=https_context(state), source_address=(host, 0)
+        )
+        seeder.request("POST", ANNOUNCE_PATH, body=encode_announce(announce))
+        seeder.getresponse().read()
+        seeder.close()
         time.sleep(1)
 
 

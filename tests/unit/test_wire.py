@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmboot import wire
+from swarmboot.addresses import is_dialable, read_address
 from swarmboot.codec import DecodeError, pack, unpack
 from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, NodeKey, PieceIndex, Sequence
 from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState, Presence, Probe
@@ -30,7 +32,6 @@ announces = st.builds(
     state=st.sampled_from(NodeState),
     port=ports,
     http_port=ports,
-    host=st.text(max_size=64),
     rack=st.text(max_size=64),
     have=st.dictionaries(info_hashes, st.binary(max_size=64), max_size=4),
     slots=st.integers(0, wire.MAX_LEASES),
@@ -51,13 +52,21 @@ leases = st.builds(
     count=st.integers(1, 2**20),
     origin=st.integers(0, 31),
 )
-neighbours = st.builds(Neighbour, host=st.text(max_size=64), port=doors, http_port=ports)
+hosts = (
+    st.ip_addresses()
+    .map(str)
+    .filter(partial(is_dialable, is_here=True))
+    .filter(lambda host: host == read_address(host))
+)
+neighbours = st.builds(Neighbour, host=hosts, port=doors, http_port=ports)
 handouts = st.builds(
     Handout,
     announce_after_s=st.floats(0, 86400),
     neighbours=st.lists(neighbours, max_size=4).map(tuple),
     leases=st.lists(leases, max_size=4).map(tuple),
-    origins=st.lists(st.text(max_size=64), max_size=3).map(tuple),
+    origins=st.lists(st.sampled_from(("", "https://10.0.0.2:8470", "http://mirror.example/site")), max_size=3).map(
+        tuple
+    ),
     is_supplied=st.booleans(),
     is_stage0_wanted=st.booleans(),
     uplink_bytes_per_s=st.floats(0.0, 1e12),
@@ -142,7 +151,6 @@ def altered_announce(**changes: Any) -> bytes:
         {"returned": [True]},
         {"returned": [-1]},
         {"returned": list(range(wire.MAX_LEASES + 1))},
-        {"host": "a" * 65},
         {"rack": 1},
         {"starving": 0},
         {"sequence": -1},
@@ -200,12 +208,7 @@ def altered_handout(**changes: Any) -> bytes:
     [
         {"announce_after": -1.0},
         {"announce_after": 1e9},
-        {"neighbours": [["a", 0, 0]]},
-        {"neighbours": [["a", 65536, 0]]},
-        {"neighbours": [["a", True, 0]]},
-        {"neighbours": [["a" * 65, 1, 0]]},
-        {"neighbours": [["a", 1]]},
-        {"neighbours": [["a", 1, 0]] * (wire.MAX_NEIGHBOURS + 1)},
+        {"neighbours": [["10.0.0.7", 1, 0]] * (wire.MAX_NEIGHBOURS + 1)},
         {"leases": [[1, bytes(32), 0, 0, 0]]},
         {"leases": [[1, bytes(31), 0, 1, 0]]},
         {"leases": [[-1, bytes(32), 0, 1, 0]]},
@@ -213,7 +216,6 @@ def altered_handout(**changes: Any) -> bytes:
         {"leases": [[1, bytes(32), 0, 1, 32]]},
         {"leases": [[1, bytes(32), False, 1, 0]]},
         {"leases": [[1, bytes(32), 0, 1]]},
-        {"origins": [1]},
         {"origins": ["https://a"] * 33},
         {"supplied": 1},
         {"uplink": -1.0},
@@ -223,6 +225,52 @@ def altered_handout(**changes: Any) -> bytes:
 def test_a_handout_with_an_impossible_field_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(DecodeError):
         wire.decode_handout(altered_handout(**changes))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ["10.0.0.7", 0, 0],
+        ["10.0.0.7", 65536, 0],
+        ["10.0.0.7", True, 0],
+        ["10.0.0.7", 1],
+        ["10.0.0.7\nshell", 1, 0],
+        ["a.example", 1, 0],
+        ["a" * 65, 1, 0],
+        ["", 1, 0],
+        ["0.0.0.0", 1, 0],
+        ["0.0.0.5", 1, 0],
+        ["::", 1, 0],
+        ["224.0.0.1", 1, 0],
+        ["255.255.255.255", 1, 0],
+        ["ff02::1", 1, 0],
+        ["fe80::1", 1, 0],
+        ["fe80::1%eth0", 1, 0],
+        [b"10.0.0.7", 1, 0],
+        7,
+        None,
+    ],
+)
+def test_a_bad_neighbour_in_a_handout_costs_that_neighbour(bad: object) -> None:
+    handout = wire.decode_handout(altered_handout(neighbours=[["10.0.0.8", 6881, 0], bad, ["fd00::9", 6881, 80]]))
+    assert handout.neighbours == (Neighbour("10.0.0.8", 6881), Neighbour("fd00::9", 6881, 80))
+
+
+def test_an_ipv4_address_in_an_ipv6_one_is_the_ipv4_address() -> None:
+    handout = wire.decode_handout(altered_handout(neighbours=[["::ffff:10.0.0.8", 6881, 0]]))
+    assert handout.neighbours == (Neighbour("10.0.0.8", 6881),)
+
+
+@pytest.mark.parametrize(
+    "bad", [1, "ftp://a", "https://a b", "https://u@a", "https://a\n", "https://a?b", "file:///etc"]
+)
+def test_an_origin_that_is_no_url_is_the_server_itself_and_keeps_its_place(bad: object) -> None:
+    assert wire.decode_handout(altered_handout(origins=[bad, "https://b"])).origins == ("", "https://b")
+
+
+def test_a_host_that_an_old_node_announces_is_passed_over() -> None:
+    assert wire.decode_announce(altered_announce(host="10.0.0.66\nshell")) == wire.decode_announce(altered_announce())
+    assert "host" not in unpack(altered_announce(), max_bytes=1 << 16)
 
 
 @pytest.mark.parametrize(
