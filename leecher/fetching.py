@@ -25,7 +25,7 @@ from leecher.question import Question
 from swarmboot import pieces as sets
 from swarmboot import site
 from swarmboot.addresses import is_dialable, is_loopback
-from swarmboot.errors import ArtifactError, TransferError
+from swarmboot.errors import ArtifactError, ResourceError, TransferError
 from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
 from swarmboot.manifest import Artifact
 from swarmboot.pieces import Pieces
@@ -41,6 +41,7 @@ CHECKING_S = 1.0
 HELD_MOST_BYTES = 32 << 20
 """So much may wait in memory for libtorrent to be there."""
 _FAILURES_OF_A_PIECE = 3
+_REFUSALS_OF_A_PIECE = 3
 
 
 class Fetching:
@@ -93,6 +94,7 @@ class Fetching:
         self._serves: tuple[Digest, ...] = ()
         self._arriving: dict[tuple[InfoHash, int], str] = {}
         self._failed: dict[tuple[InfoHash, int], int] = {}
+        self._handed_in: dict[tuple[InfoHash, int], int] = {}
 
     @property
     def has_joined(self) -> bool:
@@ -163,7 +165,7 @@ class Fetching:
         """Take in what has come and act on the policy; return for how many seconds there is nothing to do.
 
         Raises ArtifactError if an origin serves other bytes than were signed, SpaceError if images cannot be written,
-        PortInUseError if neighbours cannot dial this node.
+        ResourceError if libtorrent does not take what is handed in, PortInUseError if neighbours cannot dial this node.
         """
         while self._facts:
             self._hear(self._facts.popleft())
@@ -341,9 +343,18 @@ class Fetching:
     def _insert(self, piece: Received) -> None:
         assert self.swarm is not None
         info_hash = piece.run.info_hash
-        if not self.policy.have[info_hash] >> piece.index & 1:
-            self._arriving[info_hash, piece.index] = piece.run.origin
-            self.swarm.insert(info_hash, piece.index, piece.data)
+        if self.policy.have[info_hash] >> piece.index & 1:
+            return
+        self._arriving[info_hash, piece.index] = piece.run.origin
+        times = self._handed_in[info_hash, piece.index] = self._handed_in.get((info_hash, piece.index), 0) + 1
+        if times > _REFUSALS_OF_A_PIECE:
+            raise ResourceError(
+                f"libtorrent takes piece {piece.index} of {self._artifacts[info_hash].name} for nothing",
+                expected="the piece verified, or found wrong",
+                found=f"no word of it after {_REFUSALS_OF_A_PIECE} times",
+                hint="run `swarmboot hook build-runtime`, whose self-test tries this",
+            )
+        self.swarm.insert(info_hash, piece.index, piece.data)
 
     def _take(self, event: Event) -> None:
         """Tell the policy what libtorrent reports."""
@@ -362,6 +373,7 @@ class Fetching:
         self._count_bytes()
         self._arriving.pop((info_hash, index), None)
         self._failed.pop((info_hash, index), None)
+        self._handed_in.pop((info_hash, index), None)
         self._check_complete()
 
     def _check_complete(self) -> None:
@@ -378,6 +390,7 @@ class Fetching:
     def _failed_piece(self, info_hash: InfoHash, index: int) -> None:
         """Count a bad piece; one that origins keep sending wrong ends the boot."""
         self._ledger.hash_failures += 1
+        self._handed_in.pop((info_hash, index), None)
         origin = self._arriving.pop((info_hash, index), None)
         if origin is None:
             return

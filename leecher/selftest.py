@@ -10,6 +10,7 @@ from leecher import initramfs, run  # noqa: F401 - all that a boot imports
 
 # isort: split
 import datetime
+import hashlib
 import importlib
 import ipaddress
 import pkgutil
@@ -20,7 +21,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import libtorrent as lt
 import trio
@@ -37,11 +40,15 @@ from leecher.connections import Connections, tls_context
 from leecher.neighbours import neighbour_reader
 from leecher.origin import Origin
 from leecher.swarm import Swarm
+from swarmboot.ids import Digest, InfoHash
+from swarmboot.manifest import Artifact, Role
+from swarmboot.merkle import BLOCK_BYTES, root_of_layer
 from swarmboot.trust import Kind, key_set, public_bytes, sign, verify
 
 _HOST = "runtime.test"
 _ADDRESS = "127.0.0.1"
 _PATIENCE_S = 10.0
+_LAST_PIECE_BYTES = BLOCK_BYTES + 1000
 
 
 def check_imports() -> None:
@@ -155,9 +162,47 @@ def check_swarm() -> None:
     swarm.close()
 
 
+def check_last_piece() -> None:
+    """Hand in a file that ends within a piece, and have all of it: not every libtorrent takes such a piece alike."""
+    data = bytes(_LAST_PIECE_BYTES)
+    artifact, torrent = _artifact(data)
+    with tempfile.TemporaryDirectory() as folder:
+        swarm = Swarm(bind=_ADDRESS, port=0, up_bytes_per_s=0)
+        swarm.add(artifact, torrent, Path(folder), "image")
+        _until(swarm, lambda: swarm.is_checked(artifact.info_hash))
+        swarm.start(artifact.info_hash, ())
+        for index in range(artifact.pieces):
+            swarm.insert(artifact.info_hash, index, data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES])
+        _until(swarm, lambda: swarm.pieces(artifact.info_hash).bit_count() == artifact.pieces)
+        swarm.close()
+
+
+def _until(swarm: Swarm, is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline_s, "libtorrent does not take a piece that is handed in"
+        select.select([swarm.woken], [], [], 0.1)
+        swarm.events()
+
+
+def _artifact(data: bytes) -> tuple[Artifact, bytes]:
+    """Return an artifact of pieces of one block, and its torrent."""
+    layer = [hashlib.sha256(data[start : start + BLOCK_BYTES]).digest() for start in range(0, len(data), BLOCK_BYTES)]
+    root = root_of_layer(layer, piece_bytes=BLOCK_BYTES)
+    info: Any = {
+        b"file tree": {b"image": {b"": {b"length": len(data), b"pieces root": root}}},
+        b"meta version": 2, b"name": b"image", b"piece length": BLOCK_BYTES,
+    }  # fmt: skip
+    whole: Any = {b"info": info, b"piece layers": {root: b"".join(layer)}}
+    torrent: bytes = lt.bencode(whole)
+    info_hash, digest = InfoHash(hashlib.sha256(lt.bencode(info)).digest()), Digest(hashlib.sha256(data).digest())
+    return Artifact("image", Role.ROOT, "squashfs", len(data), digest, info_hash, BLOCK_BYTES), torrent
+
+
 def main() -> None:
     """Run every check and print what it took."""
-    for check in (check_imports, check_signatures, check_names, check_tls, check_neighbours, check_swarm):
+    for check in (check_imports, check_signatures, check_names, check_tls, check_neighbours, check_swarm,
+                  check_last_piece):  # fmt: skip
         began_s = time.monotonic()
         check()
         print(f"self-test: {check.__name__.removeprefix('check_')} in {time.monotonic() - began_s:.2f} s")

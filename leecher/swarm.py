@@ -87,9 +87,6 @@ _SEED_AHEAD_S = 0.004
 _SEED_AHEAD_BYTES, _SEED_AHEAD_MOST_BYTES = 1 << 17, 1 << 19
 """What a node that has everything lets each neighbour ask for ahead: a fast link never waits for the next request."""
 
-# libtorrent 2.0 takes a file's last piece only with its padding, 2.1 only without (tried: 2.0.8, 2.0.11, 2.1.1).
-_WANTS_PADDING = (lt.version_major, lt.version_minor) < (2, 1)
-
 
 def ahead_bytes(piece_bytes: int, link_bytes_per_s: float) -> int:
     """Return how much a neighbour may ask ahead of a node that fetches: what its link carries meanwhile.
@@ -269,9 +266,15 @@ class Swarm:
             handle.resume()
 
     def insert(self, info_hash: InfoHash, index: int, data: bytes) -> None:
-        """Hand in a piece that was fetched elsewhere; it counts when its event arrives."""
-        missing_bytes = self._metadata[info_hash].piece_size(index) - len(data) if _WANTS_PADDING else 0
-        self._handles[info_hash].add_piece(index, data + bytes(missing_bytes) if missing_bytes else data, 0)
+        """Hand in a piece that was fetched elsewhere; it counts when its event arrives.
+
+        Some libtorrents take a file's last piece only with its padding, 2.0.13 and later only without, and what is of
+        the wrong size is dropped without a word (findings/libtorrent-last-piece.sh). So such a piece goes in both ways.
+        """
+        handle, missing_bytes = self._handles[info_hash], self._metadata[info_hash].piece_size(index) - len(data)
+        handle.add_piece(index, data, 0)
+        if missing_bytes > 0:
+            handle.add_piece(index, data + bytes(missing_bytes), 0)
 
     def flush(self, info_hash: InfoHash) -> None:
         """Write out every piece that counts, so that it can be read from its file once `is_flushed`."""
