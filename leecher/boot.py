@@ -24,7 +24,7 @@ from leecher.discovery import Discovery, Found
 from leecher.door import Door
 from leecher.fetching import LEAVE_S, Fetching
 from leecher.headstart import HeadStart
-from leecher.ledger import Ledger
+from leecher.ledger import open_ledger
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.progress import Progress, metrics
@@ -50,7 +50,7 @@ class Boot:
     """One boot with one set of settings. `tell` takes lines for the console; a later run need not be reported.
 
     `head_start` is what has been asked before there was a boot. `is_unpacked` asks for room to unpack the images in
-    RAM, which the initramfs hook is going to do.
+    RAM, which the initramfs hook is going to do. `credentials` say as whom to announce, if an earlier boot left some.
     """
 
     def __init__(
@@ -62,10 +62,15 @@ class Boot:
         head_start: HeadStart | None = None,
         is_reported: bool = True,
         is_unpacked: bool = False,
+        credentials: str = "",
     ) -> None:
         _check(settings)
         self.settings = settings
-        self.ledger = head_start.ledger if head_start else Ledger(new_node_id(), started_s, rack=settings.rack)
+        self.ledger = (
+            head_start.ledger
+            if head_start
+            else open_ledger(settings, started_s=started_s, credentials=credentials, tell=tell)
+        )
         self._tell = tell
         self._is_reported = is_reported
         self._is_unpacked = is_unpacked
@@ -304,8 +309,9 @@ class Boot:
         if not self.settings.server or not self._is_reported:
             return
         with trio.CancelScope(deadline=trio.current_time() + 2.0, shield=True), suppress(TransferError):
-            address = f"{self.settings.server}{REPORT_PATH}"
-            await origin.post(address, encode_report(report), media_type=WIRE_TYPE, max_bytes=4096, timeout_s=2.0)
+            address, prover = f"{self.settings.server}{REPORT_PATH}", self.ledger.proving.node(self.ledger.node)
+            body = encode_report(report)
+            await origin.post(address, body, media_type=WIRE_TYPE, max_bytes=4096, timeout_s=2.0, prover=prover)
 
 
 def _check(settings: NodeSettings) -> None:

@@ -30,10 +30,17 @@ def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
     return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
 
 
-def boot(settings: NodeSettings, *, started_s: float, is_reported: bool = True, is_unpacked: bool = False) -> Boot:
+def boot(
+    settings: NodeSettings,
+    *,
+    started_s: float,
+    is_reported: bool = True,
+    is_unpacked: bool = False,
+    credentials: str = "",
+) -> Boot:
     """Boot with these settings as `leecher.run.run` does, with a head start: what is asked first needs no trio."""
     head_start = (
-        HeadStart(settings, started_s=started_s, is_unpacked=is_unpacked).begin()
+        HeadStart(settings, started_s=started_s, is_unpacked=is_unpacked, credentials=credentials).begin()
         if settings.server and settings.trust
         else None
     )
@@ -45,8 +52,9 @@ def boot(settings: NodeSettings, *, started_s: float, is_reported: bool = True, 
 
         lean.settle()
         return run(
-            settings, started_s=started_s, head_start=head_start, is_reported=is_reported, is_unpacked=is_unpacked
-        )
+            settings, started_s=started_s, head_start=head_start, is_reported=is_reported, is_unpacked=is_unpacked,
+            credentials=credentials,
+        )  # fmt: skip
     finally:
         if head_start is not None:
             head_start.abandon()  # Python ends a process whose other threads are in a C++ library with an abort

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from leecher.connections import Connections, Exchange
 from leecher.facts import Answered, Ended, Fact, Received
 from leecher.policy import Run
+from leecher.proving import Proving
 from leecher.question import Question
 from leecher.span import Span, SpanExchange
 from swarmboot import site
 from swarmboot.codec import DecodeError
-from swarmboot.errors import ForbiddenError, TransferError
+from swarmboot.errors import ForbiddenError, ProofRefusedError, TransferError
 from swarmboot.manifest import Artifact
 from swarmboot.wire import ANNOUNCE_PATH, HANDOUT_MAX_BYTES, WIRE_TYPE, Announce, decode_handout, encode_announce
 
@@ -22,10 +23,11 @@ ANNOUNCE_S = 5.0
 class Exchanges:
     """Announces to `server` and fetches runs; `post` is called with every fact, in some thread."""
 
-    def __init__(self, connections: Connections, server: str, post: Callable[[Fact], None]) -> None:
+    def __init__(self, connections: Connections, server: str, post: Callable[[Fact], None], proving: Proving) -> None:
         self._connections = connections
         self._server = server
         self._post = post
+        self._proving = proving
         self._under_way: set[Exchange] = set()
 
     def announce(self, announce: Announce) -> None:
@@ -38,6 +40,8 @@ class Exchanges:
                 handout = decode_handout(question.answer)
             except ForbiddenError:
                 self._post(Answered(None, refused=announce.node))
+            except ProofRefusedError as error:
+                self._post(Answered(None, failure=error))
             except (TransferError, DecodeError):
                 self._post(Answered(None))
             else:
@@ -50,6 +54,7 @@ class Exchanges:
         return Question(
             self._connections, f"{self._server}{ANNOUNCE_PATH}", max_bytes=HANDOUT_MAX_BYTES,
             body=encode_announce(announce), media_type=WIRE_TYPE, silent_s=silent_s,
+            prover=self._proving.node(announce.node),
         )  # fmt: skip
 
     def fetch(self, run: Run, artifact: Artifact) -> None:

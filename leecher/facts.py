@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leecher.policy import Run
-from swarmboot.errors import TransferError
+from swarmboot.errors import ProofRefusedError, TransferError
 from swarmboot.ids import InfoHash, NodeId
 from swarmboot.wire import Handout
 
@@ -15,12 +15,13 @@ class Answered:
     """Occurs when the seeder has answered an announce; without a handout if it has not, or with nonsense.
 
     `has_joined` says whether the node could be dialled when it announced; `refused` is the id that it announced if the
-    seeder takes that for another's.
+    seeder takes that for another's; `failure` is one that a person should hear of.
     """
 
     handout: Handout | None
     has_joined: bool = False
     refused: NodeId | None = None
+    failure: ProofRefusedError | None = None
 
 
 @dataclass(frozen=True, slots=True)

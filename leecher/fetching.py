@@ -25,7 +25,7 @@ from leecher.question import Question
 from swarmboot import pieces as sets
 from swarmboot import site
 from swarmboot.addresses import is_dialable, is_loopback
-from swarmboot.errors import ArtifactError, ResourceError, TransferError
+from swarmboot.errors import ArtifactError, ProofRefusedError, ResourceError, TransferError
 from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
 from swarmboot.manifest import Artifact
 from swarmboot.pieces import Pieces
@@ -67,7 +67,7 @@ class Fetching:
         self.http_port = 0
         self.is_stage0_wanted = False
         self.last_failure: TransferError | None = None
-        self._exchanges = Exchanges(connections, settings.server, self._post)
+        self._exchanges = Exchanges(connections, settings.server, self._post, ledger.proving)
         self._settings = settings
         self._ledger = ledger
         self._artifacts = {artifact.info_hash: artifact for artifact in artifacts}
@@ -291,6 +291,8 @@ class Fetching:
         match fact:
             case Answered(refused=node) if node is not None:
                 self._refused(node)
+            case Answered(failure=error) if error is not None:
+                self._unproved(error)
             case Answered(handout, has_joined):
                 self._answered(handout, has_joined=has_joined)
             case Received():
@@ -306,6 +308,13 @@ class Fetching:
         if is_news:
             self._ledger.take_new_name()
         self.policy.announce_refused(is_news=is_news, now_s=time.monotonic())
+
+    def _unproved(self, error: ProofRefusedError) -> None:
+        """Go on alone, and say once why the seeder does not help."""
+        if not isinstance(self.last_failure, ProofRefusedError):
+            self._tell(f"{error}; going on without its help")
+        self.last_failure = error
+        self.policy.announce_failed(now_s=time.monotonic())
 
     def _answered(self, handout: Handout | None, *, has_joined: bool) -> None:
         if handout is None:

@@ -22,12 +22,12 @@ from leecher.choice import choose
 from leecher.connections import Connections, tls_context
 from leecher.console import tell
 from leecher.fetching import Fetching
-from leecher.ledger import Ledger
+from leecher.ledger import open_ledger
 from leecher.progress import Progress
 from leecher.question import Question
 from leecher.release import Demands, Release, Request, open_release, torrents_of
 from swarmboot.errors import SwarmbootError, TransferError, TrustError
-from swarmboot.ids import Sequence, new_node_id
+from swarmboot.ids import Sequence
 from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact
 from swarmboot.settings import NodeSettings
@@ -39,11 +39,14 @@ _LEAVE_S = 1.0
 class HeadStart:
     """One boot's head start. `begin` it, import the rest, and give it to the boot.
 
-    Raises KeyFileError if the certificate authority is unusable.
+    `credentials` say as whom to announce, if an earlier boot has left some. Raises KeyFileError if the certificate
+    authority or the fleet token is unusable.
     """
 
-    def __init__(self, settings: NodeSettings, *, started_s: float, is_unpacked: bool = False) -> None:
-        self.ledger = Ledger(new_node_id(), started_s, rack=settings.rack)
+    def __init__(
+        self, settings: NodeSettings, *, started_s: float, is_unpacked: bool = False, credentials: str = ""
+    ) -> None:
+        self.ledger = open_ledger(settings, started_s=started_s, credentials=credentials, tell=tell)
         self.connections = Connections(tls_context(settings.ca), bind=settings.bind)
         self.random = Random(self.ledger.node)
         self._settings = settings

@@ -27,8 +27,10 @@ from leecher import clock, handover
 from leecher.cmdline import boot, process_started_s
 from leecher.connections import Connections, tls_context
 from leecher.console import tell
+from leecher.proving import Proving, proving_of
 from leecher.question import Question
 from swarmboot.errors import KeyFileError, SpaceError, SwarmbootError, TransferError, UnknownSettingError
+from swarmboot.fleet_token import Prover
 from swarmboot.ids import new_node_id
 from swarmboot.report import FAILED, BootReport, encode_report
 from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline
@@ -57,13 +59,15 @@ def parse_defaults(text: str, *, where: str) -> dict[str, str]:
 
 
 def node_settings(cmdline: str, defaults: Mapping[str, str], forced: Mapping[str, str]) -> NodeSettings:
-    """Return the settings of a node: forced over the command line over the defaults; the highest floor counts.
+    """Return the settings of a node: forced over the command line over the defaults; the highest floor counts, and the
+    fleet token is the one that was baked in.
 
     Raises SettingsError naming the argument.
     """
     baked = build_settings(defaults)
     settings = build_settings(defaults, parse_cmdline(cmdline), forced)
-    return replace(settings, floor=max(settings.floor, baked.floor))
+    token = settings.fleet_token if "fleet_token" in forced else baked.fleet_token
+    return replace(settings, floor=max(settings.floor, baked.floor), fleet_token=token)
 
 
 def parse_node_file(text: str, *, where: str) -> dict[str, str]:
@@ -72,7 +76,7 @@ def parse_node_file(text: str, *, where: str) -> dict[str, str]:
     Raises UnknownSettingError for those and for names not in the table.
     """
     found = parse_defaults(text, where=where)
-    refused = sorted(found.keys() & {"trust", "ca", "floor"})
+    refused = sorted(found.keys() & {"trust", "ca", "floor", "fleet_token", "secrets"})
     if refused:
         raise UnknownSettingError(
             f"{where} sets {', '.join(refused)}, which only the initramfs itself may",
@@ -144,12 +148,14 @@ def report(text: str) -> None:
     """Tell the seeder why this boot failed, if one is configured and it listens within three seconds."""
     try:
         settings = _settings({})
-        server, authority, bind = settings.server, settings.ca, settings.bind
+        server, authority, bind, proving = settings.server, settings.ca, settings.bind, proving_of(settings)
     except SwarmbootError:
+        proving = Proving()
         server, authority, bind = _server_on(Path("/proc/cmdline").read_text()), BAKED / "ca.pem", ""
     if server:
-        failed = BootReport(new_node_id().hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
-        _post(f"{server}{REPORT_PATH}", authority, bind, encode_report(failed))
+        node = new_node_id()
+        failed = BootReport(node.hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
+        _post(f"{server}{REPORT_PATH}", authority, bind, encode_report(failed), proving.node(node))
 
 
 def _server_on(cmdline: str) -> str:
@@ -161,10 +167,12 @@ def _server_on(cmdline: str) -> str:
         return ""
 
 
-def _post(url: str, authority: Path | None, bind: str, body: bytes) -> None:
+def _post(url: str, authority: Path | None, bind: str, body: bytes, prover: Prover | None) -> None:
     try:
         connections = Connections(tls_context(authority), bind=bind, connect_s=_REPORT_S)
-        Question(connections, url, max_bytes=4096, body=body, media_type=WIRE_TYPE, silent_s=_REPORT_S).run()
+        Question(
+            connections, url, max_bytes=4096, body=body, media_type=WIRE_TYPE, silent_s=_REPORT_S, prover=prover
+        ).run()
     except (TransferError, KeyFileError) as error:
         tell(f"the failure could not be reported: {error}")
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from leecher.proving import Proving, proving_of
 from swarmboot.errors import SwarmbootError
+from swarmboot.fleet_token import decode_credentials
 from swarmboot.ids import NodeId, NodeKey, new_node_id, new_node_key
 from swarmboot.report import BOOTED, FAILED, BootReport
+from swarmboot.settings import NodeSettings
 
 
 @dataclass(slots=True)
 class Ledger:
     """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included.
 
-    `node` and `key` are who the node is to the seeder; the key is told to nobody else.
+    `node` and `key` are who the node is to the seeder; the key is told to nobody else. `proving` shows that it is
+    one of the fleet's.
     """
 
     node: NodeId
@@ -32,6 +37,7 @@ class Ledger:
     is_told: bool = False
     stage0: str = ""
     key: NodeKey = field(default_factory=new_node_key, repr=False)
+    proving: Proving = field(default_factory=Proving, repr=False)
     phases: dict[str, float] = field(default_factory=dict)
     _phase_s: float = 0.0
 
@@ -70,3 +76,20 @@ class Ledger:
             finished_unix_s=time.time(),
             key=self.key,
         )
+
+
+def open_ledger(
+    settings: NodeSettings, *, started_s: float, credentials: str = "", tell: Callable[[str], None]
+) -> Ledger:
+    """Return a new boot's ledger; `credentials` say as whom it is to announce, if an earlier boot has left some.
+
+    Raises KeyFileError if the fleet token cannot be used.
+    """
+    known = decode_credentials(credentials)
+    if known is not None:
+        node, key, prover = known
+        return Ledger(node, started_s, rack=settings.rack, key=NodeKey(key), proving=Proving(one=prover))
+    proving = proving_of(settings)
+    if proving.tokens and settings.server.startswith("http:"):
+        tell("the fleet token is not used: swarmboot.server is no https:// address")
+    return Ledger(new_node_id(), started_s, rack=settings.rack, proving=proving)

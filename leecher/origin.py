@@ -9,6 +9,7 @@ from __future__ import annotations
 from leecher.connections import Connections
 from leecher.question import Question
 from leecher.threads import in_thread
+from swarmboot.fleet_token import Prover
 
 
 class Origin:
@@ -23,10 +24,21 @@ class Origin:
         await in_thread(question)
         return question.answer
 
-    async def post(self, url: str, body: bytes, *, media_type: str, max_bytes: int, timeout_s: float) -> bytes:
-        """Send `body` and return the answer; raise TransferError if none comes or it is larger than `max_bytes`."""
+    async def post(
+        self, url: str, body: bytes, *, media_type: str, max_bytes: int, timeout_s: float, prover: Prover | None = None
+    ) -> bytes:
+        """Send `body` and return the answer; raise TransferError if none comes or it is larger than `max_bytes`.
+
+        `prover` is for the seeder alone.
+        """
         question = Question(
-            self.connections, url, max_bytes=max_bytes, body=body, media_type=media_type, silent_s=timeout_s
+            self.connections,
+            url,
+            max_bytes=max_bytes,
+            body=body,
+            media_type=media_type,
+            silent_s=timeout_s,
+            prover=prover,
         )
         await in_thread(question)
         return question.answer

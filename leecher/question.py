@@ -6,11 +6,13 @@ An origin is untrusted: what it answers is believed only when a signature says s
 from __future__ import annotations
 
 import http.client
+import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from leecher.connections import SILENT_S, Connections, Exchange
-from swarmboot.errors import ForbiddenError, OriginError, ProtocolError
+from swarmboot.errors import ForbiddenError, OriginError, ProofRefusedError, ProtocolError
+from swarmboot.fleet_token import PROOF_HEADER, Prover, certificate_digest
 
 
 class Question(Exchange):
@@ -29,9 +31,11 @@ class Question(Exchange):
         body: bytes | None = None,
         media_type: str = "",
         silent_s: float = SILENT_S,
+        prover: Prover | None = None,
     ) -> None:
         super().__init__(connections, url, silent_s=silent_s)
         self.answer = b""
+        self._prover = prover
         self._max_bytes = max_bytes
         self._body = body
         self._headers: Mapping[str, str] = {"content-type": media_type} if media_type else {}
@@ -39,11 +43,29 @@ class Question(Exchange):
     def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         """Send the request and return the beginning of its answer."""
         method = "GET" if self._body is None else "POST"
-        connection.request(method, self.path, self._body, {**self._headers, "accept-encoding": "identity"})
+        headers = {**self._headers, **self._proof(connection), "accept-encoding": "identity"}
+        connection.request(method, self.path, self._body, headers)
         return connection.getresponse()
+
+    def _proof(self, connection: http.client.HTTPConnection) -> Mapping[str, str]:
+        """Return the proof, for the very server that the connection leads to; nothing leaves over plain HTTP."""
+        certificate = (
+            connection.sock.getpeercert(binary_form=True) if isinstance(connection.sock, ssl.SSLSocket) else None
+        )
+        if self._prover is None or certificate is None:
+            return {}
+        digest = certificate_digest(certificate)
+        return {PROOF_HEADER: self._prover.header(self.path, self._body or b"", certificate=digest)}
 
     def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:  # noqa: ARG002
         """Read the rest of the answer."""
+        if response.status == HTTPStatus.FORBIDDEN and response.getheader(PROOF_HEADER):
+            raise ProofRefusedError(
+                f"{self.url} does not accept this node's fleet token"
+                if self._prover
+                else f"{self.url} asks for a fleet token",
+                hint="build the initramfs with the token that `swarmboot serve --fleet-token` has",
+            )
         if response.status not in (200, 204):
             is_forbidden = response.status == HTTPStatus.FORBIDDEN and self._body is not None
             refusal = ForbiddenError if is_forbidden else OriginError

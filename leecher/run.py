@@ -20,6 +20,7 @@ def run(
     head_start: HeadStart | None = None,
     is_reported: bool = True,
     is_unpacked: bool = False,
+    credentials: str = "",
 ) -> Boot:
     """Boot with these settings and return the boot; raises the SwarmbootError that ended it.
 
@@ -36,6 +37,7 @@ def run(
         tell=tell,
         is_reported=is_reported,
         is_unpacked=is_unpacked,
+        credentials=credentials,
     )
 
     async def main() -> None:

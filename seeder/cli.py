@@ -13,6 +13,7 @@ import click
 
 from swarmboot import keyfile
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
+from swarmboot.fleet_token import write_token
 from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_site, manifest_numbers
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
@@ -42,16 +43,26 @@ def _size(_context: click.Context, _parameter: click.Parameter, text: str | None
 
 
 @click.command()
-@click.option("--out", type=_PATH, required=True, metavar="DIR", help="Folder to put the two files into.")
-def keygen(out: Path) -> None:
-    """Make a signing key and its public half.
+@click.option("--out", type=_PATH, metavar="DIR", help="Folder to put the two files of a key pair into.")
+@click.option("--fleet-token", type=_PATH, metavar="FILE", help="Make a fleet token in this file.")
+def keygen(out: Path | None, fleet_token: Path | None) -> None:
+    """Make a signing key and its public half, or a fleet token.
 
-    The key signs releases and stays with you; the public half goes into the nodes' initramfs.
+    The key signs releases and stays with you; the public half goes into the nodes' initramfs. A fleet token, if you
+    want one, goes to `serve`, to `publish` where there are secret settings, and into the nodes' initramfs.
 
     \b
     Example:
       swarmboot keygen --out ~/fleet-keys
+      swarmboot keygen --fleet-token ~/fleet-keys/fleet.token
     """
+    if out is None and fleet_token is None:
+        raise MalformedSettingError("nothing to make", expected="--out DIR or --fleet-token FILE", found="neither")
+    if fleet_token is not None:
+        write_token(fleet_token)
+        click.echo(f"fleet token: {fleet_token} (a secret: whoever holds it is taken for one of the fleet's nodes)")
+    if out is None:
+        return
     private, public = keyfile.write_pair(out)
     click.echo(f"signing key: {private} (keep it offline; whoever holds it decides what nodes boot)")
     click.echo(f"public key:  {public} (give it to the nodes)")

@@ -49,7 +49,7 @@ def stage0_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage0Flags:
-    """The options about stage 0 as given."""
+    """The options about stage 0 as given; `is_public` says that nodes' own files may go over plain HTTP."""
 
     pxe: str
     dhcp_range: str
@@ -59,6 +59,7 @@ class Stage0Flags:
     racks: Path | None
     node_files: Path | None
     ipxe: Path
+    is_public: bool = True
 
     @property
     def is_wanted(self) -> bool:
@@ -92,7 +93,7 @@ class Stage0Flags:
             dnsmasq=dnsmasq,
             ipxe=self.ipxe,
             racks=racks,
-            node_files=self.node_files,
+            node_files=self.node_files if self.is_public else None,
         )
 
     def pxe_options(self, folder: Path, door_port: int) -> PxeOptions:

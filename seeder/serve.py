@@ -25,6 +25,7 @@ from seeder import connection
 from seeder.authority import ServerCertificate
 from seeder.catalogue import Catalogue
 from seeder.desk import Desk
+from seeder.guard import Guard, served_certificate
 from seeder.handout import Limits
 from seeder.log import Log
 from seeder.registry import Registry
@@ -32,6 +33,7 @@ from seeder.server import Door
 from seeder.stage0_serve import Stage0Options, stage0_running
 from swarmboot.addresses import is_ipv6
 from swarmboot.errors import PortInUseError
+from swarmboot.fleet_token import FleetToken
 
 _BACKLOG = 4096
 _REQUESTS_MOST = 1 << 30
@@ -40,7 +42,11 @@ _COLLECT_AFTER = 3_000
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What `serve` runs with. Bytes per second; `origins` are mirrors that hold the same site."""
+    """What `serve` runs with. Bytes per second; `origins` are mirrors that hold the same site.
+
+    `tokens` are the fleet tokens that nodes must prove one of, none for everybody; `node_files` is the folder of nodes'
+    own files, which only those get.
+    """
 
     site: Path
     host: str
@@ -50,6 +56,8 @@ class ServeOptions:
     certificate: ServerCertificate
     stage0: Stage0Options | None = None
     log: Log = field(default_factory=Log)
+    tokens: tuple[FleetToken, ...] = ()
+    node_files: Path | None = None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -83,7 +91,8 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
     desk = Desk(registry, limits, origins=("", *options.origins), random=Random())
     desk.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
-    door = Door(desk, catalogue, options.log)
+    guard = Guard(options.tokens, served_certificate(options.certificate.certificate), tell=options.log.tell)
+    door = Door(desk, catalogue, options.log, guard=guard, node_files=options.node_files)
     stop = trio.Event()
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:

@@ -21,6 +21,7 @@ from seeder.stage0_serve import Stage0Options
 from swarmboot import site as layout
 from swarmboot.addresses import host_port, split_host_port
 from swarmboot.errors import MalformedSettingError, SwarmbootError
+from swarmboot.fleet_token import FleetToken, read_tokens
 from swarmboot.units import format_rate, parse_rate
 
 DEFAULT_PORT = 8470
@@ -79,6 +80,12 @@ def parse_listen(text: str) -> tuple[str, int]:
     type=click.Path(path_type=Path),
     help="Folder of the private authority. [default: /var/lib/swarmboot for root, else ~/.local/state/swarmboot]",
 )
+@click.option(
+    "--fleet-token",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Answer announces and reports, and give secret settings and node files, only to nodes that prove this token.",
+)
 @stage0_options
 def serve(
     site: Path,
@@ -89,6 +96,7 @@ def serve(
     tls_key: Path | None,
     names: tuple[str, ...],
     state: Path | None,
+    fleet_token: Path | None,
     **stage0: Any,
 ) -> None:
     """Serve a published SITE to a rack, over HTTPS.
@@ -102,19 +110,23 @@ def serve(
     log = Log()
     logging.getLogger().addHandler(Records(log))
     layout.check_site(site)
+    tokens = read_tokens(fleet_token) if fleet_token else ()
     uplink_bytes_per_s = parse_rate(uplink) if uplink else link_rate_bytes_per_s()
     host, port = parse_listen(address)
     with listen(host, port) as listener:
         port = listener.getsockname()[1]
         certificate = _certificate(tls_cert, tls_key, state or state_folder(), host, names)
-        flags = Stage0Flags(**stage0)
+        flags = Stage0Flags(**stage0, is_public=not tokens)
         bare = flags.open(https_port=port, state=state or state_folder(), parse=parse_listen)
 
         def tell_started() -> None:
-            for line in (*_start_lines(site, host, port, uplink_bytes_per_s, certificate), *_stage0_lines(bare)):
+            started = _start_lines(site, host, port, uplink_bytes_per_s, certificate)
+            for line in (*started, *_stage0_lines(bare), _token_line(tokens)):
                 log.tell(line)
 
-        options = ServeOptions(site, host, port, uplink_bytes_per_s, origins, certificate, bare, log)
+        options = ServeOptions(
+            site, host, port, uplink_bytes_per_s, origins, certificate, bare, log, tokens, flags.node_files
+        )
         try:
             _run(options, listener, tell_started)
             log.tell("stopped")
@@ -133,6 +145,13 @@ def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[
         if isinstance(refusal, SwarmbootError):
             raise refusal from group
         raise
+
+
+def _token_line(tokens: tuple[FleetToken, ...]) -> str:
+    if tokens:
+        count = f"one of {len(tokens)} fleet tokens" if len(tokens) > 1 else "the fleet token"
+        return f"announces, reports, secret settings and node files are for nodes that prove {count}"
+    return "no --fleet-token: any host that reaches this port may announce itself, and secret settings are not given"
 
 
 def _stage0_lines(bare: Stage0Options | None) -> Iterator[str]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 from starlette.applications import Starlette
@@ -23,9 +24,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from seeder.blob import BlobResponse, chunk_bytes_for, file_status
 from seeder.catalogue import Catalogue
 from seeder.desk import Answer, Desk
+from seeder.guard import Guard
 from seeder.handout import GOODPUT
 from seeder.log import Log
 from seeder.pacer import Pacer
+from seeder.private import private_routes
 from seeder.registry import ImpostorError
 from seeder.stage0_door import Stage0Door
 from swarmboot.addresses import connection_address, is_dialable
@@ -55,8 +58,12 @@ class _Asked:
 class Door:
     """The seeder's HTTP application and the task that answers nodes who wait."""
 
-    def __init__(self, desk: Desk, catalogue: Catalogue, log: Log) -> None:
+    def __init__(
+        self, desk: Desk, catalogue: Catalogue, log: Log, *, guard: Guard | None = None, node_files: Path | None = None
+    ) -> None:
         self.desk = desk
+        self.guard = guard or Guard()
+        self._node_files = node_files
         self.catalogue = catalogue
         self.log = log
         self.sent_bytes = 0
@@ -76,6 +83,7 @@ class Door:
             routes=[
                 Route(REPORT_PATH, self._report, methods=["POST"]),
                 Route("/status", self._status),
+                *private_routes(self.guard, self.catalogue.folder, self._node_files),
                 Route("/{kind}/{name}", self._file),
             ]
         )
@@ -136,13 +144,21 @@ class Door:
         host = connection_address(scope["client"][0] if scope.get("client") else "")
         if not is_dialable(host, is_here=True):
             return PlainTextResponse("no node can be reached at the address this comes from\n", status_code=400)
+        proof = None if self.guard.is_open else self.guard.proof(scope)
+        if proof is None and not self.guard.is_open:
+            return self.guard.refusal(scope)
         body = await _body(receive, ANNOUNCE_MAX_BYTES)
         if body is None:
             return PlainTextResponse("the announce is too large\n", status_code=413)
+        if not self.guard.is_node(proof, ANNOUNCE_PATH, body):
+            return self.guard.refusal(scope)
         asked = _Asked()
         self._asked[asked] = asked
         try:
-            self._deliver(self.desk.announce(asked, decode_announce(body), host=host, now_s=time.monotonic()))
+            announce = decode_announce(body)
+            if not self.guard.is_named(proof, announce.node):
+                return self.guard.refusal(scope)
+            self._deliver(self.desk.announce(asked, announce, host=host, now_s=time.monotonic()))
             self._stir()
             handout = asked.handout or await self._answer_or_hang_up(receive, asked)
         except DecodeError as error:
@@ -170,13 +186,20 @@ class Door:
         return asked.handout
 
     async def _report(self, request: Request) -> Response:
+        proof = self.guard.proof(request.scope)
+        if proof is None and not self.guard.is_open:
+            return self.guard.refusal(request.scope)
         body = await _body(request.receive, REPORT_MAX_BYTES)
         if body is None:
             return PlainTextResponse("the report is too large\n", status_code=413)
+        if not self.guard.is_node(proof, REPORT_PATH, body):
+            return self.guard.refusal(request.scope)
         try:
             report = decode_report(body)
         except DecodeError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
+        if not self.guard.is_named(proof, report.node):
+            return self.guard.refusal(request.scope)
         host = request.client.host if request.client else ""
         if not self.desk.believes(report, host=host, now_s=time.monotonic()):
             return PlainTextResponse("this report is not its node's own\n", status_code=403)

@@ -5,7 +5,8 @@ in CIDR form, the first that fits counts. Files for a node are those under `defa
 one folder, as they are to stand in the initramfs; they become one cpio archive in the "newc" form (cpio(5), and the
 kernel's Documentation/driver-api/early-userspace/buffer-format.rst), padded so that what follows it is aligned.
 
-It will not take symbolic links or special files, nor secrets: everything here is served over plain HTTP.
+It will not take symbolic links or special files, nor secrets: the archive is served over plain HTTP. Where there is a
+fleet token, nodes are given these files over HTTPS instead (`seeder.private`).
 """
 
 from __future__ import annotations
@@ -86,14 +87,16 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
-def read_node_files(folder: Path, mac: str) -> dict[str, tuple[int, bytes]]:
+def read_node_files(folder: Path, *macs: str) -> dict[str, tuple[int, bytes]]:
     """Return mode and content of the files for one node by their path in the initramfs, its own over the default ones.
+
+    `macs` are its MAC addresses (lower case, colons), those of a later one winning.
 
     Raises SpaceError if they are larger than NODE_IMAGE_MAX_BYTES together.
     """
     found: dict[str, tuple[int, bytes]] = {}
     left = NODE_IMAGE_MAX_BYTES
-    for name in ("default", mac.replace(":", "-")):
+    for name in ("default", *(mac.replace(":", "-") for mac in macs)):
         top = folder / name
         for path in sorted(top.rglob("*")):
             if not path.is_file() or path.is_symlink():

@@ -83,6 +83,12 @@ class ManifestError(TrustError):
     exit_status = 16
 
 
+class TokenError(TrustError):
+    """Occurs when this node's fleet token is missing or not the one that a release or a server asks for."""
+
+    exit_status = 18
+
+
 class TransferError(SwarmbootError):
     """Bytes did not arrive. Retried with backoff for as long as the settings say."""
 
@@ -106,6 +112,12 @@ class ForbiddenError(OriginError):
     """Occurs when a seeder refuses who asks: the node's id belongs to another."""
 
     exit_status = 25
+
+
+class ProofRefusedError(OriginError):
+    """Occurs when a seeder asks for a fleet token and was shown none, or another."""
+
+    exit_status = 26
 
 
 class ProtocolError(TransferError):

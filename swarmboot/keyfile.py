@@ -1,7 +1,8 @@
 """Key files on disk: a signing key in PKCS #8 PEM (RFC 8410), readable by its owner only; its public half as a line.
 
-The only module that writes a private key, and only with `write_pair`. It will not overwrite anything. What only signers
-need is imported where they need it, because nodes read their trust files here in the first moments of a boot.
+The only module that writes a secret: a private key with `write_pair`, a fleet token with `write_new`. It will not
+overwrite anything. What only signers need is imported where they need it, because nodes read their trust files here in
+the first moments of a boot.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key = Ed25519PrivateKey.generate()
-    _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-    _write_new(public, format_public([public_bytes(key)]).encode(), mode=0o644)
+    write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    write_new(public, format_public([public_bytes(key)]).encode(), mode=0o644)
     return private, public
 
 
-def _write_new(path: Path, data: bytes, *, mode: int) -> None:
+def write_new(path: Path, data: bytes, *, mode: int) -> None:
+    """Write and flush a new file of this mode; raise KeyFileError if it is there already or cannot be written."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:

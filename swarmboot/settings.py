@@ -59,6 +59,8 @@ class NodeSettings:
     server: str
     trust: tuple[Path, ...]
     ca: Path | None
+    fleet_token: Path | None
+    secrets: Path | None
     into: Path
     channel: str
     profile: str
@@ -195,6 +197,16 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting(
         "ca", _optional_path, "", "certificate authority of the seeder's HTTPS certificate", "/etc/swarmboot/ca.pem"
+    ),
+    Setting(
+        "fleet_token",
+        _optional_path,
+        "",
+        "file of the fleet token, mode 0600, where the seeder asks for one",
+        "/etc/swarmboot/fleet.token",
+    ),
+    Setting(
+        "secrets", _optional_path, "", "file to write the release's secret settings to, mode 0600", "/run/secret.env"
     ),
     Setting("into", _path, "/run/swarmboot", "directory the images go to", "/run/swarmboot"),
     Setting("channel", check_channel_name, DEFAULT_CHANNEL, "channel to boot from", "stable"),

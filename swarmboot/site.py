@@ -5,6 +5,7 @@
     manifests/<n>.swarm          signed manifest number n
     channels/<name>.swarm        signed pointer to one manifest
     keys/<version>.swarm         signed key sets, when keys were rotated
+    secrets/<sha256>             settings sealed for the holders of the fleet token
 
 Everything but the channels is immutable. This module names and reads files; it will not write any.
 """
@@ -45,6 +46,11 @@ def channel_path(name: str) -> str:
 def keys_path(version: int) -> str:
     """Return where a rotation to the key set of that version is."""
     return f"keys/{version}.swarm"
+
+
+def secrets_path(sha256: Digest) -> str:
+    """Return where sealed settings are."""
+    return f"secrets/{sha256.hex()}"
 
 
 def check_channel_name(name: str) -> str:

@@ -1,0 +1,147 @@
+"""A fleet with a token: real seeder, real leechers. Who proves it is helped, who does not gets what is public."""
+
+from __future__ import annotations
+
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from swarmboot.fleet_token import PROOF_HEADER, FleetProver, NodeProver, certificate_digest, read_tokens
+from swarmboot.ids import NodeId, Sequence
+from swarmboot.report import BootReport, encode_report
+from swarmboot.wire import Announce, NodeState, encode_announce
+from tests.integration.world import (
+    Fleet,
+    Seeder,
+    asking,
+    booting,
+    build_fleet,
+    build_release,
+    program,
+    serving,
+    status,
+    wait_for,
+)
+
+NODE = NodeId(b"n" * 16)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    folder = tmp_path_factory.mktemp("fleet")
+    return build_fleet(folder, build_release(folder / "release", size_bytes=1_000_000))
+
+
+def make_token(path: Path) -> Path:
+    done = program("swarmboot", "keygen", "--fleet-token", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def token(fleet: Fleet) -> Path:
+    return make_token(fleet.folder / "fleet.token")
+
+
+def post(seeder: Seeder, path: str, body: bytes, headers: dict[str, str]) -> int:
+    context = ssl.create_default_context(cafile=str(seeder.ca))
+    request = urllib.request.Request(f"{seeder.address}{path}", data=body, headers=headers)
+    try:
+        with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def certificate_of(seeder: Seeder) -> bytes:
+    host, port = seeder.address.removeprefix("https://").split(":")
+    return certificate_digest(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, int(port)))))
+
+
+def test_a_node_with_the_token_is_one_of_the_swarm(fleet: Fleet, token: Path, tmp_path: Path) -> None:
+    with serving(fleet, "--fleet-token", str(token)) as seeder:
+        with booting(tmp_path, 1, *asking(seeder, fleet), "--fleet-token", token) as node:
+            assert node.report()["outcome"] == "booted"
+            assert node.end()[0] == 0
+        wait_for(lambda: next((line for line in seeder.lines if " booted in " in line), None), seeder.process)
+        assert not [line for line in seeder.lines if "refused" in line]
+        assert any("for nodes that prove the fleet token" in line for line in seeder.lines)
+        secret = token.read_text().split()[1]
+        assert secret not in "\n".join(seeder.lines)
+
+
+@pytest.mark.parametrize("kind", ["none", "another"])
+def test_a_node_without_the_token_boots_by_plain_https_and_says_why(
+    fleet: Fleet, token: Path, tmp_path: Path, kind: str
+) -> None:
+    given = [] if kind == "none" else ["--fleet-token", str(make_token(tmp_path / "wrong.token"))]
+    with serving(fleet, "--fleet-token", str(token)) as seeder:
+        with booting(tmp_path, 1, *asking(seeder, fleet), *given) as node:
+            assert node.report()["outcome"] == "booted"
+            ended, said = node.end()
+        assert ended == 0
+        assert len([line for line in said.splitlines() if "fleet token" in line]) == 1, said
+        assert status(seeder)["nodes"] == 0
+        assert any("does not prove the fleet token" in line for line in seeder.lines)
+        assert not any(" booted in " in line for line in seeder.lines)
+
+
+def test_either_of_two_tokens_is_accepted_while_they_are_changed(fleet: Fleet, token: Path, tmp_path: Path) -> None:
+    new = make_token(tmp_path / "new.token")
+    both = tmp_path / "both.token"
+    both.touch(0o600)
+    both.write_text(new.read_text() + token.read_text())
+    with serving(fleet, "--fleet-token", str(both)) as seeder:
+        for number, given in enumerate((token, new), start=1):
+            with booting(tmp_path, number, *asking(seeder, fleet), "--fleet-token", given) as node:
+                ended, said = node.end()
+            assert (ended, "token" in said) == (0, False), said
+        assert not any("does not prove" in line for line in seeder.lines)
+
+
+def test_a_proof_is_worth_nothing_for_another_node_server_or_body(fleet: Fleet, token: Path) -> None:
+    (secret,) = read_tokens(token)
+    announce = encode_announce(Announce(NODE, Sequence(1), NodeState.FETCHING, 0))
+    other = encode_announce(Announce(NodeId(b"m" * 16), Sequence(1), NodeState.FETCHING, 0))
+    report = encode_report(BootReport(NodeId(b"m" * 16).hex(), "booted"))
+    with serving(fleet, "--fleet-token", str(token)) as seeder:
+        shown = certificate_of(seeder)
+        prover = NodeProver(NODE, secret.key_of(NODE))
+
+        def sent(path: str, body: bytes, header: str) -> int:
+            return post(seeder, path, body, {PROOF_HEADER: header} if header else {})
+
+        good = prover.header("/announce", announce, certificate=shown)
+        assert sent("/announce", announce, good) == 200
+        assert sent("/announce", announce, "") == 403
+        assert sent("/announce", other, prover.header("/announce", other, certificate=shown)) == 403
+        assert sent("/announce", other, good) == 403
+        assert sent("/announce", announce, prover.header("/announce", announce, certificate=b"c" * 32)) == 403
+        assert sent("/report", report, prover.header("/report", report, certificate=shown)) == 403
+        assert sent("/secrets", b"", prover.header("/secrets", b"", certificate=shown)) == 403
+        assert sent("/node-files", b"", prover.header("/node-files", b"", certificate=shown)) == 403
+        assert sent("/node-files", b"", FleetProver(secret, NODE).header("/node-files", b"", certificate=shown)) == 400
+        assert status(seeder)["nodes"] == 1
+
+
+def test_the_token_never_leaves_over_plain_http(fleet: Fleet, token: Path, tmp_path: Path) -> None:
+    from leecher.connections import Connections, OneWrite, tls_context
+    from leecher.question import Question
+
+    (secret,) = read_tokens(token)
+    question = Question(
+        Connections(tls_context(None)), "http://127.0.0.1:1/announce", max_bytes=1, body=b"x",
+        prover=NodeProver(NODE, secret.key_of(NODE)),
+    )  # fmt: skip
+    assert question._proof(OneWrite("127.0.0.1", 1)) == {}
+
+
+def test_a_seeder_without_a_token_says_once_what_that_means(fleet: Fleet, tmp_path: Path) -> None:
+    with serving(fleet) as seeder:
+        wait_for(lambda: next((line for line in seeder.lines if "no --fleet-token" in line), None), seeder.process)
+        assert len([line for line in seeder.lines if "token" in line]) == 1
+        assert post(seeder, "/secrets", b"", {}) in (404, 405)
