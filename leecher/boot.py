@@ -29,14 +29,14 @@ from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.progress import Progress, metrics
 from leecher.reading import read_torrents
-from leecher.release import Demands, Release
+from leecher.release import Release, demands_of
 from leecher.rounds import Rounds
 from leecher.source import Acquired, Acquisition
 from leecher.stage0 import Stage0Neighbour, stage0_faults
 from leecher.swarm import Swarm
 from leecher.threads import in_thread
 from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
-from swarmboot.ids import Sequence, new_node_id
+from swarmboot.ids import new_node_id
 from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact, Manifest
 from swarmboot.profile import Selection
@@ -201,7 +201,7 @@ class Boot:
         )
 
     async def _acquire(self, origin: Origin, trusted: KeySet, discovery: Discovery, nursery: trio.Nursery) -> Acquired:
-        demands = Demands(trusted, self.settings.channel, Sequence(self.settings.floor))
+        demands = demands_of(self.settings, trusted)
         self._acquisition = Acquisition(
             origin,
             demands,

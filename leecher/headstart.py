@@ -25,9 +25,8 @@ from leecher.fetching import Fetching
 from leecher.ledger import open_ledger
 from leecher.progress import Progress
 from leecher.question import Question
-from leecher.release import Demands, Release, Request, open_release, torrents_of
+from leecher.release import Release, Request, demands_of, open_release, torrents_of
 from swarmboot.errors import SwarmbootError, TransferError, TrustError
-from swarmboot.ids import Sequence
 from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact
 from swarmboot.settings import NodeSettings
@@ -168,7 +167,7 @@ class HeadStart:
     def _read(self) -> tuple[Release, tuple[Artifact, ...]]:
         """Read and return the release and what of it this node gets; its torrents are among the documents."""
         settings = self._settings
-        asking = open_release(Demands(read_trust(settings.trust), settings.channel, Sequence(settings.floor)))
+        asking = open_release(demands_of(settings, read_trust(settings.trust)))
         request = next(asking)
         try:
             while True:

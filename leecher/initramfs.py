@@ -29,7 +29,14 @@ from leecher.connections import Connections, tls_context
 from leecher.console import tell
 from leecher.proving import Proving, proving_of
 from leecher.question import Question
-from swarmboot.errors import KeyFileError, SpaceError, SwarmbootError, TransferError, UnknownSettingError
+from swarmboot.errors import (
+    KeyFileError,
+    MalformedSettingError,
+    SpaceError,
+    SwarmbootError,
+    TransferError,
+    UnknownSettingError,
+)
 from swarmboot.fleet_token import Prover
 from swarmboot.ids import new_node_id
 from swarmboot.report import FAILED, BootReport, encode_report
@@ -62,10 +69,18 @@ def node_settings(cmdline: str, defaults: Mapping[str, str], forced: Mapping[str
     """Return the settings of a node: forced over the command line over the defaults; the highest floor counts, and the
     fleet token is the one that was baked in.
 
-    Raises SettingsError naming the argument.
+    Raises SettingsError naming the argument, and if the command line, which comes over plain HTTP, names another fleet
+    than the one that was baked in.
     """
     baked = build_settings(defaults)
     settings = build_settings(defaults, parse_cmdline(cmdline), forced)
+    if baked.fleet and settings.fleet != baked.fleet:
+        raise MalformedSettingError(
+            "swarmboot.fleet contradicts what the initramfs was built with",
+            expected=repr(baked.fleet),
+            found=repr(settings.fleet),
+            hint="take it off the command line, or rebuild the initramfs",
+        )
     token = settings.fleet_token if "fleet_token" in forced else baked.fleet_token
     return replace(settings, floor=max(settings.floor, baked.floor), fleet_token=token)
 
@@ -76,7 +91,7 @@ def parse_node_file(text: str, *, where: str) -> dict[str, str]:
     Raises UnknownSettingError for those and for names not in the table.
     """
     found = parse_defaults(text, where=where)
-    refused = sorted(found.keys() & {"trust", "ca", "floor", "fleet_token", "secrets"})
+    refused = sorted(found.keys() & {"trust", "ca", "floor", "fleet", "fleet_token", "secrets"})
     if refused:
         raise UnknownSettingError(
             f"{where} sets {', '.join(refused)}, which only the initramfs itself may",

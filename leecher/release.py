@@ -13,11 +13,12 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from swarmboot import freshness, site, trust
 from swarmboot import manifest as manifests
-from swarmboot import site, trust
 from swarmboot.errors import ManifestError
 from swarmboot.ids import Sequence
 from swarmboot.manifest import Artifact, Manifest
+from swarmboot.settings import NodeSettings
 from swarmboot.trust import KeySet
 
 CLOCK_RIGHT_SINCE_S = 1_750_000_000
@@ -33,19 +34,34 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A verified manifest, with the exact signed bytes by their path in a site, to pass on to neighbours."""
+    """A verified manifest, with the exact signed bytes by their path in a site, to pass on to neighbours.
+
+    `rotations` counts those between the keys that this node trusts and those that signed.
+    """
 
     manifest: Manifest
     documents: dict[str, bytes]
+    rotations: int = 0
+
+    @property
+    def standing(self) -> tuple[int, Sequence]:
+        """Return what says which of two releases is the newer: after a rotation numbers may begin anew."""
+        return self.rotations, self.manifest.sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a release must satisfy: whose signature, which channel, how new."""
+    """What a release must satisfy: whose signature, which channel, how new, and whose fleet's, if `fleet` says."""
 
     trusted: KeySet
     channel: str
     floor: Sequence
+    fleet: str = ""
+
+
+def demands_of(settings: NodeSettings, trusted: KeySet) -> Demands:
+    """Return what a node with these settings and keys demands."""
+    return Demands(trusted, settings.channel, Sequence(settings.floor), settings.fleet)
 
 
 def open_release(demands: Demands) -> Generator[Request, bytes, Release]:
@@ -55,8 +71,11 @@ def open_release(demands: Demands) -> Generator[Request, bytes, Release]:
     """
     channel_path = site.channel_path(demands.channel)
     channel_file = yield Request(channel_path, trust.CHANNEL_MAX_BYTES)
-    keys, channel = trust.open_channel_file(channel_file, demands.trusted)
-    trust.check_floor(channel.sequence, floor=demands.floor)
+    keys, channel, rotations = trust.open_channel_file(channel_file, demands.trusted)
+    if not freshness.is_floor_lifted(demands.trusted, keys):
+        freshness.check_floor(channel.sequence, floor=demands.floor)
+    if demands.fleet:
+        freshness.check_fleet(channel.fleet, wanted=demands.fleet, what="channel")
     if channel.name != demands.channel:
         raise ManifestError("the source answers with another channel", expected=demands.channel, found=channel.name)
     manifest_path = site.manifest_path(channel.sequence)
@@ -71,9 +90,12 @@ def open_release(demands: Demands) -> Generator[Request, bytes, Release]:
             found=f"manifest {manifest.sequence}",
             hint="try again; if it stays so, publish again",
         )
+    freshness.check_fleet(manifest.fleet, wanted=channel.fleet, what="manifest")
     now_unix_s = time.time()
-    trust.check_expiry(manifest, now_unix_s=now_unix_s, is_clock_right=now_unix_s > CLOCK_RIGHT_SINCE_S)
-    return Release(manifest, {channel_path: channel_file, manifest_path: envelope})
+    is_clock_right = now_unix_s > CLOCK_RIGHT_SINCE_S
+    freshness.check_channel_expiry(channel, now_unix_s=now_unix_s, is_clock_right=is_clock_right)
+    freshness.check_expiry(manifest, now_unix_s=now_unix_s, is_clock_right=is_clock_right)
+    return Release(manifest, {channel_path: channel_file, manifest_path: envelope}, rotations)
 
 
 def torrents_of(artifacts: Iterable[Artifact]) -> dict[str, Request]:

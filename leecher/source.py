@@ -7,7 +7,7 @@ end that neighbour's chance, because anybody on the LAN can pretend to be one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import trio
@@ -143,7 +143,7 @@ class Acquisition:
     async def _ask_one(self, found: Found, refused: set[tuple[str, int]]) -> bool:
         read = neighbour_reader(http_url(found.host, found.presence.http_port), bind=self._bind)
         floor = Sequence(max(self._demands.floor, 1))
-        demands = Demands(self._demands.trusted, self._demands.channel, floor)
+        demands = replace(self._demands, floor=floor)
         try:
             release = await read_release(read, demands)
         except TransferError as error:

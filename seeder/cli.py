@@ -14,7 +14,7 @@ import click
 from swarmboot import keyfile
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
 from swarmboot.fleet_token import write_token
-from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_site, manifest_numbers
+from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site, manifest_numbers
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from seeder.stage0_uki import Signing
 
 _PATH = click.Path(path_type=Path)
-_LONGEST_S = 36500 * 86400
 
 
 def _duration(_context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
@@ -32,7 +31,7 @@ def _duration(_context: click.Context, parameter: click.Parameter, text: str | N
     if text is None:
         return None
     duration_s = parse_duration(text)
-    if not 1 <= duration_s <= _LONGEST_S:
+    if duration_s < 1:
         raise MalformedSettingError(f"{parameter.opts[0]} is out of range", expected="from 1s to 36500d", found=text)
     return duration_s
 
@@ -123,7 +122,7 @@ def publish(
 
     options = PublishOptions(
         channel=check_channel_name(channel),
-        fleet=fleet,
+        fleet=check_fleet_name(fleet) if fleet else "",
         life_s=life_s,
         piece_bytes=piece_bytes,
         trust=keyfile.read_trust(trust) if trust else None,
@@ -222,13 +221,21 @@ def verify(site: Path, trust: tuple[Path, ...], channel: str, is_json: bool) -> 
 )
 @click.option("--key", "keys", type=_PATH, multiple=True, required=True, metavar="FILE",
               help="Signing key, old or new; repeat it until both have enough.")  # fmt: skip
+@click.option("--keys-only", is_flag=True,
+              help="Issue nothing anew: stolen keys may have signed what the channels point to.")  # fmt: skip
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
 def rotate(
-    site: Path, trust: tuple[Path, ...], new_trust: tuple[Path, ...], keys: tuple[Path, ...], is_json: bool
+    site: Path,
+    trust: tuple[Path, ...],
+    new_trust: tuple[Path, ...],
+    keys: tuple[Path, ...],
+    keys_only: bool,
+    is_json: bool,
 ) -> None:
     """Change the keys of a SITE: nodes built with the old ones follow, because the old keys sign the new.
 
-    Everything the channels point to is issued anew, signed by the new keys.
+    Everything the channels point to is issued anew, signed by the new keys; with --keys-only that waits for the next
+    publish.
 
     \b
     Example:
@@ -243,7 +250,7 @@ def rotate(
     signing = _signing_keys(keys, site, is_quiet=is_json)
     check_site(site)
     with writing(site) as writer:
-        rotated = work.rotate(writer, signing, old=old, new=new, now_unix_s=time.time())
+        rotated = work.rotate(writer, signing, old=old, new=new, now_unix_s=time.time(), is_reissued=not keys_only)
     _print(rotated_lines(rotated), rotated_value(rotated), is_json=is_json)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from swarmboot.errors import MalformedSettingError
+from swarmboot.ids import MAX_SEQUENCE
 
 _PATH = click.Path(path_type=Path)
 _SETTINGS_HEAD = """# Settings of a node
@@ -37,8 +38,10 @@ def _baked(command: Any) -> Any:
     for option in (
         click.option("--default", "defaults", multiple=True, metavar="NAME=VALUE",
                      help="Another default, as in server=https://10.0.0.1:8470; repeatable."),
-        click.option("--floor", type=click.IntRange(min=0), default=0, show_default=True,
+        click.option("--floor", type=click.IntRange(min=0, max=MAX_SEQUENCE), default=0, show_default=True,
                      help="Lowest manifest number that nodes may boot."),
+        click.option("--fleet", default="", metavar="NAME",
+                     help="Boot this fleet's releases only.  [default: any that the keys have signed]"),
         click.option("--ca", "authority", type=_PATH, metavar="PEM",
                      help="Authority of the seeder's certificate. [default: the public ones known here]"),
         click.option("--trust", type=_PATH, multiple=True, required=True, metavar="PUB",
@@ -50,7 +53,7 @@ def _baked(command: Any) -> Any:
     return command
 
 
-def _bake(trust: tuple[Path, ...], authority: Path | None, floor: int, defaults: tuple[str, ...]) -> Any:
+def _bake(trust: tuple[Path, ...], authority: Path | None, floor: int, fleet: str, defaults: tuple[str, ...]) -> Any:
     from seeder.hook_install import Bake
     from swarmboot.keyfile import read_trust
 
@@ -58,7 +61,8 @@ def _bake(trust: tuple[Path, ...], authority: Path | None, floor: int, defaults:
     pairs = [text.partition("=") for text in defaults]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise MalformedSettingError(f"--default {wrong[0]} has no value", expected="NAME=VALUE")
-    return Bake(trust, authority, floor, defaults={name: value for name, _, value in pairs})
+    baked = {name: value for name, _, value in pairs} | ({"fleet": fleet} if fleet else {})
+    return Bake(trust, authority, floor, defaults=baked)
 
 
 @hook.command("build-runtime")
@@ -97,6 +101,7 @@ def install(
     trust: tuple[Path, ...],
     authority: Path | None,
     floor: int,
+    fleet: str,
     defaults: tuple[str, ...],
 ) -> None:
     """Put the hook where this distribution's initramfs generator finds it.
@@ -110,7 +115,7 @@ def install(
 
     if not has_initramfs_tools and not has_dracut:
         raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
-    bake = _bake(trust, authority, floor, defaults)
+    bake = _bake(trust, authority, floor, fleet, defaults)
     if not runtime.exists():
         _build_runtime(runtime)
     hook_install.install_code(root, runtime)
@@ -137,6 +142,7 @@ def build_initramfs(
     trust: tuple[Path, ...],
     authority: Path | None,
     floor: int,
+    fleet: str,
     defaults: tuple[str, ...],
 ) -> None:
     """Build an initramfs for the fleet; this machine's own stays as it is.
@@ -147,7 +153,7 @@ def build_initramfs(
     """
     from seeder import hook_build
 
-    bake = _bake(trust, authority, floor, defaults)
+    bake = _bake(trust, authority, floor, fleet, defaults)
     if not runtime.exists():
         _build_runtime(runtime)
     hook_build.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seeder.numbers import oldest_first
 from seeder.site_reader import channel_names, read_site_file, read_unbelieved
 from seeder.site_writer import SiteWriter
 from swarmboot import site as layout
@@ -30,13 +31,13 @@ def prune(writer: SiteWriter, *, keep: int) -> Pruned:
     Raises ManifestError or BlobError, with nothing dropped, if a manifest that stays cannot be read.
     """
     site = writer.site
-    numbers = layout.manifest_numbers(site)
+    numbers = oldest_first(site)
     kept = sorted({*numbers[len(numbers) - min(keep, len(numbers)) :], *_pointed(writer)})
     wanted: set[str] = set()
     for number in kept:
         for artifact in read_unbelieved(site, number).artifacts:
             wanted |= {layout.blob_path(artifact.sha256), layout.torrent_path(artifact.info_hash)}
-    dropped = [number for number in numbers if number not in kept]
+    dropped = sorted(number for number in numbers if number not in kept)
     unwanted = [layout.manifest_path(number) for number in dropped]
     for folder in ("torrents", "blobs"):
         present = sorted(f"{folder}/{path.name}" for path in (site / folder).glob("*"))

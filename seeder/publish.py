@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seeder.copier import Copier
+from seeder.numbers import next_number
 from seeder.progress import Progress
 from seeder.release import Release
 from seeder.signers import check_signers, last_signers, own_keys, signer_ids
@@ -109,9 +110,9 @@ def publish(
 def issue(writer: SiteWriter, manifest: Manifest, channel: str, keys: Sequence[Ed25519PrivateKey]) -> Manifest:
     """Give the manifest the site's next number, sign and write it, then the channel that points to it; return it.
 
-    Raises ReleaseError, before anything is written, if no node could read it.
+    Raises ReleaseError, before anything is written, if no node could read it or the numbers are used up.
     """
-    sequence = ids.Sequence(max(layout.manifest_numbers(writer.site), default=0) + 1)
+    sequence = next_number(writer.site)
     manifest = replace(manifest, sequence=sequence)
     payload = encode(manifest)
     try:

@@ -37,18 +37,20 @@ def rotate(
     old: trust.KeySet,
     new: trust.KeySet,
     now_unix_s: float,
+    is_reissued: bool = True,
 ) -> Rotated:
     """Make `new` the key set of the writer's site, and issue what its channels point to anew, signed by it.
 
-    `old` is what nodes were built with. A rotation that was interrupted is completed. Raises ThresholdError if `keys`
-    do not reach the threshold of the present key set and of the new one, and trust errors for a channel that the
-    present keys did not sign.
+    Without `is_reissued` the keys alone are changed: for channels that stolen keys have pointed elsewhere. `old` is
+    what nodes were built with. A rotation that was interrupted is completed. Raises ThresholdError if `keys` do not
+    reach the threshold of the present key set and of the new one, and trust errors for a channel that the present keys
+    did not sign.
     """
     present = trust.follow(old, layout.rotations(writer.site))
     is_new = (present.keys, present.threshold) != (new.keys, new.threshold)
     check_threshold(present, keys)
     check_threshold(new, keys)
-    pointed = {name: read_channel(writer.site, name, old)[1] for name in channel_names(writer.site)}
+    pointed = {name: read_channel(writer.site, name, old)[1] for name in channel_names(writer.site) if is_reissued}
     if is_new:
         present = _write_rotation(writer, keys, present, new)
     signing = [key for key in keys if signer_ids([key]) <= set(new.keys)]

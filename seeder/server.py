@@ -31,6 +31,7 @@ from seeder.pacer import Pacer
 from seeder.private import private_routes
 from seeder.registry import ImpostorError
 from seeder.stage0_door import Stage0Door
+from swarmboot import site as layout
 from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
 from swarmboot.report import REPORT_MAX_BYTES, BootReport, decode_report
@@ -41,9 +42,9 @@ REFRESH_S = 1.0
 _FILES = {
     "blobs": (re.compile(r"[0-9a-f]{64}\Z"), "application/octet-stream", True),
     "torrents": (re.compile(r"[0-9a-f]{64}\.torrent\Z"), "application/x-bittorrent", True),
-    "manifests": (re.compile(r"[0-9]{1,15}\.swarm\Z"), "application/octet-stream", True),
+    "manifests": (layout.MANIFEST_NAME, "application/octet-stream", True),
     "channels": (re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\.swarm\Z"), "application/octet-stream", False),
-    "keys": (re.compile(r"[0-9]{1,9}\.swarm\Z"), "application/octet-stream", True),
+    "keys": (layout.KEYS_NAME, "application/octet-stream", True),
 }
 
 

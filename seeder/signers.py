@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from seeder.numbers import oldest_first
 from seeder.site_reader import read_site_file
 from swarmboot import site as layout
 from swarmboot import trust
@@ -68,7 +69,7 @@ def _check_same(before: frozenset[KeyId], keys: Sequence[Ed25519PrivateKey], sit
 
 def last_signers(site: Path) -> frozenset[KeyId]:
     """Return the ids of the keys that signed the site's newest manifest; none for an empty site."""
-    numbers = layout.manifest_numbers(site)
+    numbers = oldest_first(site)
     if not numbers:
         return frozenset()
     data = read_site_file(site, layout.manifest_path(numbers[-1]), most_bytes=trust.ENVELOPE_MAX_BYTES)

@@ -68,7 +68,7 @@ def read_channel(site: Path, name: str, trusted: trust.KeySet) -> tuple[trust.Ke
         known = ", ".join(channel_names(site)) or "none"
         raise SiteError(f"{site} has no channel {name}", expected=f"one of {known}", hint="publish to it first")
     data = read_site_file(site, layout.channel_path(name), most_bytes=trust.CHANNEL_MAX_BYTES)
-    keys, target = trust.open_channel_file(data, trusted)
+    keys, target, _ = trust.open_channel_file(data, trusted)
     if target.name != name:
         raise ManifestError(
             f"{layout.channel_path(name)} is another channel's", expected=name, found=target.name, hint="publish again"

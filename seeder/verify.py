@@ -14,8 +14,8 @@ from seeder.progress import Progress
 from seeder.site_reader import Pointed, channel_names, read_channel, read_site_file, read_unbelieved
 from seeder.site_writer import hash_source, source_file
 from seeder.torrent import Hashes, build_torrent, info_hash_of, layer_of
+from swarmboot import freshness, trust
 from swarmboot import site as layout
-from swarmboot import trust
 from swarmboot.errors import BlobError, ManifestError
 from swarmboot.manifest import Artifact, Manifest
 
@@ -40,7 +40,7 @@ def verify_site(site: Path, trusted: trust.KeySet, *, channel: str, now_unix_s: 
     names = [channel] if channel else channel_names(site)
     pointed = tuple(read_channel(site, name, trusted)[1] for name in names)
     for found in pointed:
-        trust.check_expiry(found.manifest, now_unix_s=now_unix_s, is_clock_right=True)
+        freshness.check_expiry(found.manifest, now_unix_s=now_unix_s, is_clock_right=True)
     artifacts = {artifact.info_hash: artifact for found in pointed for artifact in found.manifest.artifacts}
     faults = []
     for artifact in artifacts.values():

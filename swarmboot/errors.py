@@ -89,6 +89,12 @@ class TokenError(TrustError):
     exit_status = 18
 
 
+class FleetError(TrustError):
+    """Occurs when a release that the keys have signed is not the fleet's that this node belongs to."""
+
+    exit_status = 17
+
+
 class TransferError(SwarmbootError):
     """Bytes did not arrive. Retried with backoff for as long as the settings say."""
 

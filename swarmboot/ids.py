@@ -24,10 +24,13 @@ PieceIndex = NewType("PieceIndex", int)
 """A piece's position in its torrent, from 0."""
 
 Sequence = NewType("Sequence", int)
-"""A manifest's number; grows by one with every publish, and a node never goes back."""
+"""A manifest's number, up to MAX_SEQUENCE; grows by one with every publish, and a node never goes back."""
 
 LeaseId = NewType("LeaseId", int)
 """A lease's number, unique within one run of the seeder."""
+
+MAX_SEQUENCE = 10**15 - 1
+"""The highest number that a manifest may have: 15 digits, which every place that reads or names one takes."""
 
 NODE_ID_BYTES = 16
 NODE_KEY_BYTES = 16

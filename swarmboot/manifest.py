@@ -15,7 +15,7 @@ from typing import Any
 
 from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import ManifestError
-from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, Digest, InfoHash, Sequence
+from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, MAX_SEQUENCE, Digest, InfoHash, Sequence
 
 MANIFEST_MAX_BYTES = 1 << 20
 MAX_ARTIFACTS = 256
@@ -180,7 +180,7 @@ def _decode(data: bytes) -> Manifest:
     return Manifest(
         fleet=fields.text("fleet"),
         name=fields.text("name"),
-        sequence=Sequence(fields.integer("sequence", least=1)),
+        sequence=Sequence(fields.integer("sequence", least=1, most=MAX_SEQUENCE)),
         issued_unix_s=fields.integer("issued"),
         expires_unix_s=fields.integer("expires"),
         artifacts=artifacts,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from swarmboot.codec import Fields, pack, unpack
-from swarmboot.ids import NODE_KEY_BYTES, NodeKey
+from swarmboot.ids import MAX_SEQUENCE, NODE_KEY_BYTES, NodeKey
 
 REPORT_MAX_BYTES = 1 << 16
 
@@ -81,7 +81,7 @@ def decode_report(data: bytes) -> BootReport:
     return BootReport(
         node=fields.text("node", most=64),
         outcome=fields.text("outcome", most=16),
-        sequence=fields.integer("sequence", default=0),
+        sequence=fields.integer("sequence", most=MAX_SEQUENCE, default=0),
         profile=fields.text("profile", default=""),
         rack=fields.text("rack", most=64, default=""),
         error=fields.text("error", most=_ERROR_MOST, default=""),

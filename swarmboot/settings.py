@@ -18,7 +18,8 @@ from typing import Any
 
 from swarmboot.addresses import read_server, split_host_port
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
-from swarmboot.site import DEFAULT_CHANNEL, check_channel_name
+from swarmboot.ids import MAX_SEQUENCE
+from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_fleet_name
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
 SEED_RATE = "500mbit"
@@ -81,6 +82,7 @@ class NodeSettings:
     overlay: str
     seed: float
     stage0: str
+    fleet: str
 
 
 def _text(value: str) -> str:
@@ -92,26 +94,31 @@ def _truth(value: str) -> bool:
         return True
     if value.lower() in ("0", "no", "off", "false"):
         return False
-    raise MalformedSettingError("not a switch", expected="on or off", found=repr(value))
+    raise MalformedSettingError("not a switch", expected="on or off", found=_shown(value))
 
 
 def _address(value: str) -> str:
     try:
         return str(ipaddress.ip_address(value))
     except ValueError as error:
-        raise MalformedSettingError("not an IP address", expected="as in 10.0.0.5", found=repr(value)) from error
+        raise MalformedSettingError("not an IP address", expected="as in 10.0.0.5", found=_shown(value)) from error
 
 
 def _port(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or int(value) > 65535:
-        raise MalformedSettingError("not a port", expected="0 to 65535", found=repr(value))
+    if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65535:
+        raise MalformedSettingError("not a port", expected="0 to 65535", found=_shown(value))
     return int(value)
 
 
 def _whole(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,15}", value):
-        raise MalformedSettingError("not a whole number", expected="0 or more", found=repr(value))
+    if not re.fullmatch(r"[0-9]{1,16}", value) or int(value) > MAX_SEQUENCE:
+        raise MalformedSettingError("not a whole number", expected=f"0 to {MAX_SEQUENCE}", found=_shown(value))
     return int(value)
+
+
+def _shown(value: str) -> str:
+    """Return a value fit for a message."""
+    return repr(value) if len(value) <= 80 else f"{value[:77]!r}... of {len(value)} characters"
 
 
 def _host_ports(value: str) -> tuple[tuple[str, int], ...]:
@@ -122,29 +129,31 @@ def _host_ports(value: str) -> tuple[tuple[str, int], ...]:
         except ValueError:
             host, port = "", 0
         if not host or not port:
-            raise MalformedSettingError("not a list of neighbours", expected="HOST:PORT,HOST:PORT", found=repr(value))
+            raise MalformedSettingError("not a list of neighbours", expected="HOST:PORT,HOST:PORT", found=_shown(value))
         pairs.append((host, port))
     return tuple(pairs)
 
 
 def _label(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._:-]{0,64}", value):
-        raise MalformedSettingError("not a name", expected="letters, digits, dots and dashes", found=repr(value))
+        raise MalformedSettingError("not a name", expected="letters, digits, dots and dashes", found=_shown(value))
     return value
 
 
 def _path(value: str) -> Path:
-    if not value:
-        raise MalformedSettingError("not a path", expected="a file or folder", found="nothing")
+    if not value or "\0" in value:
+        raise MalformedSettingError(
+            "not a path", expected="a file or folder", found=_shown(value) if value else "nothing"
+        )
     return Path(value)
 
 
 def _paths(value: str) -> tuple[Path, ...]:
-    return tuple(Path(item) for item in value.split(",") if item)
+    return tuple(_path(item) for item in value.split(",") if item)
 
 
 def _optional_path(value: str) -> Path | None:
-    return Path(value) if value else None
+    return _path(value) if value else None
 
 
 def _rate(value: str) -> float:
@@ -161,7 +170,7 @@ def _seed(value: str) -> float:
 def _share(value: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,8}[kKmMgG]|[1-9][0-9]?%", value):
         raise MalformedSettingError(
-            "not a part of the RAM", expected="a size or share, as in 2G or 50%", found=repr(value)
+            "not a part of the RAM", expected="a size or share, as in 2G or 50%", found=_shown(value)
         )
     return value
 
@@ -175,7 +184,7 @@ def _prefixes(value: str) -> str:
         raise MalformedSettingError(
             "not the beginnings of digests",
             expected="kernel,initramfs as 16 hex digits each, or of one image, or unified",
-            found=repr(value),
+            found=_shown(value),
         )
     return value
 
@@ -183,7 +192,7 @@ def _prefixes(value: str) -> str:
 def _progress(value: str) -> str:
     if value not in ("auto", "bar", "plain", "json", "none"):
         raise MalformedSettingError(
-            "not a kind of progress", expected="auto, bar, plain, json or none", found=repr(value)
+            "not a kind of progress", expected="auto, bar, plain, json or none", found=_shown(value)
         )
     return value
 
@@ -238,6 +247,9 @@ TABLE: tuple[Setting, ...] = (
         "beginnings of the digests of the kernel and initramfs, or of the one image, that the boot script loaded; "
         "unified if the command line is in that image",
         "0123456789abcdef,0123456789abcdef",
+    ),
+    Setting(
+        "fleet", check_fleet_name, "", "name of the fleet whose releases alone may be booted; empty for any", "hall-3"
     ),
 )
 

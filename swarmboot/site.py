@@ -16,10 +16,16 @@ import re
 from pathlib import Path
 
 from swarmboot.errors import MalformedSettingError, SiteError
-from swarmboot.ids import Digest, InfoHash, Sequence
+from swarmboot.ids import MAX_SEQUENCE, Digest, InfoHash, Sequence
 
 DEFAULT_CHANNEL = "stable"
 TORRENT_MAX_BYTES = 1 << 26
+MANIFEST_NAME = re.compile(rf"[1-9][0-9]{{0,{len(str(MAX_SEQUENCE)) - 1}}}\.swarm\Z")
+"""A manifest's file name: its number in plain decimal digits."""
+KEYS_NAME = re.compile(r"[1-9][0-9]{0,8}\.swarm\Z")
+"""A rotation's file name: the version that it leads to."""
+_ROTATION_MAX_BYTES = 1 << 16
+_FLEET_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _CHANNEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 
@@ -57,7 +63,16 @@ def check_channel_name(name: str) -> str:
     """Return `name`; raise MalformedSettingError if it is no plain lower-case word."""
     if not _CHANNEL_NAME.match(name):
         raise MalformedSettingError(
-            "not a channel name", expected="lower-case letters, digits, dots and dashes", found=repr(name)
+            "not a channel name", expected="lower-case letters, digits, dots and dashes", found=repr(name[:80])
+        )
+    return name
+
+
+def check_fleet_name(name: str) -> str:
+    """Return `name`; raise MalformedSettingError if it is no word of letters, digits, dots, dashes and colons."""
+    if not _FLEET_NAME.match(name):
+        raise MalformedSettingError(
+            "not a fleet's name", expected="letters, digits, dots and dashes, at most 64", found=repr(name[:80])
         )
     return name
 
@@ -65,16 +80,25 @@ def check_channel_name(name: str) -> str:
 def manifest_numbers(site: Path) -> list[Sequence]:
     """Return the numbers of the manifests that a site holds, rising."""
     return sorted(
-        Sequence(int(path.stem))
-        for path in (site / "manifests").glob("*.swarm")
-        if path.stem.isascii() and path.stem.isdigit()
+        Sequence(int(path.stem)) for path in (site / "manifests").glob("*.swarm") if MANIFEST_NAME.match(path.name)
     )
 
 
 def rotations(site: Path) -> list[bytes]:
-    """Return the site's signed key sets, oldest first."""
-    paths = [path for path in (site / "keys").glob("*.swarm") if path.stem.isdigit()]
-    return [path.read_bytes() for path in sorted(paths, key=lambda path: int(path.stem))]
+    """Return the site's signed key sets, oldest first; raise SiteError for one that is too large or unreadable."""
+    paths = [path for path in (site / "keys").glob("*.swarm") if KEYS_NAME.match(path.name)]
+    return [_rotation(path) for path in sorted(paths, key=lambda path: int(path.stem))]
+
+
+def _rotation(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_ROTATION_MAX_BYTES + 1)
+    except OSError as error:
+        raise SiteError(f"{path} cannot be read", found=error.strerror or "") from error
+    if len(data) > _ROTATION_MAX_BYTES:
+        raise SiteError(f"{path} is too large", expected=f"at most {_ROTATION_MAX_BYTES} bytes")
+    return data
 
 
 def check_site(site: Path) -> Path:

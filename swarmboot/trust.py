@@ -1,10 +1,10 @@
-"""Who may say what a node boots: keys, thresholds, key rotation, sequence floors, expiry.
+"""Who may say what a node boots: keys, thresholds, key rotation. How new it must be is in `swarmboot.freshness`.
 
 An envelope is exact bytes with signatures over them; it is verified before its payload is looked at. What is signed is
 the envelope's kind, a zero byte and the payload, so that a signature on one kind of document is worthless on another.
 A node starts from a key set built into its initramfs, follows key sets that the threshold of the set before (and of
 the new one) has signed, and then needs the threshold of the last for a channel or a manifest. Follows The Update
-Framework, specification 1.0.33, sections 5.3.4 (rotation), 5.3.5 (rollback) and 6.1 (key ids).
+Framework, specification 1.0.33, sections 5.3.4 (rotation) and 6.1 (key ids).
 
 It will not read a clock or a file, and it will not fetch anything.
 """
@@ -12,32 +12,32 @@ It will not read a clock or a file, and it will not fetch anything.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import (
-    ExpiredError,
     KeyFileError,
     ManifestError,
-    RollbackError,
     SignatureError,
     ThresholdError,
 )
-from swarmboot.ids import KEY_ID_BYTES, KeyId, Sequence
-from swarmboot.manifest import MANIFEST_MAX_BYTES, Manifest
+from swarmboot.ids import KEY_ID_BYTES, MAX_SEQUENCE, KeyId, Sequence
+from swarmboot.manifest import MANIFEST_MAX_BYTES
+from swarmboot.points import fault_of
 
 ENVELOPE_MAX_BYTES = MANIFEST_MAX_BYTES + (1 << 16)
 CHANNEL_MAX_BYTES = 1 << 20
 MAX_KEYS = 32
 MAX_ROTATIONS = 64
+MAX_KEYS_VERSION = 10**9 - 1
 _PUBLIC_LABEL = "swarmboot-ed25519"
 
 # Public keys whose private halves are printed in RFC 8032 section 7.1: good for test vectors, never for a fleet.
@@ -84,12 +84,24 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A signed pointer from a name to one manifest; the digest is of the manifest file, its signatures included."""
+    """A signed pointer from a name to one manifest; the digest is of the manifest file, its signatures included.
+
+    `expires_unix_s` is until when it may be taken for the newest, 0 for as long as its manifest may be booted.
+    """
 
     fleet: str
     name: str
     sequence: Sequence
     manifest_sha256: bytes
+    expires_unix_s: int = 0
+
+
+class Opened(NamedTuple):
+    """A channel pointer as verified, the key set that signed it, and the rotations from the trusted keys to that."""
+
+    keys: KeySet
+    channel: Channel
+    rotations: int
 
 
 def key_id(public: bytes) -> KeyId:
@@ -134,33 +146,38 @@ def open_envelope(data: bytes, kind: Kind) -> Envelope:
 def verify(data: bytes, kind: Kind, trusted: KeySet) -> bytes:
     """Return the payload once the threshold of `trusted` keys has signed it.
 
-    Raises ManifestError for what is no envelope, SignatureError if a trusted key's signature does not match the bytes,
-    ThresholdError if too few trusted keys signed.
+    Only good signatures count, and a bad one beside enough of them does no harm (TUF 1.0.33, section 5.3.4). Raises
+    ManifestError for what is no envelope; where too few are good, SignatureError if a trusted key's signature does not
+    match the bytes, else ThresholdError.
     """
     envelope = open_envelope(data, kind)
-    good = 0
-    for name, public in trusted.keys.items():
-        signature = envelope.signatures.get(name)
-        if signature is None:
-            continue
-        try:
-            Ed25519PublicKey.from_public_bytes(public).verify(signature, _signed(kind, envelope.payload))
-        except InvalidSignature as error:
-            raise SignatureError(
-                f"the {_WORDS[kind]}'s signature by key {name.hex()[:16]} is not over these bytes",
-                expected="the bytes that were signed",
-                found=f"{len(envelope.payload)} other bytes",
-                hint="publish again, and suspect whatever altered it",
-            ) from error
-        good += 1
-    if good < trusted.threshold:
-        raise ThresholdError(
-            f"the {_WORDS[kind]} is not signed by enough trusted keys",
-            expected=f"{trusted.threshold} of {', '.join(sorted(name.hex()[:16] for name in trusted.keys))}",
-            found=f"{good}, signed by {', '.join(sorted(name.hex()[:16] for name in envelope.signatures)) or 'nobody'}",
-            hint="publish with the fleet's keys, or give the node the right public key",
+    given = [name for name in trusted.keys if name in envelope.signatures]
+    bad = [name for name in given if not _is_good(envelope, name, trusted.keys[name])]
+    good = len(given) - len(bad)
+    if good >= trusted.threshold:
+        return envelope.payload
+    if bad:
+        raise SignatureError(
+            f"the {_WORDS[kind]}'s signature by key {bad[0].hex()[:16]} is not over these bytes",
+            expected="the bytes that were signed",
+            found=f"{len(envelope.payload)} other bytes",
+            hint="publish again, and suspect whatever altered it",
         )
-    return envelope.payload
+    raise ThresholdError(
+        f"the {_WORDS[kind]} is not signed by enough trusted keys",
+        expected=f"{trusted.threshold} of {', '.join(sorted(name.hex()[:16] for name in trusted.keys))}",
+        found=f"{good}, signed by {', '.join(sorted(name.hex()[:16] for name in envelope.signatures)) or 'nobody'}",
+        hint="publish with the fleet's keys, or give the node the right public key",
+    )
+
+
+def _is_good(envelope: Envelope, name: KeyId, public: bytes) -> bool:
+    try:
+        key = Ed25519PublicKey.from_public_bytes(public)
+        key.verify(envelope.signatures[name], _signed(envelope.kind, envelope.payload))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def encode_key_set(keys: KeySet) -> bytes:
@@ -176,15 +193,28 @@ def decode_key_set(payload: bytes) -> KeySet:
         publics = fields.items("keys", most=MAX_KEYS)
         if not all(isinstance(public, bytes) and len(public) == 32 for public in publics):
             raise DecodeError("a key is not 32 bytes")
-        version, threshold = fields.integer("version", least=1), fields.integer("threshold", least=1, most=MAX_KEYS)
-    except DecodeError as error:
+        if len(set(publics)) != len(publics):
+            raise DecodeError("a key stands in it twice")
+        version = fields.integer("version", least=1, most=MAX_KEYS_VERSION)
+        threshold = fields.integer("threshold", least=1, most=MAX_KEYS)
+        return key_set(publics, threshold=threshold, version=version)
+    except (DecodeError, KeyFileError) as error:
         raise ManifestError(f"the signed key set cannot be used: {error}") from error
-    return key_set(publics, threshold=threshold, version=version)
 
 
 def key_set(publics: Iterable[bytes], *, threshold: int = 1, version: int = 1) -> KeySet:
-    """Return a key set of raw public keys; raise KeyFileError if it cannot be met or holds a published test key."""
+    """Return a key set of raw public keys.
+
+    Raises KeyFileError if it cannot be met, or holds a published test key or what is no key that one signer alone has.
+    """
     keys = {key_id(public): public for public in publics}
+    if len(keys) > MAX_KEYS:
+        raise KeyFileError("there are too many public keys", expected=f"at most {MAX_KEYS}", found=str(len(keys)))
+    for public in keys.values():
+        if fault := fault_of(public):
+            raise KeyFileError(
+                f"the public key {base64.b64encode(public).decode()} {fault}", hint="make a key with `swarmboot keygen`"
+            )
     if any(public in _PUBLISHED_KEYS for public in keys.values()):
         raise KeyFileError(
             "a trusted key's private half is printed in RFC 8032", hint="make a key with `swarmboot keygen`"
@@ -202,9 +232,14 @@ def key_set(publics: Iterable[bytes], *, threshold: int = 1, version: int = 1) -
 def follow(trusted: KeySet, rotations: Iterable[bytes]) -> KeySet:
     """Return the key set reached from `trusted` through signed rotations, in order; older versions are passed over.
 
-    A node built with the keys of a later rotation starts from that one. Raises as `verify` does if a rotation is not
-    signed by the threshold of the set before it and of its own.
+    A node built with the keys of a later rotation starts from that one. Raises ManifestError if a version is missing,
+    and as `verify` does if a rotation is not signed by the threshold of the set before it and of its own.
     """
+    return _follow(trusted, rotations)[0]
+
+
+def _follow(trusted: KeySet, rotations: Iterable[bytes]) -> tuple[KeySet, int]:
+    """Return the key set reached, and through how many rotations."""
     chain = [(data, decode_key_set(open_envelope(data, Kind.KEYS).payload)) for data in rotations]
     if len(chain) > MAX_ROTATIONS:
         raise ManifestError("more key rotations than can be followed", expected=f"at most {MAX_ROTATIONS}")
@@ -212,25 +247,29 @@ def follow(trusted: KeySet, rotations: Iterable[bytes]) -> KeySet:
         if (claimed.keys, claimed.threshold) == (trusted.keys, trusted.threshold):
             verify(data, Kind.KEYS, trusted)
             trusted = claimed
+    steps = 0
     for data, claimed in chain:
         if claimed.version <= trusted.version:
             continue
+        if claimed.version != trusted.version + 1:
+            raise ManifestError(
+                "a key rotation is missing", expected=f"version {trusted.version + 1}", found=str(claimed.version)
+            )
         verify(data, Kind.KEYS, trusted)
         verify(data, Kind.KEYS, claimed)
-        trusted = claimed
-    return trusted
+        trusted, steps = claimed, steps + 1
+    return trusted, steps
 
 
 def encode_channel(channel: Channel) -> bytes:
     """Return the channel pointer's canonical bytes."""
-    return pack(
-        {
-            "fleet": channel.fleet,
-            "name": channel.name,
-            "sequence": channel.sequence,
-            "manifest_sha256": channel.manifest_sha256,
-        }
-    )
+    value: dict[str, object] = {
+        "fleet": channel.fleet,
+        "name": channel.name,
+        "sequence": channel.sequence,
+        "manifest_sha256": channel.manifest_sha256,
+    }
+    return pack({**value, "expires": channel.expires_unix_s} if channel.expires_unix_s else value)
 
 
 def decode_channel(payload: bytes) -> Channel:
@@ -241,33 +280,12 @@ def decode_channel(payload: bytes) -> Channel:
         return Channel(
             fleet=fields.text("fleet"),
             name=fields.text("name"),
-            sequence=Sequence(fields.integer("sequence", least=1)),
+            sequence=Sequence(fields.integer("sequence", least=1, most=MAX_SEQUENCE)),
             manifest_sha256=fields.raw("manifest_sha256", exactly=32),
+            expires_unix_s=fields.integer("expires", default=0),
         )
     except DecodeError as error:
         raise ManifestError(f"the signed channel cannot be used: {error}") from error
-
-
-def check_floor(sequence: Sequence, *, floor: Sequence) -> None:
-    """Raise RollbackError if a manifest is older than one this machine has already been promised."""
-    if sequence < floor:
-        raise RollbackError(
-            "the manifest is older than this node may boot",
-            expected=f"sequence {floor} or later",
-            found=str(sequence),
-            hint="publish the release again, which gives it a new number",
-        )
-
-
-def check_expiry(manifest: Manifest, *, now_unix_s: float, is_clock_right: bool) -> None:
-    """Raise ExpiredError if the manifest has expired, unless the clock cannot be trusted."""
-    if is_clock_right and now_unix_s > manifest.expires_unix_s:
-        raise ExpiredError(
-            "the manifest has expired",
-            expected="a manifest published again since",
-            found=f"one that expired {(now_unix_s - manifest.expires_unix_s) / 3600:.1f} hours ago",
-            hint="run `swarmboot publish` again",
-        )
 
 
 def format_public(publics: Iterable[bytes], *, threshold: int = 1) -> str:
@@ -310,7 +328,7 @@ def _public_key(words: list[str]) -> bytes | None:
         return None
     try:
         public = base64.b64decode(words[1], validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; so is text that is not ASCII
         return None
     return public if len(public) == 32 else None
 
@@ -340,11 +358,11 @@ def split_channel_file(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     return pointer, tuple(rotations)
 
 
-def open_channel_file(data: bytes, trusted: KeySet) -> tuple[KeySet, Channel]:
-    """Return the key set reached from `trusted` and the channel pointer that it signed.
+def open_channel_file(data: bytes, trusted: KeySet) -> Opened:
+    """Return the key set reached from `trusted`, the channel pointer that it signed, and the rotations between.
 
     Raises ManifestError for what is no channel file, and as `follow` and `verify` do.
     """
     pointer, rotations = split_channel_file(data)
-    keys = follow(trusted, rotations)
-    return keys, decode_channel(verify(pointer, Kind.CHANNEL, keys))
+    keys, steps = _follow(trusted, rotations)
+    return Opened(keys, decode_channel(verify(pointer, Kind.CHANNEL, keys)), steps)

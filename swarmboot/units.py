@@ -10,6 +10,11 @@ import re
 
 from swarmboot.errors import MalformedSettingError
 
+LONGEST_S = 36500 * 86400.0
+LARGEST_SIZE_BYTES = 2**60
+LARGEST_RATE_BYTES_PER_S = 1.25e12
+"""Beyond these, sums and the system calls that take them overflow."""
+
 _NUMBER = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z/]*)\s*\Z")
 _RATES = {
     "bit": 1 / 8, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8,
@@ -26,8 +31,20 @@ def _parse(text: str, factors: dict[str, float] | dict[str, int], *, kind: str, 
     match = _NUMBER.match(text)
     factor = factors.get(match[2].lower()) if match else None
     if match is None or factor is None:
-        raise MalformedSettingError(f"not a {kind}", expected=f"a number and a unit, as in {example}", found=repr(text))
+        raise MalformedSettingError(
+            f"not a {kind}", expected=f"a number and a unit, as in {example}", found=_shown(text)
+        )
     return float(match[1]) * factor
+
+
+def _bounded(value: float, most: float, text: str, *, kind: str, largest: str) -> float:
+    if value > most:
+        raise MalformedSettingError(f"not a {kind}", expected=f"at most {largest}", found=_shown(text))
+    return value
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
 def parse_rate(text: str) -> float:
@@ -35,17 +52,19 @@ def parse_rate(text: str) -> float:
     rate_bytes_per_s = _parse(text, _RATES, kind="rate", example="100mbit or 12MB/s")
     if rate_bytes_per_s <= 0:
         raise MalformedSettingError("not a rate", expected="more than zero", found=repr(text))
-    return rate_bytes_per_s
+    return _bounded(rate_bytes_per_s, LARGEST_RATE_BYTES_PER_S, text, kind="rate", largest="10tbit, 1250 GB/s")
 
 
 def parse_size(text: str) -> int:
     """Return bytes for `64MiB`, `130MB`, `4096`; raise MalformedSettingError otherwise."""
-    return round(_parse(text, _SIZES, kind="size", example="64MiB or 130MB"))
+    size_bytes = _parse(text, _SIZES, kind="size", example="64MiB or 130MB")
+    return round(_bounded(size_bytes, LARGEST_SIZE_BYTES, text, kind="size", largest="1048576TiB"))
 
 
 def parse_duration(text: str) -> float:
     """Return seconds for `30s`, `500ms`, `2min`, `1.5`; raise MalformedSettingError otherwise."""
-    return _parse(text, _DURATIONS, kind="duration", example="30s or 2min")
+    duration_s = _parse(text, _DURATIONS, kind="duration", example="30s or 2min")
+    return _bounded(duration_s, LONGEST_S, text, kind="duration", largest="36500d, a hundred years")
 
 
 def format_size(size_bytes: float) -> str:

@@ -16,6 +16,7 @@ from swarmboot.errors import MalformedSettingError
 from swarmboot.ids import (
     DIGEST_BYTES,
     INFO_HASH_BYTES,
+    MAX_SEQUENCE,
     NODE_ID_BYTES,
     NODE_KEY_BYTES,
     Digest,
@@ -154,7 +155,7 @@ def decode_announce(data: bytes) -> Announce:
         raise DecodeError("announce.have names something that is no info-hash")
     return Announce(
         node=NodeId(fields.raw("node", exactly=NODE_ID_BYTES)),
-        sequence=Sequence(fields.integer("sequence")),
+        sequence=Sequence(fields.integer("sequence", most=MAX_SEQUENCE)),
         state=_state(fields.text("state", most=16)),
         port=fields.integer("port", most=65535),
         http_port=fields.integer("http_port", most=65535, default=0),
@@ -319,7 +320,7 @@ def decode_datagram(data: bytes) -> Probe | Presence:
         return Probe(node, tuple(keys))
     return Presence(
         node=node,
-        sequence=Sequence(fields.integer("sequence", least=1)),
+        sequence=Sequence(fields.integer("sequence", least=1, most=MAX_SEQUENCE)),
         port=fields.integer("port", least=1, most=65535),
         http_port=fields.integer("http_port", least=1, most=65535),
     )

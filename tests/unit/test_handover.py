@@ -106,3 +106,12 @@ def test_a_clock_is_early_only_before_the_build() -> None:
 def test_the_settings_table_describes_every_argument() -> None:
     page = describe()
     assert all(f"`{setting.argument}`" in page for setting in TABLE)
+
+
+def test_the_command_line_may_name_a_fleet_but_not_another_than_the_initramfs() -> None:
+    assert node_settings("swarmboot.fleet=hall-3", {}, {}).fleet == "hall-3"
+    assert node_settings("quiet", {"fleet": "hall-3"}, {}).fleet == "hall-3"
+    assert node_settings("swarmboot.fleet=hall-3", {"fleet": "hall-3"}, {}).fleet == "hall-3"
+    for weaker in ("swarmboot.fleet=hall-4", "swarmboot.fleet="):
+        with pytest.raises(MalformedSettingError, match=r"swarmboot\.fleet contradicts"):
+            node_settings(weaker, {"fleet": "hall-3"}, {})

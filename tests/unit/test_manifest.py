@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from swarmboot.codec import pack, unpack
 from swarmboot.errors import ManifestError
-from swarmboot.ids import Digest, InfoHash, Sequence
+from swarmboot.ids import MAX_SEQUENCE, Digest, InfoHash, Sequence
 from swarmboot.manifest import (
     MANIFEST_MAX_BYTES,
     MAX_PIECES,
@@ -59,7 +59,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
     return Manifest(
         fleet=draw(texts),
         name=draw(texts),
-        sequence=Sequence(draw(st.integers(1, 2**53))),
+        sequence=Sequence(draw(st.integers(1, MAX_SEQUENCE))),
         issued_unix_s=draw(st.integers(0, 2**53)),
         expires_unix_s=draw(st.integers(0, 2**53)),
         artifacts=artifacts,

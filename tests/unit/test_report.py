@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmboot.codec import DecodeError, pack
-from swarmboot.ids import NodeKey
+from swarmboot.ids import MAX_SEQUENCE, NodeKey
 from swarmboot.report import BOOTED, FAILED, PHASES, REPORT_MAX_BYTES, BootReport, decode_report, encode_report
 
 reports = st.builds(
     BootReport,
     node=st.text(max_size=64),
     outcome=st.sampled_from([BOOTED, FAILED]),
-    sequence=st.integers(0, 2**53),
+    sequence=st.integers(0, MAX_SEQUENCE),
     profile=st.text(max_size=20),
     rack=st.text(max_size=20),
     error=st.text(max_size=200),

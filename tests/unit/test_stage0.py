@@ -213,6 +213,12 @@ def test_a_nodes_own_file_may_set_anything_but_what_is_trusted() -> None:
         parse_node_file("trust=/tmp/other.pub\nfloor=0\n", where="node")
 
 
+@pytest.mark.parametrize("name", ["trust", "ca", "floor", "fleet"])
+def test_files_beside_the_initramfs_change_nothing_that_is_trusted(name: str) -> None:
+    with pytest.raises(UnknownSettingError, match=f"sets {name}, which only the initramfs itself may"):
+        parse_node_file(f"{name}=x\n", where="node")
+
+
 def build_split_desk(registry: Registry) -> Stage0Desk:
     announce(registry, "10.0.0.7", rack="r1", serves=(KERNEL.sha256, INITRAMFS.sha256))
     announce(registry, "10.0.0.8", rack="r2", serves=(KERNEL.sha256, INITRAMFS.sha256))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from swarmboot import wire
 from swarmboot.addresses import is_dialable, read_address
 from swarmboot.codec import DecodeError, pack, unpack
-from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, NodeKey, PieceIndex, Sequence
+from swarmboot.ids import MAX_SEQUENCE, Digest, InfoHash, LeaseId, NodeId, NodeKey, PieceIndex, Sequence
 from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState, Presence, Probe
 from tests.builders import field_names
 
@@ -22,7 +22,7 @@ NODE = NodeId(bytes(16))
 
 nodes = st.binary(min_size=16, max_size=16).map(NodeId)
 info_hashes = st.binary(min_size=32, max_size=32).map(InfoHash)
-sequences = st.integers(0, 2**53).map(Sequence)
+sequences = st.integers(0, MAX_SEQUENCE).map(Sequence)
 ports = st.integers(0, 65535)
 doors = st.integers(1, 65535)
 announces = st.builds(
@@ -74,7 +74,9 @@ handouts = st.builds(
 probes = st.builds(
     Probe, node=nodes, keys=st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=4).map(tuple)
 )
-presences = st.builds(Presence, node=nodes, sequence=st.integers(1, 2**53).map(Sequence), port=doors, http_port=doors)
+presences = st.builds(
+    Presence, node=nodes, sequence=st.integers(1, MAX_SEQUENCE).map(Sequence), port=doors, http_port=doors
+)
 
 
 @given(announces)
