@@ -46,9 +46,14 @@ swarmboot_is_enabled() {
     [ $swarmboot_wanted = yes ]
 }
 
+# Succeed if the leecher's image is mounted. Its python3 may be an absolute link, which leads nowhere from here.
+swarmboot_has_leecher() {
+    [ -x "$swarmboot_run/runtime/usr/bin/python3" ] || [ -L "$swarmboot_run/runtime/usr/bin/python3" ]
+}
+
 # Make the tmpfs that everything goes to, of a size of its own, and mount the leecher's image in it. May be run again.
 swarmboot_prepare() {
-    [ ! -e "$swarmboot_run/runtime/usr/bin/python3" ] || return 0
+    ! swarmboot_has_leecher || return 0
     for swarmboot_module in loop squashfs overlay; do modprobe -q "$swarmboot_module" || :; done
     swarmboot_size=$(swarmboot_argument memory)
     case $swarmboot_size in # a malformed one is named by the leecher
@@ -133,7 +138,7 @@ swarmboot_leecher() {
 # Say why the boot stops, on the console and to the seeder, and fail.
 swarmboot_fail() {
     swarmboot_say "$*"
-    [ ! -x "$swarmboot_run/runtime/usr/bin/python3" ] || swarmboot_leecher leecher.initramfs report "$*"
+    ! swarmboot_has_leecher || swarmboot_leecher leecher.initramfs report "$*"
     return 1
 }
 
@@ -194,6 +199,91 @@ swarmboot_take_apart() {
     done
 }
 
+# Mount the overlay of $swarmboot_lower at $1, and succeed only if every layer and the writable one are there. From
+# inside their folder, so that names are short: mount(2) cuts options at a page and succeeds without the rest, and the
+# newer calls, which util-linux 2.39 and later would use, take no value of more than 255 bytes.
+swarmboot_stack() {
+    swarmboot_options="lowerdir=$swarmboot_lower,upperdir=../changes/upper,workdir=../changes/work"
+    (cd "$swarmboot_run/layers" && LIBMOUNT_FORCE_MOUNT2=always mount -t overlay -o "$swarmboot_options" swarmboot "$1") ||
+        return 1
+    while read -r _ swarmboot_where swarmboot_type swarmboot_found _; do
+        [ "$swarmboot_where $swarmboot_type" = "$1 overlay" ] || continue
+        case $swarmboot_found in *",$swarmboot_options"*) return 0 ;; esac
+        swarmboot_say "expected $swarmboot_options, found $swarmboot_found"
+    done <"${swarmboot_mounts:-/proc/mounts}"
+    return 1
+}
+
+# Fail if a plugin's layer brings a folder where the root has a link, as /lib has on a merged root: it would hide all
+# that the link leads to, the root's dynamic loader among it.
+swarmboot_check_merged() {
+    for swarmboot_link in "$swarmboot_run"/layers/0/*; do
+        [ -L "$swarmboot_link" ] || continue
+        swarmboot_part=${swarmboot_link##*/}
+        swarmboot_layer=0
+        while read -r swarmboot_role swarmboot_format swarmboot_name; do
+            case $swarmboot_role/$swarmboot_format in
+                root/*) continue ;;
+                plugin/squashfs) swarmboot_layer=$((swarmboot_layer + 1)) ;;
+                *) continue ;;
+            esac
+            swarmboot_found=$swarmboot_run/layers/$swarmboot_layer/$swarmboot_part
+            if [ -d "$swarmboot_found" ] && [ ! -L "$swarmboot_found" ]; then
+                swarmboot_fail "$swarmboot_name brings /$swarmboot_part as a folder, where the root has a link to" \
+                    "$(readlink "$swarmboot_link"): pack it again with its files below $(readlink "$swarmboot_link")"
+                return 1
+            fi
+        done <"$swarmboot_run/handover/plan"
+    done
+}
+
+# Print where a path of the root at $1 leads, links followed as in that root; fail if they go round in a circle.
+swarmboot_resolve() {
+    swarmboot_left=$2
+    swarmboot_at=
+    swarmboot_hops=0
+    while [ -n "$swarmboot_left" ]; do
+        swarmboot_left=${swarmboot_left#/}
+        swarmboot_part=${swarmboot_left%%/*}
+        swarmboot_left=${swarmboot_left#"$swarmboot_part"}
+        case $swarmboot_part in
+            '' | .) continue ;;
+            ..)
+                swarmboot_at=${swarmboot_at%/*}
+                continue
+                ;;
+        esac
+        if [ ! -L "$1$swarmboot_at/$swarmboot_part" ]; then
+            swarmboot_at=$swarmboot_at/$swarmboot_part
+            continue
+        fi
+        swarmboot_hops=$((swarmboot_hops + 1))
+        [ $swarmboot_hops -le 40 ] || return 1
+        swarmboot_target=$(readlink "$1$swarmboot_at/$swarmboot_part")
+        case $swarmboot_target in /*) swarmboot_at= ;; esac
+        swarmboot_left=$swarmboot_target$swarmboot_left
+    done
+    echo "$1$swarmboot_at"
+}
+
+# Look at the root at $1 as the kernel is going to: is there an init, and may it be run? A root that none of it starts
+# would be left only by a panic, and nobody would be told.
+swarmboot_check_init() {
+    swarmboot_init=
+    read -r swarmboot_line <"$swarmboot_cmdline"
+    set -f
+    for swarmboot_word in $swarmboot_line; do
+        case $swarmboot_word in init=*) swarmboot_init=${swarmboot_word#init=} ;; esac
+    done
+    set +f
+    for swarmboot_file in ${swarmboot_init:-/sbin/init /etc/init /bin/init}; do
+        swarmboot_found=$(swarmboot_resolve "$1" "$swarmboot_file") || continue
+        [ ! -f "$swarmboot_found" ] || [ ! -x "$swarmboot_found" ] || return 0
+    done
+    swarmboot_fail "the root has no init: expected ${swarmboot_init:-/sbin/init} to be a program, found none; is \
+the image a whole system, and does no plugin hide its /sbin or /usr?"
+}
+
 # Mount every image of the plan and put them together at $1: layers in order, the last one on top, a tmpfs over them.
 swarmboot_assemble() {
     swarmboot_take_apart "$1"
@@ -222,19 +312,19 @@ swarmboot_assemble() {
                 ;;
             *) continue ;;
         esac
-        swarmboot_lower=$swarmboot_layer${swarmboot_lower:+:$swarmboot_lower}
+        swarmboot_lower=$swarmboot_number${swarmboot_lower:+:$swarmboot_lower}
         swarmboot_number=$((swarmboot_number + 1))
     done <"$swarmboot_run/handover/plan"
     if [ "$(swarmboot_planned search)" = on ]; then
         swarmboot_unpack layers "$swarmboot_run/layers" ||
             swarmboot_fail 'a plugin brings what it may not (see the line before)' || return 1
     fi
+    swarmboot_check_merged || return 1
     mkdir "$swarmboot_run/changes"
     mount -t tmpfs -o "mode=0755,size=$swarmboot_size" swarmboot-changes "$swarmboot_run/changes" || return 1
     mkdir "$swarmboot_run/changes/upper" "$swarmboot_run/changes/work"
     chmod 0755 "$swarmboot_run/changes/upper"
-    mount -t overlay -o "lowerdir=$swarmboot_lower,upperdir=$swarmboot_run/changes/upper,workdir=$swarmboot_run/changes/work" \
-        swarmboot "$1" || swarmboot_fail 'the layers cannot be put together as an overlay' || return 1
+    swarmboot_stack "$1" || swarmboot_fail 'the layers cannot be put together as an overlay' || return 1
     if [ $swarmboot_tars = yes ] || [ -s "$1/etc/environment" ] || [ -L "$1/etc/environment" ]; then
         swarmboot_unpack plugins "$1" || swarmboot_fail 'a plugin cannot be unpacked (see the line before)' || return 1
     elif [ -s "$swarmboot_run/handover/environment" ]; then
@@ -287,6 +377,7 @@ swarmboot_boot() {
     kill "$swarmboot_follower" 2>/dev/null
     [ $swarmboot_status -eq 0 ] || return 1
     swarmboot_assemble "$1" || return 1
+    swarmboot_check_init "$1" || return 1
     swarmboot_keep_seeding "$1"
     for swarmboot_folder in run/swarmboot dev proc sys; do umount "$swarmboot_run/runtime/$swarmboot_folder"; done
     swarmboot_say "the root is ready after $(swarmboot_uptime) s"

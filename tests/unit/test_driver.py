@@ -148,3 +148,67 @@ def test_no_seeding_leaves_nothing_behind(shell: tuple[str, ...], tmp_path: Path
     (tmp_path / "root/etc/init.d").mkdir(parents=True)
     assert drive(shell, tmp_path, f"swarmboot_keep_seeding {tmp_path}/root") == (0, "")
     assert list((tmp_path / "root/etc/init.d").iterdir()) == []
+
+
+def plant(root: Path, files: dict[str, str], links: dict[str, str]) -> Path:
+    """Make a root of programs (with their mode, as in "755") and links."""
+    for name, mode in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("#!/bin/sh\n")
+        (root / name).chmod(int(mode, 8))
+    for name, target in links.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).symlink_to(target)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "links", "cmdline", "is_there"),
+    [
+        ({"sbin/init": "755"}, {}, "", True),
+        ({"usr/lib/systemd/systemd": "755"}, {"sbin": "usr/sbin", "usr/sbin/init": "/lib/systemd/systemd",
+                                              "lib": "/usr/lib"}, "", True),
+        ({"usr/lib/systemd/systemd": "755"}, {"usr/sbin/init": "../lib/systemd/systemd", "sbin": "usr/sbin"}, "", True),
+        ({"sbin/init": "644"}, {}, "", False),
+        ({"LiveOS/rootfs.img": "644"}, {}, "", False),
+        ({}, {"sbin/init": "/nowhere"}, "", False),
+        ({}, {"sbin": "sbin"}, "", False),
+        ({"sbin/init": "755"}, {}, "init=/opt/init", False),
+        ({"opt/init": "755"}, {}, "quiet init=/opt/init", True),
+    ],
+)  # fmt: skip
+def test_a_root_without_an_init_is_found_out_before_the_switch(
+    shell: tuple[str, ...],
+    tmp_path: Path,
+    files: dict[str, str],
+    links: dict[str, str],
+    cmdline: str,
+    is_there: bool,
+) -> None:
+    root = plant(tmp_path / "root", files, links)
+    status, said = drive(shell, tmp_path, f"swarmboot_check_init {root}", cmdline=cmdline)
+    assert (status, said) == (0 if is_there else 1, "")
+    assert ("the root has no init" in (tmp_path / "console").read_text()) is not is_there
+
+
+def test_a_failure_after_the_fetch_reaches_the_seeder(shell: tuple[str, ...], tmp_path: Path) -> None:
+    """The image's python3 is an absolute link, which dangles outside of it."""
+    plant(tmp_path, {}, {"runtime/usr/bin/python3": "/usr/local/nowhere/python3.11"})
+    call = 'swarmboot_leecher() { echo "leecher $*"; }; swarmboot_fail the root is odd'
+    assert drive(shell, tmp_path, call) == (1, "leecher leecher.initramfs report the root is odd\n")
+
+
+def test_a_plugin_does_not_hide_what_a_link_of_the_root_leads_to(shell: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "handover").mkdir()
+    plan = "root squashfs r\nplugin tar.gz 10.tar.gz\nplugin squashfs 20-ok.squashfs\nplugin squashfs 30-nic.squashfs\n"
+    (tmp_path / "handover/plan").write_text(plan)
+    plant(tmp_path / "layers/0", {"usr/lib/ld.so": "755"}, {"lib": "usr/lib", "bin": "usr/bin"})
+    plant(tmp_path / "layers/1", {"usr/lib/x.so": "644"}, {"bin": "usr/bin"})
+    plant(tmp_path / "layers/2", {"etc/nic": "644"}, {})
+    assert drive(shell, tmp_path, "swarmboot_check_merged") == (0, "")
+    plant(tmp_path / "layers/2", {"lib/modules/nic.ko": "644"}, {})
+    assert drive(shell, tmp_path, "swarmboot_check_merged") == (1, "")
+    assert (
+        "30-nic.squashfs brings /lib as a folder, where the root has a link to usr/lib"
+        in (tmp_path / "console").read_text()
+    )
