@@ -211,7 +211,7 @@ class Boot:
             tell=self._tell,
             head_start=self._head_start,
         )
-        nursery.start_soon(discovery.listen, self._acquisition.hear)
+        nursery.start_soon(discovery.listen)
         return await self._acquisition.acquire(discovery)
 
     def _compare_stage0(self, manifest: Manifest) -> None:

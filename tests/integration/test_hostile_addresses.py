@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import ssl
+import struct
+import threading
 import urllib.request
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from leecher.discovery import GROUP, PORT
+from leecher.hearsay import DOORS_OF_ONE
 from swarmboot import manifest as manifests
 from swarmboot import pieces, trust
 from swarmboot.codec import pack
-from swarmboot.ids import InfoHash
+from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.keyfile import read_trust
 from swarmboot.trust import open_envelope
+from swarmboot.wire import Presence, Probe, decode_datagram, encode_presence
 from tests.integration.world import Fleet, Seeder, asking, booting, build_fleet, build_release, serving, status
 
 NO_ADDRESSES = ("no address", "10.0.0.7\nshell", "", "[::1]", "256.1.1.1", "a.example", "${net0/mac}", "'; halt; '")
@@ -62,3 +72,73 @@ def test_forty_announces_of_a_host_that_is_no_address_end_no_boot(fleet: Fleet, 
         for node in nodes:
             assert node.end() == (0, "")
             assert node.digests() == fleet.digests(release)
+
+
+class Forger:
+    """A host that hears the probes of its LAN and answers them in the name of 127.0.0.66, whose doors it knows."""
+
+    DOORS = 12
+
+    def __init__(self, keys: Collection[bytes]) -> None:
+        self.heard = 0
+        self._keys = set(keys)
+        self.victims = [socket.create_server(("127.0.0.66", 0)) for _ in range(self.DOORS)]
+        self.dialled: set[int] = set()
+        self._ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._ear.bind((GROUP, PORT))
+        request = struct.pack("4s4si", socket.inet_aton(GROUP), bytes(4), socket.if_nametoindex("lo"))
+        self._ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        self._mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._mouth.bind(("127.0.0.66", 0))
+
+    def run(self, stop: threading.Event) -> None:
+        """Answer probes and count who is dialled until `stop`."""
+        while not stop.is_set():
+            ready, _, _ = select.select([self._ear, *self.victims], [], [], 0.05)
+            for each in ready:
+                if each is self._ear:
+                    self._answer()
+                else:
+                    taken, _ = each.accept()
+                    taken.close()
+                    self.dialled.add(each.fileno())
+
+    def _answer(self) -> None:
+        data, asker = self._ear.recvfrom(2000)
+        probe = decode_datagram(data)
+        if isinstance(probe, Probe) and set(probe.keys) == self._keys:  # not another test's
+            self.heard += 1
+            ports = [victim.getsockname()[1] for victim in self.victims]
+            for port, nonce in product(ports, (probe.nonce, b"", b"x" * 16)):
+                forged = Presence(NodeId(b"f" * 16), Sequence(10**6), port, port, nonce)
+                self._mouth.sendto(encode_presence(forged), asker)
+
+    def close(self) -> None:
+        for each in (self._ear, self._mouth, *self.victims):
+            each.close()
+
+
+@pytest.fixture
+def forger(fleet: Fleet) -> Iterator[Forger]:
+    forger, stop = Forger(read_trust((fleet.pub,)).keys), threading.Event()
+    thread = threading.Thread(target=forger.run, args=(stop,))
+    thread.start()
+    yield forger
+    stop.set()
+    thread.join()
+    forger.close()
+
+
+def test_forged_answers_to_probes_aim_a_node_at_few_doors_and_it_boots(
+    fleet: Fleet, release: Path, tmp_path: Path, forger: Forger
+) -> None:
+    with ExitStack() as stack:
+        with serving(fleet) as seeder:
+            warm = stack.enter_context(booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour"))
+            warm.report()
+        node = stack.enter_context(booting(tmp_path, 2, "--trust", fleet.pub, "--timeout", "60s"))
+        status_code, said = node.end()
+        assert (status_code, node.digests()) == (0, fleet.digests(release)), said
+    assert forger.heard
+    assert len(forger.dialled) <= DOORS_OF_ONE

@@ -71,11 +71,15 @@ handouts = st.builds(
     is_stage0_wanted=st.booleans(),
     uplink_bytes_per_s=st.floats(0.0, 1e12),
 )
+nonces = st.just(b"") | st.binary(min_size=16, max_size=16)
 probes = st.builds(
-    Probe, node=nodes, keys=st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=4).map(tuple)
+    Probe,
+    node=nodes,
+    keys=st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=4).map(tuple),
+    nonce=nonces,
 )
 presences = st.builds(
-    Presence, node=nodes, sequence=st.integers(1, MAX_SEQUENCE).map(Sequence), port=doors, http_port=doors
+    Presence, node=nodes, sequence=st.integers(1, MAX_SEQUENCE).map(Sequence), port=doors, http_port=doors, nonce=nonces
 )
 
 
@@ -298,6 +302,8 @@ def test_a_message_above_its_bound_is_refused_unread(decode: Callable[[bytes], A
         {"swarmboot": 1, "node": NODE, "keys": []},
         {"swarmboot": 1, "node": NODE, "sequence": 0, "port": 1, "http_port": 1},
         {"swarmboot": 1, "node": NODE, "sequence": 1, "port": 0, "http_port": 1},
+        {"swarmboot": 1, "node": NODE, "sequence": 1, "port": 1, "http_port": 1, "nonce": bytes(15)},
+        {"swarmboot": 1, "node": NODE, "keys": [bytes(16)], "nonce": ""},
     ],
 )
 def test_a_datagram_of_another_program_or_without_meaning_is_refused(value: dict[str, Any]) -> None:
@@ -306,5 +312,5 @@ def test_a_datagram_of_another_program_or_without_meaning_is_refused(value: dict
 
 
 def test_the_largest_probe_fits_into_a_datagram() -> None:
-    probe = Probe(NODE, tuple(bytes([number] * 16) for number in range(32)))
+    probe = Probe(NODE, tuple(bytes([number] * 16) for number in range(32)), bytes(16))
     assert wire.decode_datagram(wire.encode_probe(probe)) == probe
