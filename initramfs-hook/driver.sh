@@ -1,7 +1,7 @@
 #!/bin/sh
 # The shared driver of the initramfs hook: sourced by the adapters for initramfs-tools and dracut, which bring the
 # network up, call swarmboot_boot with the folder that the root belongs in, and stop the boot if it fails.
-# POSIX sh; needs mount (with loop), umount, modprobe, chroot, cat, cp, mv, mkdir and sleep. What to fetch, whom to believe and
+# POSIX sh; needs mount (with loop), umount, modprobe, chroot, cat, cp, mv, rm, mkdir and sleep. What to fetch, whom to believe and
 # what to unpack is decided by the leecher, which runs in its own image; here is only what needs a mount.
 
 swarmboot_cmdline=${swarmboot_cmdline:-/proc/cmdline}
@@ -325,7 +325,8 @@ swarmboot_assemble() {
     mkdir "$swarmboot_run/changes/upper" "$swarmboot_run/changes/work"
     chmod 0755 "$swarmboot_run/changes/upper"
     swarmboot_stack "$1" || swarmboot_fail 'the layers cannot be put together as an overlay' || return 1
-    if [ $swarmboot_tars = yes ] || [ -s "$1/etc/environment" ] || [ -L "$1/etc/environment" ]; then
+    if [ $swarmboot_tars = yes ] || [ -s "$1/etc/environment" ] || [ -L "$1/etc/environment" ] ||
+        [ -s "$swarmboot_run/handover/secret.env" ]; then
         swarmboot_unpack plugins "$1" || swarmboot_fail 'a plugin cannot be unpacked (see the line before)' || return 1
     elif [ -s "$swarmboot_run/handover/environment" ]; then
         cp "$swarmboot_run/handover/environment" "$1/etc/environment"
@@ -379,6 +380,7 @@ swarmboot_boot() {
     swarmboot_assemble "$1" || return 1
     swarmboot_check_init "$1" || return 1
     swarmboot_keep_seeding "$1"
+    rm -f "$swarmboot_run/handover/secret.env" "$swarmboot_run/etc/fleet.token" # the booted system has no use for them
     for swarmboot_folder in run/swarmboot dev proc sys; do umount "$swarmboot_run/runtime/$swarmboot_folder"; done
     swarmboot_say "the root is ready after $(swarmboot_uptime) s"
 }

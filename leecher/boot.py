@@ -31,6 +31,7 @@ from leecher.progress import Progress, metrics
 from leecher.reading import read_torrents
 from leecher.release import Release, demands_of
 from leecher.rounds import Rounds
+from leecher.secret_settings import SecretSettings
 from leecher.source import Acquired, Acquisition
 from leecher.stage0 import Stage0Neighbour, stage0_faults
 from leecher.swarm import Swarm
@@ -81,6 +82,7 @@ class Boot:
         self._name_on_lan = new_node_id()
         self._acquisition: Acquisition | None = None
         self._door: Door | None = None
+        self._secret_settings: SecretSettings | None = None
         self.manifest: Manifest | None = None
         self.selection: Selection | None = None
 
@@ -133,7 +135,9 @@ class Boot:
 
     def _overdue(self) -> TransferError:
         """Return why the boot did not end in time: how the last transfer failed, if one did."""
-        last = self._fetching or self._acquisition
+        last: Fetching | Acquisition | SecretSettings | None = self._fetching or self._acquisition
+        if self._secret_settings is not None and not self._secret_settings.written.is_set():
+            last = self._secret_settings
         if last is not None and last.last_failure is not None:
             return last.last_failure
         limit = f"an end within {self.settings.timeout:g} s"
@@ -148,6 +152,8 @@ class Boot:
         self._compare_stage0(acquired.release.manifest)
         await read_torrents(acquired.read, selection.artifacts, acquired.release.documents)
         self.ledger.end_phase("manifest")
+        self._secret_settings = secrets = self._secrets(acquired.release.manifest, selection)
+        nursery.start_soon(secrets.fetch, origin)
         fetching, rounds = self._join(origin, selection, acquired.release)
         nursery.start_soon(rounds.run)
         await rounds.until(lambda: fetching.has_joined, is_urgent=True)
@@ -161,11 +167,17 @@ class Boot:
         self.ledger.end_phase("images")
         for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
             await self._hand_over(rounds, artifact, checksum)
+        await secrets.written.wait()
         self.ledger.end_phase("verification")
         progress.finish()
         await self._report(origin, self.ledger.report())
         if self.settings.neighbour:
             nursery.start_soon(self._stage0_neighbour(acquired, rounds).run)
+
+    def _secrets(self, manifest: Manifest, selection: Selection) -> SecretSettings:
+        return SecretSettings(
+            manifest, selection, self.settings, self.ledger, random=self._random, tell=self._tell
+        )  # fmt: skip
 
     async def _wait_and_check(self, selection: Selection, rounds: Rounds) -> list[RunningChecksum]:
         """Wait until every piece is there, and take the images' checksums meanwhile."""

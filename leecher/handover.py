@@ -7,12 +7,14 @@ Three files in one folder. `plan` is for the shell, a line an image, of words wi
 `search` says whether the squashfs plugins are searched for what plugins may not bring.
 
 `environment` is the /etc/environment of a root that has none, and `handover.json` is for `leecher.root`, which unpacks
-what cannot be mounted and merges settings. It will not mount or unpack anything.
+what cannot be mounted and merges settings. `secret.env` are the release's secret settings, if it has some, for root
+only, and `credentials` what the neighbour in the booted system announces with. It will not mount or unpack anything.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +27,8 @@ from swarmboot.settings import NodeSettings
 PLAN = "plan"
 FACTS = "handover.json"
 ENVIRONMENT = "environment"
+SECRETS = "secret.env"
+CREDENTIALS = "credentials"
 ALL_ALLOWED = frozenset({"devices", "setuid"})
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*\Z")
 
@@ -73,6 +77,16 @@ def write(handover: Handover, folder: Path) -> None:
     (folder / FACTS).write_text(json.dumps(asdict(handover)))
     (folder / ENVIRONMENT).write_text(environment_text("", handover.env))
     (folder / PLAN).write_text(plan(handover))
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, in place of one that was there; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(text)
 
 
 def read(folder: Path) -> Handover:

@@ -37,8 +37,8 @@ from swarmboot.errors import (
     TransferError,
     UnknownSettingError,
 )
-from swarmboot.fleet_token import Prover
-from swarmboot.ids import new_node_id
+from swarmboot.fleet_token import Prover, encode_credentials
+from swarmboot.ids import new_node_id, new_node_key
 from swarmboot.report import FAILED, BootReport, encode_report
 from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline
 from swarmboot.wire import REPORT_PATH, WIRE_TYPE
@@ -50,6 +50,7 @@ BAKED = Path("/etc/swarmboot")
 STATE = Path("/run/swarmboot")
 _PAUSE_S, _PAUSE_MOST_S = 1.0, 30.0
 _REPORT_S = 3.0
+_CREDENTIALS_MOST = 256
 _USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
 
 
@@ -114,7 +115,12 @@ def pause_s(attempt: int, random: Random) -> float:
 
 def fetch(started_s: float) -> None:
     """Bring the images and write the handover; raises the SwarmbootError that ended it."""
-    forced = {"into": str(STATE / "images"), "report": str(STATE / "boot.json"), "progress": "plain"}
+    forced = {
+        "into": str(STATE / "images"),
+        "report": str(STATE / "boot.json"),
+        "progress": "plain",
+        "secrets": str(STATE / "handover" / handover.SECRETS),
+    }
     settings = _settings({**forced, "neighbour": "off"})
     line = clock.clamp(settings.clock)
     if line:
@@ -123,6 +129,9 @@ def fetch(started_s: float) -> None:
     assert booted.manifest is not None
     assert booted.selection is not None
     handover.write(handover.handover_of(booted.manifest, booted.selection, settings), STATE / "handover")
+    tokens = booted.ledger.proving.tokens
+    credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
+    handover.write_secret(STATE / "handover" / handover.CREDENTIALS, credentials)
 
 
 def _boot(settings: NodeSettings, started_s: float) -> Boot:
@@ -142,13 +151,17 @@ def _boot(settings: NodeSettings, started_s: float) -> Boot:
 
 
 def seed(started_s: float) -> None:
-    """Be a neighbour with the images that are there, until stopped; return at once where seeding is off."""
+    """Be a neighbour with the images that are there, until stopped; return at once where seeding is off.
+
+    Standard input holds the credentials that `fetch` has left, where there is a fleet token; the token itself is gone.
+    """
     forced = {"into": str(STATE / "images"), "progress": "none", "neighbour": "on", "timeout": "0", "report": ""}
-    settings = _settings({**forced, "reserve": "0"})
+    settings = _settings({**forced, "reserve": "0", "fleet_token": "", "secrets": ""})
+    credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MOST)
     if settings.seed:
         _give_up_root()
         limit = min(settings.seed, settings.up or settings.seed)
-        boot(replace(settings, up=limit), started_s=started_s, is_reported=False)
+        boot(replace(settings, up=limit), started_s=started_s, is_reported=False, credentials=credentials)
 
 
 def _give_up_root() -> None:

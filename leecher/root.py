@@ -1,4 +1,4 @@
-"""Unpacks what cannot be mounted: tar and cpio root images, Coinboot-style tar plugins, and the settings on top.
+"""Unpacks what cannot be mounted: tar and cpio root images, Coinboot-style tar plugins, and all settings on top.
 
 `python -m leecher.root image|layers|plugins FOLDER`. It opens its archives, then makes FOLDER its root directory
 (chroot(2)), so that no name and no link in an archive can lead out of it; names with `..` are refused all the same, and
@@ -28,6 +28,8 @@ from leecher.handover import Handover, Image
 from swarmboot.errors import ReleaseError, SpaceError, SwarmbootError
 
 HANDOVER = Path("/run/swarmboot/handover")
+SECRETS = Path("/etc/swarmboot/secret.env")
+"""Where the new root finds the release's secret settings: mode 0600, in a folder that is made with mode 0700."""
 _USAGE = 64
 
 
@@ -122,6 +124,7 @@ def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
         check_layers(handover, root)
         return
     images, allow = _stage(handover, stage)
+    secrets = _secrets() if stage == "plugins" else ""
     folder = os.open(handover.folder, os.O_PATH | os.O_DIRECTORY)
     old_root = os.open("/", os.O_PATH | os.O_DIRECTORY)
     for image in images:
@@ -136,6 +139,14 @@ def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
         path = Path("/etc/environment")
         old = path.read_text(errors="replace") if path.is_file() else ""
         path.write_text(handovers.environment_text(old, handover.env))
+    if secrets:
+        handovers.write_secret(SECRETS, secrets)
+
+
+def _secrets() -> str:
+    """Return the release's secret settings as they are to stand in the new root; nothing if it has none."""
+    path = HANDOVER / handovers.SECRETS
+    return path.read_text() if path.is_file() else ""
 
 
 def _enter(root: Path) -> None:

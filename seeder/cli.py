@@ -13,7 +13,7 @@ import click
 
 from swarmboot import keyfile
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
-from swarmboot.fleet_token import write_token
+from swarmboot.fleet_token import FleetToken, read_tokens, write_token
 from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site, manifest_numbers
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
@@ -80,6 +80,8 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
 @click.option("--trust", type=_PATH, multiple=True, metavar="PUB",
               help="Public keys the nodes are built with: refuse to sign with too few of them.")  # fmt: skip
 @click.option("--new-keys", is_flag=True, help="Sign with other keys than before: nodes are rebuilt with them.")
+@click.option("--fleet-token", type=_PATH, metavar="FILE",
+              help="Seal the release's secret settings for the holders of this token.")  # fmt: skip
 @click.option("--nodes", type=click.IntRange(min=0), default=0, metavar="N", help="Say what stage 0 costs N nodes.")
 @click.option("--uplink", default="1gbit", show_default=True, metavar="RATE", help="The server's link, for --nodes.")
 @click.option("--stage0-key", type=_PATH, metavar="DIR",
@@ -100,6 +102,7 @@ def publish(
     piece_bytes: int,
     trust: tuple[Path, ...],
     new_keys: bool,
+    fleet_token: Path | None,
     nodes: int,
     uplink: str,
     stage0_key: Path | None,
@@ -127,10 +130,20 @@ def publish(
         piece_bytes=piece_bytes,
         trust=keyfile.read_trust(trust) if trust else None,
         has_new_keys=new_keys,
+        tokens=_tokens(fleet_token, [site or release.resolve().parent / "site", release]),
     )
     secureboot = (secureboot_key, secureboot_cert)
     stage0 = _Stage0(nodes=nodes, uplink=uplink, key=stage0_key, is_unified=uki, secureboot=secureboot)
     _publish(release, site or release.resolve().parent / "site", keys, options, stage0, is_json=is_json)
+
+
+def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
+    """Return the fleet tokens in a file; raise KeyFileError if it lies where it is going to be served."""
+    if path is None:
+        return ()
+    if any(path.resolve().is_relative_to(folder.resolve()) for folder in public):
+        raise KeyFileError(f"{path} lies in the release or the site", hint="move it elsewhere, and make a new one")
+    return read_tokens(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,11 @@ _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def parse_env(text: str, *, where: str) -> dict[str, str]:
-    """Return the settings of one file, the last of a name winning; raise ReleaseError naming `where` and the line."""
+def parse_env(text: str, *, where: str, is_secret: bool = False) -> dict[str, str]:
+    """Return the settings of one file, the last of a name winning; raise ReleaseError naming `where` and the line.
+
+    What a line of a secret file says is not repeated.
+    """
     settings: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.removesuffix("\r").strip(" \t")
@@ -28,7 +31,7 @@ def parse_env(text: str, *, where: str) -> dict[str, str]:
             raise ReleaseError(
                 f"{where}:{number} is no setting",
                 expected='KEY=value or KEY="a value"',
-                found=repr(stripped[:60]),
+                found="" if is_secret else repr(stripped[:60]),
                 hint="these files are data, not shell: no export, no $ and no line breaks in values",
             )
         settings[match[1]] = value

@@ -35,6 +35,7 @@ def published_value(published: Published, *, site: Path) -> dict[str, Any]:
         "expires_unix_s": manifest.expires_unix_s,
         "artifacts": [artifact_value(artifact) for artifact in manifest.artifacts],
         "settings": len(manifest.env),
+        "secrets": {name: digest.hex() for name, digest in manifest.secrets.items()},
         "profiles": [profile.name for profile in manifest.profiles],
         "signers": [signer.hex() for signer in published.signers],
         "copied_bytes": published.copied_bytes,
@@ -74,6 +75,8 @@ def published_lines(published: Published, *, site: Path) -> list[str]:
         )
     copied, reused = format_size(published.copied_bytes), format_size(published.reused_bytes)
     lines.append(f"site {site}: {copied} copied, {reused} there already; may be booted until {_day(manifest)}")
+    if manifest.secrets:
+        lines.append("secret settings are sealed for the fleet token: serve with --fleet-token, and bake it into nodes")
     lines.append(f"fleet {manifest.fleet}, signed by {shown_ids(published.signers)}")
     return [*lines, *ram_lines(published), f"serve it: swarmboot serve {site}"]
 

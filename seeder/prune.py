@@ -1,4 +1,4 @@
-"""Make room in a site: drop old manifests, and the blobs and torrents that no manifest kept needs any more.
+"""Make room in a site: drop old manifests, and the blobs, torrents and sealed settings that no manifest kept needs.
 
 What a channel points to always stays, and so do the newest manifests, because nodes may still be booting them.
 """
@@ -35,11 +35,13 @@ def prune(writer: SiteWriter, *, keep: int) -> Pruned:
     kept = sorted({*numbers[len(numbers) - min(keep, len(numbers)) :], *_pointed(writer)})
     wanted: set[str] = set()
     for number in kept:
-        for artifact in read_unbelieved(site, number).artifacts:
+        manifest = read_unbelieved(site, number)
+        wanted |= {layout.secrets_path(digest) for digest in manifest.secrets.values()}
+        for artifact in manifest.artifacts:
             wanted |= {layout.blob_path(artifact.sha256), layout.torrent_path(artifact.info_hash)}
     dropped = sorted(number for number in numbers if number not in kept)
     unwanted = [layout.manifest_path(number) for number in dropped]
-    for folder in ("torrents", "blobs"):
+    for folder in ("torrents", "blobs", "secrets"):
         present = sorted(f"{folder}/{path.name}" for path in (site / folder).glob("*"))
         unwanted += [relative for relative in present if relative not in wanted]
     freed_bytes = sum(writer.remove(relative) for relative in unwanted)

@@ -23,6 +23,7 @@ from seeder.site_writer import SiteWriter
 from swarmboot import ids, trust
 from swarmboot import site as layout
 from swarmboot.errors import ManifestError, ReleaseError
+from swarmboot.fleet_token import FleetToken, seal
 from swarmboot.manifest import Artifact, Manifest, decode, encode
 from swarmboot.profile import Selection, select
 
@@ -36,7 +37,8 @@ class PublishOptions:
     """How to publish. `life_s` is how long the manifest may be booted; None keeps what the channel has, or a year.
 
     `fleet` is empty for the channel's own; `piece_bytes` is 0 to choose by size; `trust` is the key set that nodes are
-    built with, if it is known; `has_new_keys` allows keys that are not the site's, and forgets its rotations.
+    built with, if it is known; `has_new_keys` allows keys that are not the site's, and forgets its rotations. Secret
+    settings are sealed for the holders of each of `tokens`.
     """
 
     channel: str = layout.DEFAULT_CHANNEL
@@ -45,6 +47,7 @@ class PublishOptions:
     piece_bytes: int = 0
     trust: trust.KeySet | None = None
     has_new_keys: bool = False
+    tokens: tuple[FleetToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ def publish(
     Raises ThresholdError for keys that nodes of this site would not believe, SpaceError, ChangedError and
     UnreadableError as the copying meets them, and ReleaseError for a release that no manifest can describe.
     """
+    _check_tokens(release, options.tokens)
     check_signers(writer.site, keys, trusted=options.trust, has_new_keys=options.has_new_keys)
     notes = [*release.notes, *_key_notes(writer.site, keys)]
     copier = Copier(writer, piece_bytes=options.piece_bytes, progress=progress)
@@ -88,6 +92,7 @@ def publish(
         writer.remove_rotations()
     current = read_own_channel(writer.site, options.channel, own_keys(keys))
     wanted = _manifest(release, artifacts, options=options, current=current, now_unix_s=now_unix_s)
+    wanted = replace(wanted, secrets=_seal(writer, release, options.tokens, fleet=wanted.fleet))
     signed = (signer_ids(keys), tuple(layout.rotations(writer.site)))
     is_signed_alike = current is not None and (current.signers, current.rotations) == signed
     if current is not None and is_signed_alike and _is_still_good(current.manifest, wanted, options):
@@ -105,6 +110,27 @@ def publish(
         signers=tuple(sorted(signer_ids(keys))),
         notes=(*notes, *copier.notes),
     )
+
+
+def _check_tokens(release: Release, tokens: tuple[FleetToken, ...]) -> None:
+    if release.secrets and not tokens:
+        raise ReleaseError(
+            "the release has secret settings, which reach nodes only with a fleet token",
+            expected="--fleet-token FILE",
+            found="none",
+            hint="make one with `swarmboot keygen --fleet-token FILE`; serve and the nodes' initramfs need it too",
+        )
+
+
+def _seal(writer: SiteWriter, release: Release, tokens: tuple[FleetToken, ...], *, fleet: str) -> dict[str, ids.Digest]:
+    """Write each profile's secret settings, sealed, and return their digests; what is there already stays."""
+    digests = {}
+    for profile, env in release.secrets.items():
+        sealed = seal(tokens, env, fleet=fleet, profile=profile)
+        digests[profile] = ids.Digest(hashlib.sha256(sealed).digest())
+        if not writer.holds_bytes(layout.secrets_path(digests[profile]), sealed):
+            writer.write(layout.secrets_path(digests[profile]), sealed)
+    return digests
 
 
 def issue(writer: SiteWriter, manifest: Manifest, channel: str, keys: Sequence[Ed25519PrivateKey]) -> Manifest:

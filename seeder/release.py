@@ -4,6 +4,7 @@
     boot.efi                   in place of both, a unified kernel image
     rootfs.squashfs            the root image, exactly one  env/      KEY=value files: data, never sourced
     release.toml               optional: name, cmdline, allow, profiles
+                                                            env/*.secret.env   secret ones, sealed for the fleet token
 
 Every file is named by its path inside the directory, and a symbolic link may not lead out of it.
 """
@@ -27,6 +28,7 @@ _KERNELS = ("vmlinuz", "vmlinuz-*")
 _UNIFIED = ("boot.efi",)
 _INITRAMFS = ("initramfs.img", "initrd.img", "initramfs-*", "initrd.img-*")
 _TEXT_MAX_BYTES = 1 << 20
+_SEALED = (".secret.env",)
 _MAGIC = {
     "squashfs": b"hsqs",
     "gz": b"\x1f\x8b",
@@ -56,6 +58,15 @@ class Release:
     env: Mapping[str, str]
     settings: ReleaseSettings = field(default_factory=ReleaseSettings)
     notes: tuple[str, ...] = ()
+    secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def secrets(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the secret settings of each profile's nodes, the empty name for no profile; without empty ones."""
+        own = self.settings.secret_env
+        names = ("", *(profile.name for profile in self.settings.profiles))
+        found = {name: {**self.secret_env, **own.get(name, {})} for name in names}
+        return {name: env for name, env in found.items() if env}
 
 
 def read_release(folder: Path) -> Release:
@@ -74,13 +85,16 @@ def read_release(folder: Path) -> Release:
     files = (*stage0, root, *plugins)
     _check_names(files)
     settings = reader.settings()
+    env, secret_env = reader.env(), reader.env(is_secret=True)
+    _check_secrets({*env, *(key for each in settings.profiles for key in each.env)}, secret_env, settings)
     check_plugins(settings.profiles, {plugin.name: plugin for plugin in plugins}, where="release.toml")
     return Release(
         folder=folder,
         name=settings.name or folder.resolve().name or "release",
         files=files,
-        env=reader.env(),
+        env=env,
         settings=settings,
+        secret_env=secret_env,
         notes=(*reader.notes, *(note for file in files for note in _magic_notes(file))),
     )
 
@@ -175,13 +189,15 @@ class _Reader:
                 plugins.append(self.file(f"plugins/{name}", Role.PLUGIN, kind))
         return plugins
 
-    def env(self) -> dict[str, str]:
-        """Return the settings of all env/*.env files in name order, a later one winning."""
+    def env(self, *, is_secret: bool = False) -> dict[str, str]:
+        """Return the settings of all env/*.env files in name order, a later one winning; the secret or the others."""
         settings: dict[str, str] = {}
         for name in self.names("env"):
             if name.endswith(".env"):
-                settings.update(parse_env(self._text(f"env/{name}"), where=f"env/{name}"))
-            else:
+                if name.endswith(_SEALED) == is_secret:
+                    where = f"env/{name}"
+                    settings.update(parse_env(self._text(where), where=where, is_secret=is_secret))
+            elif not is_secret:
                 self.notes.append(f"env/{name} is not published: not a .env")
         return settings
 
@@ -219,6 +235,16 @@ def check_regular(path: Path, *, label: str, may_be_empty: bool = False) -> os.s
     if status.st_size == 0 and not may_be_empty:
         raise UnreadableError(f"{label} is empty", expected="at least one byte", hint="build it again")
     return status
+
+
+def _check_secrets(public: set[str], secret_env: Mapping[str, str], settings: ReleaseSettings) -> None:
+    """Raise ReleaseError if a setting is both secret and public."""
+    secret = {*secret_env, *(key for each in settings.secret_env.values() for key in each)}
+    if both := sorted(public & secret):
+        raise ReleaseError(
+            f"the setting {both[0]} is secret in one place and public in another",
+            hint="keep it in env/*.secret.env or in secret_env alone, and change its value: the old one is known",
+        )
 
 
 def _check_names(files: tuple[ReleaseFile, ...]) -> None:

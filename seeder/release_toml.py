@@ -12,7 +12,8 @@ from swarmboot.errors import ReleaseError
 from swarmboot.manifest import Profile
 
 _TOP = frozenset({"name", "cmdline", "allow", "profiles"})
-_PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "cmdline"})
+_PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline"})
+_SECRET = frozenset({"secret_env"})
 _MAC = re.compile(r"(?=.{1,17}\Z)[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
 _PROFILE_HEADER = re.compile(r"^\s*\[\[\s*profiles\s*\]\]", re.MULTILINE)
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -22,12 +23,13 @@ _WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSettings:
-    """What a release.toml says; the defaults stand for a release without one."""
+    """What a release.toml says; the defaults stand for a release without one. `secret_env` is by profile's name."""
 
     name: str = ""
     cmdline: str = ""
     allow: tuple[str, ...] = ()
     profiles: tuple[Profile, ...] = field(default=())
+    secret_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
 
 class _Table:
@@ -44,6 +46,7 @@ class _Table:
     def refuse(self, key: str, expected: str) -> ReleaseError:
         """Return the error for a value of the wrong kind."""
         found = repr(self._value[key]) if key in self._value else "nothing"
+        found = "" if key in _SECRET else found
         return self._source.refuse(key, "has the wrong value", table=self._path, expected=expected, found=found)
 
     def has(self, key: str) -> bool:
@@ -114,7 +117,9 @@ def parse_release_toml(text: str, *, where: str) -> ReleaseSettings:
         raise ReleaseError(f"{where} is no TOML", found=str(error), hint="see docs/release.md") from error
     source = _Source(text, where)
     top = _Table(value, known=_TOP, path="", source=source)
-    profiles = tuple(_profile(item, number, source) for number, item in enumerate(top.tables("profiles"), start=1))
+    numbered = list(enumerate(top.tables("profiles"), start=1))
+    profiles = tuple(_profile(item, number, source) for number, item in numbered)
+    secrets = {profile.name: _secret_env(*each, source) for profile, each in zip(profiles, numbered, strict=True)}
     names = [profile.name for profile in profiles]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -122,7 +127,18 @@ def parse_release_toml(text: str, *, where: str) -> ReleaseSettings:
     allow = top.texts("allow")
     if not all(_WORD.match(word) for word in allow) or len(allow) > 16:
         raise top.refuse("allow", "at most 16 lower-case words")
-    return ReleaseSettings(top.text("name"), top.text("cmdline", most=4096), allow, profiles)
+    return ReleaseSettings(
+        top.text("name"),
+        top.text("cmdline", most=4096),
+        allow,
+        profiles,
+        {name: env for name, env in secrets.items() if env},
+    )
+
+
+def _secret_env(number: int, value: Any, source: _Source) -> dict[str, str]:
+    table = _Table(value, known=_PROFILE, path=f"profiles[{number}]", source=source)
+    return table.text_map("secret_env", pattern=_KEY, kind="KEYs")
 
 
 def _profile(value: Any, number: int, source: _Source) -> Profile:

@@ -6,6 +6,7 @@ every torrent must describe exactly the bytes of its blob. It writes nothing and
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from seeder.torrent import Hashes, build_torrent, info_hash_of, layer_of
 from swarmboot import freshness, trust
 from swarmboot import site as layout
 from swarmboot.errors import BlobError, ManifestError
+from swarmboot.fleet_token import SEALED_MAX_BYTES
+from swarmboot.ids import Digest
 from swarmboot.manifest import Artifact, Manifest
 
 
@@ -48,6 +51,11 @@ def verify_site(site: Path, trusted: trust.KeySet, *, channel: str, now_unix_s: 
             _check_artifact(site, artifact, progress)
         except BlobError as error:
             faults.append(error)
+    for digest in {digest for found in pointed for digest in found.manifest.secrets.values()}:
+        try:
+            _check_secrets(site, digest)
+        except BlobError as error:
+            faults.append(error)
     if faults:
         raise _joined(faults)
     return Verified(
@@ -56,6 +64,18 @@ def verify_site(site: Path, trusted: trust.KeySet, *, channel: str, now_unix_s: 
         checked_bytes=sum(artifact.size_bytes for artifact in artifacts.values()),
         notes=tuple(_notes(site, [found.manifest for found in pointed], has_all_channels=not channel)),
     )
+
+
+def _check_secrets(site: Path, digest: Digest) -> None:
+    """Raise BlobError unless the sealed settings with this digest are there and unaltered."""
+    relative = layout.secrets_path(digest)
+    sealed = read_site_file(site, relative, most_bytes=SEALED_MAX_BYTES, too_large=BlobError)
+    found = hashlib.sha256(sealed).hexdigest()
+    if found != digest.hex():
+        raise BlobError(
+            f"{site / relative}, which are secret settings, holds other bytes", expected=f"sha256 {digest.hex()}",
+            found=found, hint="publish the release again",
+        )  # fmt: skip
 
 
 def _joined(faults: list[BlobError]) -> BlobError:
@@ -138,11 +158,12 @@ def _notes(site: Path, manifests: Iterable[Manifest], *, has_all_channels: bool)
         except (BlobError, ManifestError):
             unreadable.append(f"manifests/{number}.swarm cannot be read, and no channel points to it")
             continue
+        wanted |= {layout.secrets_path(digest) for digest in manifest.secrets.values()}
         for artifact in manifest.artifacts:
             wanted |= {layout.blob_path(artifact.sha256), layout.torrent_path(artifact.info_hash)}
     extra = [
         f"{folder}/{path.name} belongs to no manifest"
-        for folder in ("blobs", "torrents")
+        for folder in ("blobs", "torrents", "secrets")
         for path in sorted((site / folder).glob("*"))
         if f"{folder}/{path.name}" not in wanted
     ]

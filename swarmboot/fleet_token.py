@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from swarmboot.codec import DecodeError, Fields, pack, unpack
-from swarmboot.errors import KeyFileError, TokenError
+from swarmboot.errors import KeyFileError, ReleaseError, TokenError
 from swarmboot.ids import NodeId
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ NODE_FILES_PATH = "/node-files"
 TOKEN_BYTES = 32
 MAX_TOKENS = 8
 SECRETS_MAX_BYTES = 1 << 16
+MAX_SECRETS = 1024
 SEALED_MAX_BYTES = 1 << 20
 EXAMPLE = bytes(range(32, 64))
 """The token that documentation shows: known to everybody, so never taken."""
@@ -164,13 +165,15 @@ def certificate_digest(der: bytes) -> bytes:
 def seal(tokens: Sequence[FleetToken], env: Mapping[str, str], *, fleet: str, profile: str) -> bytes:
     """Return settings sealed for the holders of each of these tokens; the same settings give the same bytes.
 
-    `fleet` and `profile` are bound to them: opened as another's they are refused. Raises TokenError if they are larger
-    than SECRETS_MAX_BYTES.
+    `fleet` and `profile` are bound to them: opened as another's they are refused. Raises ReleaseError if they are
+    more than MAX_SECRETS or SECRETS_MAX_BYTES.
     """
     text = pack(dict(env))
-    if len(text) > SECRETS_MAX_BYTES:
-        expected = f"at most {SECRETS_MAX_BYTES} bytes"
-        raise TokenError("the secret settings are too large", expected=expected, found=str(len(text)))
+    if len(text) > SECRETS_MAX_BYTES or len(env) > MAX_SECRETS:
+        expected = f"at most {MAX_SECRETS}, of {SECRETS_MAX_BYTES} bytes"
+        raise ReleaseError(
+            "the secret settings are too large", expected=expected, found=f"{len(env)}, {len(text)} bytes"
+        )
     context = pack([fleet, profile])
     return pack({token.name: _sealed(token, text, context) for token in tokens})
 
@@ -205,7 +208,7 @@ def unseal(tokens: Iterable[FleetToken], sealed: bytes, *, fleet: str, profile: 
         siv, rest = parts[token.name][:_SIV_BYTES], parts[token.name][_SIV_BYTES:]
         text: bytes = _cipher(token, siv).decrypt(_NONCE, rest, context)
         return Fields({"env": unpack(text, max_bytes=SECRETS_MAX_BYTES)}, "secrets").text_map(
-            "env", most=1024, each=SECRETS_MAX_BYTES
+            "env", most=MAX_SECRETS, each=SECRETS_MAX_BYTES
         )
     except (InvalidTag, DecodeError, ValueError) as error:
         raise TokenError("the release's secret settings cannot be opened: they have been altered", hint=hint) from error

@@ -26,6 +26,7 @@ UNIFIED = "uki"
 _FORMAT = 1
 _KNOWN = frozenset(
     {"format", "fleet", "name", "sequence", "issued", "expires", "cmdline", "artifacts", "env", "profiles", "allow"}
+    | {"secrets"}
 )
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")
 
@@ -81,7 +82,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A release as signed. Times in Unix seconds; `allow` names what plugins may do beyond plain files."""
+    """A release as signed. Times in Unix seconds; `allow` names what plugins may do beyond plain files.
+
+    `secrets` maps a profile's name, the empty one for no profile, to the digest of the sealed settings of its nodes.
+    """
 
     fleet: str
     name: str
@@ -93,6 +97,7 @@ class Manifest:
     env: Mapping[str, str] = field(default_factory=dict)
     profiles: tuple[Profile, ...] = ()
     allow: tuple[str, ...] = ()
+    secrets: Mapping[str, Digest] = field(default_factory=dict)
 
     @cached_property
     def by_info_hash(self) -> Mapping[InfoHash, Artifact]:
@@ -111,8 +116,10 @@ class Manifest:
 
 def encode(manifest: Manifest) -> bytes:
     """Return the manifest's canonical bytes: what is signed."""
+    secrets = {"secrets": dict(manifest.secrets)} if manifest.secrets else {}
     return pack(
         {
+            **secrets,
             "format": _FORMAT,
             "fleet": manifest.fleet,
             "name": manifest.name,
@@ -177,6 +184,7 @@ def _decode(data: bytes) -> Manifest:
         raise DecodeError("two artifacts are the same bytes")
     if [artifact.role for artifact in artifacts].count(Role.ROOT) != 1:
         raise DecodeError("not exactly one root image")
+    profiles = tuple(_profile(value, set(names)) for value in fields.items("profiles", most=1024))
     return Manifest(
         fleet=fields.text("fleet"),
         name=fields.text("name"),
@@ -186,9 +194,18 @@ def _decode(data: bytes) -> Manifest:
         artifacts=artifacts,
         cmdline=fields.text("cmdline", most=4096),
         env=fields.text_map("env", most=1024),
-        profiles=tuple(_profile(value, set(names)) for value in fields.items("profiles", most=1024)),
+        profiles=profiles,
         allow=fields.texts("allow", most=16),
+        secrets=_secrets(fields.mapping("secrets"), {"", *(profile.name for profile in profiles)}),
     )
+
+
+def _secrets(value: object, names: set[str]) -> dict[str, Digest]:
+    fields = Fields(value, "manifest.secrets")
+    assert isinstance(value, dict)
+    if not value.keys() <= names:
+        raise DecodeError("manifest.secrets names a profile that is not there")
+    return {name: Digest(fields.raw(name, exactly=DIGEST_BYTES)) for name in value}
 
 
 def _artifact(value: Any) -> Artifact:

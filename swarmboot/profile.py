@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from swarmboot.errors import MalformedSettingError
+from swarmboot.ids import Digest
 from swarmboot.manifest import Artifact, Manifest, Profile, Role
 
 
@@ -20,11 +21,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What one node boots: the root image and its plugins in stacking order, and its settings."""
+    """What one node boots: the root image and its plugins in stacking order, its settings, its sealed ones' digest."""
 
     profile: str
     artifacts: tuple[Artifact, ...]
     env: Mapping[str, str]
+    secrets: Digest | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -50,6 +52,7 @@ def select(manifest: Manifest, *, name: str = "", identity: Identity | None = No
         profile=chosen.name if chosen else "",
         artifacts=(manifest.root, *plugins),
         env={**manifest.env, **(chosen.env if chosen else {})},
+        secrets=manifest.secrets.get(chosen.name if chosen else ""),
     )
 
 

@@ -212,3 +212,59 @@ def test_a_plugin_does_not_hide_what_a_link_of_the_root_leads_to(shell: tuple[st
         "30-nic.squashfs brings /lib as a folder, where the root has a link to usr/lib"
         in (tmp_path / "console").read_text()
     )
+
+
+@pytest.mark.parametrize("has_secrets", [True, False])
+def test_secrets_are_left_to_the_leecher_in_the_new_root(
+    shell: tuple[str, ...], tmp_path: Path, has_secrets: bool
+) -> None:
+    for name in ("handover", "layers", "images", "root/etc", "changes"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "handover/plan").write_text("root squashfs rootfs.squashfs\noverlay 50%\nseed off\nsearch off\n")
+    (tmp_path / "handover/environment").write_text("A=b\n")
+    (tmp_path / "handover/secret.env").write_text("P=q\n" if has_secrets else "")
+    call = f"""
+        mount() {{ :; }}; umount() {{ :; }}; swarmboot_stack() {{ :; }}
+        swarmboot_leecher() {{ echo "$*"; }}
+        swarmboot_assemble {tmp_path}/root
+    """
+    (tmp_path / "runtime/mnt").mkdir(parents=True)
+    status, said = drive(shell, tmp_path, call)
+    assert (status, said) == (0, "leecher.root plugins /mnt\n" if has_secrets else "")
+    assert (tmp_path / "root/etc/environment").exists() is not has_secrets
+
+
+def test_the_booted_system_is_left_neither_token_nor_secrets(shell: tuple[str, ...], tmp_path: Path) -> None:
+    for name in ("handover/secret.env", "handover/credentials", "etc/fleet.token", "etc/fleet.pub"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x\n")
+    call = """
+        for name in prepare name_servers follow_name_servers fetch assemble check_init keep_seeding; do
+            eval "swarmboot_$name() { :; }"
+        done
+        umount() { :; }; kill() { :; }
+        swarmboot_boot /root
+    """
+    status, _ = drive(shell, tmp_path, call)
+    assert status == 0
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
+    assert left == ["etc/fleet.pub", "etc/resolv.conf", "handover/credentials"]
+
+
+def test_a_token_is_copied_for_root_alone(shell: tuple[str, ...], tmp_path: Path) -> None:
+    config, files = tmp_path / "config", tmp_path / "files"
+    config.mkdir()
+    files.mkdir()
+    (files / "runtime.libraries").write_text("")
+    (files / "runtime.squashfs").write_text("x")
+    (config / "fleet.token").write_text("x")
+    (config / "fleet.token").chmod(0o600)
+    run = tmp_path / "run"
+    call = f"""
+        swarmboot_config={config}; swarmboot_files={files}; swarmboot_run={run}
+        mount() {{ :; }}; modprobe() {{ :; }}
+        umask 022; swarmboot_prepare
+    """
+    status, said = drive(shell, tmp_path, call)
+    assert status == 0, said
+    assert (run / "etc/fleet.token").stat().st_mode & 0o777 == 0o600

@@ -191,3 +191,15 @@ def test_a_plain_file_name_is_safe(name: str) -> None:
 @pytest.mark.parametrize("name", ["", ".hidden", "..", "a/b", "a b", "a\nb", "a\n", "-rf", "a" * 129, "ä", "a;b", "$a"])
 def test_any_other_name_is_not(name: str) -> None:
     assert not is_safe_name(name)
+
+
+def test_a_manifest_without_secrets_has_the_bytes_that_it_had_before_there_were_any() -> None:
+    assert "secrets" not in unpack(encode(build_manifest()), max_bytes=MANIFEST_MAX_BYTES)
+    pinned = build_manifest(profiles=(Profile("gpu"),), secrets={"": Digest(b"a" * 32), "gpu": Digest(b"b" * 32)})
+    assert decode(encode(pinned)) == pinned
+
+
+@pytest.mark.parametrize("secrets", [{"other": b"a" * 32}, {"": b"a" * 31}, {b"": b"a" * 32}, {"": "a" * 32}, []])
+def test_secrets_are_digests_by_the_name_of_a_profile_that_is_there(secrets: Any) -> None:
+    with pytest.raises(ManifestError):
+        decode(altered(secrets=secrets))
