@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import errno
 import gc
+import resource
 import signal
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-import hypercorn.trio
 import trio
-from hypercorn.config import Config
 
 from seeder import connection
 from seeder.authority import ServerCertificate
 from seeder.catalogue import Catalogue
+from seeder.crowd import DESCRIPTORS_MOST, Crowd, connections_for
 from seeder.desk import Desk
 from seeder.guard import Guard, served_certificate
 from seeder.handout import Limits
@@ -31,12 +30,11 @@ from seeder.log import Log
 from seeder.registry import Registry
 from seeder.server import Door
 from seeder.stage0_serve import Stage0Options, stage0_running
+from seeder.status import Network
 from swarmboot.addresses import is_ipv6
 from swarmboot.errors import PortInUseError
 from swarmboot.fleet_token import FleetToken
 
-_BACKLOG = 4096
-_REQUESTS_MOST = 1 << 30
 _COLLECT_AFTER = 3_000
 
 
@@ -58,6 +56,7 @@ class ServeOptions:
     log: Log = field(default_factory=Log)
     tokens: tuple[FleetToken, ...] = ()
     node_files: Path | None = None
+    status_from: tuple[Network, ...] = ()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -67,7 +66,7 @@ def listen(host: str, port: int) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind((host, port))
-        opened.listen(_BACKLOG)
+        opened.listen(connection.BACKLOG)
     except OSError as error:
         opened.close()
         taken = "it is taken" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
@@ -85,6 +84,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
 
     `tell_started` is called when both signals stop it cleanly and connections are taken.
     """
+    crowd = Crowd(connections_for(raise_descriptor_limit()))
     registry = Registry()
     catalogue = Catalogue(options.site, registry)
     catalogue.refresh()
@@ -92,7 +92,15 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     desk = Desk(registry, limits, origins=("", *options.origins), random=Random())
     desk.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
     guard = Guard(options.tokens, served_certificate(options.certificate.certificate), tell=options.log.tell)
-    door = Door(desk, catalogue, options.log, guard=guard, node_files=options.node_files)
+    door = Door(
+        desk,
+        catalogue,
+        options.log,
+        crowd=crowd,
+        guard=guard,
+        node_files=options.node_files,
+        status_from=options.status_from,
+    )
     stop = trio.Event()
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
@@ -103,19 +111,26 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         await stack.enter_async_context(door.running())
         if options.stage0 is not None:
             rate = options.uplink_bytes_per_s
-            stage0 = stage0_running(options.stage0, registry, catalogue, options.log, uplink_bytes_per_s=rate)
+            stage0 = stage0_running(options.stage0, registry, catalogue, crowd, options.log, uplink_bytes_per_s=rate)
             door.stage0 = await stack.enter_async_context(stage0)
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals, signals)
         spare_collector()
         tell_started()
-        await hypercorn.trio.serve(
-            door.application(),  # type: ignore[arg-type]
-            configuration(options.certificate, listener),
-            shutdown_trigger=stop.wait,
-        )
+        settings = connection.settings(listener, crowd, certificate=options.certificate)
+        await connection.serve(door.application(), settings, stop.wait)
         nursery.cancel_scope.cancel()
+
+
+def raise_descriptor_limit() -> int:
+    """Raise this process's soft limit of descriptors as far as it may and needs; return it (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS_MOST if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MOST)
+    if soft < most and soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    return DESCRIPTORS_MOST if soft == resource.RLIM_INFINITY else soft
 
 
 def spare_collector() -> None:
@@ -123,34 +138,6 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
-
-
-class _Configuration(Config):
-    """Hypercorn's, but without session tickets: a node keeps its connections, and two tickets are 510 of 1296 bytes."""
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        context = super().create_ssl_context()
-        if context is not None:
-            context.num_tickets = 0
-        return context
-
-
-def configuration(certificate: ServerCertificate, listener: socket.socket) -> Config:
-    """Return what Hypercorn is told: HTTP/1.1 over TLS on `listener`, which it takes over, and no logs."""
-    connection.refine()
-    config = _Configuration()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.certfile = str(certificate.certificate)
-    config.keyfile = str(certificate.key)
-    config.alpn_protocols = ["http/1.1"]
-    config.accesslog = None
-    config.errorlog = None
-    config.graceful_timeout = 1.0
-    config.keep_alive_timeout = 120.0
-    config.keep_alive_max_requests = _REQUESTS_MOST
-    config.backlog = _BACKLOG
-    config.include_server_header = False
-    return config
 
 
 def link_rate_bytes_per_s(default: float = 125e6) -> float:

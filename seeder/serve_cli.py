@@ -18,6 +18,7 @@ from seeder.pxe_cli import Stage0Flags, stage0_options
 from seeder.serve import ServeOptions, link_rate_bytes_per_s, listen
 from seeder.serve import serve as run
 from seeder.stage0_serve import Stage0Options
+from seeder.status import parse_networks
 from swarmboot import site as layout
 from swarmboot.addresses import host_port, split_host_port
 from swarmboot.errors import MalformedSettingError, SwarmbootError
@@ -86,6 +87,12 @@ def parse_listen(text: str) -> tuple[str, int]:
     metavar="FILE",
     help="Answer announces and reports, and give secret settings and node files, only to nodes that prove this token.",
 )
+@click.option(
+    "--status-from",
+    multiple=True,
+    metavar="NETWORK",
+    help="Who else may read /status, as in 10.0.0.0/24; this machine and holders of the fleet token always may.",
+)
 @stage0_options
 def serve(
     site: Path,
@@ -97,6 +104,7 @@ def serve(
     names: tuple[str, ...],
     state: Path | None,
     fleet_token: Path | None,
+    status_from: tuple[str, ...],
     **stage0: Any,
 ) -> None:
     """Serve a published SITE to a rack, over HTTPS.
@@ -111,6 +119,7 @@ def serve(
     logging.getLogger().addHandler(Records(log))
     layout.check_site(site)
     tokens = read_tokens(fleet_token) if fleet_token else ()
+    networks = parse_networks(status_from)
     uplink_bytes_per_s = parse_rate(uplink) if uplink else link_rate_bytes_per_s()
     host, port = parse_listen(address)
     with listen(host, port) as listener:
@@ -125,7 +134,7 @@ def serve(
                 log.tell(line)
 
         options = ServeOptions(
-            site, host, port, uplink_bytes_per_s, origins, certificate, bare, log, tokens, flags.node_files
+            site, host, port, uplink_bytes_per_s, origins, certificate, bare, log, tokens, flags.node_files, networks
         )
         try:
             _run(options, listener, tell_started)

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seeder.blob import BlobResponse, chunk_bytes_for, file_status
 from seeder.catalogue import Catalogue
+from seeder.crowd import Crowd
 from seeder.desk import Answer, Desk
 from seeder.guard import Guard
 from seeder.handout import GOODPUT
@@ -31,6 +32,7 @@ from seeder.pacer import Pacer
 from seeder.private import private_routes
 from seeder.registry import ImpostorError
 from seeder.stage0_door import Stage0Door
+from seeder.status import STRANGERS, Network, may_read_status
 from swarmboot import site as layout
 from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
@@ -39,6 +41,7 @@ from swarmboot.wire import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_
 from swarmboot.wire import encode_handout as encode
 
 REFRESH_S = 1.0
+STATUS_PATH = "/status"
 _FILES = {
     "blobs": (re.compile(r"[0-9a-f]{64}\Z"), "application/octet-stream", True),
     "torrents": (re.compile(r"[0-9a-f]{64}\.torrent\Z"), "application/x-bittorrent", True),
@@ -60,11 +63,21 @@ class Door:
     """The seeder's HTTP application and the task that answers nodes who wait."""
 
     def __init__(
-        self, desk: Desk, catalogue: Catalogue, log: Log, *, guard: Guard | None = None, node_files: Path | None = None
+        self,
+        desk: Desk,
+        catalogue: Catalogue,
+        log: Log,
+        *,
+        crowd: Crowd,
+        guard: Guard | None = None,
+        node_files: Path | None = None,
+        status_from: tuple[Network, ...] = (),
     ) -> None:
         self.desk = desk
+        self.crowd = crowd
         self.guard = guard or Guard()
         self._node_files = node_files
+        self._status_from = status_from
         self.catalogue = catalogue
         self.log = log
         self.sent_bytes = 0
@@ -83,7 +96,7 @@ class Door:
         starlette = Starlette(
             routes=[
                 Route(REPORT_PATH, self._report, methods=["POST"]),
-                Route("/status", self._status),
+                Route(STATUS_PATH, self._status),
                 *private_routes(self.guard, self.catalogue.folder, self._node_files),
                 Route("/{kind}/{name}", self._file),
             ]
@@ -207,7 +220,11 @@ class Door:
         self.log.tell(_report_line(report), source=host or "nobody")
         return Response(status_code=204)
 
-    async def _status(self, _request: Request) -> Response:
+    async def _status(self, request: Request) -> Response:
+        proof = self.guard.proof(request.scope)
+        client, own = (str((request.scope.get(end) or ("",))[0]) for end in ("client", "server"))
+        if not may_read_status(client, own, self._status_from) and not self.guard.is_fleet(proof, STATUS_PATH, b""):
+            return JSONResponse(STRANGERS)
         nodes = self.desk.registry.nodes.values()
         return JSONResponse(
             {
@@ -216,6 +233,8 @@ class Door:
                 "complete": sum(node.is_complete for node in nodes),
                 "open_leases": self.desk.registry.open_leases,
                 "sent_bytes": self.sent_bytes,
+                "connections": len(self.crowd),
+                "cut_off": self.crowd.cut_off,
                 "from_neighbours_bytes": sum(node.from_neighbours_bytes for node in nodes),
                 "from_origin_bytes": sum(node.from_origin_bytes for node in nodes),
                 "stage0": self.stage0.status() if self.stage0 else None,

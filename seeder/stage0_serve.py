@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import hypercorn.trio
 import trio
-from hypercorn.config import Config
 
+from seeder import connection
 from seeder.bootscript import Stage0Trust
 from seeder.catalogue import Catalogue
+from seeder.crowd import Crowd, Patience
 from seeder.log import Log
 from seeder.pxe import IPXE_FOLDER, dnsmasq_running
 from seeder.registry import Registry
@@ -21,7 +21,7 @@ from seeder.stage0 import Stage0Desk
 from seeder.stage0_door import Stage0Door, Stage0Place
 from seeder.stage0_node import RackMap
 
-_BACKLOG = 4096
+PATIENCE = Patience(idle_s=30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,13 @@ class Stage0Options:
 
 @asynccontextmanager
 async def stage0_running(
-    options: Stage0Options, registry: Registry, catalogue: Catalogue, log: Log, *, uplink_bytes_per_s: float
+    options: Stage0Options,
+    registry: Registry,
+    catalogue: Catalogue,
+    crowd: Crowd,
+    log: Log,
+    *,
+    uplink_bytes_per_s: float,
 ) -> AsyncIterator[Stage0Door]:
     """Serve stage 0 while the context is open.
 
@@ -66,18 +72,11 @@ async def stage0_running(
         if options.dnsmasq is not None:
             await stack.enter_async_context(dnsmasq_running(*options.dnsmasq, log))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_listen, door, options.listener, stop)
+            nursery.start_soon(_listen, door, options.listener, crowd, stop)
             yield door
             stop.set()
 
 
-async def _listen(door: Stage0Door, listener: socket.socket, stop: trio.Event) -> None:
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.accesslog = None
-    config.errorlog = None
-    config.graceful_timeout = 1.0
-    config.keep_alive_timeout = 30.0
-    config.backlog = _BACKLOG
-    config.include_server_header = False
-    await hypercorn.trio.serve(door.application(), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+async def _listen(door: Stage0Door, listener: socket.socket, crowd: Crowd, stop: trio.Event) -> None:
+    settings = connection.settings(listener, crowd, patience=PATIENCE)
+    await connection.serve(door.application(), settings, stop.wait)

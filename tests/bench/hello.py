@@ -11,7 +11,8 @@ import trio
 
 from seeder import connection
 from seeder.authority import given_certificate
-from seeder.serve import configuration, listen, spare_collector
+from seeder.crowd import Crowd
+from seeder.serve import listen, spare_collector
 
 BODY = b"x" * 400
 
@@ -29,13 +30,15 @@ async def hello(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 def main() -> None:
     """Serve on a free port of loopback until told to stop: CERTIFICATE KEY [stock], which is Hypercorn as it comes."""
-    if sys.argv[3:] == ["stock"]:
-        connection.refine = lambda: None
     certificate = given_certificate(Path(sys.argv[1]), Path(sys.argv[2]))
     listener = listen("127.0.0.1", 0)
     print(f"listening on https://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     spare_collector()
-    trio.run(hypercorn.trio.serve, cast(Any, hello), configuration(certificate, listener))
+    settings = connection.settings(listener, Crowd(), certificate=certificate)
+    if sys.argv[3:] == ["stock"]:
+        trio.run(hypercorn.trio.serve, cast(Any, hello), settings)
+    else:
+        trio.run(connection.serve, hello, settings, trio.sleep_forever)
 
 
 if __name__ == "__main__":

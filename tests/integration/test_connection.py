@@ -6,19 +6,19 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
-import hypercorn.trio
+import pytest
 import trio
-from hypercorn.config import Config
 
 from seeder import connection
 from seeder.authority import issue_certificate
-from seeder.serve import configuration
+from seeder.crowd import Crowd, Patience
 
 BOUND_S = 20.0
+PATIENCE = Patience()
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 Connect = Callable[[], Awaitable[trio.SocketStream]]
 GET = b"GET / HTTP/1.1\r\nHost: seeder\r\n\r\n"
@@ -44,15 +44,14 @@ def answering(*chunks: bytes, before: Callable[[], Awaitable[None]] | None = Non
 
 
 @asynccontextmanager
-async def serving(application: App, *, pause_s: float = 120.0) -> AsyncIterator[Connect]:
+async def serving(
+    application: App, *, patience: Patience = PATIENCE, crowd: Crowd | None = None
+) -> AsyncIterator[Connect]:
     """Serve an application; yield a function that connects to it."""
-    connection.refine()
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.errorlog = None
-    config.keep_alive_timeout, config.graceful_timeout = pause_s, 2 * BOUND_S
+    settings = connection.settings(listener, Crowd() if crowd is None else crowd, patience=patience)
+    settings.graceful_timeout = 2 * BOUND_S
     stop = trio.Event()
     streams: list[trio.SocketStream] = []
 
@@ -62,8 +61,7 @@ async def serving(application: App, *, pause_s: float = 120.0) -> AsyncIterator[
 
     with trio.fail_after(BOUND_S):
         async with trio.open_nursery() as nursery:
-            serve: Any = hypercorn.trio.serve
-            nursery.start_soon(partial(serve, application, config, shutdown_trigger=stop.wait))
+            nursery.start_soon(connection.serve, application, settings, stop.wait)
             yield connect
             stop.set()
         for stream in streams:
@@ -139,7 +137,7 @@ async def test_a_connection_is_let_go_when_its_peer_closes_it() -> None:
 
 async def test_an_unused_connection_is_closed_and_one_with_a_request_is_not() -> None:
     answer = trio.Event()
-    async with serving(answering(b"hello", before=answer.wait), pause_s=0.05) as connect:
+    async with serving(answering(b"hello", before=answer.wait), patience=Patience(idle_s=0.05)) as connect:
         busy, unused = await connect(), await connect()
         await busy.send_all(GET)
         assert await unused.receive_some() == b""
@@ -157,10 +155,119 @@ async def test_unused_connections_do_not_hold_up_the_end() -> None:
         await read_to(stream, b"hello")
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+POST = b"POST / HTTP/1.1\r\nHost: seeder\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (PREFACE, b"505"),
+        (b"GET / HTTP/2.0\r\n\r\n", b"505"),
+        (b"CONNECT seeder:443 HTTP/1.1\r\nHost: seeder\r\n\r\n", b"505"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n", b"411"),
+        (GET[:-2] + b"Content-Length: 10\r\n\r\n0123456789", b"400"),
+        (GET[:-2] + b"X: " + b"x" * 70_000, b"431"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
+    ],
+)
+async def test_what_is_not_spoken_here_is_refused_and_ends_the_connection(said: bytes, status: bytes) -> None:
+    async with serving(answering(b"hello")) as connect:
+        stream = await connect()
+        await stream.send_all(said)
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 " + status)
+        with suppress(trio.BrokenResourceError):
+            assert await stream.receive_some() == b""
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eHh4\r\n",
+    ],
+)
+async def test_a_wish_for_another_protocol_is_answered_in_this_one(wish: bytes) -> None:
+    async with serving(answering(b"hello")) as connect:
+        stream = await connect()
+        for _ in range(2):
+            await stream.send_all(GET[:-2] + wish + b"\r\n")
+            assert (await read_to(stream, b"hello")).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"\r\n",
+        b"GET / HT",
+        POST + b"Content-Length: 9\r\n\r\n",
+        POST + b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+    ],
+)
+async def test_a_client_that_drips_is_cut_off_when_its_time_is_over(said: bytes) -> None:
+    soon = Patience(handshake_s=0.3, head_s=0.3, body_s=0.3, idle_s=0.3)
+    async with serving(answering(b"hello"), patience=soon) as connect:
+        stream = await connect()
+        ended = trio.Event()
+
+        async def drip() -> None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await stream.send_all(said)
+                for _ in range(8 if said else 0):
+                    await trio.sleep(0.1)
+                    await stream.send_all(b"\r" if said == b"\r\n" else b"x")
+
+        async def listen() -> None:
+            with suppress(trio.BrokenResourceError):
+                while await stream.receive_some():
+                    pass
+            ended.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drip)
+            nursery.start_soon(listen)
+            with trio.fail_after(0.8):
+                await ended.wait()
+            nursery.cancel_scope.cancel()
+
+
+async def test_an_answer_that_nobody_reads_is_dropped_and_one_that_is_read_slowly_is_not() -> None:
+    crowd = Crowd()
+    patience = Patience(idle_s=0.4, write_s=0.4, least_bytes_per_s=1e6)
+    chunk = bytes(1 << 20)
+    async with serving(answering(*[chunk] * 16), patience=patience, crowd=crowd) as connect:
+        slow, unread = await connect(), await connect()
+        await unread.send_all(GET)
+        await slow.send_all(GET)
+        left = len(chunk) * 16
+        while left > 0:
+            await trio.sleep(0.02)
+            left -= len(await slow.receive_some(1 << 18))
+        assert left <= 0
+        while len(crowd) > 0:  # noqa: ASYNC110 - both end by themselves: one was dropped, the other is unused
+            await trio.sleep(0.01)
+        assert crowd.cut_off == 2
+
+
+async def test_whatever_a_client_says_others_are_served() -> None:
+    random = Random(16)
+    words = [GET, PREFACE, POST, b"\r\n", b"\x00", b"Content-Length: 5\r\n", b"Expect: 100-continue\r\n", b"HTTP/1.1"]
+    async with serving(answering(b"hello")) as connect:
+        for _ in range(300):
+            stream = await connect()
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(b"".join(random.choices(words, k=random.randrange(1, 9))) + random.randbytes(3))
+            await trio.aclose_forcefully(stream)
+        stream = await connect()
+        await stream.send_all(GET)
+        await read_to(stream, b"hello")
+
+
 def test_a_handshake_carries_no_tickets(tmp_path: Path) -> None:
     certificate = issue_certificate(tmp_path, ["127.0.0.1"])
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = configuration(certificate, listener).create_ssl_context()
+        server = connection.settings(listener, Crowd(), certificate=certificate).create_ssl_context()
     assert server is not None
     client = ssl.create_default_context(cafile=certificate.authority)
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,8 @@ from tests.integration.world import (
     build_fleet,
     build_release,
     serving,
+    status,
+    wait_for,
 )
 
 
@@ -42,7 +44,9 @@ def connect(seeder: Seeder, *, alpn: tuple[str, ...] = ()) -> ssl.SSLSocket:
 
 def dial(seeder: Seeder) -> socket.socket:
     """Return a TCP connection to the seeder."""
-    return socket.create_connection(("127.0.0.1", int(seeder.address.rpartition(":")[2])), timeout=BOUND_S)
+    dialled = socket.create_connection(("127.0.0.1", int(seeder.address.rpartition(":")[2])), timeout=BOUND_S)
+    dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return dialled
 
 
 def request(method: str, path: str, body: bytes = b"") -> bytes:
@@ -72,6 +76,19 @@ def check_boots(folder: Path, seeder: Seeder, fleet: Fleet) -> None:
     with booting(folder, 1, *asking(seeder, fleet)) as node:
         status, said = node.end()
         assert status == 0, said
+
+
+def stage0_port(seeder: Seeder) -> int:
+    """Return the port of the seeder's plain-HTTP door."""
+    line = wait_for(
+        lambda: next((line for line in seeder.lines if line.startswith("stage 0 on ")), None), seeder.process
+    )
+    return int(line.rpartition(":")[2])
+
+
+def descriptors(process: int) -> int:
+    """Return how many descriptors a process has open."""
+    return sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
 
 
 @contextmanager
@@ -130,3 +147,68 @@ def test_forged_reports_leave_memory_and_log_bounded(fleet: Fleet) -> None:
         forged = [line for line in seeder.lines if "forged" in line]
         assert 1 <= len(forged) <= 1100
         assert all(line.isprintable() and len(line) <= 480 for line in seeder.lines)
+
+
+@pytest.mark.parametrize("kind", ["silent", "handshaken", "asked once"])
+def test_idle_connections_at_a_low_limit_of_descriptors_keep_nobody_out(
+    tmp_path: Path, fleet: Fleet, kind: str
+) -> None:
+    with serving(fleet, launcher=("prlimit", "--nofile=256:256")) as seeder, ExitStack() as held:
+        for _ in range(400):
+            stream = held.enter_context(dial(seeder) if kind == "silent" else connect(seeder))
+            if kind == "asked once":
+                stream.sendall(request("GET", "/channels/stable.swarm"))
+                assert b" 200 " in read_answer(stream)
+        with booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+            ended, said = node.end()
+            assert ended == 0, said
+        assert status(seeder)["cut_off"] > 0
+        assert descriptors(seeder.process.pid) < 256
+
+
+def test_the_limit_of_descriptors_is_raised(fleet: Fleet) -> None:
+    with serving(fleet, launcher=("prlimit", "--nofile=256:2048")) as seeder:
+        limits = Path(f"/proc/{seeder.process.pid}/limits").read_text()
+        assert next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3] == "2048"
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+
+def test_http_2_is_spoken_on_neither_listener(fleet: Fleet) -> None:
+    with serving(fleet, "--pxe-listen", "127.0.0.1:0") as seeder:
+        with connect(seeder, alpn=("h2",)) as stream:
+            assert stream.selected_alpn_protocol() is None
+            stream.sendall(PREFACE)
+            assert read_answer(stream).startswith(b"HTTP/1.1 505")
+        with connect(seeder, alpn=("h2", "http/1.1")) as stream:
+            assert stream.selected_alpn_protocol() == "http/1.1"
+        with socket.create_connection(("127.0.0.1", stage0_port(seeder)), timeout=BOUND_S) as plain:
+            plain.sendall(PREFACE)
+            assert read_answer(plain).startswith(b"HTTP/1.1 505")
+
+
+def test_a_client_that_drips_is_cut_off(fleet: Fleet) -> None:
+    body = "HTTP/1.1\r\nHost: seeder\r\nContent-Length: 9000\r\n\r\n"
+    said = ["GET /status HTTP/1.1\r\nX: ", f"POST /announce {body}", f"POST /report {body}", ""]
+    with serving(fleet) as seeder, ExitStack() as held:
+        dripping = [held.enter_context(connect(seeder)) for _ in said]
+        for stream, start in zip(dripping, said, strict=True):
+            stream.sendall(start.encode())
+            stream.setblocking(False)
+        end_s = time.monotonic() + 30
+        while dripping:
+            assert time.monotonic() < end_s, f"{len(dripping)} connections drip and drip"
+            time.sleep(0.5)
+            dripping = [stream for stream in dripping if is_open_after(stream, b"x")]
+
+
+def is_open_after(stream: ssl.SSLSocket, data: bytes) -> bool:
+    """Return whether a connection is still open after sending a little more on it."""
+    try:
+        stream.sendall(data)
+        return stream.recv(1 << 16) != b""
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False

@@ -104,12 +104,12 @@ class Seeder:
 
 
 @contextmanager
-def serving(fleet: Fleet, *arguments: str) -> Iterator[Seeder]:
+def serving(fleet: Fleet, *arguments: str, launcher: Sequence[str] = ()) -> Iterator[Seeder]:
     """Serve a fleet's site on a free port."""
     state = fleet.folder / "state"
     fixed = ["--listen", "127.0.0.1:0", "--state", str(state), "--uplink", "1gbit"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "swarmboot", "serve", str(fleet.site), *fixed, *arguments],
+        [*launcher, sys.executable, "-m", "swarmboot", "serve", str(fleet.site), *fixed, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
