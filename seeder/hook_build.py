@@ -28,6 +28,8 @@ def build_initramfs(
 ) -> None:
     """Write an initramfs for a kernel version whose modules are under /lib/modules.
 
+    It has mode 0600 if it holds a fleet token.
+
     Raises PrivilegeError, ToolMissingError, KeyFileError, SettingsError, or ResourceError if the generator fails.
     """
     if os.geteuid() != 0:
@@ -49,8 +51,13 @@ def build_initramfs(
             "SWARMBOOT_CODE": str(stage / hook_install.CODE),
             "SWARMBOOT_CONFIG": str(stage / hook_install.CONFIG),
         }
+        if bake.token is not None:  # before the first byte of it
+            out.touch(0o600)
+            out.chmod(0o600)
         command = _mkinitramfs(stage, out, kernel) if generator == "initramfs-tools" else _dracut(stage, out, kernel)
         _run(program, command, environment)
+    if bake.token is not None:
+        out.chmod(0o600)
     say(f"initramfs: {out}, {format_size(out.stat().st_size)}, for kernel {kernel}, by {program}")
 
 

@@ -19,6 +19,10 @@ argument that is unknown or malformed is named on the console and stops the boot
 
 `swarmboot=0` on the kernel command line turns the initramfs hook off, whatever else stands there.
 """
+WORTH = (
+    "the initramfs will hold the fleet token: a secret on a disk with mode 0600, in a signed image over HTTPS or in a "
+    "firmware's own store, and none where stage 0 is handed to anybody over plain HTTP"
+)
 RUNTIME = Path("/usr/lib/swarmboot/runtime.squashfs")
 
 
@@ -42,6 +46,8 @@ def _baked(command: Any) -> Any:
                      help="Lowest manifest number that nodes may boot."),
         click.option("--fleet", default="", metavar="NAME",
                      help="Boot this fleet's releases only.  [default: any that the keys have signed]"),
+        click.option("--fleet-token", "token", type=_PATH, metavar="FILE",
+                     help="The fleet's token, a secret: the initramfs is one too then."),
         click.option("--ca", "authority", type=_PATH, metavar="PEM",
                      help="Authority of the seeder's certificate. [default: the public ones known here]"),
         click.option("--trust", type=_PATH, multiple=True, required=True, metavar="PUB",
@@ -53,16 +59,26 @@ def _baked(command: Any) -> Any:
     return command
 
 
-def _bake(trust: tuple[Path, ...], authority: Path | None, floor: int, fleet: str, defaults: tuple[str, ...]) -> Any:
+def _bake(
+    trust: tuple[Path, ...],
+    authority: Path | None,
+    floor: int,
+    fleet: str,
+    defaults: tuple[str, ...],
+    token: Path | None,
+) -> Any:
     from seeder.hook_install import Bake
+    from swarmboot.fleet_token import read_tokens
     from swarmboot.keyfile import read_trust
 
     read_trust(trust)  # before the minute that a runtime takes
+    if token is not None:
+        read_tokens(token)
     pairs = [text.partition("=") for text in defaults]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise MalformedSettingError(f"--default {wrong[0]} has no value", expected="NAME=VALUE")
     baked = {name: value for name, _, value in pairs} | ({"fleet": fleet} if fleet else {})
-    return Bake(trust, authority, floor, defaults=baked)
+    return Bake(trust, authority, floor, defaults=baked, token=token)
 
 
 @hook.command("build-runtime")
@@ -103,6 +119,7 @@ def install(
     floor: int,
     fleet: str,
     defaults: tuple[str, ...],
+    token: Path | None,
 ) -> None:
     """Put the hook where this distribution's initramfs generator finds it.
 
@@ -115,7 +132,7 @@ def install(
 
     if not has_initramfs_tools and not has_dracut:
         raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
-    bake = _bake(trust, authority, floor, fleet, defaults)
+    bake = _bake(trust, authority, floor, fleet, defaults, token)
     if not runtime.exists():
         _build_runtime(runtime)
     hook_install.install_code(root, runtime)
@@ -123,6 +140,8 @@ def install(
     if has_initramfs_tools:
         hook_install.install_initramfs_tools(root)
         click.echo(f"installed under {root / hook_install.INITRAMFS_TOOLS}; now run: update-initramfs -u")
+    if token is not None:
+        click.echo(WORTH)
     if has_dracut:
         hook_install.install_dracut(root)
         click.echo(f"installed in {root / hook_install.DRACUT}; now run: dracut --no-hostonly --add swarmboot --force")
@@ -144,6 +163,7 @@ def build_initramfs(
     floor: int,
     fleet: str,
     defaults: tuple[str, ...],
+    token: Path | None,
 ) -> None:
     """Build an initramfs for the fleet; this machine's own stays as it is.
 
@@ -153,9 +173,11 @@ def build_initramfs(
     """
     from seeder import hook_build
 
-    bake = _bake(trust, authority, floor, fleet, defaults)
+    bake = _bake(trust, authority, floor, fleet, defaults, token)
     if not runtime.exists():
         _build_runtime(runtime)
+    if token is not None:
+        click.echo(WORTH)
     hook_build.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)
 
 

@@ -3,7 +3,7 @@
     /usr/lib/swarmboot/    the driver, the units, the runtime image     /etc/swarmboot/   fleet.pub, ca.pem, defaults
     /usr/share/initramfs-tools/{hooks,scripts,conf-hooks.d}/...         /usr/lib/dracut/modules.d/90swarmboot/
 
-Follows initramfs-tools(7) and dracut.modules(7). It will not build an initramfs; `seeder.hook_build` does.
+and fleet.token, mode 0600, for a fleet that has one. Follows initramfs-tools(7) and dracut.modules(7). It will not build an initramfs; `seeder.hook_build` does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 
 from seeder.hook_files import hook_folder
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
-from swarmboot.keyfile import read_trust
+from swarmboot.fleet_token import format_token, read_tokens
+from swarmboot.keyfile import read_trust, write_new
 from swarmboot.settings import TABLE, build_settings
 from swarmboot.trust import format_public
 
@@ -27,17 +28,26 @@ DRACUT = Path("usr/lib/dracut/modules.d/90swarmboot")
 _CODE_FILES = ("driver.sh", "seed.service", "seed.init")
 _SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_HINT = b"PRIVATE KEY"
+TOKEN_NAME = "fleet.token"  # noqa: S105 - a file's name
+_NO_DEFAULTS = {
+    "fleet_token": "give the token's file with --fleet-token",
+    "secrets": "they always go to /etc/swarmboot/secret.env",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Bake:
-    """What an initramfs is built with: whom its node believes, how old a release it takes, and other defaults."""
+    """What an initramfs is built with: whom its node believes, how old a release it takes, and other defaults.
+
+    `token` is the file of the fleet token, for a fleet that has one: the initramfs is a secret then.
+    """
 
     trust: tuple[Path, ...]
     authority: Path | None
     floor: int = 0
     built_unix_s: int = field(default_factory=lambda: int(time.time()))
     defaults: dict[str, str] = field(default_factory=dict)
+    token: Path | None = None
 
 
 def install_code(root: Path, runtime: Path) -> None:
@@ -64,6 +74,10 @@ def install_config(root: Path, bake: Bake) -> None:
     authority = bake.authority or _SYSTEM_AUTHORITIES
     (config / "ca.pem").write_bytes(_authority(authority))
     (config / "defaults").write_text(_defaults(bake))
+    (config / TOKEN_NAME).unlink(missing_ok=True)
+    if bake.token is not None:
+        text = "".join(format_token(token.secret) for token in read_tokens(bake.token))
+        write_new(config / TOKEN_NAME, text.encode(), mode=0o600)
 
 
 def _authority(path: Path) -> bytes:
@@ -87,12 +101,15 @@ def _defaults(bake: Bake) -> str:
     for name in bake.defaults:
         if name not in known:
             raise MalformedSettingError(f"--default {name} is no setting", expected=", ".join(sorted(known)))
+        if name in _NO_DEFAULTS:
+            raise MalformedSettingError(f"--default {name} cannot be baked in", hint=_NO_DEFAULTS[name])
     baked = {
         **bake.defaults,
         "trust": "/etc/swarmboot/fleet.pub",
         "ca": "/etc/swarmboot/ca.pem",
         "floor": str(bake.floor),
         "clock": str(bake.built_unix_s),
+        **({"fleet_token": f"/etc/swarmboot/{TOKEN_NAME}"} if bake.token else {}),
     }
     build_settings(baked)
     lines = (f"{name}={value}\n" for name, value in baked.items())

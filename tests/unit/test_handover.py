@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from leecher import clock
-from leecher.handover import Handover, Image, environment_text, plan
-from leecher.initramfs import node_settings, parse_defaults, pause_s
+from leecher.handover import Handover, Image, environment_text, plan, write_secret
+from leecher.initramfs import node_settings, parse_defaults, parse_node_file, pause_s
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
 from swarmboot.settings import SEED_RATE, TABLE, describe
 from swarmboot.units import parse_rate
@@ -115,3 +116,26 @@ def test_the_command_line_may_name_a_fleet_but_not_another_than_the_initramfs() 
     for weaker in ("swarmboot.fleet=hall-4", "swarmboot.fleet="):
         with pytest.raises(MalformedSettingError, match=r"swarmboot\.fleet contradicts"):
             node_settings(weaker, {"fleet": "hall-3"}, {})
+
+
+def test_the_command_line_chooses_no_other_token_and_takes_none_away() -> None:
+    baked = {"fleet_token": "/etc/swarmboot/fleet.token"}
+    for cmdline in ("swarmboot.fleet_token=/tmp/known", "swarmboot.fleet_token="):
+        assert node_settings(cmdline, baked, {}).fleet_token == Path("/etc/swarmboot/fleet.token")
+    assert node_settings("swarmboot.fleet_token=/tmp/known", {}, {}).fleet_token is None
+    assert node_settings("", baked, {"fleet_token": ""}).fleet_token is None
+
+
+@pytest.mark.parametrize("name", ["fleet_token", "secrets"])
+def test_a_node_file_says_nothing_of_token_and_secrets(name: str) -> None:
+    with pytest.raises(UnknownSettingError, match="which only the initramfs itself may"):
+        parse_node_file(f"{name}=/tmp/x\n", where="node")
+
+
+def test_a_secret_file_is_for_its_owner_whatever_stood_there(tmp_path: Path) -> None:
+    path, target = tmp_path / "deep/secret.env", tmp_path / "target"
+    path.parent.mkdir()
+    path.symlink_to(target)
+    write_secret(path, "A=b\n")
+    assert not target.exists()
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from seeder import hook_install
+from seeder.hook_files import hook_folder
 from seeder.hook_install import Bake
 from seeder.hook_runtime import read_recipe
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
+from swarmboot.fleet_token import read_tokens, write_token
 from swarmboot.keyfile import write_pair
 
 
@@ -100,3 +104,34 @@ def test_each_generator_finds_its_adapter(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_image_borrows_what_an_initramfs_has(library: str, is_borrowed: bool) -> None:
     assert read_recipe().is_borrowed(library) == is_borrowed
+
+
+def test_a_fleet_token_is_baked_in_for_root_alone_and_goes_again(tmp_path: Path, trust: Path, authority: Path) -> None:
+    write_token(tmp_path / "token")
+    hook_install.install_config(tmp_path / "root", Bake((trust,), authority, token=tmp_path / "token"))
+    config = tmp_path / "root/etc/swarmboot"
+    assert read_tokens(config / "fleet.token") == read_tokens(tmp_path / "token")
+    assert stat.S_IMODE((config / "fleet.token").stat().st_mode) == 0o600
+    assert "fleet_token=/etc/swarmboot/fleet.token" in (config / "defaults").read_text().splitlines()
+    hook_install.install_config(tmp_path / "root", Bake((trust,), authority))
+    assert not (config / "fleet.token").exists()
+    assert "fleet_token" not in (config / "defaults").read_text()
+
+
+@pytest.mark.parametrize("name", ["fleet_token", "secrets"])
+def test_where_token_and_secrets_are_is_no_default_to_choose(
+    tmp_path: Path, trust: Path, authority: Path, name: str
+) -> None:
+    with pytest.raises(MalformedSettingError, match="cannot be baked in"):
+        hook_install.install_config(tmp_path / "root", Bake((trust,), authority, defaults={name: "/tmp/x"}))
+
+
+@pytest.mark.parametrize("has_token", [True, False])
+def test_mkinitramfs_is_told_to_keep_an_initramfs_with_a_token_to_root(tmp_path: Path, has_token: bool) -> None:
+    (tmp_path / "fleet.token").touch() if has_token else None
+    hook = hook_folder() / "initramfs-tools/conf-hooks.d/swarmboot"
+    done = subprocess.run(
+        ["sh", "-ec", f'. {hook}; echo "$BUSYBOX ${{UMASK:-none}}"'],
+        env={"PATH": os.environ["PATH"], "SWARMBOOT_CONFIG": str(tmp_path)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["y", "0077" if has_token else "none"]
