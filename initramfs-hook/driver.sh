@@ -173,6 +173,17 @@ swarmboot_fetch() {
     done
 }
 
+# Lay down the node's own files that the leecher has fetched, in the initramfs at $1.
+swarmboot_lay_down() {
+    [ -s "$swarmboot_run/handover/node-files" ] || return 0
+    while IFS= read -r swarmboot_file; do
+        mkdir -p "$1/${swarmboot_file%/*}"
+        cp -p "$swarmboot_run/node-files.new/$swarmboot_file" "$1/$swarmboot_file" ||
+            swarmboot_say "this node's own file $swarmboot_file cannot be laid down"
+    done <"$swarmboot_run/handover/node-files"
+    rm -rf "$swarmboot_run/node-files.new"
+}
+
 # Print the plan's value of a name that stands once.
 swarmboot_planned() {
     while read -r swarmboot_name swarmboot_value; do
@@ -377,6 +388,7 @@ swarmboot_boot() {
     swarmboot_status=$?
     kill "$swarmboot_follower" 2>/dev/null
     [ $swarmboot_status -eq 0 ] || return 1
+    swarmboot_lay_down ''
     swarmboot_assemble "$1" || return 1
     swarmboot_check_init "$1" || return 1
     swarmboot_keep_seeding "$1"

@@ -27,6 +27,7 @@ from leecher import clock, handover
 from leecher.cmdline import boot, process_started_s
 from leecher.connections import Connections, tls_context
 from leecher.console import tell
+from leecher.node_files import fetch_node_files, lay_down
 from leecher.proving import Proving, proving_of
 from leecher.question import Question
 from swarmboot.errors import (
@@ -125,6 +126,10 @@ def fetch(started_s: float) -> None:
     line = clock.clamp(settings.clock)
     if line:
         tell(line)
+    files = fetch_node_files(settings, proving_of(settings), tell=tell)
+    if files:
+        lay_down(files, state=STATE, settings=BAKED / "node")
+        settings = _settings({**forced, "neighbour": "off"})
     booted = _boot(settings, started_s)
     assert booted.manifest is not None
     assert booted.selection is not None

@@ -3,7 +3,8 @@
     /usr/lib/swarmboot/    the driver, the units, the runtime image     /etc/swarmboot/   fleet.pub, ca.pem, defaults
     /usr/share/initramfs-tools/{hooks,scripts,conf-hooks.d}/...         /usr/lib/dracut/modules.d/90swarmboot/
 
-and fleet.token, mode 0600, for a fleet that has one. Follows initramfs-tools(7) and dracut.modules(7). It will not build an initramfs; `seeder.hook_build` does.
+and fleet.token, mode 0600, for a fleet that has one. Follows initramfs-tools(7) and dracut.modules(7). It will not
+build an initramfs; `seeder.hook_build` does.
 """
 
 from __future__ import annotations

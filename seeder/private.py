@@ -77,7 +77,6 @@ def _secrets(site: Path, digest: Digest) -> bytes | None:
         return None
 
 
-def _files(folder: Path | None, macs: Sequence[str]) -> bytes | None:
-    """Return the files for the machine with these addresses, or None if there are none."""
-    found = read_node_files(folder, *macs) if folder is not None and macs else {}
-    return encode_files(found) if found else None
+def _files(folder: Path | None, macs: Sequence[str]) -> bytes:
+    """Return the files for the machine with these addresses, which may be none."""
+    return encode_files(read_node_files(folder, *macs) if folder is not None and macs else {})

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from leecher.node_files import fetch_node_files
+from leecher.proving import proving_of
 from swarmboot.fleet_token import PROOF_HEADER, FleetProver, NodeProver, certificate_digest, read_tokens
 from swarmboot.ids import NodeId, Sequence
+from swarmboot.private import NodeFiles
+from swarmboot.profile import Identity
 from swarmboot.report import BootReport, encode_report
+from swarmboot.settings import build_settings
 from swarmboot.wire import Announce, NodeState, encode_announce
 from tests.integration.world import (
     Fleet,
@@ -145,3 +150,57 @@ def test_a_seeder_without_a_token_says_once_what_that_means(fleet: Fleet, tmp_pa
         wait_for(lambda: next((line for line in seeder.lines if "no --fleet-token" in line), None), seeder.process)
         assert len([line for line in seeder.lines if "token" in line]) == 1
         assert post(seeder, "/secrets", b"", {}) in (404, 405)
+
+
+def node_files(folder: Path) -> Path:
+    for where, text in (("default/etc/swarmboot/node", "rack=r1\n"), ("52-54-00-00-00-01/etc/motd", "one\n")):
+        path = folder / where
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    return folder
+
+
+def asked_files(seeder: Seeder, fleet: Fleet, *tokens: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[NodeFiles, str]:
+    """Return the files that a node with these tokens is given, and what it says."""
+    identity = Identity(frozenset({"52:54:00:00:00:01"}))
+    monkeypatch.setattr("leecher.node_files.read_identity", lambda: identity)
+    words = {"server": seeder.address, "ca": str(seeder.ca), "trust": str(fleet.pub)}
+    settings = build_settings(words | ({"fleet_token": str(tokens[0])} if tokens else {}))
+    said: list[str] = []
+    return fetch_node_files(settings, proving_of(settings), tell=said.append, patience_s=0.0), "\n".join(said)
+
+
+def test_node_files_go_over_https_to_who_proves_the_token_and_no_longer_over_plain_http(
+    fleet: Fleet, token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = ["--pxe-listen", "127.0.0.1:0", "--node-files", str(node_files(tmp_path / "files"))]
+    with serving(fleet, *door, "--fleet-token", str(token)) as seeder:
+        plain = wait_for(
+            lambda: next((line.split()[3] for line in seeder.lines if line.startswith("stage 0 on ")), None),
+            seeder.process,
+        )
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{plain}/node.img?mac=52:54:00:00:00:01", timeout=10)
+        files, said = asked_files(seeder, fleet, token, monkeypatch=monkeypatch)
+        assert files == {"etc/swarmboot/node": (0o644, b"rack=r1\n"), "etc/motd": (0o644, b"one\n")}
+        assert said == ""
+        assert asked_files(seeder, fleet, monkeypatch=monkeypatch) == ({}, "")
+        wrong = make_token(tmp_path / "wrong.token")
+        files, said = asked_files(seeder, fleet, wrong, monkeypatch=monkeypatch)
+        assert (files, "does not accept this node's fleet token" in said) == ({}, True)
+    with serving(fleet, *door) as seeder:
+        plain = wait_for(
+            lambda: next((line.split()[3] for line in seeder.lines if line.startswith("stage 0 on ")), None),
+            seeder.process,
+        )
+        with urllib.request.urlopen(f"{plain}/node.img?mac=52:54:00:00:00:01", timeout=10) as answer:
+            assert b"rack=r1" in answer.read()
+
+
+def test_a_node_goes_on_without_its_files_where_the_seeder_is_gone(
+    fleet: Fleet, token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(fleet, "--fleet-token", str(token)) as seeder:
+        seeder.stop()
+        files, said = asked_files(seeder, fleet, token, monkeypatch=monkeypatch)
+    assert (files, "going on without this node's own files" in said) == ({}, True)

@@ -239,7 +239,7 @@ def test_the_booted_system_is_left_neither_token_nor_secrets(shell: tuple[str, .
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x\n")
     call = """
-        for name in prepare name_servers follow_name_servers fetch assemble check_init keep_seeding; do
+        for name in prepare name_servers follow_name_servers fetch lay_down assemble check_init keep_seeding; do
             eval "swarmboot_$name() { :; }"
         done
         umount() { :; }; kill() { :; }
@@ -268,3 +268,18 @@ def test_a_token_is_copied_for_root_alone(shell: tuple[str, ...], tmp_path: Path
     status, said = drive(shell, tmp_path, call)
     assert status == 0, said
     assert (run / "etc/fleet.token").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_nodes_own_files_are_laid_down_with_their_modes(shell: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "handover").mkdir()
+    (tmp_path / "handover/node-files").write_text("etc/a b\nrun/keys/host\n")
+    for name, mode in (("etc/a b", 0o644), ("run/keys/host", 0o600)):
+        path = tmp_path / "node-files.new" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(name)
+        path.chmod(mode)
+    status, said = drive(shell, tmp_path, f"swarmboot_lay_down {tmp_path}/root")
+    assert (status, said) == (0, "")
+    assert (tmp_path / "root/etc/a b").read_text() == "etc/a b"
+    assert (tmp_path / "root/run/keys/host").stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "node-files.new").exists()
