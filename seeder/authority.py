@@ -145,12 +145,12 @@ def _write(path: Path, data: bytes, *, mode: int) -> None:
 
 
 def local_addresses() -> list[str]:
-    """Return this machine's IP addresses, from /proc/net/fib_trie and /proc/net/if_inet6 (proc(5))."""
+    """Return this machine's IP addresses, from fib_trie and if_inet6 in /proc/self/net (proc(5))."""
     found = {"127.0.0.1", "::1"}
-    trie = Path("/proc/net/fib_trie")
+    trie = Path("/proc/self/net/fib_trie")
     if trie.exists():
         found.update(re.findall(r"-- ([0-9.]+)\n\s+/32 host LOCAL", trie.read_text()))
-    inet6 = Path("/proc/net/if_inet6")
+    inet6 = Path("/proc/self/net/if_inet6")
     if inet6.exists():
         found.update(str(ipaddress.IPv6Address(int(line.split()[0], 16))) for line in inet6.read_text().splitlines())
     return sorted(found)

@@ -1,9 +1,10 @@
 """Run dnsmasq for bare machines: lay out what it serves over TFTP, start it as a child, watch it, end it.
 
-dnsmasq answers on the one interface that was named and on no other. It ends when the seeder does, however that ends:
-where setpriv(1) is there, the kernel sends it SIGTERM (prctl(2), PR_SET_PDEATHSIG). That does not survive a change of
-user or group, so dnsmasq then stays root; and it is sent when the thread ends that started the child, so that must be
-the main one. What dnsmasq is told is written by `seeder.dnsmasq`.
+dnsmasq answers on the one interface that was named and on no other. It ends when the seeder does, however that ends.
+For a service systemd sees to that (systemd.kill(5)). Elsewhere, where setpriv(1) is there, the kernel sends it SIGTERM
+(prctl(2), PR_SET_PDEATHSIG). That does not survive a change of user or group, so dnsmasq then stays whoever started it,
+root mostly; and it is sent when the thread ends that started the child, so that must be the main one. What dnsmasq is
+told is written by `seeder.dnsmasq`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from swarmboot.errors import (
 
 IPXE_FOLDER = Path("/usr/lib/ipxe")
 _SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
+"""What dnsmasq needs (capabilities(7)): ports below 1024, entries in the ARP table, pings."""
 _BINARIES = {
     "bios": ("undionly.kpxe", "ipxe.pxe"),
     "efi64": ("snponly-x86_64.efi", "snponly.efi", "ipxe-x86_64.efi", "ipxe.efi"),
@@ -46,6 +49,7 @@ _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 _TEST_BOUND_S = 20
 _END_BOUND_S = 5
 _LAST_LINES = 5
+_STAY_ROOT = ("--user=root", "--group=root")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +120,13 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
 
     Raises PrivilegeError, ToolMissingError, and ResourceError if dnsmasq does not accept its configuration.
     """
-    if os.geteuid() != 0:
-        raise PrivilegeError("answering DHCP needs root", hint="run `sudo swarmboot serve`, or your own DHCP server")
+    if lacking := lacking_capabilities(Path("/proc/self/status").read_text()):
+        raise PrivilegeError(
+            "answering DHCP needs root or capabilities",
+            expected=", ".join(CAPABILITIES),
+            found=f"no {', '.join(lacking)}",
+            hint="run `sudo swarmboot serve`, let `swarmboot unit install` run it, or use your own DHCP server",
+        )
     if shutil.which("dnsmasq", path=_SEARCH_PATH) is None:
         raise ToolMissingError("dnsmasq is not installed", hint="apt install dnsmasq-base")
     _check_ports(plan)
@@ -139,6 +148,13 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
     if done.returncode:
         raise ResourceError("dnsmasq refuses its configuration", found=done.stderr.strip(), hint=f"see {path}")
     return path
+
+
+def lacking_capabilities(status: str) -> tuple[str, ...]:
+    """Return which of CAPABILITIES a process does not have, from its /proc/PID/status (proc(5))."""
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    held = int(effective[1], 16) if effective else 0
+    return tuple(name for name, number in CAPABILITIES.items() if not held >> number & 1)
 
 
 def _check_ports(plan: DhcpPlan) -> None:
@@ -180,8 +196,8 @@ async def dnsmasq_running(path: Path, interface: str, log: Log) -> AsyncIterator
 def _start(path: Path) -> subprocess.Popen[bytes]:
     """Return dnsmasq, started from this thread: trio would start it from one that may end before us."""
     command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={path}"]
-    if shutil.which("setpriv"):
-        command = ["setpriv", "--pdeathsig", "TERM", *command, "--user=root", "--group=root"]
+    if shutil.which("setpriv") and "INVOCATION_ID" not in os.environ:
+        command = ["setpriv", "--pdeathsig", "TERM", *command, *(_STAY_ROOT if os.geteuid() == 0 else ())]
     environment = {**os.environ, "PATH": _SEARCH_PATH}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
 

@@ -66,6 +66,10 @@ class Stage0Flags:
         """Return whether stage 0 is to be served."""
         return bool(self.pxe or self.pxe_listen)
 
+    def port(self, parse: Callable[[str], tuple[str, int]]) -> int:
+        """Return the port of the plain-HTTP listener; raise MalformedSettingError for a malformed --pxe-listen."""
+        return parse(self.pxe_listen)[1] if self.pxe_listen else DOOR_PORT
+
     def open(self, *, https_port: int, state: Path, parse: Callable[[str], tuple[str, int]]) -> Stage0Options | None:
         """Return what stage 0 runs with, its listener open and dnsmasq's files written; None if it is not wanted.
 
@@ -79,7 +83,7 @@ class Stage0Flags:
         from seeder.serve import listen
         from seeder.stage0_serve import Stage0Options
 
-        host, port = parse(self.pxe_listen) if self.pxe_listen else ("", DOOR_PORT)
+        host, port = parse(self.pxe_listen)[0] if self.pxe_listen else "", self.port(parse)
         options = self.pxe_options(state.resolve() / "pxe", port)
         plan = plan_dhcp(options) if self.pxe else None
         dnsmasq = (prepare(plan, options), plan.interface) if plan else None

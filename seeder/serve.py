@@ -19,7 +19,7 @@ from random import Random
 
 import trio
 
-from seeder import connection
+from seeder import connection, notify
 from seeder.authority import ServerCertificate
 from seeder.catalogue import Catalogue
 from seeder.crowd import DESCRIPTORS_MOST, Crowd, connections_for
@@ -105,6 +105,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
         async for _ in signals:
+            notify.tell(notify.STOPPING)
             stop.set()
 
     async with AsyncExitStack() as stack:
@@ -116,6 +117,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals, signals)
+        nursery.start_soon(notify.stay_alive)
         spare_collector()
         tell_started()
         settings = connection.settings(listener, crowd, certificate=options.certificate)
@@ -143,7 +145,7 @@ def spare_collector() -> None:
 def link_rate_bytes_per_s(default: float = 125e6) -> float:
     """Return the speed of the interface with the default route, from /sys/class/net (kernel ABI sysfs-class-net)."""
     try:
-        routes = Path("/proc/net/route").read_text().splitlines()[1:]
+        routes = Path("/proc/self/net/route").read_text().splitlines()[1:]
         interface = next(line.split()[0] for line in routes if line.split()[1] == "00000000")
         megabits = int(Path(f"/sys/class/net/{interface}/speed").read_text())
     except (OSError, ValueError, StopIteration, IndexError):

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import trio
 
+from seeder import notify
 from seeder.authority import ServerCertificate, given_certificate, issue_certificate, local_addresses
 from seeder.log import Log, Records, keep_standard_streams
 from seeder.pxe_cli import Stage0Flags, stage0_options
@@ -29,7 +30,13 @@ DEFAULT_PORT = 8470
 
 
 def state_folder() -> Path:
-    """Return where the seeder keeps its authority: /var/lib/swarmboot for root, else the user's state folder (XDG)."""
+    """Return where the seeder keeps its authority.
+
+    That is what systemd gives a service ($STATE_DIRECTORY, systemd.exec(5)), /var/lib/swarmboot for root, else the
+    user's state folder (XDG).
+    """
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.partition(":")[0])
     if os.geteuid() == 0:
         return Path("/var/lib/swarmboot")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "swarmboot"
@@ -132,6 +139,7 @@ def serve(
             started = _start_lines(site, host, port, uplink_bytes_per_s, certificate)
             for line in (*started, *_stage0_lines(bare), _token_line(tokens)):
                 log.tell(line)
+            notify.tell(notify.READY)
 
         options = ServeOptions(
             site, host, port, uplink_bytes_per_s, origins, certificate, bare, log, tokens, flags.node_files, networks
