@@ -26,9 +26,9 @@ _PROGRAM_BYTES = 64 * 2**20
 """A node's own memory, about: an interpreter, libtorrent and its buffers, less what nodes share of them."""
 
 
-def make_image(path: Path, size_bytes: int) -> None:
+def make_image(path: Path, size_bytes: int, *, seed: int = _SEED) -> None:
     """Write `size_bytes` of seeded random bytes, which nothing on the way can compress."""
-    source = random.Random(_SEED)
+    source = random.Random(seed)
     with path.open("wb") as image:
         for start in range(0, size_bytes, _CHUNK_BYTES):
             image.write(source.randbytes(min(_CHUNK_BYTES, size_bytes - start)))

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from netsim.lab.plan import Casualty, LabPlan, parse_casualty
+from netsim.lab.arguments import CASUALTY, DURATION, RATE, SIZE
+from netsim.lab.chaos.cli import chaos, soak
+from netsim.lab.plan import Casualty, LabPlan
 from netsim.lab.progress import watching
 from netsim.lab.result import table_of
 from netsim.lab.stopping import stopped_by_signals
 from swarmboot.errors import SwarmbootError
-from swarmboot.units import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,40 +27,23 @@ if TYPE_CHECKING:
 NAMES = ("swarmboot", "https", "libtorrent", "aria2", "udpcast")
 
 
-class _Parsed(click.ParamType[Any]):
-    """A click type that is one of the functions of `swarmboot.units`; their errors keep their exit status."""
-
-    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ARG002 - click's signature
-        """Return the parsed value; raise what the parser raises."""
-        return self._parse(value) if isinstance(value, str) else value
-
-
-_RATE = _Parsed("rate", parse_rate)
-_SIZE = _Parsed("size", parse_size)
-_DURATION = _Parsed("duration", parse_duration)
-_CASUALTY = _Parsed("node:seconds", parse_casualty)
-
 _OPTIONS = (
     click.option("--nodes", type=int, default=8, show_default=True, help="How many nodes boot."),
-    click.option("--rate", type=_RATE, default="100mbit", show_default=True, help="Each node's link, both ways."),
-    click.option("--size", type=_SIZE, default="64MiB", show_default=True, help="Size of a random root image."),
+    click.option("--rate", type=RATE, default="100mbit", show_default=True, help="Each node's link, both ways."),
+    click.option("--size", type=SIZE, default="64MiB", show_default=True, help="Size of a random root image."),
     click.option(
         "--release",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="Move this release instead of a random image.",
     ),
-    click.option("--server-rate", type=_RATE, help="The server's link, both ways.  [default: as --rate]"),
-    click.option("--stagger", type=_DURATION, default="0s", show_default=True, help="Start node I at I times this."),
+    click.option("--server-rate", type=RATE, help="The server's link, both ways.  [default: as --rate]"),
+    click.option("--stagger", type=DURATION, default="0s", show_default=True, help="Start node I at I times this."),
     click.option("--warm", type=int, default=0, show_default=True, help="More nodes, booted before the clock starts."),
     click.option("--racks", type=int, default=1, show_default=True, help="Switches the nodes are spread over."),
-    click.option("--rack-uplink", type=_RATE, help="Each rack's link to the core, both ways."),
-    click.option("--timeout", type=_DURATION, help="Give a run up after this.  [default: 3 x unicast + start-up]"),
-    click.option("--kill-server-after", type=_DURATION, help="Kill the server's programs this long after the start."),
-    click.option("--kill-node", type=_CASUALTY, multiple=True, help="Kill node I after S seconds. Repeatable."),
+    click.option("--rack-uplink", type=RATE, help="Each rack's link to the core, both ways."),
+    click.option("--timeout", type=DURATION, help="Give a run up after this.  [default: 3 x unicast + start-up]"),
+    click.option("--kill-server-after", type=DURATION, help="Kill the server's programs this long after the start."),
+    click.option("--kill-node", type=CASUALTY, multiple=True, help="Kill node I after S seconds. Repeatable."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
 )  # fmt: skip
 
@@ -131,7 +115,7 @@ def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
 @click.option("--strategy", type=click.Choice(("https", "libtorrent", "swarmboot")), multiple=True, help="Repeatable.")
 @click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs of the lab a row.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep runs here; those there count.")
-@click.option("--for", "budget", type=_DURATION, help="Begin no run later than this; go on with the same --record.")
+@click.option("--for", "budget", type=DURATION, help="Begin no run later than this; go on with the same --record.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--markdown", is_flag=True, help="Print the table as docs/calibration.md has it.")
 def calibrate(
@@ -173,6 +157,10 @@ def calibrate(
     lacking = sum(len(kept.runs_of(row)) < runs for row in rows)
     if lacking:
         click.echo(f"{lacking} of {len(rows)} rows lack runs; the same command goes on with them", err=True)
+
+
+lab.add_command(chaos)
+lab.add_command(soak)
 
 
 def _plan(strategy: str, given: dict[str, Any]) -> LabPlan:

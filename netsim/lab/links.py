@@ -65,14 +65,17 @@ def port_queue_bytes(rate_bytes_per_s: float) -> int:
     return max(_LEAST_QUEUE_BYTES, round(rate_bytes_per_s * QUEUE_S))
 
 
-def shaping(device: str, rate_bytes_per_s: float, *, chunk_bytes: int, queue_bytes: int) -> str:
+def shaping(
+    device: str, rate_bytes_per_s: float, *, chunk_bytes: int, queue_bytes: int, is_shaped: bool = False
+) -> str:
     """Return the tc batch line that lets `device` send at the rate, with a queue behind the bucket.
 
     The bucket holds two chunks, so that tbf never has to cut one into packets.
     """
     burst_bytes = max(2 * chunk_bytes, round(rate_bytes_per_s * _BURST_S))
     rate_bits_per_s, limit_bytes = round(rate_bytes_per_s * 8), burst_bytes + queue_bytes
-    return f"qdisc add dev {device} root tbf rate {rate_bits_per_s}bit burst {burst_bytes} limit {limit_bytes}"
+    verb = "change" if is_shaped else "add"
+    return f"qdisc {verb} dev {device} root tbf rate {rate_bits_per_s}bit burst {burst_bytes} limit {limit_bytes}"
 
 
 def switch_links(layout: Layout) -> list[str]:

@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from netsim.lab.layout import RunId, parse_run_name
-from netsim.lab.links import HOST_SETTINGS, RACK_DOWNLINK, RACK_UPLINK, hosts, switch_links, switch_shaping
+from netsim.lab.links import (
+    HOST_SETTINGS,
+    RACK_DOWNLINK,
+    RACK_UPLINK,
+    chunk_bytes,
+    hosts,
+    port_queue_bytes,
+    shaping,
+    switch_links,
+    switch_shaping,
+)
 from netsim.lab.stopping import uninterrupted
 from swarmboot.errors import LabError
 
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from netsim.lab.layout import Layout
+    from netsim.lab.layout import Layout, Node
     from netsim.lab.limit import LinkRates
 
 NETNS_FOLDER = Path("/run/netns")
@@ -150,6 +160,21 @@ class Network:
     def _remove(self) -> None:
         with uninterrupted():
             remove_namespaces(self._layout.run)
+
+    def slow_down(self, node: Node, rate_bytes_per_s: float) -> None:
+        """Shape one node's link, both ways, to another rate from now on."""
+        chunk = chunk_bytes(self._rates)  # what the hosts hand over at once stays as large as it was
+        ends = ((self._layout.switch_netns, node.port), (node.netns, "eth0"))
+        for netns, device in ends:
+            queue_bytes = port_queue_bytes(rate_bytes_per_s)
+            line = shaping(device, rate_bytes_per_s, chunk_bytes=chunk, queue_bytes=queue_bytes, is_shaped=True)
+            run_tool("tc", "-n", netns, "-batch", "-", lines=[line])
+
+    def block_multicast(self) -> None:
+        """Let the switches drop multicast from now on, without a word to anybody."""
+        ports = ("server", *(node.port for node in self._layout.everyone))
+        lines = [f"link set dev {port} type bridge_slave mcast_flood off" for port in ports]
+        run_tool("ip", "-n", self._layout.switch_netns, "-batch", "-", lines=lines)
 
     def server_sent_bytes(self) -> int:
         """Return what the server's interface has sent since it exists, every packet's headers included."""

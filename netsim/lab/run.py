@@ -30,9 +30,10 @@ from netsim.lab.strategies import strategy_named
 from swarmboot.errors import PrivilegeError, ToolMissingError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from netsim.lab.plan import LabPlan
     from netsim.lab.race import Watcher
-    from netsim.lab.stage import Strategy
 
 _TOOLS = {"ip": "iproute2", "tc": "iproute2", "nsenter": "util-linux", "setpriv": "util-linux"}
 
@@ -46,7 +47,7 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
     """
     plan.check()
     strategy = strategy_named(plan.strategy)
-    _check_machine(plan, strategy)
+    check_machine(plan, strategy.tools)
     swept = sweep_leftovers()
     if swept:
         watcher.said(f"removed what {swept} killed lab runs had left")
@@ -80,12 +81,16 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
         )
 
 
-def _check_machine(plan: LabPlan, strategy: Strategy) -> None:
+def check_machine(plan: LabPlan, tools: Mapping[str, str]) -> None:
+    """Raise PrivilegeError, ToolMissingError or SpaceError if this machine cannot run a plan.
+
+    `tools` are the programs that are needed besides the lab's own, and the Debian package of each.
+    """
     if os.geteuid() != 0:
         raise PrivilegeError(
             "the lab makes network namespaces", expected="root", found=f"user {os.geteuid()}", hint="run it with sudo"
         )
-    for program, package in {**_TOOLS, **strategy.tools}.items():
+    for program, package in {**_TOOLS, **tools}.items():
         if shutil.which(program, path=SEARCH_PATH) is None:
             raise ToolMissingError(f"the lab needs the program {program}", hint=f"apt-get install {package}")
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())

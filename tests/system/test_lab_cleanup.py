@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.lab_remains import remains
+
 pytestmark = [pytest.mark.root, pytest.mark.needs("ip", "tc")]
 
 LAB = (sys.executable, "-m", "swarmboot", "lab")
@@ -19,20 +21,6 @@ LONG = (*LAB, "run", "--strategy", "libtorrent", "--nodes", "3", "--rate", "1mbi
 SHORT = (*LAB, "run", "--strategy", "libtorrent", "--nodes", "1", "--size", "64KiB", "--timeout", "100s")
 BOUND_S = 120
 NOBODY = 65534
-
-
-def remains(pid: int) -> list[str]:
-    """Return the namespaces, directories and processes of the lab run of that process."""
-    prefix = f"swarmlab-{pid}-"
-    folders = [Path("/run/netns"), Path("/dev/shm")]
-    found = [str(path) for folder in folders if folder.is_dir() for path in folder.glob(f"{prefix}*")]
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if prefix.encode() in (process / "cmdline").read_bytes():
-                found.append(str(process))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_a_leecher_announces_the_rack_it_stands_in(stage: Stage) -> None:
 
 
 def test_nginx_keeps_all_of_its_files_in_the_runs_directory() -> None:
-    text = nginx_configuration(Path("/run-dir/served"), certificate_path=Path("/c.pem"), key_path=Path("/c.key"))
+    text = nginx_configuration(Path("/run-dir/served"), listen="10.77.0.1:8443", tls=(Path("/c.pem"), Path("/c.key")))
     assert "root /run-dir/served;" in text
     assert text.count("_temp_path /run-dir/nginx-") == 5
     assert "pid /run-dir/nginx.pid;" in text

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 PORT = 8443
 
 
-def nginx_configuration(root: Path, *, certificate_path: Path, key_path: Path) -> str:
-    """Return a configuration that serves `root` over TLS and keeps every file of its own below `root`'s parent."""
+def nginx_configuration(root: Path, *, listen: str, tls: tuple[Path, Path] | None = None) -> str:
+    """Return a configuration that serves `root` and keeps every file of its own below `root`'s parent.
+
+    `tls` is a certificate and its key; without them it speaks plain HTTP.
+    """
     scratch = root.parent
+    certificate = f"        ssl_certificate {tls[0]};\n        ssl_certificate_key {tls[1]};\n" if tls else ""
     folders = "".join(
         f"    {kind}_temp_path {scratch}/nginx-{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -31,8 +35,8 @@ def nginx_configuration(root: Path, *, certificate_path: Path, key_path: Path) -
         "http {\n    access_log off;\n"
         f"{folders}"
         "    server {\n"
-        f"        listen {SERVER_ADDRESS}:{PORT} ssl backlog=4096;\n"
-        f"        ssl_certificate {certificate_path};\n        ssl_certificate_key {key_path};\n"
+        f"        listen {listen}{' ssl' if tls else ''} backlog=4096;\n"
+        f"{certificate}"
         f"        root {root};\n"
         "    }\n}\n"
     )
@@ -52,7 +56,8 @@ class Https:
         root.mkdir()
         (root / "image").symlink_to(stage.cargo.image.resolve())
         configuration = stage.directory / "nginx.conf"
-        configuration.write_text(nginx_configuration(root, certificate_path=certificate_path, key_path=key_path))
+        listen = f"{SERVER_ADDRESS}:{PORT}"
+        configuration.write_text(nginx_configuration(root, listen=listen, tls=(certificate_path, key_path)))
         nginx = stage.start_server("nginx", "nginx", "-e", "stderr", "-c", str(configuration))
         stage.await_port(nginx, PORT)
 
