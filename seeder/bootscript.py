@@ -4,26 +4,24 @@ Pure: facts in, text out. For Debian's iPXE of 2019 as well as newer ones: HTTP 
 is a limit on silence, not on the whole download (tried: 400 kB/s for 35 s passes a limit of 3 s). Every image is freed
 before the next is tried, because iPXE under BIOS hands the kernel all the images it holds. `initrd=` names them for
 iPXE under UEFI. The per-node image comes first: it is padded, so that what follows it is aligned. Follows
-ipxe.org/cmd and the GRUB manual, section 16. It will not decide who may load when; that is `seeder.admission`.
+ipxe.org/cmd and the GRUB manual, section 16. It will not decide who may load when; that is `seeder.admission`. Lines
+are literal templates filled in by `seeder.script`, which quotes: no text is put together here.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from swarmboot.errors import ReleaseError
-from swarmboot.ids import Digest
+from seeder.script import CommandLine, Line, LoadOptions, Mac, Said, Source, Token, Url, grub, ipxe, text_of
 from swarmboot.manifest import UNIFIED, Artifact, Manifest, Profile, Role
 
 SILENCE_S = 5
 """How long one source may send nothing before the next is tried."""
 
-KERNEL, INITRAMFS, NODE = "vmlinuz", "initramfs.img", "node.img"
-_MAC = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}\Z")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f]|\$\{|'")
+KERNEL, INITRAMFS, NODE = Token("vmlinuz"), Token("initramfs.img"), Token("node.img")
+_SILENCE_MS = Token(str(SILENCE_S * 1000))
 _PREFIX = 16
 _GRUB_CARDS = 8
 
@@ -94,17 +92,34 @@ class Stage0:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One node's load: `origin` and `neighbours` are addresses as in `http://10.0.0.7:8471`, in the order to try.
+    """One node's load: from the neighbours in order, and from the origin last; the kernel is given `cmdline`."""
 
-    `has_signatures` says that the origin has detached signatures for imgverify.
-    """
-
-    mac: str
-    origin: str
-    cmdline: str
-    neighbours: tuple[str, ...] = ()
+    mac: Mac
+    origin: Source
+    cmdline: CommandLine
+    neighbours: tuple[Source, ...] = ()
     trust: Stage0Trust = Stage0Trust.ORIGIN_ONLY
     has_node_image: bool = False
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Return whom to ask, in order."""
+        return (*self.neighbours, self.origin)
+
+    def image(self, artifact: Artifact, source: Source) -> Url:
+        """Return where a source has an image."""
+        return Url(source, image_path(artifact), self.mac)
+
+    @property
+    def node_image(self) -> Url:
+        """Return where the origin has the node's own files."""
+        return Url(self.origin, "/node.img", self.mac)
+
+    @property
+    def said(self) -> Said:
+        """Return where the load comes from, for whoever looks at the console."""
+        names = ["neighbour " + neighbour.host for neighbour in self.neighbours]
+        return Said(", ".join([*names, "the server"]))
 
 
 def stage0_of(manifest: Manifest) -> Stage0 | None:
@@ -122,72 +137,64 @@ def stage0_of(manifest: Manifest) -> Stage0 | None:
     )
 
 
-def parse_mac(text: str) -> str:
-    """Return a MAC address in lower case with colons, or nothing for anything else."""
-    lower = text.strip().lower()
-    return lower.replace("-", ":") if _MAC.match(lower) else ""
+def image_path(artifact: Artifact) -> str:
+    """Return where a door serves an image, with a leading slash."""
+    return "/k/" + artifact.sha256.hex()
 
 
-def kernel_path(digest: Digest) -> str:
-    """Return where a door serves the bytes with this digest, with a leading slash."""
-    return f"/k/{digest.hex()}"
+def _numbered(label: str, number: int) -> Token:
+    return Token(label + str(number))
 
 
-def node_cmdline(stage0: Stage0, *, mac: str, server: str, rack: str = "", profile: Profile | None = None) -> str:
-    """Return a node's kernel command line: the release's, the profile's, then what this server adds.
-
-    Raises ReleaseError if a word in it would be taken for script.
-    """
-    words = [*stage0.cmdline.split(), *(profile.cmdline.split() if profile else [])]
-    if mac:
-        words.append(f"BOOTIF=01-{mac.replace(':', '-')}")
-    words += [f"swarmboot.server={server}", f"swarmboot.stage0={stage0.prefixes}"]
-    if rack:
-        words.append(f"swarmboot.rack={rack}")
-    cmdline = " ".join(words)
-    bad = [word for word in words if word in ("||", "&&") or word.startswith("#")]
-    if bad or _UNSAFE.search(cmdline):
-        raise ReleaseError(
-            "the kernel command line cannot be written into a boot script",
-            expected="words without quotes, ${ and control characters, none of them || or &&",
-            found=repr(bad[0] if bad else cmdline)[:80],
-            hint="correct cmdline in release.toml and publish again",
-        )
-    return cmdline
+def _next(label: str, number: int, load: Load, *, failed: Token) -> Token:
+    """Return the label of the source after this one, or `failed` behind the last."""
+    return _numbered(label, number + 1) if number + 1 < len(load.sources) else failed
 
 
-def ipxe_entry(origin: str) -> str:
+_FAILED = Token("failed")
+
+
+def ipxe_entry(origin: Source) -> str:
     """Return the script for an iPXE that has not said who it is: it asks again with its MAC address."""
-    return (
-        "#!ipxe\n"
-        f":ask\nchain --replace {origin}/boot.ipxe?mac=${{netX/mac:hexhyp}}&arch=${{buildarch}} || "
-        "echo swarmboot: no answer, asking again in 2 s\nsleep 2\ngoto ask\n"
+    url = Url(origin, "/boot.ipxe")
+    ask = (
+        "chain --replace <url>?mac=${netX/mac:hexhyp}&arch=${buildarch} || "
+        "echo swarmboot: no answer, asking again in 2 s"
     )
+    return text_of([ipxe("#!ipxe"), ipxe(":ask"), ipxe(ask, url=url), ipxe("sleep 2"), ipxe("goto ask")])
 
 
-def ipxe_wait(origin: str, mac: str, ahead: int, wait_s: int) -> str:
+def ipxe_wait(origin: Source, mac: Mac, ahead: int, wait_s: int) -> str:
     """Return the script for a node whose turn has not come: a few hundred bytes."""
-    return (
-        "#!ipxe\n"
-        f"echo swarmboot: {_machines(ahead)} before this one, asking again in {wait_s} s\n"
-        f":wait\nsleep {wait_s}\nchain --replace {origin}/boot.ipxe?{_query(mac)} || goto wait\n"
+    return text_of(
+        [
+            ipxe("#!ipxe"),
+            ipxe("echo swarmboot: <said> before this one, asking again in <s> s", said=_machines(ahead), s=_s(wait_s)),
+            ipxe(":wait"),
+            ipxe("sleep <s>", s=_s(wait_s)),
+            ipxe("chain --replace <url> || goto wait", url=Url(origin, "/boot.ipxe", mac)),
+        ]
     )
 
 
-def _machines(count: int) -> str:
-    return "1 machine" if count == 1 else f"{count} machines"
+def _machines(count: int) -> Said:
+    return Said("1 machine" if count == 1 else str(count) + " machines")
 
 
-def _query(mac: str) -> str:
-    return f"mac={mac.replace(':', '-')}"
+def _s(wait_s: int) -> Token:
+    return Token(str(wait_s))
 
 
-def ipxe_refusal(origin: str, mac: str, reason: str) -> str:
+def ipxe_refusal(origin: Source, mac: Mac, reason: str) -> str:
     """Return the script for a node that cannot be served now: the reason, and another question a little later."""
-    plain = re.sub(r"[^ -~]|[|&$#]", " ", reason)
-    return (
-        f"#!ipxe\n:wait\necho swarmboot: {plain}\nsleep 10\n"
-        f"chain --replace {origin}/boot.ipxe?{_query(mac)} || goto wait\n"
+    return text_of(
+        [
+            ipxe("#!ipxe"),
+            ipxe(":wait"),
+            ipxe("echo swarmboot: <reason>", reason=Said(reason)),
+            ipxe("sleep 10"),
+            ipxe("chain --replace <url> || goto wait", url=Url(origin, "/boot.ipxe", mac)),
+        ]
     )
 
 
@@ -196,176 +203,210 @@ def ipxe_boot(stage0: Stage0, load: Load) -> str:
 
     Where the firmware decides, it does so when the kernel is started: then each source is tried up to there.
     """
-    lines = ["#!ipxe", f"echo swarmboot: {stage0.name}, manifest {stage0.sequence}, from {_from(load)}", "imgfree"]
+    said = "echo swarmboot: <name>, manifest <number>, from <sources>"
+    lines = [
+        ipxe("#!ipxe"),
+        ipxe(said, name=Said(stage0.name), number=Token(str(stage0.sequence)), sources=load.said),
+        ipxe("imgfree"),
+    ]
     if stage0.is_unified:
-        lines.append("iseq ${platform} efi || echo swarmboot: this release is one unified kernel image, for UEFI only")
+        lines.append(
+            ipxe("iseq ${platform} efi || echo swarmboot: this release is one unified kernel image, for UEFI only")
+        )
     if load.trust is Stage0Trust.SECUREBOOT:
         lines += _ipxe_started(stage0, load)
     else:
         lines += _ipxe_image(load, stage0.kernel, label="k", command="kernel", arguments=_ipxe_arguments(stage0, load))
-        lines += _ipxe_node(stage0, load, failed="failed")
+        lines += _ipxe_node(stage0, load, failed=_FAILED)
         if stage0.initramfs is not None:
             lines += _ipxe_image(load, stage0.initramfs, label="i", command="initrd")
-        lines.append("boot || goto failed")
+        lines.append(ipxe("boot || goto failed"))
     lines += [
-        ":failed",
-        "echo swarmboot: no source has served this machine, asking again in 2 s",
-        "imgfree",
-        "sleep 2",
-        f"chain --replace {load.origin}/boot.ipxe?{_query(load.mac)} || goto failed",
+        ipxe(":failed"),
+        ipxe("echo swarmboot: no source has served this machine, asking again in 2 s"),
+        ipxe("imgfree"),
+        ipxe("sleep 2"),
+        ipxe("chain --replace <url> || goto failed", url=Url(load.origin, "/boot.ipxe", load.mac)),
     ]
-    return "\n".join(lines) + "\n"
+    return text_of(lines)
 
 
-def _from(load: Load) -> str:
-    return ", ".join([*(f"neighbour {_host(url)}" for url in load.neighbours), "the server"])
-
-
-def _host(url: str) -> str:
-    return re.sub(r"\Ahttps?://|:[0-9]+\Z", "", url)
-
-
-def _ipxe_arguments(stage0: Stage0, load: Load) -> str:
+def _ipxe_arguments(stage0: Stage0, load: Load) -> CommandLine:
     """Return what stands behind the kernel's address."""
     if stage0.is_unified:
-        return f" {load.cmdline}"
+        return load.cmdline
     names = [*([NODE] if load.has_node_image else []), INITRAMFS]
-    return " ".join(["", *(f"initrd={name}" for name in names), load.cmdline])
+    return CommandLine((*("initrd=" + name.text for name in names), *load.cmdline.words))
 
 
-def _ipxe_node(stage0: Stage0, load: Load, *, failed: str) -> list[str]:
+def _ipxe_node(stage0: Stage0, load: Load, *, failed: Token) -> list[Line]:
     """Return the line that loads a node's own files; a unified kernel image takes none beside its own."""
     if stage0.is_unified or not load.has_node_image:
         return []
-    return [_ipxe_fetch("initrd", NODE, f"{load.origin}/node.img?{_query(load.mac)}", failed=failed)]
+    return [_ipxe_fetch("initrd", NODE, load.node_image, failed=failed)]
 
 
-def _ipxe_fetch(command: str, name: str, url: str, *, failed: str, arguments: str = "") -> str:
-    return f"{command} --name {name} --timeout {SILENCE_S * 1000} {url}{arguments} || goto {failed}"
+def _ipxe_fetch(
+    command: str,
+    name: Token,
+    url: Url,
+    *,
+    failed: Token,
+    arguments: CommandLine = CommandLine(()),  # noqa: B008 - frozen
+) -> Line:
+    return ipxe(
+        "<command> --name <name> --timeout <ms> <url> <arguments> || goto <failed>" if arguments.words else
+        "<command> --name <name> --timeout <ms> <url> || goto <failed>",
+        command=Token(command), name=name, ms=_SILENCE_MS, url=url, arguments=arguments, failed=failed,
+    )  # fmt: skip
 
 
-def _ipxe_started(stage0: Stage0, load: Load) -> list[str]:
+def _ipxe_started(stage0: Stage0, load: Load) -> list[Line]:
     """Return the lines that start a kernel from each source in turn; what firmware does not check is the origin's."""
-    sources = (*load.neighbours, load.origin)
     lines = []
-    for number, source in enumerate(sources):
-        failed = f"k{number + 1}" if number + 1 < len(sources) else "failed"
-        url = f"{source}{kernel_path(stage0.kernel.sha256)}?{_query(load.mac)}"
-        lines += [f":k{number}", "imgfree"]
+    for number, source in enumerate(load.sources):
+        failed = _next("k", number, load, failed=_FAILED)
+        url = load.image(stage0.kernel, source)
+        lines += [ipxe(":<label>", label=_numbered("k", number)), ipxe("imgfree")]
         lines.append(_ipxe_fetch("kernel", KERNEL, url, failed=failed, arguments=_ipxe_arguments(stage0, load)))
         lines += _ipxe_node(stage0, load, failed=failed)
         if stage0.initramfs is not None:
-            url = f"{load.origin}{kernel_path(stage0.initramfs.sha256)}?{_query(load.mac)}"
-            lines.append(_ipxe_fetch("initrd", INITRAMFS, url, failed=failed))
-        lines += [f"boot || echo swarmboot: this firmware does not start what {_host(source)} sent", f"goto {failed}"]
+            lines.append(_ipxe_fetch("initrd", INITRAMFS, load.image(stage0.initramfs, load.origin), failed=failed))
+        said = "boot || echo swarmboot: this firmware does not start what <host> sent"
+        lines += [ipxe(said, host=Said(source.host)), ipxe("goto <failed>", failed=failed)]
     return lines
 
 
-def _ipxe_image(load: Load, artifact: Artifact, *, label: str, command: str, arguments: str = "") -> list[str]:
+def _ipxe_image(
+    load: Load,
+    artifact: Artifact,
+    *,
+    label: str,
+    command: str,
+    arguments: CommandLine = CommandLine(()),  # noqa: B008
+) -> list[Line]:
     """Return the lines that load one image from the first source that serves it, checked if the trust asks for it."""
     name = KERNEL if label == "k" else INITRAMFS
     is_checked = load.trust is Stage0Trust.IPXE_VERIFY
-    sources = (*load.neighbours, load.origin)
+    done = Token(label + "_loaded")
     lines = []
-    for number, source in enumerate(sources):
-        failed = f"{label}{number + 1}" if number + 1 < len(sources) else "failed"
-        url = f"{source}{kernel_path(artifact.sha256)}?{_query(load.mac)}"
-        lines += [f":{label}{number}", *([f"imgfree {name} ||"] if number else [])]
-        lines.append(_ipxe_fetch(command, name, url, failed=failed, arguments=arguments))
+    for number, source in enumerate(load.sources):
+        failed = _next(label, number, load, failed=_FAILED)
+        lines.append(ipxe(":<label>", label=_numbered(label, number)))
+        if number:
+            lines.append(ipxe("imgfree <name> ||", name=name))
+        lines.append(_ipxe_fetch(command, name, load.image(artifact, source), failed=failed, arguments=arguments))
         if is_checked:
-            lines += _ipxe_check(load, artifact, name, done=f"{label}_loaded", failed=failed)
+            lines += _ipxe_check(load, artifact, name, done=done, failed=failed)
         else:
-            lines.append(f"goto {label}_loaded")
-    return [*lines, f":{label}_loaded"]
+            lines.append(ipxe("goto <done>", done=done))
+    return [*lines, ipxe(":<done>", done=done)]
 
 
-def _ipxe_check(load: Load, artifact: Artifact, name: str, *, done: str, failed: str) -> list[str]:
+def _ipxe_check(load: Load, artifact: Artifact, name: Token, *, done: Token, failed: Token) -> list[Line]:
     """Return the lines that accept an image by its digest (iPXE 2 with sha256sum) or by its signature (imgverify)."""
-    digest = artifact.sha256.hex()
+    digest = Token(artifact.sha256.hex())
+    signature = Url(load.origin, image_path(artifact) + ".sig")
+    by_digest = "sha256sum --set found <name> && iseq ${found} <digest> && goto <done> ||"
     return [
-        f"sha256sum --set found {name} && iseq ${{found}} {digest} && goto {done} ||",
-        f"imgverify {name} {load.origin}{kernel_path(artifact.sha256)}.sig && goto {done} ||",
-        f"echo swarmboot: {name} is not the one that was signed, or this iPXE cannot check it",
-        f"goto {failed}",
+        ipxe(by_digest, name=name, digest=digest, done=done),
+        ipxe("imgverify <name> <signature> && goto <done> ||", name=name, signature=signature, done=done),
+        ipxe("echo swarmboot: <name> is not the one that was signed, or this iPXE cannot check it", name=name),
+        ipxe("goto <failed>", failed=failed),
     ]
 
 
-def grub_entry(origin: str) -> str:
+_NO_ADDRESS = "echo 'swarmboot: GRUB has no network address: is a cable in, and does a DHCP server answer?'; sleep 10"
+
+
+def grub_entry(origin: Source) -> str:
     """Return the grub.cfg for a GRUB that has not said who it is: it asks again with its MAC address.
 
     `net_default_mac` is set where GRUB came over the network; after `net_bootp` each card that was given an address has
     a variable of its own.
     """
-    cards = [f'if [ -z "$mac" ]; then set mac=$net_efinet{number}_dhcp_mac; fi' for number in range(_GRUB_CARDS)]
-    unknown = "echo 'swarmboot: GRUB has no network address: is a cable in, and does a DHCP server answer?'; sleep 10"
-    again = f"configfile {_grub_path(origin)}/grub.cfg?mac=$mac"
-    lines = ["set timeout=0", "set mac=$net_default_mac", *cards]
-    return "\n".join([*lines, f'if [ -n "$mac" ]; then {again}; else {unknown}; fi', ""])
+    card = 'if [ -z "$mac" ]; then set mac=$net_efinet<number>_dhcp_mac; fi'
+    cards = [grub(card, number=Token(str(number))) for number in range(_GRUB_CARDS)]
+    again = grub("configfile <origin>/grub.cfg?mac=$mac", origin=origin)
+    asked = grub('if [ -n "$mac" ]; then <again>; else <unknown>; fi', again=again, unknown=grub(_NO_ADDRESS))
+    return text_of([grub("set timeout=0"), grub("set mac=$net_default_mac"), *cards, asked])
 
 
-def grub_wait(origin: str, mac: str, ahead: int, wait_s: int) -> str:
+def _grub_again(origin: Source, mac: Mac) -> Line:
+    return grub("configfile <url>", url=Url(origin, "/grub.cfg", mac))
+
+
+def grub_wait(origin: Source, mac: Mac, ahead: int, wait_s: int) -> str:
     """Return the grub.cfg for a node whose turn has not come."""
-    again = f"configfile {_grub_path(origin)}/grub.cfg?{_query(mac)}"
-    said = f"echo 'swarmboot: {_machines(ahead)} before this one, asking again in {wait_s} s'"
-    return f"set timeout=0\n{said}\nwhile true; do sleep {wait_s}; {again}; done\n"
-
-
-def grub_refusal(origin: str, mac: str, reason: str) -> str:
-    """Return the grub.cfg for a node that cannot be served now."""
-    plain = re.sub(r"[^ -~]|'", " ", reason)
-    again = f"configfile {_grub_path(origin)}/grub.cfg?{_query(mac)}"
-    return f"set timeout=0\nwhile true; do echo 'swarmboot: {plain}'; sleep 10; {again}; done\n"
-
-
-def grub_boot(stage0: Stage0, load: Load) -> str:
-    """Return the grub.cfg that loads and starts stage 0 from the first source that serves it."""
-    sources = (*load.neighbours, load.origin)
-    words = " ".join(f"'{word}'" for word in load.cmdline.split())
-    node = f"{_grub_path(load.origin)}/node.img?{_query(load.mac)}" if load.has_node_image else ""
-    command = "chainloader" if stage0.is_unified else "linux"
-    loads = [
-        _grub_first([f"{command} {_grub_path(each)}{_grub_file(stage0.kernel, load)} {words}" for each in sources])
-    ]
-    if stage0.initramfs is not None:
-        holders = sources[-1:] if load.trust is Stage0Trust.SECUREBOOT else sources
-        files = [f"{_grub_path(each)}{_grub_file(stage0.initramfs, load)}" for each in holders]
-        loads.append(_grub_first([" ".join(f"initrd {node} {file}".split()) for file in files]))
-    again = f"configfile {_grub_path(load.origin)}/grub.cfg?{_query(load.mac)}"
-    return "\n".join(
+    said = "echo 'swarmboot: <said> before this one, asking again in <s> s'"
+    again = _grub_again(origin, mac)
+    return text_of(
         [
-            "set timeout=0",
-            f"echo 'swarmboot: {stage0.name}, manifest {stage0.sequence}, from {_from(load)}'",
-            *(line for lines in loads for line in lines),
-            "boot",
-            "echo 'swarmboot: no source has served this machine, asking again in 2 s'",
-            f"while true; do sleep 2; {again}; done",
-            "",
+            grub("set timeout=0"),
+            grub(said, said=_machines(ahead), s=_s(wait_s)),
+            grub("while true; do sleep <s>; <again>; done", s=_s(wait_s), again=again),
         ]
     )
 
 
-def _grub_first(commands: list[str]) -> list[str]:
+def grub_refusal(origin: Source, mac: Mac, reason: str) -> str:
+    """Return the grub.cfg for a node that cannot be served now."""
+    loop = "while true; do echo 'swarmboot: <reason>'; sleep 10; <again>; done"
+    return text_of([grub("set timeout=0"), grub(loop, reason=Said(reason), again=_grub_again(origin, mac))])
+
+
+def grub_boot(stage0: Stage0, load: Load) -> str:
+    """Return the grub.cfg that loads and starts stage 0 from the first source that serves it."""
+    said = "echo 'swarmboot: <name>, manifest <number>, from <sources>'"
+    lines = [
+        grub("set timeout=0"),
+        grub(said, name=Said(stage0.name), number=Token(str(stage0.sequence)), sources=load.said),
+        *_grub_first([_grub_kernel(stage0, load.image(stage0.kernel, each), load.cmdline) for each in load.sources]),
+    ]
+    if stage0.initramfs is not None:
+        holders = load.sources[-1:] if load.trust is Stage0Trust.SECUREBOOT else load.sources
+        lines += _grub_first([_grub_initrd(load, load.image(stage0.initramfs, each)) for each in holders])
+    loop = "while true; do sleep 2; <again>; done"
+    return text_of(
+        [
+            *lines,
+            grub("boot"),
+            grub("echo 'swarmboot: no source has served this machine, asking again in 2 s'"),
+            grub(loop, again=_grub_again(load.origin, load.mac)),
+        ]
+    )
+
+
+def _grub_kernel(stage0: Stage0, url: Url, cmdline: CommandLine) -> Line:
+    if stage0.is_unified:
+        return grub("chainloader <url> <options>", url=url, options=LoadOptions(cmdline))
+    return grub("linux <url> <cmdline>", url=url, cmdline=cmdline)
+
+
+def _grub_initrd(load: Load, url: Url) -> Line:
+    if load.has_node_image:
+        return grub("initrd <node> <url>", node=load.node_image, url=url)
+    return grub("initrd <url>", url=url)
+
+
+def _grub_first(commands: list[Line]) -> list[Line]:
     """Return the lines that run commands until one succeeds."""
     first, *rest = commands
-    return [f"if {first}; then true", *(f"elif {command}; then true" for command in rest), "else false", "fi"]
-
-
-def _grub_path(url: str) -> str:
-    """Return a URL as GRUB writes it: `(http,10.0.0.1:8471)`; without the port where it is HTTP's own."""
-    return f"(http,{url.removeprefix('http://').removesuffix(':80')})"
-
-
-def _grub_file(artifact: Artifact, load: Load) -> str:
-    return f"{kernel_path(artifact.sha256)}?{_query(load.mac)}"
+    return [
+        grub("if <command>; then true", command=first),
+        *(grub("elif <command>; then true", command=command) for command in rest),
+        grub("else false"),
+        grub("fi"),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One loader's language: `entry(origin)`, `wait(origin, mac, ahead, wait_s)`, `refusal(origin, mac, reason)`."""
 
-    entry: Callable[[str], str]
-    wait: Callable[[str, str, int, int], str]
-    refusal: Callable[[str, str, str], str]
+    entry: Callable[[Source], str]
+    wait: Callable[[Source, Mac, int, int], str]
+    refusal: Callable[[Source, Mac, str], str]
     boot: Callable[[Stage0, Load], str]
 
 

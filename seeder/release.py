@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seeder.envfile import parse_env
+from seeder.node_cmdline import check_carried
 from seeder.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
 from swarmboot.manifest import MAX_ARTIFACTS, UNIFIED, Role, is_safe_name
@@ -88,9 +89,11 @@ def read_release(folder: Path) -> Release:
     env, secret_env = reader.env(), reader.env(is_secret=True)
     _check_secrets({*env, *(key for each in settings.profiles for key in each.env)}, secret_env, settings)
     check_plugins(settings.profiles, {plugin.name: plugin for plugin in plugins}, where="release.toml")
+    name = settings.name or folder.resolve().name or "release"
+    check_carried(name, settings.cmdline, settings.profiles)
     return Release(
         folder=folder,
-        name=settings.name or folder.resolve().name or "release",
+        name=name,
         files=files,
         env=env,
         settings=settings,

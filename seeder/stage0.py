@@ -15,7 +15,7 @@ from seeder.admission import Admission, AdmissionLimits
 from seeder.bootscript import Stage0, Stage0Trust
 from seeder.handout import GOODPUT
 from seeder.registry import Node, Registry
-from swarmboot.addresses import http_url
+from seeder.script import Source
 from swarmboot.ids import Digest, NodeId
 from swarmboot.manifest import Artifact
 
@@ -37,7 +37,7 @@ _SERVER = "the server"
 class Granted:
     """A machine may load now, from these neighbours in order and then from the server."""
 
-    neighbours: tuple[str, ...]
+    neighbours: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,8 @@ class Stage0Desk:
             sources: tuple[Hashable, ...] = (turn.source, *turn.alternates)
             if self.is_split:
                 sources = self._kernel_sources(str(turn.node), held.rack)
-            addresses = [address for address in map(self._address, sources) if address]
-            verdicts.append(Verdict(held.ticket, Granted(tuple(addresses))))
+            neighbours = [door for door in map(self._door, sources) if door is not None]
+            verdicts.append(Verdict(held.ticket, Granted(tuple(neighbours))))
         return verdicts + self._send_away(now_s)
 
     def _send_away(self, now_s: float) -> list[Verdict]:
@@ -192,7 +192,9 @@ class Stage0Desk:
             return
         self._surveyed_s = now_s
         wanted = {image.sha256 for image in self.stage0.images}
-        self._able = tuple(node for node in self._registry.nodes.values() if wanted <= set(node.serves))
+        self._able = tuple(
+            node for node in self._registry.nodes.values() if node.http_port and wanted <= set(node.serves)
+        )
         if self.is_split:
             self._resize()
         able = {} if self.is_split else {node.node: node for node in self._able}
@@ -209,7 +211,7 @@ class Stage0Desk:
         near_first = sorted(self._able[turn:] + self._able[:turn], key=lambda node: node.rack != rack)
         return tuple(node.node for node in near_first[: self.admission.limits.alternates])
 
-    def _address(self, source: Hashable) -> str:
+    def _door(self, source: Hashable) -> Source | None:
         """Return a neighbour's door; nothing for the server, which is always the last to be tried."""
         node = self._registry.nodes.get(NodeId(source)) if isinstance(source, bytes) else None
-        return http_url(node.host, node.http_port) if node is not None else ""
+        return Source(node.host, node.http_port) if node is not None and node.http_port else None

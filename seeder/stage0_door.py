@@ -30,12 +30,14 @@ from seeder import bootscript
 from seeder.bootscript import Dialect, Load, Stage0
 from seeder.catalogue import Catalogue
 from seeder.log import Log
+from seeder.node_cmdline import check_carried, node_cmdline
+from seeder.script import CommandLine, Mac, Source, parse_mac
 from seeder.site_reader import read_regular_file
 from seeder.stage0 import Granted, Queued, Stage0Desk, Verdict
 from seeder.stage0_node import RackMap, node_image, read_node_files
 from swarmboot import site as layout
 from swarmboot import trust
-from swarmboot.addresses import connection_address, http_url, shown
+from swarmboot.addresses import connection_address, host_port
 from swarmboot.errors import ReleaseError, SwarmbootError, TrustError
 from swarmboot.ids import Digest
 from swarmboot.manifest import Manifest
@@ -163,6 +165,15 @@ class Stage0Door:
         self.desk.serve(stage0)
         what = "it has no kernel and initramfs, so machines cannot boot it" if stage0 is None else "machines boot it"
         self._log.tell(f"stage 0: manifest {manifest.sequence} ({manifest.name}); {what}")
+        if stage0 is not None:
+            self._tell_uncarried(manifest)
+
+    def _tell_uncarried(self, manifest: Manifest) -> None:
+        """Say what of a release, published before that was refused, scripts leave out or machines are refused for."""
+        try:
+            check_carried(manifest.name, manifest.cmdline, manifest.profiles)
+        except ReleaseError as error:
+            self._log.tell(f"stage 0: manifest {manifest.sequence}: {error}")
 
     def _deliver(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
@@ -177,16 +188,16 @@ class Stage0Door:
         return PlainTextResponse(await self._script(request, bootscript.GRUB))
 
     async def _script(self, request: Request, dialect: Dialect) -> str:
-        origin, mac = _origin(request), bootscript.parse_mac(request.query_params.get("mac", ""))
+        origin, mac = _origin(request), parse_mac(request.query_params.get("mac", ""))
         if not mac:
             return dialect.entry(origin)
         try:
             stage0, answer = await self._turn(request, mac)
             if isinstance(answer, Queued):
-                return dialect.wait(origin, mac, answer.ahead, answer.wait_s)
+                return dialect.wait(origin, Mac(mac), answer.ahead, answer.wait_s)
             return dialect.boot(stage0, self._load(request, mac, stage0, answer))
         except SwarmbootError as error:
-            return dialect.refusal(origin, mac, str(error))
+            return dialect.refusal(origin, Mac(mac), str(error))
 
     async def _turn(self, request: Request, mac: str) -> tuple[Stage0, Granted | Queued]:
         """Return what to boot and the desk's answer, once it comes; raise ReleaseError if there is nothing to boot."""
@@ -208,14 +219,15 @@ class Stage0Door:
                 self.desk.hung_up(ticket, now_s=time.monotonic())
         if isinstance(answer, Granted):
             self.machines += 1
-            sources = ", ".join([*(address.removeprefix("http://") for address in answer.neighbours), "the server"])
+            doors = (host_port(each.host, each.port) for each in answer.neighbours)
+            sources = ", ".join([*doors, "the server"])
             where = f" in rack {place.rack}" if place.rack else ""
             self._log.tell(f"machine {mac}{where} loads from {sources}", source=_host(request))
         return stage0, answer
 
     def _load(self, request: Request, mac: str, stage0: Stage0, granted: Granted) -> Load:
         return Load(
-            mac=mac,
+            mac=Mac(mac),
             origin=_origin(request),
             cmdline=self._cmdline(request, mac, stage0),
             neighbours=granted.neighbours,
@@ -223,20 +235,21 @@ class Stage0Door:
             has_node_image=bool(self._node_files(mac)),
         )
 
-    def _cmdline(self, request: Request, mac: str, stage0: Stage0) -> str:
+    def _cmdline(self, request: Request, mac: str, stage0: Stage0) -> CommandLine:
         assert self._manifest is not None
         place = self._place.racks.place(mac, _host(request))
         chosen = select(self._manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
         profile = next((each for each in stage0.profiles if each.name == chosen), None)
-        named = f" swarmboot.profile={place.profile}" if place.profile else ""
-        server = self._place.server or f"https://{shown(_own_host(request))}:{self._place.https_port}"
-        return bootscript.node_cmdline(stage0, mac=mac, server=server, rack=place.rack, profile=profile) + named
+        server = self._place.server or f"https://{host_port(_own_host(request), self._place.https_port)}"
+        return node_cmdline(
+            stage0, mac=mac, server=server, rack=place.rack, profile=profile, named=place.profile
+        )  # fmt: skip
 
     def _node_files(self, mac: str) -> dict[str, tuple[int, bytes]]:
         return read_node_files(self._place.node_files, mac) if self._place.node_files else {}
 
     async def _node_image(self, request: Request) -> Response:
-        mac = bootscript.parse_mac(request.query_params.get("mac", ""))
+        mac = parse_mac(request.query_params.get("mac", ""))
         files = self._node_files(mac) if mac else {}
         if not files:
             return PlainTextResponse("no files for this machine\n", status_code=404)
@@ -253,7 +266,7 @@ class Stage0Door:
         if not path.is_file():
             return PlainTextResponse("no such file\n", status_code=404)
         response = CountedFile(path, media_type="application/octet-stream")
-        mac, digest = bootscript.parse_mac(request.query_params.get("mac", "")), Digest(bytes.fromhex(match[1]))
+        mac, digest = parse_mac(request.query_params.get("mac", "")), Digest(bytes.fromhex(match[1]))
 
         def tell(size_bytes: int, is_whole: bool) -> None:
             self.sent_bytes += size_bytes
@@ -315,9 +328,9 @@ def _host(request: Request) -> str:
     return connection_address(request.client.host) if request.client else ""
 
 
-def _origin(request: Request) -> str:
+def _origin(request: Request) -> Source:
     """Return this door's address as the machine knows it: the one that it asked at."""
-    return http_url(_own_host(request), request.scope["server"][1])
+    return Source(_own_host(request), request.scope["server"][1])
 
 
 def _own_host(request: Request) -> str:

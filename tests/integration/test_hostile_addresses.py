@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import select
+import shutil
 import socket
 import ssl
 import struct
 import threading
+import urllib.parse
 import urllib.request
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -18,14 +22,29 @@ import pytest
 
 from leecher.discovery import GROUP, PORT
 from leecher.hearsay import DOORS_OF_ONE
+from seeder.publish import issue
+from seeder.site_writer import SiteWriter
 from swarmboot import manifest as manifests
 from swarmboot import pieces, trust
 from swarmboot.codec import pack
+from swarmboot.errors import ReleaseError
 from swarmboot.ids import InfoHash, NodeId, Sequence
-from swarmboot.keyfile import read_trust
+from swarmboot.keyfile import read_private, read_trust
+from swarmboot.manifest import Role
 from swarmboot.trust import open_envelope
 from swarmboot.wire import Presence, Probe, decode_datagram, encode_presence
-from tests.integration.world import Fleet, Seeder, asking, booting, build_fleet, build_release, serving, status
+from tests.integration.world import (
+    Fleet,
+    Seeder,
+    asking,
+    booting,
+    build_fleet,
+    build_release,
+    program,
+    serving,
+    status,
+    wait_for,
+)
 
 NO_ADDRESSES = ("no address", "10.0.0.7\nshell", "", "[::1]", "256.1.1.1", "a.example", "${net0/mac}", "'; halt; '")
 
@@ -142,3 +161,108 @@ def test_forged_answers_to_probes_aim_a_node_at_few_doors_and_it_boots(
         assert (status_code, node.digests()) == (0, fleet.digests(release)), said
     assert forger.heard
     assert len(forger.dialled) <= DOORS_OF_ONE
+
+
+def scripts(seeder: Seeder, number: int, **headers: str) -> dict[str, str]:
+    """Return what the stage-0 door tells machine `number` in either language, and what one that is no machine."""
+    door = wait_for(
+        lambda: next((line.split()[3] for line in seeder.lines if line.startswith("stage 0 on")), None), seeder.process
+    )
+    told = {}
+    for path, mac in (
+        ("boot.ipxe", f"52-54-00-00-00-{number:02x}"),
+        ("grub.cfg", f"52-54-00-00-01-{number:02x}"),
+        ("boot.ipxe", "$(halt)%0Ashell"),
+        ("grub.cfg", "%27;halt;%27"),
+    ):
+        request = urllib.request.Request(f"{door}/{path}?mac={mac}", headers=headers)
+        told[f"{path} {mac[:5]}"] = urllib.request.urlopen(request, timeout=30).read().decode()
+    return told
+
+
+def first_words(text: str) -> set[str]:
+    return {re.sub("[0-9]+", "", line.split()[0]) for line in text.splitlines()}
+
+
+@pytest.mark.parametrize("trust_mode", ["lan", "ipxe-verify", "secureboot"])
+def test_a_hostile_announce_writes_nothing_into_a_boot_script(fleet: Fleet, trust_mode: str) -> None:
+    """The node serves stage 0 by its own word; whatever else it says, scripts name the address it came from."""
+    manifest = manifest_of(fleet)
+    serves = [
+        each.sha256 for each in (*manifest.with_role(Role.KERNEL), *manifest.with_role(Role.INITRAMFS))
+    ]  # fmt: skip
+    with serving(fleet, "--pxe-listen", "127.0.0.1:0", "--stage0-trust", trust_mode) as seeder:
+        announce(seeder, 1, serves=serves, http_port=8471)
+        wait_for(lambda: status(seeder)["stage0"]["neighbours"] or None, seeder.process)
+        plain = scripts(seeder, 0)
+        assert "http://127.0.0.1:8471/k/" in plain["boot.ipxe 52-54"]
+        assert "(http,127.0.0.1:8471)/k/" in plain["grub.cfg 52-54"]
+        doors = set(re.findall(r"//([^/]+)/", plain["boot.ipxe 52-54"]))
+        for number, host in enumerate(NO_ADDRESSES, start=1):
+            announce(seeder, number, serves=serves, http_port=8471, host=host, rack=f"r\nshell || {host}"[:64])
+            for name, text in scripts(seeder, number, Host="'; halt; '", Forwarded="host=';halt;'").items():
+                assert not re.search(r"shell|halt|256\.1|10\.0\.0\.7|a\.example|net0/", text)
+                assert first_words(text) <= first_words(plain[name])
+                assert set(re.findall(r"(?://|\(http,)([^/)' ]+)", text)) <= {*doors, seeder.address[8:]}
+
+
+def refused_publish(release: Path, fleet: Fleet, toml: str) -> str:
+    """Return what publication says to a release with this release.toml, which changes nothing in the site."""
+    before = sorted(path.name for path in fleet.site.rglob("*"))
+    (release / "release.toml").write_text(toml)
+    try:
+        done = program("swarmboot", "publish", release, "--site", fleet.site, "--key", fleet.key)
+    finally:
+        (release / "release.toml").unlink()
+    assert done.returncode == ReleaseError.exit_status
+    assert sorted(path.name for path in fleet.site.rglob("*")) == before
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("name", ["it's", "a && reboot"])
+def test_publish_refuses_a_name_that_a_boot_script_cannot_carry(fleet: Fleet, release: Path, name: str) -> None:
+    said = refused_publish(release, fleet, f'name = "{name}"\n')
+    assert "the release's name cannot be written into a boot script: expected" in said
+
+
+@pytest.mark.parametrize(
+    "toml", ['cmdline = "a || b"\n', 'cmdline = "it\'s"\n', '[[profiles]]\nname = "gpu"\ncmdline = "${a}"\n']
+)
+def test_publish_refuses_a_command_line_that_a_boot_script_cannot_carry(fleet: Fleet, release: Path, toml: str) -> None:
+    said = refused_publish(release, fleet, toml)
+    assert "the kernel command line cannot be written into a boot script: expected" in said
+    assert "correct cmdline in release.toml" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "logged"),
+    [
+        (
+            {"name": "'; halt; ' || shell"},
+            ["echo swarmboot: ?? halt? ? ?? shell, manifest 1", "echo 'swarmboot: ?? halt? ? ?? shell, manifest 1"],
+            "the release's name cannot be written into a boot script",
+        ),
+        (
+            {"cmdline": "quiet || shell"},
+            ["echo swarmboot: the kernel command line cannot", "echo 'swarmboot: the kernel command line cannot"],
+            "the kernel command line cannot be written into a boot script",
+        ),
+    ],
+)
+def test_a_release_published_before_is_shown_safely_or_refused_and_the_seeder_says_so(
+    fleet: Fleet, tmp_path: Path, changes: dict[str, str], told: list[str], logged: str
+) -> None:
+    old = Fleet(tmp_path)
+    shutil.copytree(fleet.folder / "keys", tmp_path / "keys")
+    shutil.copytree(fleet.site, tmp_path / "site")
+    (old.site / "manifests" / "1.swarm").unlink()
+    keys = [read_private(old.key)]
+    writer = SiteWriter(old.site)
+    issue(writer, replace(manifest_of(fleet), **changes), "stable", keys)  # type: ignore[arg-type]
+    with serving(old, "--pxe-listen", "127.0.0.1:0") as seeder:
+        ipxe, grub, *_ = scripts(seeder, 1).values()
+        assert any(logged in line for line in seeder.lines)
+    assert told[0] in ipxe
+    assert told[1] in grub
+    assert "|| shell" not in ipxe

@@ -16,6 +16,7 @@ from leecher.pace import Pace
 from leecher.stage0 import stage0_artifacts, stage0_faults
 from seeder.bootscript import Stage0Trust, stage0_of
 from seeder.registry import Registry
+from seeder.script import Source
 from seeder.stage0 import HOLD_S, Granted, Queued, Stage0Desk, Verdict
 from seeder.stage0_node import Place, node_image, parse_rack_map, read_node_files
 from seeder.stage0_publish import cost_lines, kernel_version, linux_section, stage0_cost
@@ -87,7 +88,7 @@ def test_a_machine_is_sent_to_neighbours_that_serve_both_images_own_rack_first()
     announce(registry, "10.0.0.8", rack="r1", serves=(KERNEL.sha256, INITRAMFS.sha256))
     announce(registry, "10.0.0.9", rack="r1", serves=(KERNEL.sha256,))
     desk = build_desk(registry)
-    expected = Granted(("http://10.0.0.8:8471", "http://10.0.0.7:8471"))
+    expected = Granted((Source("10.0.0.8", 8471), Source("10.0.0.7", 8471)))
     assert desk.ask("first", A, rack="r1", now_s=0.0) == [Verdict("first", expected)]
 
 
@@ -228,7 +229,7 @@ def build_split_desk(registry: Registry) -> Stage0Desk:
 def test_of_a_signed_kernel_alone_neighbours_serve_no_more_than_the_kernel() -> None:
     desk = build_split_desk(Registry())
     (verdict,) = desk.ask("first", A, rack="r2", now_s=0.0)
-    assert verdict.answer == Granted(("http://10.0.0.8:8471", "http://10.0.0.7:8471"))
+    assert verdict.answer == Granted((Source("10.0.0.8", 8471), Source("10.0.0.7", 8471)))
     assert desk.ask("second", B, now_s=0.1) == []  # the server's one slot is taken: it sends the initramfs
     (verdict,) = desk.sent(A, INITRAMFS.sha256, is_whole=True, now_s=1.0)
     assert verdict.ticket == "second"
@@ -241,7 +242,7 @@ def test_a_unified_kernel_image_comes_from_neighbours_alone() -> None:
     desk = build_desk(registry, trust=Stage0Trust.SECUREBOOT)
     desk.serve(stage0_of(build_manifest(artifacts=(image, build_artifact()))))
     answers = [verdict.answer for mac in (A, B) for verdict in desk.ask(mac, mac, now_s=0.0)]
-    assert answers == [Granted(("http://10.0.0.7:8471",))] * 2
+    assert answers == [Granted((Source("10.0.0.7", 8471),))] * 2
 
 
 def test_a_node_serves_a_unified_kernel_image_alone() -> None:
