@@ -4,6 +4,9 @@ Blocking, and without trio, because a boot's first questions are asked before tr
 ones run in threads (`leecher.threads`). An asynchronous HTTP stack costs some 0.3 ms of processor time for every 16 KiB
 TLS record (50 MB/s at most) and 4 ms for an announce; the standard library's client in a thread costs a tenth of that
 (docs/performance.md). Nothing here retries.
+
+A question has a deadline in all, not only for each read: an origin that drips a header, interim answers without end
+(RFC 9110 section 15.2) or a trailer is ended by `leecher.watch`.
 """
 
 from __future__ import annotations
@@ -11,15 +14,20 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import time
 from abc import ABC, abstractmethod
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from leecher.watch import WATCH, Deadline
 from swarmboot.errors import KeyFileError, ProtocolError, StalledError, TransferError, UnreachableError
 
 CONNECT_S = 5.0
 SILENT_S = 10.0
+FLOOR_BYTES_PER_S = 2048
+"""An answer may not be slower, past the time that it may take to begin: 64 nodes on 2.5 Mbit/s have 4.9 kB/s each."""
 
 
 def tls_context(authority: Path | None) -> ssl.SSLContext:
@@ -59,6 +67,16 @@ class OneWrite(http.client.HTTPConnection):
 
 class OneWriteTls(OneWrite, http.client.HTTPSConnection):
     """The same over TLS."""
+
+    def __init__(self, *arguments: Any, context: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(*arguments, context=context, **options)
+        self._tls = context
+
+    def connect(self) -> None:
+        """Dial and shake hands, within the timeout each; the socket can be shut down meanwhile."""
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock.do_handshake()
 
 
 class Connections:
@@ -120,6 +138,8 @@ class Exchange(ABC):
         self._connections = connections
         self._silent_s = silent_s
         self._connection: http.client.HTTPConnection | None = None
+        self._deadline: Deadline | None = None
+        self._asked_s = 0.0
 
     @property
     def path(self) -> str:
@@ -135,26 +155,30 @@ class Exchange(ABC):
         """Read the rest of the answer."""
 
     def run(self) -> None:
-        """Ask and take; raise TransferError for whatever goes wrong."""
+        """Ask and take; raise TransferError for whatever goes wrong, StalledError for an answer that takes too long."""
         connection, is_fresh = self._connections.borrow(self.url)
         self._connection = connection
         try:
-            self.take(connection, self._answer(connection, is_fresh=is_fresh))
-        except TransferError:
+            with closing(self._answer(connection, is_fresh=is_fresh)) as response:
+                self.take(connection, response)
+        except (OSError, http.client.HTTPException, TransferError) as error:
             connection.close()
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise _translated(error, self.url, self._silent_s) from error
+            raise self._failure(error) from error
+        finally:
+            self._end_watch()
         self._connection = None
+        if self._is_overdue:
+            connection.close()
+            raise self._too_slow()
         self._connections.give_back(self.url, connection)
 
     def _answer(self, connection: http.client.HTTPConnection, *, is_fresh: bool) -> http.client.HTTPResponse:
         try:
             return self._dial_and_ask(connection)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            if is_fresh:
+            if is_fresh or self._is_overdue:
                 raise
+            self._end_watch()
             connection.close()  # an idle connection that the origin has closed meanwhile: dial anew
             return self._dial_and_ask(connection)
 
@@ -163,16 +187,45 @@ class Exchange(ABC):
             connection.connect()
             self._connections.note_reached(self.url)
         connection.sock.settimeout(self._silent_s)
+        self._asked_s = time.monotonic()
+        self._deadline = WATCH.begin(self._silent_s, self.tear)
         return self.ask(connection)
 
+    def progressed(self, received_bytes: int) -> None:
+        """Put the deadline off for what has been received of the answer since it began."""
+        if self._deadline is not None:
+            self._deadline.due_s = self._asked_s + self._silent_s + received_bytes / FLOOR_BYTES_PER_S
+
+    @property
+    def _is_overdue(self) -> bool:
+        return self._deadline is not None and self._deadline.is_over
+
+    def _end_watch(self) -> None:
+        if self._deadline is not None:
+            WATCH.finish(self._deadline)
+
+    def _failure(self, error: OSError | http.client.HTTPException | TransferError) -> TransferError:
+        if self._is_overdue:
+            return self._too_slow()
+        if isinstance(error, TransferError):
+            return error
+        return _translated(error, self.url, self._silent_s)
+
+    def _too_slow(self) -> StalledError:
+        took_s = time.monotonic() - self._asked_s
+        expected = f"an answer within {self._silent_s:g} s, and {FLOOR_BYTES_PER_S} bytes/s from then on"
+        return StalledError(f"{self.url} takes too long", expected=expected, found=f"none after {took_s:.0f} s")
+
     def tear(self) -> None:
-        """Wake the thread that waits for this exchange's bytes, and let it fail."""
+        """Wake the thread that waits for this exchange's bytes, and let it fail.
+
+        Under TLS only the socket below is shut down: after `SSLSocket.shutdown` the reader would take ciphertext for
+        what it waits for.
+        """
         connection = self._connection
         if connection is not None and connection.sock is not None:
-            try:
-                connection.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+            with suppress(OSError):
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
 def _translated(error: OSError | http.client.HTTPException, url: str, silent_s: float) -> TransferError:

@@ -14,12 +14,14 @@ from leecher.connections import SILENT_S, Connections, Exchange
 from swarmboot.errors import ForbiddenError, OriginError, ProofRefusedError, ProtocolError
 from swarmboot.fleet_token import PROOF_HEADER, Prover, certificate_digest
 
+_READ_BYTES = 4096
+
 
 class Question(Exchange):
     """A GET, or a POST of `body`; `answer` is the whole answer once it has run.
 
-    `run` raises TransferError if there is none, or one larger than `max_bytes`; ForbiddenError for a POST that is
-    answered with 403.
+    `run` raises TransferError if there is none, one larger than `max_bytes`, or one that takes too long in all;
+    ForbiddenError for a POST that is answered with 403.
     """
 
     def __init__(
@@ -75,7 +77,18 @@ class Question(Exchange):
                 found=f"{response.status} {response.reason}",
                 hint="check the address and the server's log",
             )
-        answer = response.read(self._max_bytes + 1)
-        if len(answer) > self._max_bytes:
-            raise ProtocolError(f"{self.url} sends too much", expected=f"at most {self._max_bytes} bytes", found="more")
-        self.answer = answer
+        if response.length is None and not response.chunked:
+            # a head that breaks off looks to http.client like one without a length
+            raise ProtocolError(f"{self.url} does not say how long its answer is", expected="a content-length")
+        answer = bytearray()
+        buffer = bytearray(_READ_BYTES)
+        while received := response.readinto(buffer):
+            answer += buffer[:received]
+            self.progressed(len(answer))
+            if len(answer) > self._max_bytes:
+                most = f"at most {self._max_bytes} bytes"
+                raise ProtocolError(f"{self.url} sends too much", expected=most, found="more")
+        if response.length:
+            expected = f"{len(answer) + response.length} bytes"
+            raise ProtocolError(f"{self.url} breaks off", expected=expected, found=f"{len(answer)}")
+        self.answer = bytes(answer)

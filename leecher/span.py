@@ -1,6 +1,7 @@
 """Runs of pieces from an origin, as fast as the link: one streamed Range request each (RFC 9110 section 14).
 
-The bytes go from the connection straight into a piece's buffer. Every answer is checked against what was asked.
+The bytes go from the connection straight into a piece's buffer. Every answer is checked against what was asked. How
+long one may take is not decided here: it says how much has come, and can be torn down.
 """
 
 from __future__ import annotations
@@ -46,39 +47,51 @@ class SpanExchange(Exchange):
 
     def __init__(self, connections: Connections, span: Span, take: Take) -> None:
         super().__init__(connections, span.url)
+        self.received_bytes = 0
         self._span = span
         self._take = take
 
     def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
-        """Ask for the range and return the beginning of the answer once it has been checked."""
+        """Ask for the range and return the beginning of the answer."""
         headers = {"range": f"bytes={self._span.first_byte}-{self._span.last_byte}", "accept-encoding": "identity"}
         connection.request("GET", self.path, headers=headers)
-        response = connection.getresponse()
-        _check(response, self._span)
-        return response
+        return connection.getresponse()
 
     def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        """Read the chunks."""
-        reader = _Reader(connection, response, self._span)
+        """Check that it is the range that was asked for, and read the chunks."""
+        _check(response, self._span)
+        self._end_watch()
+        reader = _Reader(connection, response, self._span, self._advance)
         while reader.left_bytes:
             self._take(reader.chunk())
         response.read()
+
+    def _advance(self, size_bytes: int) -> None:
+        self.received_bytes += size_bytes
 
 
 class _Reader:
     """Reads one answer's body, waking only for `_LOW_WATER_BYTES` at a time until its tail (socket(7), SO_RCVLOWAT)."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, span: Span) -> None:
+    def __init__(
+        self,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
+        span: Span,
+        advance: Callable[[int], None],
+    ) -> None:
         self.left_bytes = span.size_bytes
+        self._advance = advance
         self._socket = connection.sock
         self._response = response
         self._span = span
         self._wake_at(_LOW_WATER_BYTES if self.left_bytes > _TAIL_BYTES else 1)
 
     @property
-    def _until_tail_bytes(self) -> int:
-        """Return how much to ask for: not across the tail's start, because `readinto` fills what it is given."""
-        return self.left_bytes - _TAIL_BYTES if self.left_bytes > _TAIL_BYTES else self.left_bytes
+    def _step_bytes(self) -> int:
+        """Return how much to ask for, because `readinto` fills what it is given: not across the tail's start."""
+        left_bytes = self.left_bytes - _TAIL_BYTES if self.left_bytes > _TAIL_BYTES else self.left_bytes
+        return min(left_bytes, _LOW_WATER_BYTES)
 
     def _wake_at(self, size_bytes: int) -> None:
         if self._socket is not None:
@@ -89,7 +102,7 @@ class _Reader:
         chunk = bytearray(min(self.left_bytes, self._span.chunk_bytes))
         view, filled = memoryview(chunk), 0
         while filled < len(chunk):
-            got = self._response.readinto(view[filled : filled + self._until_tail_bytes])
+            got = self._response.readinto(view[filled : filled + self._step_bytes])
             if not got:
                 found = f"{self._span.size_bytes - self.left_bytes}"
                 raise ProtocolError(
@@ -97,6 +110,7 @@ class _Reader:
                 )
             filled += got
             self.left_bytes -= got
+            self._advance(got)
             if self.left_bytes == _TAIL_BYTES:
                 self._wake_at(1)
         return bytes(chunk)
