@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
@@ -277,16 +278,20 @@ class Boot:
                 fetching.move()
 
     async def _meet(self, discovery: Discovery, fetching: Fetching) -> None:
-        """Look for more neighbours on the LAN for as long as the seeder does not name them."""
+        """Look for more neighbours on the LAN for as long as the seeder names none, or no piece comes."""
 
         def hear(found: Found) -> None:
             where = Neighbour(found.host, found.presence.port, found.presence.http_port)
             fetching.meet((where,))
 
+        def is_helped() -> bool:
+            is_stuck = fetching.policy.is_stuck(now_s=time.monotonic())
+            return fetching.is_complete or not (fetching.policy.is_alone or is_stuck or not self.settings.server)
+
         while not fetching.is_complete:
             await trio.sleep(1.0)
-            if fetching.policy.is_alone or not self.settings.server:
-                await discovery.probe(hear, is_done=lambda: fetching.is_complete)
+            if not is_helped():
+                await discovery.probe(hear, is_done=is_helped)
 
     def _path(self, artifact: Artifact) -> Path:
         """Return where an image is now: under its name if an earlier run has finished it."""

@@ -29,6 +29,7 @@ class Exchanges:
         self._post = post
         self._proving = proving
         self._under_way: set[Exchange] = set()
+        self._runs: dict[int, SpanExchange] = {}
 
     def announce(self, announce: Announce) -> None:
         """Begin an announce; it comes back as Answered."""
@@ -64,6 +65,8 @@ class Exchanges:
             self._connections, span_of(run, artifact), lambda data: self._post(Received(run, next(indices), data))
         )
 
+        self._runs[run.number] = exchange
+
         def work() -> None:
             try:
                 exchange.run()
@@ -71,8 +74,20 @@ class Exchanges:
                 self._post(Ended(run, error))
             else:
                 self._post(Ended(run, None))
+            finally:
+                self._runs.pop(run.number, None)
 
         self._begin(exchange, work)
+
+    def progress(self) -> list[tuple[int, int]]:
+        """Return how many bytes have come of each run under way, by its number."""
+        return [(number, exchange.received_bytes) for number, exchange in list(self._runs.items())]
+
+    def abort(self, run: Run) -> None:
+        """End a run; it comes back as Ended, with what has come of it before."""
+        exchange = self._runs.get(run.number)
+        if exchange is not None:
+            exchange.tear()
 
     def _begin(self, exchange: Exchange, work: Callable[[], None]) -> None:
         self._under_way.add(exchange)

@@ -20,7 +20,7 @@ from leecher.connections import Connections
 from leecher.exchanges import Exchanges
 from leecher.facts import Answered, Ended, Event, Fact, NeighbourBanned, PieceFailed, PieceFinished, Received
 from leecher.ledger import Ledger
-from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
+from leecher.policy import AbortRequest, AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
 from leecher.question import Question
 from swarmboot import pieces as sets
 from swarmboot import site
@@ -90,6 +90,7 @@ class Fetching:
         self._is_dialling = False
         self._known: set[Neighbour] = set()
         self._liars: set[str] = set()
+        self._slow: set[str] = set()
         self._later: set[InfoHash] = set()
         self._serves: tuple[Digest, ...] = ()
         self._arriving: dict[tuple[InfoHash, int], str] = {}
@@ -188,8 +189,12 @@ class Fetching:
         self._is_stirred = False
         if not self.has_joined:
             self.policy.still_starting(has_room=self._held_bytes < HELD_MOST_BYTES, now_s=now_s)
+        for number, received_bytes in self._exchanges.progress():
+            self.policy.run_progressed(number, received_bytes, now_s=now_s)
         for request in self.policy.requests(now_s=now_s):
             match request:
+                case AbortRequest(run):
+                    self._abort(run)
                 case AnnounceRequest():
                     self._announce(request)
                 case FetchRequest(run):
@@ -198,6 +203,12 @@ class Fetching:
                     self.dial(neighbours)
         self._ledger.rescues = self.policy.rescues
         self._due_s = self.policy.next_wake_s(now_s=now_s)
+
+    def _abort(self, run: Run) -> None:
+        self._exchanges.abort(run)
+        if run.origin not in self._slow:
+            self._slow.add(run.origin)
+            self._tell(f"{run.origin} sends too little; fetching elsewhere")
 
     def _stir(self) -> None:
         self._is_stirred = True

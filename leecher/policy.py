@@ -16,10 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
+from leecher.slowness import Slowness
 from swarmboot import pieces
 from swarmboot.ids import InfoHash, LeaseId, PieceIndex
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Handout, Lease, Neighbour, NodeState
+
+_LOOK_S = 0.5
+"""How often it is looked at what has come of runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,14 @@ class ConnectRequest:
     neighbours: tuple[Neighbour, ...]
 
 
-Request = AnnounceRequest | FetchRequest | ConnectRequest
+@dataclass(frozen=True, slots=True)
+class AbortRequest:
+    """Asks the shell to end a run: occurs when it is too slow; for the policy it has failed already."""
+
+    run: Run
+
+
+Request = AnnounceRequest | FetchRequest | ConnectRequest | AbortRequest
 
 
 class Policy:
@@ -121,6 +132,8 @@ class Policy:
         self._starving_told_s: float | None = None
         self._is_complete_told = False
         self._slots = self.limits.slots
+        self._slowness = Slowness()
+        self._arrived_s = now_s
 
     def want_later(self, wanted: Wanted, *, now_s: float) -> None:
         """Want one more torrent, at low priority: from now on one run at a time, for this and all others."""
@@ -135,7 +148,7 @@ class Policy:
 
         Without room for more bytes that nobody can verify yet, it asks for no more leases.
         """
-        self._progress_s = now_s
+        self._progress_s = self._arrived_s = now_s
         self._slots = self.limits.slots if has_room else 0
 
     def started(self, *, now_s: float) -> None:
@@ -160,7 +173,7 @@ class Policy:
     def piece_arrived(self, info_hash: InfoHash, index: int, *, now_s: float) -> None:
         """Occurs when a verified piece is on disk, wherever it came from."""
         self.have[info_hash] |= 1 << index
-        self._progress_s = now_s
+        self._progress_s = self._arrived_s = now_s
         self._starving_told_s = None
 
     def handout_arrived(self, handout: Handout, *, now_s: float) -> None:
@@ -173,19 +186,20 @@ class Policy:
         if handout.neighbours:
             self._queue.append(ConnectRequest(handout.neighbours))
         for lease in handout.leases:
-            self._accept(lease)
+            self._accept(lease, now_s)
         if handout.leases:
             self._progress_s = now_s
         has_room = len(self._runs) < self._slots
         wait_s = 0.0 if handout.leases and has_room else handout.announce_after_s
         self._announce_at_s = max(now_s, min(self._announce_at_s, now_s) + wait_s)
 
-    def _accept(self, lease: Lease) -> None:
+    def _accept(self, lease: Lease, now_s: float) -> None:
         want = self.wanted.get(lease.info_hash)
         if want is None or lease.first + lease.count > want.count or not self._origins:
             self._returned.append(lease.lease)
             return
-        origin = self._origins[lease.origin % len(self._origins)]
+        wanted = self._origins[lease.origin % len(self._origins)]
+        origin = self._slowness.choose(wanted, self._origins, now_s=now_s)
         self._start(lease.info_hash, lease.first, lease.count, origin, lease.lease)
 
     def _start(self, info_hash: InfoHash, first: PieceIndex, count: int, origin: str, lease: LeaseId | None) -> None:
@@ -218,7 +232,11 @@ class Policy:
         The announce that follows asks for the next lease while the last pieces of this one are still being verified,
         so that the pipe to the origin stays full.
         """
-        run = self._runs.pop(number)
+        run = self._runs.pop(number, None)
+        if run is None:
+            return  # it was given up
+        size_bytes = run.count * self.wanted[run.info_hash].piece_bytes
+        self._slowness.ended(number, size_bytes=size_bytes if is_whole else 0, now_s=now_s)
         if is_whole:
             self._origin_failures.pop(run.origin, None)
             self._has_news = True
@@ -229,6 +247,19 @@ class Policy:
         if run.lease is not None:
             self._returned.append(run.lease)
             self._announce_at_s = self._rescue_at_s
+
+    def run_progressed(self, number: int, received_bytes: int, *, now_s: float) -> None:
+        """Take note of how much of a run has come, so that it can be given up if that is too little."""
+        self._slowness.progressed(number, received_bytes, now_s=now_s)
+
+    def _abort_slow(self, now_s: float) -> None:
+        for number in self._slowness.given_up(now_s=now_s, patience_s=self._patience_s):
+            self._queue.append(AbortRequest(self._runs[number]))
+            self.run_ended(number, is_whole=False, now_s=now_s)
+
+    def is_stuck(self, *, now_s: float) -> bool:
+        """Return whether no piece has come for so long that neighbours are to be looked for."""
+        return not self.is_complete and now_s - self._arrived_s >= self._patience_s
 
     def origin_failed(self, origin: str, *, now_s: float) -> None:
         """Occurs when an origin does not deliver, or delivers a piece that does not match its hash."""
@@ -245,9 +276,13 @@ class Policy:
 
     def requests(self, *, now_s: float) -> list[Request]:
         """Return what is to be done now."""
+        self._abort_slow(now_s)
         self._rescue(now_s)
         announce = self._announce(now_s)
         queue, self._queue = self._queue, []
+        for request in queue:
+            if isinstance(request, FetchRequest):
+                self._slowness.began(request.run.number, request.run.origin, now_s=now_s)
         return [*queue, *([announce] if announce else [])]
 
     def _announce(self, now_s: float) -> AnnounceRequest | None:
@@ -312,5 +347,7 @@ class Policy:
         if not self._runs and not self.is_complete:
             since = self._progress_s
             due_s += [since + self._starve_s, since + self._patience_s, self._rescue_at_s]
+        if self._slowness.is_watching:
+            due_s.append(now_s + _LOOK_S)
         later = [due for due in due_s if due > now_s]
         return min(later, default=now_s + 1.0)

@@ -298,6 +298,17 @@ class _HostileHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def _drip(self, data: bytes) -> None:
+        """Send the range that was asked for at 4 kB/s, until the client has enough of it."""
+        first, last = map(int, self.headers["range"].removeprefix("bytes=").split("-"))
+        self.send_response(206)
+        self.send_header("content-range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("content-length", str(last - first + 1))
+        self.end_headers()
+        for start in range(first, last + 1, 400):
+            self.wfile.write(data[start : min(last + 1, start + 400)])
+            time.sleep(0.1)
+
     def _misbehave(self, path: Path) -> None:
         match self.server.fault:
             case "404" | "416" | "500":
@@ -320,6 +331,8 @@ class _HostileHandler(BaseHTTPRequestHandler):
                 self._send(path.read_bytes())
             case "altered":
                 self._send(bytes(len(path.read_bytes())))
+            case "drips":
+                self._drip(path.read_bytes())
             case "silent":
                 threading.Event().wait(25)
 
