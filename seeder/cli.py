@@ -270,11 +270,13 @@ def rotate(
 @click.command()
 @click.argument("site", type=_PATH)
 @click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="How many manifests to keep.")
+@click.option("--grace", default="1h", show_default=True, metavar="TIME",
+              help="Keep for so long what a channel has pointed to; 0 to drop it at once.")  # fmt: skip
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
-def prune(site: Path, keep: int, is_json: bool) -> None:
+def prune(site: Path, keep: int, grace: str, is_json: bool) -> None:
     """Drop old manifests of a SITE, and the blobs that no other needs.
 
-    What a channel points to always stays.
+    What a channel points to always stays, and what one has pointed to within the last hour: nodes may be booting it.
 
     \b
     Example:
@@ -286,7 +288,7 @@ def prune(site: Path, keep: int, is_json: bool) -> None:
 
     check_site(site)
     with writing(site) as writer:
-        pruned = work.prune(writer, keep=keep)
+        pruned = work.prune(writer, keep=keep, grace_s=parse_duration(grace), now_unix_s=time.time())
     _print(pruned_lines(pruned), pruned_value(pruned), is_json=is_json)
 
 

@@ -183,8 +183,10 @@ def pruned_lines(pruned: Pruned) -> list[str]:
     """Return what `prune` prints."""
     dropped = ", ".join(str(number) for number in pruned.dropped) or "none"
     kept = ", ".join(str(number) for number in pruned.kept)
+    spared = ", ".join(str(number) for number in pruned.spared)
     return [
         f"manifests dropped: {dropped}; kept: {kept}",
+        *([f"kept for nodes that may be booting them (--grace): {spared}"] if spared else []),
         f"{pruned.files} files dropped, {format_size(pruned.freed_bytes)} freed",
     ]
 
@@ -193,6 +195,7 @@ def pruned_value(pruned: Pruned) -> dict[str, Any]:
     """Return the one JSON object of `prune --json`."""
     return {
         "kept": list(pruned.kept),
+        "spared": list(pruned.spared),
         "dropped": list(pruned.dropped),
         "files": pruned.files,
         "freed_bytes": pruned.freed_bytes,

@@ -1,6 +1,8 @@
 """Make room in a site: drop old manifests, and the blobs, torrents and sealed settings that no manifest kept needs.
 
-What a channel points to always stays, and so do the newest manifests, because nodes may still be booting them.
+What a channel points to always stays, and so do the newest manifests, and those that a channel pointed to a while ago,
+because nodes may still be booting them. When that was is said by a manifest file's modification time: it is set anew
+when a channel leaves it (`seeder.publish`).
 """
 
 from __future__ import annotations
@@ -8,31 +10,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seeder.numbers import oldest_first
-from seeder.site_reader import channel_names, read_site_file, read_unbelieved
+from seeder.site_reader import channel_names, pointed_number, read_unbelieved
 from seeder.site_writer import SiteWriter
 from swarmboot import site as layout
-from swarmboot import trust
 from swarmboot.ids import Sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was dropped and kept."""
+    """What was dropped and kept; `spared` of the kept only because nodes may still be booting them."""
 
     kept: tuple[Sequence, ...]
+    spared: tuple[Sequence, ...]
     dropped: tuple[Sequence, ...]
     files: int
     freed_bytes: int
 
 
-def prune(writer: SiteWriter, *, keep: int) -> Pruned:
+def prune(writer: SiteWriter, *, keep: int, grace_s: float, now_unix_s: float) -> Pruned:
     """Drop all but the newest `keep` manifests and those that channels point to, and what nothing needs any more.
 
+    One that a channel has pointed to within the last `grace_s` stays as well, with its blobs and torrents.
     Raises ManifestError or BlobError, with nothing dropped, if a manifest that stays cannot be read.
     """
     site = writer.site
     numbers = oldest_first(site)
-    kept = sorted({*numbers[len(numbers) - min(keep, len(numbers)) :], *_pointed(writer)})
+    wanted_numbers = {*numbers[len(numbers) - min(keep, len(numbers)) :], *_pointed(writer)}
+    left_s = {number: writer.path(layout.manifest_path(number)).stat().st_mtime for number in numbers}
+    spared = [each for each in numbers if each not in wanted_numbers and now_unix_s - left_s[each] < grace_s]
+    kept = sorted({*wanted_numbers, *spared})
     wanted: set[str] = set()
     for number in kept:
         manifest = read_unbelieved(site, number)
@@ -45,13 +51,8 @@ def prune(writer: SiteWriter, *, keep: int) -> Pruned:
         present = sorted(f"{folder}/{path.name}" for path in (site / folder).glob("*"))
         unwanted += [relative for relative in present if relative not in wanted]
     freed_bytes = sum(writer.remove(relative) for relative in unwanted)
-    return Pruned(tuple(kept), tuple(dropped), len(unwanted), freed_bytes)
+    return Pruned(tuple(kept), tuple(spared), tuple(dropped), len(unwanted), freed_bytes)
 
 
 def _pointed(writer: SiteWriter) -> set[Sequence]:
-    numbers = set()
-    for name in channel_names(writer.site):
-        data = read_site_file(writer.site, layout.channel_path(name), most_bytes=trust.CHANNEL_MAX_BYTES)
-        pointer, _ = trust.split_channel_file(data)
-        numbers.add(trust.decode_channel(trust.open_envelope(pointer, trust.Kind.CHANNEL).payload).sequence)
-    return numbers
+    return {pointed_number(writer.site, name) for name in channel_names(writer.site)}

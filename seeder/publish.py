@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from seeder.numbers import next_number
 from seeder.progress import Progress
 from seeder.release import Release
 from seeder.signers import check_signers, last_signers, own_keys, signer_ids
-from seeder.site_reader import Pointed, read_own_channel
+from seeder.site_reader import Pointed, pointed_number, read_own_channel
 from seeder.site_writer import SiteWriter
 from swarmboot import ids, trust
 from swarmboot import site as layout
-from swarmboot.errors import ManifestError, ReleaseError
+from swarmboot.errors import BlobError, ManifestError, ReleaseError
 from swarmboot.fleet_token import FleetToken, seal
 from swarmboot.manifest import Artifact, Manifest, decode, encode
 from swarmboot.profile import Selection, select
@@ -150,8 +151,15 @@ def issue(writer: SiteWriter, manifest: Manifest, channel: str, keys: Sequence[E
     pointer = trust.Channel(manifest.fleet, channel, sequence, hashlib.sha256(signed).digest())
     signed_pointer = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(pointer), keys)
     channel_file = trust.encode_channel_file(signed_pointer, layout.rotations(writer.site))
+    _note_leaving(writer, channel)
     writer.write(layout.channel_path(channel), channel_file)
     return manifest
+
+
+def _note_leaving(writer: SiteWriter, channel: str) -> None:
+    """Note at a manifest's file when a channel left it: for a while nodes may still be booting it (`seeder.prune`)."""
+    with suppress(BlobError, ManifestError):
+        writer.touch(layout.manifest_path(pointed_number(writer.site, channel)))
 
 
 def _key_notes(site: Path, keys: Sequence[Ed25519PrivateKey]) -> list[str]:

@@ -58,6 +58,16 @@ def channel_names(site: Path) -> list[str]:
     return sorted(path.stem for path in (site / "channels").glob("*.swarm"))
 
 
+def pointed_number(site: Path, channel: str) -> Sequence:
+    """Return the number that a channel points to, without checking who signed it.
+
+    Raises BlobError or ManifestError if it cannot be read.
+    """
+    data = read_site_file(site, layout.channel_path(channel), most_bytes=trust.CHANNEL_MAX_BYTES)
+    pointer, _ = trust.split_channel_file(data)
+    return trust.decode_channel(trust.open_envelope(pointer, trust.Kind.CHANNEL).payload).sequence
+
+
 def read_channel(site: Path, name: str, trusted: trust.KeySet) -> tuple[trust.KeySet, Pointed]:
     """Return the key set that a channel leads to from `trusted`, and what it points to, every signature checked.
 

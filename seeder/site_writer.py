@@ -152,6 +152,11 @@ class SiteWriter:
             file.write(data)
             self._place(path, file, relative)
 
+    def touch(self, relative: str) -> None:
+        """Have a file that is there say that it was changed now."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.path(relative))
+
     def remove(self, relative: str) -> int:
         """Take a file out of the site, if it is there, and return the bytes that this freed."""
         path = self.path(relative)

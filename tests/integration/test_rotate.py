@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -115,13 +117,35 @@ def test_pruning_keeps_what_channels_point_to_and_the_newest(scene: Scene) -> No
     for seed in (1, 2, 3):
         (scene.release / "rootfs.squashfs").write_bytes(b"hsqs" + build_bytes(50_000, seed=seed))
         assert scene.publish(0).status == 0
-    done = run("prune", scene.site, "--keep", 2, "--json")
+    done = run("prune", scene.site, "--keep", 2, "--grace", "0", "--json")
     assert done.value["kept"] == [2, 4, 5]
     assert done.value["dropped"] == [1, 3]
     assert done.value["freed_bytes"] > 50_000
     assert len(list((scene.site / "blobs").iterdir())) == len(list((scene.site / "torrents").iterdir())) == 3
     assert scene.verify(scene.publics[0]).status == 0
-    assert run("prune", scene.site, "--keep", 2, "--json").value["files"] == 0
+    assert run("prune", scene.site, "--keep", 2, "--grace", "0", "--json").value["files"] == 0
+
+
+def test_pruning_spares_what_a_channel_has_just_left(scene: Scene) -> None:
+    before = {path.name for path in (scene.site / "blobs").iterdir()}
+    for seed in (1, 2):
+        (scene.release / "rootfs.squashfs").write_bytes(b"hsqs" + build_bytes(50_000, seed=seed))
+        assert scene.publish(0).status == 0
+    long_ago_s = time.time() - 7200.0
+    os.utime(scene.site / "manifests" / "3.swarm", (long_ago_s, long_ago_s))
+    done = run("prune", scene.site, "--keep", 1, "--json")
+    assert (done.value["kept"], done.value["spared"], done.value["dropped"]) == ([1, 2, 4], [1], [3])
+    assert before <= {path.name for path in (scene.site / "blobs").iterdir()}
+    assert "kept for nodes that may be booting them (--grace): 1" in run("prune", scene.site, "--keep", 1).out
+    assert run("prune", scene.site, "--keep", 1, "--grace", "0", "--json").value["dropped"] == [1]
+
+
+def test_a_manifest_says_when_a_channel_left_it(scene: Scene) -> None:
+    first = scene.site / "manifests" / "1.swarm"
+    os.utime(first, (1000.0, 1000.0))
+    (scene.release / "rootfs.squashfs").write_bytes(b"hsqs" + build_bytes(50_000, seed=1))
+    assert scene.publish(0).status == 0
+    assert time.time() - first.stat().st_mtime < 600.0
 
 
 def test_pruning_drops_blobs_that_nothing_needs_and_says_so(scene: Scene) -> None:
