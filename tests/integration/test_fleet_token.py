@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -11,7 +13,15 @@ import pytest
 
 from leecher.node_files import fetch_node_files
 from leecher.proving import proving_of
-from swarmboot.fleet_token import PROOF_HEADER, FleetProver, NodeProver, certificate_digest, read_tokens
+from swarmboot.fleet_token import (
+    PROOF_HEADER,
+    FleetProver,
+    NodeProver,
+    certificate_digest,
+    decode_credentials,
+    encode_credentials,
+    read_tokens,
+)
 from swarmboot.ids import NodeId, Sequence
 from swarmboot.private import NodeFiles
 from swarmboot.profile import Identity
@@ -204,3 +214,48 @@ def test_a_node_goes_on_without_its_files_where_the_seeder_is_gone(
         seeder.stop()
         files, said = asked_files(seeder, fleet, token, monkeypatch=monkeypatch)
     assert (files, "going on without this node's own files" in said) == ({}, True)
+
+
+_NEIGHBOUR = """
+import sys, time
+from leecher.cmdline import boot
+from swarmboot.settings import build_settings
+credentials, *words = sys.argv[1:]
+settings = build_settings(dict(word.split("=", 1) for word in words))
+boot(settings, started_s=time.monotonic(), is_reported=False, credentials=credentials)
+"""
+
+
+def shown(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("console*"))
+
+
+def test_a_neighbour_announces_with_its_credentials_and_can_have_nothing_else(
+    fleet: Fleet, token: Path, tmp_path: Path
+) -> None:
+    (secret,) = read_tokens(token)
+    credentials = encode_credentials(NODE, b"k" * 16, secret)
+    assert token.read_text().split()[1] not in credentials
+    words = {"into": tmp_path / "node", "bind": "127.0.0.2", "reserve": "0", "progress": "none", "neighbour": "on"}
+    with serving(fleet, "--fleet-token", str(token)) as seeder:
+        asked = words | {"server": seeder.address, "ca": seeder.ca, "trust": fleet.pub}
+        given = [f"{name}={value}" for name, value in asked.items()]
+        for number in range(2):  # and again, as systemd starts it again, under the same id
+            console = tmp_path / f"console{number}"
+            command = [sys.executable, "-c", _NEIGHBOUR, credentials, *given]
+            with console.open("w") as said, subprocess.Popen(command, stderr=said, text=True) as process:
+                try:
+                    wait_for(
+                        lambda: (status(seeder)["complete"] == 1 and b"seeding" in shown(tmp_path)) or None, process
+                    )
+                finally:
+                    process.terminate()
+            assert status(seeder)["complete"] == 0
+            assert b"token" not in console.read_bytes()
+            console.unlink()
+        assert not any("does not prove" in line for line in seeder.lines)
+        known = decode_credentials(credentials)
+        assert known is not None
+        for path in ("/secrets", "/node-files"):
+            header = known[2].header(path, b"x", certificate=certificate_of(seeder))
+            assert post(seeder, path, b"x", {PROOF_HEADER: header}) == 403
