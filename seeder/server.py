@@ -36,6 +36,7 @@ from seeder.status import STRANGERS, Network, may_read_status
 from swarmboot import site as layout
 from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
+from swarmboot.fleet_token import Proof
 from swarmboot.report import REPORT_MAX_BYTES, BootReport, decode_report
 from swarmboot.wire import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
 from swarmboot.wire import encode_handout as encode
@@ -154,18 +155,26 @@ class Door:
                 if asked.answered is not None:
                     asked.answered.set()
 
+    async def _posted(
+        self, scope: Scope, receive: Receive, path: str, most: int
+    ) -> tuple[Proof | None, bytes] | Response:
+        """Return what a node has posted, undecoded, and its proof; or the answer to one that is refused."""
+        proof = self.guard.proof(scope)
+        if proof is None and not self.guard.is_open:
+            return self.guard.refusal(scope)
+        body = await _body(receive, most)
+        if body is None:
+            return PlainTextResponse(f"more than {most} bytes\n", status_code=413)
+        return (proof, body) if self.guard.is_node(proof, path, body) else self.guard.refusal(scope)
+
     async def _announce(self, scope: Scope, receive: Receive) -> ASGIApp:
         host = connection_address(scope["client"][0] if scope.get("client") else "")
         if not is_dialable(host, is_here=True):
             return PlainTextResponse("no node can be reached at the address this comes from\n", status_code=400)
-        proof = None if self.guard.is_open else self.guard.proof(scope)
-        if proof is None and not self.guard.is_open:
-            return self.guard.refusal(scope)
-        body = await _body(receive, ANNOUNCE_MAX_BYTES)
-        if body is None:
-            return PlainTextResponse("the announce is too large\n", status_code=413)
-        if not self.guard.is_node(proof, ANNOUNCE_PATH, body):
-            return self.guard.refusal(scope)
+        posted = await self._posted(scope, receive, ANNOUNCE_PATH, ANNOUNCE_MAX_BYTES)
+        if isinstance(posted, Response):
+            return posted
+        proof, body = posted
         asked = _Asked()
         self._asked[asked] = asked
         try:
@@ -200,14 +209,10 @@ class Door:
         return asked.handout
 
     async def _report(self, request: Request) -> Response:
-        proof = self.guard.proof(request.scope)
-        if proof is None and not self.guard.is_open:
-            return self.guard.refusal(request.scope)
-        body = await _body(request.receive, REPORT_MAX_BYTES)
-        if body is None:
-            return PlainTextResponse("the report is too large\n", status_code=413)
-        if not self.guard.is_node(proof, REPORT_PATH, body):
-            return self.guard.refusal(request.scope)
+        posted = await self._posted(request.scope, request.receive, REPORT_PATH, REPORT_MAX_BYTES)
+        if isinstance(posted, Response):
+            return posted
+        proof, body = posted
         try:
             report = decode_report(body)
         except DecodeError as error:
