@@ -136,6 +136,19 @@ def test_a_token_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> Non
         read_tokens(path)
 
 
+def test_what_systemd_gave_a_service_may_show_a_groups_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "fleet_token"
+    write_token(path)
+    path.chmod(0o440)
+    with pytest.raises(KeyFileError, match="others may read"):
+        read_tokens(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert len(read_tokens(path)) == 1
+    path.chmod(0o444)
+    with pytest.raises(KeyFileError, match="others may read"):
+        read_tokens(path)
+
+
 def test_several_lines_are_several_tokens_in_order() -> None:
     text = f"# new\n{format_token(TOKEN.secret)}\n{format_token(OTHER.secret)}"
     assert parse_tokens(text, where="t") == (TOKEN, OTHER)
