@@ -18,7 +18,7 @@ _READ_BYTES = 4096
 
 
 class Question(Exchange):
-    """A GET, or a POST of `body`; `answer` is the whole answer once it has run.
+    """A GET, or a POST of `body`; `answer` is the whole answer once it has run, `status` that of any answer.
 
     `run` raises TransferError if there is none, one larger than `max_bytes`, or one that takes too long in all;
     ForbiddenError for a POST that is answered with 403.
@@ -37,6 +37,7 @@ class Question(Exchange):
     ) -> None:
         super().__init__(connections, url, silent_s=silent_s)
         self.answer = b""
+        self.status = 0
         self._prover = prover
         self._max_bytes = max_bytes
         self._body = body
@@ -61,6 +62,7 @@ class Question(Exchange):
 
     def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:  # noqa: ARG002
         """Read the rest of the answer."""
+        self.status = response.status
         if response.status == HTTPStatus.FORBIDDEN and response.getheader(PROOF_HEADER):
             raise ProofRefusedError(
                 f"{self.url} does not accept this node's fleet token"

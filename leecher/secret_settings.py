@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from http import HTTPStatus
 from random import Random
 
 import trio
@@ -16,7 +17,9 @@ import trio
 from leecher.handover import environment_text, write_secret
 from leecher.ledger import Ledger
 from leecher.origin import Origin
-from swarmboot.errors import ArtifactError, ProofRefusedError, TokenError, TransferError
+from leecher.question import Question
+from leecher.threads import in_thread
+from swarmboot.errors import ArtifactError, OriginError, ProofRefusedError, TokenError, TransferError
 from swarmboot.fleet_token import SEALED_MAX_BYTES, SECRETS_PATH, unseal
 from swarmboot.ids import Digest
 from swarmboot.manifest import Manifest
@@ -27,6 +30,10 @@ from swarmboot.wire import WIRE_TYPE
 
 _ANSWER_S = 5.0
 _PAUSE_S, _PAUSE_MOST_S = 0.25, 8.0
+
+
+class _GoneError(OriginError):
+    """Occurs when the seeder says that there are none: only another release can help, so the boot begins anew."""
 
 
 class SecretSettings:
@@ -66,7 +73,8 @@ class SecretSettings:
     async def fetch(self, origin: Origin) -> None:
         """Ask until the seeder gives them, and write them.
 
-        Raises TokenError if it does not accept the token or they cannot be opened, ArtifactError if it gives others.
+        Raises TokenError if it does not accept the token or they cannot be opened, ArtifactError if it gives others,
+        OriginError if it has none.
         """
         if self._digest is None or self._path is None:
             return
@@ -77,6 +85,8 @@ class SecretSettings:
                 break
             except ProofRefusedError as error:
                 raise TokenError("this server does not accept the node's fleet token", hint=error.hint) from error
+            except _GoneError:
+                raise
             except TransferError as error:
                 self.last_failure = error
                 if str(error) != told:
@@ -88,11 +98,21 @@ class SecretSettings:
         self.written.set()
 
     async def _ask(self, origin: Origin, digest: Digest) -> bytes:
-        ledger, address = self._ledger, f"{self._server}{SECRETS_PATH}"
-        body, prover = encode_secrets_wanted(digest), ledger.proving.fleet(ledger.node)
-        return await origin.post(
-            address, body, media_type=WIRE_TYPE, max_bytes=SEALED_MAX_BYTES, timeout_s=_ANSWER_S, prover=prover
-        )
+        question = Question(
+            origin.connections, f"{self._server}{SECRETS_PATH}", max_bytes=SEALED_MAX_BYTES,
+            body=encode_secrets_wanted(digest), media_type=WIRE_TYPE, silent_s=_ANSWER_S,
+            prover=self._ledger.proving.fleet(self._ledger.node),
+        )  # fmt: skip
+        try:
+            await in_thread(question)
+        except OriginError as error:
+            if question.status == HTTPStatus.NOT_FOUND:
+                raise _GoneError(
+                    "the server has no secret settings of this release", found=error.found,
+                    hint="it was pruned meanwhile, or `swarmboot serve` runs without --fleet-token",
+                ) from error  # fmt: skip
+            raise
+        return question.answer
 
     def _open(self, sealed: bytes) -> dict[str, str]:
         found = hashlib.sha256(sealed).digest()

@@ -204,6 +204,16 @@ def test_without_a_server_there_are_no_secrets_and_the_boot_says_so(fleet: Fleet
     assert (ended, "only a seeder gives" in said) == (18, True), said
 
 
+def test_a_server_that_has_no_secrets_ends_the_attempt_so_that_the_next_reads_the_channel_anew(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    with serving(fleet) as seeder:
+        given = [*asking(seeder, fleet), "--fleet-token", token_of(fleet), "--secrets", tmp_path / "secret.env"]
+        with booting(tmp_path, 1, *given) as node:
+            ended, said = node.end()
+    assert (ended, "the server has no secret settings of this release" in said) == (22, True), said
+
+
 @pytest.mark.parametrize(
     ("file", "text", "line"),
     [
