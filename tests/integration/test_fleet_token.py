@@ -35,6 +35,7 @@ from tests.integration.world import (
     booting,
     build_fleet,
     build_release,
+    hostile,
     program,
     serving,
     status,
@@ -153,6 +154,18 @@ def test_the_token_never_leaves_over_plain_http(fleet: Fleet, token: Path, tmp_p
         prover=NodeProver(NODE, secret.key_of(NODE)),
     )  # fmt: skip
     assert question._proof(OneWrite("127.0.0.1", 1)) == {}
+
+
+def test_a_mirror_is_asked_for_pieces_and_shown_no_proof(fleet: Fleet, token: Path, tmp_path: Path) -> None:
+    with (
+        hostile(fleet, "none", times=0) as mirror,
+        serving(fleet, "--fleet-token", str(token), "--origin", mirror.address) as seeder,
+        booting(tmp_path, 1, *asking(seeder, fleet), "--fleet-token", token) as node,
+    ):
+        ended, said = node.end()
+        assert ended == 0, said
+        assert mirror.asked
+        assert not [headers for headers in mirror.asked if PROOF_HEADER in headers]
 
 
 def test_a_seeder_without_a_token_says_once_what_that_means(fleet: Fleet, tmp_path: Path) -> None:

@@ -253,6 +253,7 @@ class HostileOrigin(ThreadingHTTPServer):
     def __init__(self, site: Path, certificate: Path, key: Path, fault: str, *, times: int = 10**9) -> None:
         super().__init__(("127.0.0.1", 0), _HostileHandler)
         self.site, self.fault, self.left = site, fault, times
+        self.asked: list[dict[str, str]] = []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -271,10 +272,12 @@ class _HostileHandler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_POST(self) -> None:
+        self.server.asked.append({name.lower(): value for name, value in self.headers.items()})
         self.rfile.read(int(self.headers.get("content-length", "0")))
         self.send_error(503)
 
     def do_GET(self) -> None:
+        self.server.asked.append({name.lower(): value for name, value in self.headers.items()})
         path = self.server.site / self.path.lstrip("/")
         is_blob = self.path.startswith("/blobs/")
         if is_blob and self.server.left > 0:
