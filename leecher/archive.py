@@ -1,12 +1,14 @@
 """Archives as plain entries: tar (POSIX.1-2001 pax, ustar, GNU) and cpio (newc, initramfs buffer format), read forward.
 
-`tar_entries` and `cpio_entries` turn bytes into entries and touch no file; `place` makes one entry in the file system,
-below the process's root directory. Names with `..` and malformed archives raise ReleaseError. Who may bring what is
-decided in `leecher.root`.
+`tar_entries` and `cpio_entries` turn bytes into entries and touch no file, in memory that does not grow with what an
+archive claims; `place` makes one entry in the file system, below the process's root directory. Names with `..`,
+numbers that no file can have and malformed archives raise ReleaseError. Who may bring what is decided in
+`leecher.root`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from swarmboot.errors import EscapeError, ReleaseError
 
@@ -24,6 +26,11 @@ _CPIO_HEADER_BYTES = 110
 _CPIO_MAGIC = (b"070701", b"070702")
 _CPIO_END = "TRAILER!!!"
 _NAME_MOST_BYTES = 4096
+_HEADERS_MOST_BYTES = 1 << 17
+"""Most that may stand before one entry's data: pax and GNU headers, and maps of sparse files."""
+_GLOBAL_MOST = 256
+_ID_MOST, _MAJOR_MOST, _MINOR_MOST, _TIME_MOST_S = 2**32 - 2, 2**12 - 1, 2**20 - 1, 2.0**40
+_TAR_FAULTS = (tarfile.TarError, EOFError, ValueError, OverflowError, IndexError, RecursionError)
 _CAPABILITY = "SCHILY.xattr.security.capability"
 KINDS = {
     stat.S_IFREG: "file",
@@ -61,13 +68,77 @@ def safe_name(name: str, *, archive: str) -> str:
 
 
 def tar_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
-    """Yield the entries of a tar archive."""
+    """Yield the entries of a tar archive; raise ReleaseError for one that is broken, or holds what no file can have."""
+    meter = _Meter(archive, name)
     try:
-        with tarfile.open(fileobj=archive, mode="r|") as tar:
-            for member in tar:
-                yield _tar_entry(tar, member, archive=name)
-    except (tarfile.TarError, EOFError, UnicodeError) as error:
-        raise ReleaseError(f"{name} is no whole tar archive", found=str(error), hint="pack it again") from error
+        with tarfile.open(fileobj=cast(IO[bytes], meter), mode="r|") as tar:
+            while (member := tar.next()) is not None:  # the first was read when the archive was opened
+                entry = _tar_entry(tar, member, archive=name)
+                check_possible(entry, archive=name)
+                meter.left_bytes = math.inf
+                yield entry
+                _skip_data(tar)
+                meter.left_bytes = _HEADERS_MOST_BYTES
+    except _TAR_FAULTS as error:
+        raise ReleaseError(f"{name} is no whole tar archive", found=str(error)[:200], hint="pack it again") from error
+
+
+class _Meter:
+    """The bytes of an archive, of which tarfile may read no more than `left_bytes` before it is allowed more."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file = file
+        self._name = name
+        self.left_bytes: float = _HEADERS_MOST_BYTES
+
+    def read(self, size_bytes: int) -> bytes:
+        data = self._file.read(size_bytes)
+        self.left_bytes -= len(data)
+        if self.left_bytes < 0:
+            raise ReleaseError(
+                f"{self._name} is no tar archive that can be unpacked",
+                expected=f"at most {_HEADERS_MOST_BYTES} bytes of headers before an entry",
+                hint="pack it again, without large extended attributes",
+            )
+        return data
+
+
+def _skip_data(tar: tarfile.TarFile) -> None:
+    """Pass over what is left of a member's data, and forget what tarfile keeps of the members for extract().
+
+    tarfile itself would go on reading, behind the archive's end, up to the size that is claimed.
+    """
+    assert tar.fileobj is not None
+    while (left_bytes := tar.offset - tar.fileobj.tell()) > 0:
+        if not tar.fileobj.read(min(left_bytes, _CHUNK_BYTES)):
+            raise tarfile.ReadError("it ends too soon")
+    tar.members = []  # type: ignore[attr-defined]
+    if len(tar.pax_headers) > _GLOBAL_MOST:
+        raise tarfile.ReadError(f"more than {_GLOBAL_MOST} global headers")
+
+
+def check_possible(entry: Entry, *, archive: str) -> None:
+    """Raise ReleaseError if an entry has a name, an owner, a time or a length that no file can have."""
+    is_in_time = math.isfinite(entry.modified_s) and abs(entry.modified_s) <= _TIME_MOST_S
+    faults = {
+        "no name": not entry.name and entry.kind != "folder",
+        "a name that is too long": len(entry.name) > _NAME_MOST_BYTES,
+        "a link that no link can be": len(entry.target) > _NAME_MOST_BYTES or "\0" in entry.target,
+        "an owner beyond 32 bits": not (0 <= entry.uid <= _ID_MOST and 0 <= entry.gid <= _ID_MOST),
+        f"the time {entry.modified_s:g}": not is_in_time,
+    }
+    if fault := next((word for word, holds in faults.items() if holds), ""):
+        raise ReleaseError(
+            f"{archive} holds {entry.name[:80]!r}, which no file can be", found=fault, hint="pack it again"
+        )
+
+
+def _device(major: int, minor: int, *, archive: str) -> int:
+    if not (0 <= major <= _MAJOR_MOST and 0 <= minor <= _MINOR_MOST):
+        raise ReleaseError(
+            f"{archive} holds a device that Linux has not", found=f"{major}:{minor}", hint="pack it again"
+        )
+    return os.makedev(major, minor)
 
 
 def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, *, archive: str) -> Entry:
@@ -77,7 +148,7 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, *, archive: str) -
     }  # fmt: skip
     kind = "file" if member.isreg() else kinds.get(member.type, "")
     if not kind:
-        raise ReleaseError(f"{archive} holds {member.name}, of an unknown kind", found=repr(member.type))
+        raise ReleaseError(f"{archive} holds {member.name[:80]!r}, of an unknown kind", found=repr(member.type))
     file = tar.extractfile(member) if kind == "file" else None
     capability = member.pax_headers.get(_CAPABILITY, "").encode("utf-8", "surrogateescape")
     return Entry(
@@ -88,7 +159,7 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, *, archive: str) -
         gid=member.gid,
         modified_s=member.mtime,
         target=safe_name(member.linkname, archive=archive) if kind == "hard link" else member.linkname,
-        device=os.makedev(member.devmajor, member.devminor) if kind in ("character", "block") else 0,
+        device=_device(member.devmajor, member.devminor, archive=archive) if kind in ("character", "block") else 0,
         has_capability=bool(capability),
         capability=capability,
         read=_checked(file.read, archive) if file else None,
@@ -99,8 +170,9 @@ def _checked(read: Callable[[int], bytes], archive: str) -> Callable[[int], byte
     def read_some(most_bytes: int) -> bytes:
         try:
             return read(most_bytes)
-        except (tarfile.TarError, EOFError) as error:
-            raise ReleaseError(f"{archive} is no whole tar archive", found=str(error), hint="pack it again") from error
+        except _TAR_FAULTS as error:
+            found = str(error)[:200]
+            raise ReleaseError(f"{archive} is no whole tar archive", found=found, hint="pack it again") from error
 
     return read_some
 
@@ -145,6 +217,8 @@ def cpio_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
         if raw_name == _CPIO_END:
             return
         kind = KINDS.get(stat.S_IFMT(mode), "")
+        if kind == "link" and size_bytes > _NAME_MOST_BYTES:
+            raise ReleaseError(f"{name} is no whole cpio archive", found=f"a link of {size_bytes} bytes")
         left = [size_bytes]
         target = stream.read(left.pop()).decode(errors="surrogateescape") if kind == "link" else ""
         path = safe_name(raw_name, archive=name)
@@ -153,10 +227,11 @@ def cpio_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
         if first != path:
             kind, target = "hard link", first
         if kind:
-            yield Entry(
-                name=path, kind=kind, mode=mode & 0o7777, uid=uid, gid=gid, modified_s=modified_s, target=target,
-                device=os.makedev(rmajor, rminor), read=_reader(stream, left) if left and kind in _WITH_DATA else None,
-            )  # fmt: skip
+            device = _device(rmajor, rminor, archive=name) if kind in ("character", "block") else 0
+            read = _reader(stream, left) if left and kind in _WITH_DATA else None
+            entry = Entry(path, kind, mode & 0o7777, uid, gid, float(modified_s), target, device, read=read)
+            check_possible(entry, archive=name)
+            yield entry
         while left and left[0]:
             _reader(stream, left)(_CHUNK_BYTES)
         stream.align()

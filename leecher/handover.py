@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from swarmboot.errors import ResourceError
 from swarmboot.manifest import Manifest
 from swarmboot.profile import Selection
 from swarmboot.settings import NodeSettings
@@ -90,10 +91,13 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def read(folder: Path) -> Handover:
-    """Return what `write` wrote."""
-    value = json.loads((folder / FACTS).read_text())
-    images = tuple(Image(**image) for image in value.pop("images"))
-    return Handover(images=images, allow=tuple(value.pop("allow")), **value)
+    """Return what `write` wrote; raise ResourceError for anything else, OSError if it cannot be read."""
+    try:
+        value = json.loads((folder / FACTS).read_text())
+        images = tuple(Image(**image) for image in value.pop("images"))
+        return Handover(images=images, allow=tuple(value.pop("allow")), **value)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ResourceError(f"{folder / FACTS} is not what the boot has written", hint="boot again") from error
 
 
 def environment_text(old: str, env: Mapping[str, str]) -> str:

@@ -52,6 +52,7 @@ STATE = Path("/run/swarmboot")
 _PAUSE_S, _PAUSE_MOST_S = 1.0, 30.0
 _REPORT_S = 3.0
 _CREDENTIALS_MOST = 256
+_TEXT_MOST_BYTES = 1 << 16
 _USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
 
 
@@ -104,9 +105,15 @@ def parse_node_file(text: str, *, where: str) -> dict[str, str]:
 
 def _settings(forced: Mapping[str, str]) -> NodeSettings:
     path, node = BAKED / "defaults", BAKED / "node"
-    defaults = parse_defaults(path.read_text(), where=str(path)) if path.is_file() else {}
-    defaults |= parse_node_file(node.read_text(), where=str(node)) if node.is_file() else {}
-    return node_settings(Path("/proc/cmdline").read_text(), defaults, forced)
+    defaults = parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
+    defaults |= parse_node_file(_text(node), where=str(node)) if node.is_file() else {}
+    return node_settings(_text(Path("/proc/cmdline")), defaults, forced)
+
+
+def _text(path: Path) -> str:
+    """Return the beginning of a file that came over plain HTTP, or a command line that did: any bytes, any length."""
+    with path.open("rb") as file:
+        return file.read(_TEXT_MOST_BYTES).decode(errors="replace").replace("\0", "\ufffd")
 
 
 def pause_s(attempt: int, random: Random) -> float:
@@ -184,7 +191,7 @@ def report(text: str) -> None:
         server, authority, bind, proving = settings.server, settings.ca, settings.bind, proving_of(settings)
     except SwarmbootError:
         proving = Proving()
-        server, authority, bind = _server_on(Path("/proc/cmdline").read_text()), BAKED / "ca.pem", ""
+        server, authority, bind = _server_on(_text(Path("/proc/cmdline"))), BAKED / "ca.pem", ""
     if server:
         node = new_node_id()
         failed = BootReport(node.hex(), FAILED, error=text[:1024], finished_unix_s=time.time())

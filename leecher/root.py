@@ -11,6 +11,7 @@ will not mount anything.
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - nothing can be imported once the root has changed
+import errno
 import gzip
 import os
 import stat
@@ -31,6 +32,7 @@ HANDOVER = Path("/run/swarmboot/handover")
 SECRETS = Path("/etc/swarmboot/secret.env")
 """Where the new root finds the release's secret settings: mode 0600, in a folder that is made with mode 0700."""
 _USAGE = 64
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EIO, errno.EROFS)
 
 
 def refusal(entry: Entry, allow: tuple[str, ...]) -> str:
@@ -73,9 +75,21 @@ def _unpack(image: Image, archive: IO[bytes], allow: tuple[str, ...] | None) -> 
     for entry in (cpio_entries if image.format.startswith("cpio") else tar_entries)(archive, name=image.name):
         if allow is not None:
             check_entry(entry, allow, image=image)
-        place(entry)
+        _place(entry, image)
         count += 1
     return count
+
+
+def _place(entry: Entry, image: Image) -> None:
+    """Make an entry; raise ReleaseError if it cannot be, OSError if there is no room for it."""
+    try:
+        place(entry)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        raise ReleaseError(
+            f"{image.name} holds {entry.name[:80]!r}, which cannot be made", found=error.strerror or str(error)
+        ) from error
 
 
 def check_entry(entry: Entry, allow: tuple[str, ...], *, image: Image) -> None:

@@ -343,7 +343,7 @@ def _metadata(artifact: Artifact, torrent: bytes) -> Any:
     try:
         decoded: Any = lt.bdecode(torrent)
         metadata = lt.torrent_info(decoded)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise refusal from error
     # libtorrent lays out a file that ends within a piece as two: the file, and padding up to the end of the piece.
     padding_bytes = -artifact.size_bytes % artifact.piece_bytes
@@ -358,8 +358,13 @@ def _metadata(artifact: Artifact, torrent: bytes) -> Any:
 
 def _is_layer_right(decoded: Any, artifact: Artifact) -> bool:
     """Return whether the piece layer leads to the signed root (BEP 52); libtorrent 2.0.8 does not look."""
-    (entry,) = decoded[b"info"][b"file tree"].values()
-    root = entry[b""][b"pieces root"]
-    joined = decoded.get(b"piece layers", {}).get(root, b"")
+    try:
+        (entry,) = decoded[b"info"][b"file tree"].values()
+        root = entry[b""][b"pieces root"]
+        joined = decoded.get(b"piece layers", {}).get(root, b"")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    if not isinstance(root, bytes) or not isinstance(joined, bytes):
+        return False
     layer = [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
     return len(layer) == artifact.pieces and root_of_layer(layer, piece_bytes=artifact.piece_bytes) == root

@@ -14,7 +14,8 @@ Sizes, rates and durations are text with units, as on the command line; docs/net
 
 from __future__ import annotations
 
-import tomllib
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 from netsim.scenario import DEFAULT_PHASES, Admission, Faults, Hardware, Network, Release, Scenario
 from netsim.spread import parse_spread
 from swarmboot.errors import MalformedSettingError, ScenarioError
+from swarmboot.toml import TomlError, parse_toml
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
 T = TypeVar("T")
@@ -33,7 +35,7 @@ def read_scenario(path: Path) -> Scenario:
     try:
         text = path.read_text(encoding="utf-8")
         return parse_scenario(text)
-    except tomllib.TOMLDecodeError as error:
+    except TomlError as error:
         raise ScenarioError(f"{path} is not TOML: {error}") from error
     except UnicodeDecodeError as error:
         raise ScenarioError(f"{path} is not TOML", expected="UTF-8 text") from error
@@ -43,7 +45,7 @@ def read_scenario(path: Path) -> Scenario:
 
 def parse_scenario(text: str) -> Scenario:
     """Return the scenario that TOML text describes, checked; what it leaves out is as `Scenario` says."""
-    root = _Table(tomllib.loads(text))
+    root = _Table(parse_toml(text))
     nodes = root.take("nodes", _whole, Scenario().nodes)
     scenario = Scenario(
         nodes=nodes,
@@ -101,7 +103,9 @@ def _converted(key: str, convert: Callable[[Any], T], value: Any) -> T:
     try:
         return convert(value)
     except MalformedSettingError as error:
-        raise ScenarioError(f"scenario key {key}: {error.what}", expected=error.expected, found=repr(value)) from error
+        raise ScenarioError(
+            f"scenario key {key}: {error.what}", expected=error.expected, found=repr(value)[:80]
+        ) from error
 
 
 def _refuse(what: str, expected: str) -> MalformedSettingError:
@@ -152,9 +156,12 @@ def parse_share(value: Any) -> float:
     """Return 0.05 for `5%` or 0.05; raise MalformedSettingError otherwise."""
     text = str(value).strip()
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError as error:
-        raise MalformedSettingError("not a share", expected="5% or 0.05", found=repr(value)) from error
+        raise MalformedSettingError("not a share", expected="5% or 0.05", found=repr(value)[:80]) from error
+    if not math.isfinite(share):
+        raise MalformedSettingError("not a share", expected="5% or 0.05", found=repr(value)[:80])
+    return share
 
 
 def _release(table: _Table) -> Release:
@@ -247,7 +254,7 @@ def _numbered(table: _Table, convert: Callable[[Any], float]) -> dict[int, float
     """Return a table whose keys are numbers of racks or nodes."""
     values = {}
     for key, value in table.rest().items():
-        if not key.isascii() or not key.isdigit():
+        if not re.fullmatch("[0-9]{1,7}", key):
             raise ScenarioError(f"scenario key {table.key(key)} is impossible", expected="a number from 0")
         values[int(key)] = _converted(table.key(key), convert, value)
     return values

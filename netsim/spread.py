@@ -12,6 +12,7 @@ Pure: it draws from a generator that the caller seeds.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -94,4 +95,4 @@ def parse_spread(text: str) -> Spread:
 
 def _is_sigma(shape: Shape, place: int, word: str) -> bool:
     """Return whether this number is the lognormal's sigma, which is written without a unit."""
-    return shape is Shape.LOGNORMAL and place == 1 and word.replace(".", "", 1).isdigit()
+    return shape is Shape.LOGNORMAL and place == 1 and re.fullmatch(r"[0-9]?(\.[0-9]{1,15})?", word) is not None

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -44,7 +45,7 @@ class ServerCertificate:
 def given_certificate(certificate: Path, key: Path) -> ServerCertificate:
     """Return the operator's own certificate and key; raise KeyFileError if they do not load together."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except (OSError, ssl.SSLError) as error:
         raise KeyFileError(
             f"the TLS certificate {certificate} and key {key} cannot be used: {error.strerror or error}",
@@ -86,8 +87,10 @@ def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
         key = serialization.load_pem_private_key((folder / _CA_KEY_NAME).read_bytes(), password=None)
     except FileNotFoundError:
         return _make_authority(folder)
-    except ValueError as error:
-        raise KeyFileError(f"the authority in {folder} cannot be used", hint="restore it, or move it away") from error
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(
+            f"the authority in {folder} cannot be used", found=str(error)[:200], hint="restore it, or move it away"
+        ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise KeyFileError(f"the authority in {folder} cannot be used", expected="an elliptic curve key")
     return certificate, key

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from swarmboot.errors import ReleaseError
 from swarmboot.manifest import Profile
+from swarmboot.toml import TomlError, parse_toml
 
 _TOP = frozenset({"name", "cmdline", "allow", "profiles"})
 _PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline"})
 _SECRET = frozenset({"secret_env"})
 _MAC = re.compile(r"(?=.{1,17}\Z)[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
-_PROFILE_HEADER = re.compile(r"^\s*\[\[\s*profiles\s*\]\]", re.MULTILINE)
+_PROFILE_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*profiles[ \t]*\]\]", re.MULTILINE)
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _DMI = re.compile(r"[a-z0-9_]{1,64}\Z")
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
@@ -104,7 +104,9 @@ class _Source:
         if not key or index > len(bounds):
             return 0
         start, end = [0, *bounds, len(self.text)][index : index + 2]
-        written = re.compile(rf"^(?:[^\w#\n]*|\s*\[\s*profiles\.){re.escape(key)}[\"']?\s*[=\].]", re.MULTILINE)
+        written = re.compile(
+            rf"^(?:[^\w#\n]*|[ \t]*\[[ \t]*profiles\.){re.escape(key)}[\"']?[ \t]*[=\].]", re.MULTILINE
+        )
         match = written.search(self.text, start, end)
         return self.text.count("\n", 0, match.end()) + 1 if match else 0
 
@@ -112,8 +114,8 @@ class _Source:
 def parse_release_toml(text: str, *, where: str) -> ReleaseSettings:
     """Return the settings in a release.toml; raise ReleaseError naming `where`, the key and its line."""
     try:
-        value = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        value = parse_toml(text)
+    except TomlError as error:
         raise ReleaseError(f"{where} is no TOML", found=str(error), hint="see docs/release.md") from error
     source = _Source(text, where)
     top = _Table(value, known=_TOP, path="", source=source)

@@ -89,12 +89,12 @@ def read_channel(site: Path, name: str, trusted: trust.KeySet) -> tuple[trust.Ke
 
 def read_own_channel(site: Path, name: str, own: trust.KeySet) -> Pointed | None:
     """Return what a channel points to if `own` keys signed it, whatever the rotations; None if it is not there."""
-    path = site / layout.channel_path(name)
     try:
-        pointer, rotations = trust.split_channel_file(path.read_bytes())
+        data = read_site_file(site, layout.channel_path(name), most_bytes=trust.CHANNEL_MAX_BYTES)
+        pointer, rotations = trust.split_channel_file(data)
         target = trust.decode_channel(trust.verify(pointer, trust.Kind.CHANNEL, own))
         return _pointed(site, target, pointer, rotations, own)
-    except (FileNotFoundError, TrustError, BlobError):
+    except (TrustError, BlobError):
         return None
 
 

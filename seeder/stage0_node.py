@@ -12,7 +12,9 @@ fleet token, nodes are given these files over HTTPS instead (`seeder.private`).
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -22,6 +24,7 @@ from swarmboot.errors import MalformedSettingError, SpaceError
 
 NODE_IMAGE_MAX_BYTES = 4 << 20
 _PADDING = 512
+_ENTRY_BYTES = 110
 _MAC_PATTERN = re.compile(r"[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
 _LABEL = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 
@@ -74,7 +77,7 @@ def parse_rack_map(text: str, *, where: str) -> RackMap:
             raise MalformedSettingError(
                 f"{where}:{number} is no line of a rack map",
                 expected="MAC-or-network RACK [PROFILE], as in 52:54:00:12:* r12",
-                found=repr(raw)[:80],
+                found=repr(raw[:80]),
             )
         lines.append(_Line(pattern, network, Place(*words[1:])))
     return RackMap(tuple(lines))
@@ -90,24 +93,45 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 def read_node_files(folder: Path, *macs: str) -> dict[str, tuple[int, bytes]]:
     """Return mode and content of the files for one node by their path in the initramfs, its own over the default ones.
 
-    `macs` are its MAC addresses (lower case, colons), those of a later one winning.
-
-    Raises SpaceError if they are larger than NODE_IMAGE_MAX_BYTES together.
+    `macs` are its MAC addresses (lower case, colons), those of a later one winning. Links to folders are not followed,
+    and what goes away or cannot be read while it is looked at is left out. Raises SpaceError if the files are larger
+    than NODE_IMAGE_MAX_BYTES together.
     """
     found: dict[str, tuple[int, bytes]] = {}
     left = NODE_IMAGE_MAX_BYTES
     for name in ("default", *(mac.replace(":", "-") for mac in macs)):
         top = folder / name
-        for path in sorted(top.rglob("*")):
-            if not path.is_file() or path.is_symlink():
+        for path in _files_under(top):
+            file = _read_file(path, left)
+            if file is None:
                 continue
-            left -= path.stat().st_size
+            left -= len(file[1]) + len(path.name) + _ENTRY_BYTES
             if left < 0:
                 raise SpaceError(
                     f"the files in {folder} are too large", expected=f"{NODE_IMAGE_MAX_BYTES} bytes a node"
                 )
-            found[path.relative_to(top).as_posix()] = (path.stat().st_mode & 0o777, path.read_bytes())
+            found[path.relative_to(top).as_posix()] = file
     return found
+
+
+def _files_under(top: Path) -> list[Path]:
+    """Return the paths of the files below a folder, sorted; none if it is a link or not there."""
+    if top.is_symlink():
+        return []
+    return sorted(Path(parent, name) for parent, _, names in os.walk(top) for name in names)
+
+
+def _read_file(path: Path, most_bytes: int) -> tuple[int, bytes] | None:
+    """Return a regular file's mode and content, of one that is too long some of it; None for anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return status.st_mode & 0o777, file.read(most_bytes + 1)
 
 
 def node_image(files: Mapping[str, tuple[int, bytes]]) -> bytes:
@@ -122,7 +146,7 @@ def node_image(files: Mapping[str, tuple[int, bytes]]) -> bytes:
 def _archive(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
     parts = []
     for number, (name, mode, data) in enumerate(entries, start=1):
-        name_bytes = name.encode() + b"\0"
+        name_bytes = os.fsencode(name) + b"\0"
         numbers = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name_bytes), 0)
         header = b"070701" + b"".join(b"%08x" % value for value in numbers) + name_bytes
         parts += [header, bytes(-len(header) % 4), data, bytes(-len(data) % 4)]

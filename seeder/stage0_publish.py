@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
@@ -93,7 +94,7 @@ def kernel_version(head: bytes) -> str:
 
     Follows the kernel's Documentation/arch/x86/boot.rst: "HdrS" at 0x202, kernel_version at 0x20e.
     """
-    if head[0x202:0x206] != b"HdrS":
+    if head[0x202:0x206] != b"HdrS" or len(head) < 0x210:
         return ""
     (offset,) = struct.unpack_from("<H", head, 0x20E)
     text = head[offset + 0x200 :].split(b"\0", 1)[0][:255] if offset else b""
@@ -118,7 +119,7 @@ def linux_section(head: bytes) -> int:
     if head[:2] != b"MZ" or len(head) < 0x40:
         return 0
     (at,) = struct.unpack_from("<I", head, 0x3C)
-    if head[at : at + 4] != b"PE\0\0":
+    if head[at : at + 4] != b"PE\0\0" or len(head) < at + 24:
         return 0
     (sections,) = struct.unpack_from("<H", head, at + 6)
     (optional,) = struct.unpack_from("<H", head, at + 20)
@@ -137,7 +138,7 @@ def signer(folder: Path) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
             _make_signer(folder)
         key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
         certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyFileError(f"{folder} holds no usable {KEY_NAME} and {CERTIFICATE_NAME}: {error}") from error
     if not isinstance(key, rsa.RSAPrivateKey):
         raise KeyFileError(f"{key_path} is of the wrong kind", expected="an RSA key, which every iPXE understands")

@@ -116,7 +116,7 @@ def info_hash_of(data: bytes, *, where: str) -> InfoHash:
     """
     try:
         hashes = lt.load_torrent_buffer(data).info_hashes
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise BlobError(f"{where} is no torrent", found=str(error), hint="publish the release again") from error
     if not hashes.has_v2() or hashes.has_v1():
         raise BlobError(f"{where} is no torrent of ours", expected="BitTorrent v2 only", hint="publish again")
@@ -124,7 +124,13 @@ def info_hash_of(data: bytes, *, where: str) -> InfoHash:
 
 
 def layer_of(data: bytes) -> tuple[bytes, ...]:
-    """Return the piece hashes in a .torrent file that `info_hash_of` has accepted; none for a file of one piece."""
-    layers: dict[bytes, bytes] = cast(Any, lt.bdecode(data)).get(b"piece layers", {})
+    """Return the piece hashes in a .torrent file that `info_hash_of` has accepted; none for a file of one piece.
+
+    Raises BlobError for piece layers that are none.
+    """
+    decoded: Any = lt.bdecode(data)
+    layers = decoded.get(b"piece layers", {}) if isinstance(decoded, dict) else None
+    if not isinstance(layers, dict) or not all(isinstance(layer, bytes) for layer in layers.values()):
+        raise BlobError("a torrent's piece layers are no map of hashes", hint="publish the release again")
     joined = b"".join(layers.values())
     return tuple(joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES))

@@ -14,6 +14,8 @@ from typing import Any
 import msgpack
 
 _MAX_DEPTH = 8
+_MAX_ITEMS = 1 << 16
+"""Most items of a list or map: room for them is made before they are there, in each of the lists around them."""
 _KEYS = frozenset({str, bytes})
 _SCALARS = frozenset({bool, int, float, str, bytes, type(None)})
 
@@ -33,8 +35,11 @@ def unpack(data: bytes, *, max_bytes: int) -> Any:
     if len(data) > max_bytes:
         raise DecodeError(f"{len(data)} bytes, at most {max_bytes} are taken")
     try:
-        value = msgpack.unpackb(data, raw=False, strict_map_key=False, use_list=True, max_ext_len=0)
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        value = msgpack.unpackb(
+            data, raw=False, strict_map_key=False, use_list=True, max_ext_len=0,
+            max_array_len=_MAX_ITEMS, max_map_len=_MAX_ITEMS,
+        )  # fmt: skip
+    except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise DecodeError(f"not msgpack: {error or type(error).__name__}") from error
     if not _is_sorted(value, _MAX_DEPTH) or msgpack.packb(value, use_bin_type=True) != data:
         raise DecodeError("not in canonical form")
