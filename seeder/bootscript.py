@@ -1,4 +1,4 @@
-"""Boot scripts for one node: what iPXE or GRUB loads, from whom, in which order, and what it does if that fails.
+"""Boot scripts of iPXE for one node: what it loads, from whom, in which order, and what it does if that fails.
 
 Pure: facts in, text out. For Debian's iPXE of 2019 as well as newer ones: HTTP only, `||` for failover. Its `--timeout`
 is a limit on silence, not on the whole download (tried: 400 kB/s for 35 s passes a limit of 3 s). Every image is freed
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from seeder.script import CommandLine, Line, LoadOptions, Mac, Said, Source, Token, Url, grub, ipxe, text_of
+from seeder.script import CommandLine, Line, Mac, Said, Source, Token, Url, ipxe, text_of
 from swarmboot.manifest import UNIFIED, Artifact, Manifest, Profile, Role
 
 SILENCE_S = 5
@@ -23,7 +23,6 @@ SILENCE_S = 5
 KERNEL, INITRAMFS, NODE = Token("vmlinuz"), Token("initramfs.img"), Token("node.img")
 _SILENCE_MS = Token(str(SILENCE_S * 1000))
 _PREFIX = 16
-_GRUB_CARDS = 8
 
 
 class Stage0Trust(StrEnum):
@@ -169,19 +168,23 @@ def ipxe_wait(origin: Source, mac: Mac, ahead: int, wait_s: int) -> str:
     return text_of(
         [
             ipxe("#!ipxe"),
-            ipxe("echo swarmboot: <said> before this one, asking again in <s> s", said=_machines(ahead), s=_s(wait_s)),
+            ipxe(
+                "echo swarmboot: <said> before this one, asking again in <s> s", said=machines(ahead), s=seconds(wait_s)
+            ),
             ipxe(":wait"),
-            ipxe("sleep <s>", s=_s(wait_s)),
+            ipxe("sleep <s>", s=seconds(wait_s)),
             ipxe("chain --replace <url> || goto wait", url=Url(origin, "/boot.ipxe", mac)),
         ]
     )
 
 
-def _machines(count: int) -> Said:
+def machines(count: int) -> Said:
+    """Return how many machines, in words."""
     return Said("1 machine" if count == 1 else str(count) + " machines")
 
 
-def _s(wait_s: int) -> Token:
+def seconds(wait_s: int) -> Token:
+    """Return a number of seconds."""
     return Token(str(wait_s))
 
 
@@ -316,90 +319,6 @@ def _ipxe_check(load: Load, artifact: Artifact, name: Token, *, done: Token, fai
     ]
 
 
-_NO_ADDRESS = "echo 'swarmboot: GRUB has no network address: is a cable in, and does a DHCP server answer?'; sleep 10"
-
-
-def grub_entry(origin: Source) -> str:
-    """Return the grub.cfg for a GRUB that has not said who it is: it asks again with its MAC address.
-
-    `net_default_mac` is set where GRUB came over the network; after `net_bootp` each card that was given an address has
-    a variable of its own.
-    """
-    card = 'if [ -z "$mac" ]; then set mac=$net_efinet<number>_dhcp_mac; fi'
-    cards = [grub(card, number=Token(str(number))) for number in range(_GRUB_CARDS)]
-    again = grub("configfile <origin>/grub.cfg?mac=$mac", origin=origin)
-    asked = grub('if [ -n "$mac" ]; then <again>; else <unknown>; fi', again=again, unknown=grub(_NO_ADDRESS))
-    return text_of([grub("set timeout=0"), grub("set mac=$net_default_mac"), *cards, asked])
-
-
-def _grub_again(origin: Source, mac: Mac) -> Line:
-    return grub("configfile <url>", url=Url(origin, "/grub.cfg", mac))
-
-
-def grub_wait(origin: Source, mac: Mac, ahead: int, wait_s: int) -> str:
-    """Return the grub.cfg for a node whose turn has not come."""
-    said = "echo 'swarmboot: <said> before this one, asking again in <s> s'"
-    again = _grub_again(origin, mac)
-    return text_of(
-        [
-            grub("set timeout=0"),
-            grub(said, said=_machines(ahead), s=_s(wait_s)),
-            grub("while true; do sleep <s>; <again>; done", s=_s(wait_s), again=again),
-        ]
-    )
-
-
-def grub_refusal(origin: Source, mac: Mac, reason: str) -> str:
-    """Return the grub.cfg for a node that cannot be served now."""
-    loop = "while true; do echo 'swarmboot: <reason>'; sleep 10; <again>; done"
-    return text_of([grub("set timeout=0"), grub(loop, reason=Said(reason), again=_grub_again(origin, mac))])
-
-
-def grub_boot(stage0: Stage0, load: Load) -> str:
-    """Return the grub.cfg that loads and starts stage 0 from the first source that serves it."""
-    said = "echo 'swarmboot: <name>, manifest <number>, from <sources>'"
-    lines = [
-        grub("set timeout=0"),
-        grub(said, name=Said(stage0.name), number=Token(str(stage0.sequence)), sources=load.said),
-        *_grub_first([_grub_kernel(stage0, load.image(stage0.kernel, each), load.cmdline) for each in load.sources]),
-    ]
-    if stage0.initramfs is not None:
-        holders = load.sources[-1:] if load.trust is Stage0Trust.SECUREBOOT else load.sources
-        lines += _grub_first([_grub_initrd(load, load.image(stage0.initramfs, each)) for each in holders])
-    loop = "while true; do sleep 2; <again>; done"
-    return text_of(
-        [
-            *lines,
-            grub("boot"),
-            grub("echo 'swarmboot: no source has served this machine, asking again in 2 s'"),
-            grub(loop, again=_grub_again(load.origin, load.mac)),
-        ]
-    )
-
-
-def _grub_kernel(stage0: Stage0, url: Url, cmdline: CommandLine) -> Line:
-    if stage0.is_unified:
-        return grub("chainloader <url> <options>", url=url, options=LoadOptions(cmdline))
-    return grub("linux <url> <cmdline>", url=url, cmdline=cmdline)
-
-
-def _grub_initrd(load: Load, url: Url) -> Line:
-    if load.has_node_image:
-        return grub("initrd <node> <url>", node=load.node_image, url=url)
-    return grub("initrd <url>", url=url)
-
-
-def _grub_first(commands: list[Line]) -> list[Line]:
-    """Return the lines that run commands until one succeeds."""
-    first, *rest = commands
-    return [
-        grub("if <command>; then true", command=first),
-        *(grub("elif <command>; then true", command=command) for command in rest),
-        grub("else false"),
-        grub("fi"),
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One loader's language: `entry(origin)`, `wait(origin, mac, ahead, wait_s)`, `refusal(origin, mac, reason)`."""
@@ -411,4 +330,3 @@ class Dialect:
 
 
 IPXE = Dialect(ipxe_entry, ipxe_wait, ipxe_refusal, ipxe_boot)
-GRUB = Dialect(grub_entry, grub_wait, grub_refusal, grub_boot)

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from dataclasses import dataclass
 
+from swarmboot.addresses import read_server
 from swarmboot.errors import MalformedSettingError
 from swarmboot.units import parse_duration
 
 TFTP_MOST = 1000
 LEASES_MOST = 16384
 _LEASE_S = 3600
+_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=~-]{0,14}\Z")
+_FILE = re.compile(r"[A-Za-z0-9._-]*\Z")
+_PATH = re.compile(r"[A-Za-z0-9/._+@=~:()\[\]-]+(?: [A-Za-z0-9/._+@=~:()\[\]-]+)*\Z")
 _PI_MACS = ("28:cd:c1", "2c:cf:67", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01")
 _PI_OPTION = b"\x06\x01\x03" + b"\x0a\x04\x00PXE" + b"\x09\x14\x00\x00\x11Raspberry Pi Boot" + b"\xff"
 _Arches = tuple[tuple[str, tuple[int, ...]], ...]
@@ -45,7 +50,11 @@ class DhcpRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhcpPlan:
-    """One network to answer on. `addresses` is None beside an existing DHCP server; `origin` is the stage-0 door."""
+    """One network to answer on. `addresses` is None beside an existing DHCP server; `origin` is the stage-0 door.
+
+    Everything in it can stand in dnsmasq's, ISC's and Kea's files, which know quotes, comments and lines; raises
+    MalformedSettingError for what cannot.
+    """
 
     interface: str
     address: ipaddress.IPv4Interface
@@ -54,6 +63,20 @@ class DhcpPlan:
     tftp_root: str
     lease_file: str
     addresses: DhcpRange | None = None
+
+    def __post_init__(self) -> None:
+        """Check every text."""
+        files = (self.files.bios, self.files.efi64, self.files.arm64)
+        written = [(_INTERFACE, self.interface), (_PATH, self.tftp_root), (_PATH, self.lease_file)]
+        for pattern, text in [*written, *((_FILE, name) for name in files)]:
+            if not pattern.match(text):
+                raise MalformedSettingError(
+                    "a DHCP server's configuration cannot hold this name",
+                    expected="letters, digits and . _ + - = ~, in a path also / @ : ( ) [ ] and single spaces",
+                    found=repr(text)[:80],
+                    hint="choose another interface or folder",
+                )
+        read_server(self.origin)
 
     @property
     def is_proxy(self) -> bool:
@@ -64,8 +87,7 @@ class DhcpPlan:
 def parse_pxe(text: str) -> tuple[str, bool]:
     """Return the interface in `INTERFACE[,proxy]` and whether it is to be a proxy; raise MalformedSettingError."""
     interface, comma, word = text.partition(",")
-    is_name = 0 < len(interface) <= 15 and not any(sign in interface for sign in "/ \t*")
-    if not is_name or (comma and word != "proxy"):
+    if not _INTERFACE.match(interface) or (comma and word != "proxy"):
         raise MalformedSettingError("--pxe is malformed", expected="INTERFACE or INTERFACE,proxy", found=repr(text))
     return interface, bool(comma)
 

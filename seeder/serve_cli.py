@@ -21,7 +21,7 @@ from seeder.serve import serve as run
 from seeder.stage0_serve import Stage0Options
 from seeder.status import parse_networks
 from swarmboot import site as layout
-from swarmboot.addresses import host_port, split_host_port
+from swarmboot.addresses import host_port, read_server, split_host_port
 from swarmboot.errors import MalformedSettingError, SwarmbootError
 from swarmboot.fleet_token import FleetToken, read_tokens
 from swarmboot.units import format_rate, parse_rate
@@ -142,13 +142,33 @@ def serve(
             notify.tell(notify.READY)
 
         options = ServeOptions(
-            site, host, port, uplink_bytes_per_s, origins, certificate, bare, log, tokens, flags.node_files, networks
+            site,
+            host,
+            port,
+            uplink_bytes_per_s,
+            _mirrors(origins),
+            certificate,
+            bare,
+            log,
+            tokens,
+            flags.node_files,
+            networks,
         )
         try:
             _run(options, listener, tell_started)
             log.tell("stopped")
         finally:
             log.close()
+
+
+def _mirrors(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the mirrors' addresses as nodes can read them; raise MalformedSettingError otherwise."""
+    try:
+        return tuple(map(read_server, origins))
+    except MalformedSettingError as error:
+        raise MalformedSettingError(
+            "--origin is no server's address", expected=error.expected, found=error.found
+        ) from error
 
 
 def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:

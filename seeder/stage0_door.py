@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from seeder import bootscript
 from seeder.bootscript import Dialect, Load, Stage0
 from seeder.catalogue import Catalogue
+from seeder.grubscript import GRUB
 from seeder.log import Log
 from seeder.node_cmdline import check_carried, node_cmdline
 from seeder.script import CommandLine, Mac, Source, parse_mac
@@ -185,7 +186,7 @@ class Stage0Door:
         return PlainTextResponse(await self._script(request, bootscript.IPXE))
 
     async def _grub(self, request: Request) -> Response:
-        return PlainTextResponse(await self._script(request, bootscript.GRUB))
+        return PlainTextResponse(await self._script(request, GRUB))
 
     async def _script(self, request: Request, dialect: Dialect) -> str:
         origin, mac = _origin(request), parse_mac(request.query_params.get("mac", ""))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seeder.release import Release, ReleaseFile
+from seeder.script import CommandLine
 from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
 from swarmboot.manifest import UNIFIED, Role
 from swarmboot.settings import UNIFIED_WORD
@@ -88,6 +89,12 @@ def _fingerprint(release: Release, files: tuple[ReleaseFile, ...], signing: Sign
     return digest.hexdigest()[:16]
 
 
+def told_cmdline(cmdline: CommandLine) -> str:
+    """Return the image's command line; it does not begin with `@`, by which ukify would take it for a file's name."""
+    own = f"swarmboot.stage0={UNIFIED_WORD}"
+    return f"{own} {cmdline}" if str(cmdline).startswith("@") else f"{cmdline} {own}"
+
+
 def _make(kernel: Path, initramfs: Path, cmdline: str, out: Path, signing: Signing | None) -> None:
     tool = shutil.which("ukify") or next((str(path) for path in _PLACES if path.is_file()), None)
     if tool is None:
@@ -98,7 +105,7 @@ def _make(kernel: Path, initramfs: Path, cmdline: str, out: Path, signing: Signi
     words = [
         f"--linux={kernel}",
         f"--initrd={initramfs}",
-        f"--cmdline={cmdline} swarmboot.stage0={UNIFIED_WORD}",
+        f"--cmdline={told_cmdline(CommandLine.parse(cmdline))}",
         f"--output={temporary}",
     ]
     if signing is not None:

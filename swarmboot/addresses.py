@@ -33,6 +33,7 @@ def read_address(text: str) -> str:
     return str(mapped or address)
 
 
+@lru_cache(maxsize=4096)
 def connection_address(text: str) -> str:
     """Return the address at the other end of a connection, its scope left out; nothing if it has none."""
     scoped = _SCOPED.match(text)

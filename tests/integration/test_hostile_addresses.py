@@ -266,3 +266,22 @@ def test_a_release_published_before_is_shown_safely_or_refused_and_the_seeder_sa
     assert told[0] in ipxe
     assert told[1] in grub
     assert "|| shell" not in ipxe
+
+
+def test_over_ipv6_nodes_and_scripts_name_the_address_of_the_connection(
+    fleet: Fleet, release: Path, tmp_path: Path
+) -> None:
+    here = ["--listen", "[::1]:0", "--pxe-listen", "[::1]:0", "--stage0-trust", "lan"]
+    with ExitStack() as stack:
+        seeder = stack.enter_context(serving(fleet, *here))
+        how = [*asking(seeder, fleet), "--bind", "::1"]
+        warm = stack.enter_context(booting(tmp_path, 1, *how, "--neighbour"))
+        warm.report()
+        wait_for(lambda: status(seeder)["stage0"]["neighbours"] or None, seeder.process)
+        told = scripts(seeder, 1)
+        assert re.search(r"kernel .* http://\[::1\]:[0-9]+/k/", told["boot.ipxe 52-54"])
+        assert re.search(r"linux '\(http,\[::1\]:[0-9]+\)/k/[0-9a-f]+\?mac=", told["grub.cfg 52-54"])
+        node = stack.enter_context(booting(tmp_path, 2, *how))
+        assert node.end()[0] == 0
+        assert node.digests() == fleet.digests(release)
+        assert node.report()["bytes_from"]["neighbours"] > 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from seeder import bootscript
+from seeder import bootscript, grubscript
 from seeder.bootscript import Load, Stage0, Stage0Trust
 from seeder.node_cmdline import node_cmdline
 from seeder.script import CommandLine, Mac, Source, parse_mac
@@ -49,7 +49,7 @@ def test_a_release_without_a_kernel_or_an_initramfs_has_no_stage_0() -> None:
     assert bootscript.stage0_of(build_manifest(artifacts=(KERNEL, build_artifact()))) is None
 
 
-@pytest.mark.parametrize("boot", [bootscript.ipxe_boot, bootscript.grub_boot])
+@pytest.mark.parametrize("boot", [bootscript.ipxe_boot, grubscript.grub_boot])
 def test_neighbours_come_first_and_the_server_last(boot: Callable[[Stage0, Load], str]) -> None:
     script = boot(build_stage0(), build_load("10.0.0.7:81", "10.0.0.8:82"))
     expected = ["10.0.0.7:81", "10.0.0.8:82", "10.0.0.1"]
@@ -118,7 +118,7 @@ def test_what_firmware_does_not_check_comes_from_the_server_only() -> None:
     script = bootscript.ipxe_boot(build_stage0(), load)
     assert sources(script, KERNEL.sha256) == ["10.0.0.7:81", "10.0.0.1"]
     assert set(sources(script, INITRAMFS.sha256)) == {"10.0.0.1"}
-    grub = bootscript.grub_boot(build_stage0(), load)
+    grub = grubscript.grub_boot(build_stage0(), load)
     assert sources(grub, KERNEL.sha256) == ["10.0.0.7:81", "10.0.0.1"]
     assert sources(grub, INITRAMFS.sha256) == ["10.0.0.1"]
 
@@ -130,7 +130,7 @@ def test_a_unified_kernel_image_is_loaded_alone(trust: Stage0Trust) -> None:
     assert not [line for line in script.splitlines() if line.startswith("initrd ")]
     assert "initrd=" not in script
     assert "iseq ${platform} efi || echo" in script
-    grub = bootscript.grub_boot(build_unified(), load)
+    grub = grubscript.grub_boot(build_unified(), load)
     assert "if chainloader '(http,10.0.0.7:81)/k/" in grub
     assert "initrd" not in grub
 
@@ -165,7 +165,7 @@ def test_a_command_line_that_would_be_taken_for_script_is_refused(cmdline: str) 
 
 
 def test_a_wait_is_a_few_hundred_bytes_and_asks_again() -> None:
-    for wait in (bootscript.ipxe_wait, bootscript.grub_wait):
+    for wait in (bootscript.ipxe_wait, grubscript.grub_wait):
         script = wait(ORIGIN, Mac(MAC), 37, 2)
         assert len(script) < 300
         assert "37 machines before this one" in script
@@ -175,7 +175,7 @@ def test_a_wait_is_a_few_hundred_bytes_and_asks_again() -> None:
 def test_a_reason_cannot_become_a_command() -> None:
     script = bootscript.ipxe_refusal(ORIGIN, Mac(MAC), "no\nshell || reboot ${x} é")
     assert script.splitlines()[2] == "echo swarmboot: no shell ?? reboot ??x? ?"
-    assert "'" not in bootscript.grub_refusal(ORIGIN, Mac(MAC), "it's").split("swarmboot: ")[1].split("'; sleep")[0]
+    assert "'" not in grubscript.grub_refusal(ORIGIN, Mac(MAC), "it's").split("swarmboot: ")[1].split("'; sleep")[0]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_only_origin_only_keeps_neighbours_out_and_every_mode_says_what_it_means
 
 
 def test_a_grub_that_does_not_say_who_it_is_never_asks_without_a_mac_address() -> None:
-    lines = bootscript.grub_entry(ORIGIN).splitlines()
+    lines = grubscript.grub_entry(ORIGIN).splitlines()
     assert lines[1] == "set mac=$net_default_mac"
     assert 'if [ -z "$mac" ]; then set mac=$net_efinet0_dhcp_mac; fi' in lines
     (asking,) = [line for line in lines if "configfile" in line]
@@ -208,5 +208,5 @@ def test_a_grub_that_does_not_say_who_it_is_never_asks_without_a_mac_address() -
 
 
 def test_grub_leaves_out_http_s_own_port() -> None:
-    script = bootscript.grub_boot(build_stage0(), build_load("10.0.0.7:80"))
+    script = grubscript.grub_boot(build_stage0(), build_load("10.0.0.7:80"))
     assert "(http,10.0.0.7)/k/" in script

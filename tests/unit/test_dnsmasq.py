@@ -93,10 +93,22 @@ def test_an_interface_is_read_with_or_without_proxy(text: str, found: tuple[str,
     assert parse_pxe(text) == found
 
 
-@pytest.mark.parametrize("text", ["", ",proxy", "eth1,", "eth1,Proxy", "eth*", "a/b", "anamethatislongerthan15"])
+@pytest.mark.parametrize(
+    "text", ["", ",proxy", "eth1,", "eth1,Proxy", "eth*", "a/b", "anamethatislongerthan15", "a b", "a\nb", 'a"b', "a#b"]
+)
 def test_what_is_no_interface_is_refused(text: str) -> None:
     with pytest.raises(MalformedSettingError, match="--pxe is malformed"):
         parse_pxe(text)
+
+
+@pytest.mark.parametrize("evil", ["a\nport=53", "a #b", 'a"b', "", "a\\b", "a,b", "a;b", "a\x00b"])
+def test_what_a_dhcp_servers_file_cannot_hold_is_refused(evil: str) -> None:
+    for name in ("interface", "tftp_root", "lease_file", "origin"):
+        with pytest.raises(MalformedSettingError):
+            replace(FULL, **{name: evil})  # type: ignore[arg-type]
+    if evil:
+        with pytest.raises(MalformedSettingError):
+            replace(FULL, files=BootFiles(bios=evil))
 
 
 @pytest.mark.parametrize(

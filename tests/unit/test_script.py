@@ -10,13 +10,15 @@ import re
 import shlex
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seeder import bootscript, script
-from seeder.bootscript import GRUB, IPXE, Load, Stage0, Stage0Trust
+from seeder import bootscript, grubscript, script
+from seeder.bootscript import IPXE, Load, Stage0, Stage0Trust
+from seeder.grubscript import GRUB
 from seeder.node_cmdline import OWN_MOST, check_carried, node_cmdline
 from seeder.script import CommandLine, Line, LoadOptions, Mac, Said, Source, Token, Url
 from swarmboot.errors import ReleaseError
@@ -256,9 +258,11 @@ def test_text_may_not_be_filled_in_nor_a_line_of_the_other_language() -> None:
         Line("ipxe", "a\nb")
 
 
-def test_scripts_are_made_of_literal_templates_alone() -> None:
-    """Nothing in the module that writes scripts formats text, makes a line by itself, or computes a template."""
-    tree = ast.parse(Path(bootscript.__file__).read_text())
+@pytest.mark.parametrize("module", [bootscript, grubscript])
+def test_scripts_are_made_of_literal_templates_alone(module: ModuleType) -> None:
+    """Nothing in a module that writes scripts formats text, makes a line by itself, or computes a template."""
+    assert module.__file__ is not None
+    tree = ast.parse(Path(module.__file__).read_text())
     literals = {
         target.id
         for node in ast.walk(tree)

@@ -16,10 +16,11 @@ from leecher.pace import Pace
 from leecher.stage0 import stage0_artifacts, stage0_faults
 from seeder.bootscript import Stage0Trust, stage0_of
 from seeder.registry import Registry
-from seeder.script import Source
+from seeder.script import CommandLine, Source
 from seeder.stage0 import HOLD_S, Granted, Queued, Stage0Desk, Verdict
 from seeder.stage0_node import Place, node_image, parse_rack_map, read_node_files
 from seeder.stage0_publish import cost_lines, kernel_version, linux_section, stage0_cost
+from seeder.stage0_uki import told_cmdline
 from swarmboot.errors import MalformedSettingError, SpaceError, UnknownSettingError
 from swarmboot.ids import Digest, NodeId
 from swarmboot.manifest import UNIFIED, Manifest, Role, decode, encode
@@ -271,3 +272,8 @@ def test_a_unified_kernel_image_that_holds_its_command_line_is_told_by_its_kerne
     manifest = build_manifest(artifacts=(image, build_artifact()))
     assert stage0_faults(manifest, prefixes="unified", kernel=uname()) == ()
     assert len(stage0_faults(manifest, prefixes="unified", kernel=uname(release="6.1.0-1-amd64"))) == 1
+
+
+def test_a_unified_images_command_line_is_never_taken_for_a_files_name() -> None:
+    assert told_cmdline(CommandLine.parse("quiet a=b")) == "quiet a=b swarmboot.stage0=unified"
+    assert told_cmdline(CommandLine.parse("@/etc/passwd")) == "swarmboot.stage0=unified @/etc/passwd"
