@@ -13,7 +13,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from secrets import token_bytes
+from os import urandom
 
 import trio
 
@@ -157,7 +157,7 @@ class Discovery:
                 found(Found(host, message))
 
     async def _probe_once(self, asking: trio.socket.SocketType) -> None:
-        nonce = token_bytes(NONCE_BYTES)
+        nonce = urandom(NONCE_BYTES)
         self._hearsay.probed(nonce)
         data = encode_probe(replace(self._probe, nonce=nonce))
         for host, port in self._neighbours:
