@@ -78,3 +78,21 @@ def test_a_node_that_has_begun_alone_dials_its_first_neighbours_at_once(
         while connections(node, artifact) < 2:
             assert time.monotonic() < deadline_s
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("bad", [("no address", 6881), ("127.0.0.22\n", 6881), ("", 1), ("127.0.0.22", 65536)])
+def test_a_neighbour_that_libtorrent_refuses_costs_that_neighbour(
+    tmp_path: Path, artifact: tuple[Artifact, bytes], bad: tuple[str, int]
+) -> None:
+    info_hash = artifact[0].info_hash
+    with ExitStack() as stack:
+        node, other = (
+            stack.enter_context(closing(build_swarm(tmp_path / name, address, artifact)))
+            for name, address in (("node", "127.0.0.21"), ("other", "127.0.0.22"))
+        )
+        other.start(info_hash, ())
+        node.start(info_hash, (Neighbour(*bad), Neighbour("127.0.0.22", other.port)))
+        deadline_s = time.monotonic() + BOUND_S
+        while connections(node, artifact) < 1:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
