@@ -29,7 +29,6 @@ from leecher.ledger import open_ledger
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.progress import Progress, metrics
-from leecher.reading import read_torrents
 from leecher.release import Release, demands_of
 from leecher.rounds import Rounds
 from leecher.secret_settings import SecretSettings
@@ -149,9 +148,9 @@ class Boot:
         self.ledger.end_phase("leecher_start")
         discovery = self._discovery(trusted)
         acquired = await self._acquire(origin, trusted, discovery, nursery)
-        selection = self._select(acquired.release)
+        selection = self.selection
+        assert selection is not None
         self._compare_stage0(acquired.release.manifest)
-        await read_torrents(acquired.read, selection.artifacts, acquired.release.documents)
         self.ledger.end_phase("manifest")
         self._secret_settings = secrets = self._secrets(acquired.release.manifest, selection)
         nursery.start_soon(secrets.fetch, origin)
@@ -194,10 +193,11 @@ class Boot:
 
     def _stage0_neighbour(self, acquired: Acquired, rounds: Rounds) -> Stage0Neighbour:
         assert self._door is not None
+        assert self._acquisition is not None
         return Stage0Neighbour(
             manifest=acquired.release.manifest,
             documents=acquired.release.documents,
-            read=acquired.read,
+            read_torrents=self._acquisition.read_torrents,
             rounds=rounds,
             door=self._door,
             settings=self.settings,
@@ -225,7 +225,7 @@ class Boot:
             head_start=self._head_start,
         )
         nursery.start_soon(discovery.listen)
-        return await self._acquisition.acquire(discovery)
+        return await self._acquisition.acquire(discovery, lambda release: self._select(release).artifacts)
 
     def _compare_stage0(self, manifest: Manifest) -> None:
         """Say so if this node was started with another kernel or initramfs than the manifest's."""

@@ -27,6 +27,7 @@ from leecher.progress import Progress
 from leecher.question import Question
 from leecher.release import Release, Request, demands_of, open_release, torrents_of
 from swarmboot.errors import SwarmbootError, TransferError, TrustError
+from swarmboot.ids import Sequence
 from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact
 from swarmboot.settings import NodeSettings
@@ -55,6 +56,7 @@ class HeadStart:
         self._failure: SwarmbootError | None = None
         self._has_read = threading.Event()
         self._when_read: Callable[[], None] = lambda: None
+        self.pointed: tuple[int, Sequence] | None = None
         self._is_under_way = threading.Event()
         self._is_over = False
         self._lock = threading.Lock()
@@ -81,10 +83,15 @@ class HeadStart:
         self._is_under_way.wait(BUSY_S)
 
     def when_read(self, call: Callable[[], None]) -> None:
-        """Have `call` called, in some thread, when `release` has something to return or raise."""
+        """Have `call` called, in some thread, when `pointed` is there, and when `has_read`; it may be called twice."""
         self._when_read = call
         if self._has_read.is_set():
             call()
+
+    @property
+    def has_read(self) -> bool:
+        """Return whether `release` has something to return or raise at once."""
+        return self._has_read.is_set()
 
     def release(self) -> Release | None:
         """Wait for the release and return it with its torrents, or None if there is none to be had this way.
@@ -172,6 +179,7 @@ class HeadStart:
         try:
             while True:
                 request = asking.send(self._document(request))
+                self._note_pointed(request)
         except StopIteration as done:
             release: Release = done.value
         settings.into.mkdir(parents=True, exist_ok=True)
@@ -181,6 +189,11 @@ class HeadStart:
             release.documents[path] = self._document(request)
         self._release = release
         return release, selection.artifacts
+
+    def _note_pointed(self, request: Request) -> None:
+        """Let it be known which release the server's channel points to, before the release itself is there."""
+        self.pointed = request.standing
+        self._when_read()
 
     def _document(self, request: Request) -> bytes:
         question = Question(self.connections, f"{self._settings.server}/{request.path}", max_bytes=request.max_bytes)

@@ -26,10 +26,14 @@ CLOCK_RIGHT_SINCE_S = 1_750_000_000
 
 
 class Request(NamedTuple):
-    """Asks for the bytes under a site's path, at most so many."""
+    """Asks for the bytes under a site's path, at most so many.
+
+    `standing` is that of the release that a channel points to, in the question for its manifest: signed, not there yet.
+    """
 
     path: str
     max_bytes: int
+    standing: tuple[int, Sequence] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def open_release(demands: Demands) -> Generator[Request, bytes, Release]:
     if channel.name != demands.channel:
         raise ManifestError("the source answers with another channel", expected=demands.channel, found=channel.name)
     manifest_path = site.manifest_path(channel.sequence)
-    envelope = yield Request(manifest_path, trust.ENVELOPE_MAX_BYTES)
+    envelope = yield Request(manifest_path, trust.ENVELOPE_MAX_BYTES, (rotations, channel.sequence))
     payload = trust.verify(envelope, trust.Kind.MANIFEST, keys)
     manifest = manifests.decode(payload)
     is_right = hashlib.sha256(envelope).digest() == channel.manifest_sha256 and manifest.sequence == channel.sequence

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from leecher.door import Door
-from leecher.reading import Read, read_torrents
 from leecher.rounds import Rounds
 from leecher.space import check_space
 from swarmboot import site
-from swarmboot.errors import ArtifactError, SpaceError, TransferError
+from swarmboot.errors import ArtifactError, SpaceError, TransferError, TrustError
 from swarmboot.manifest import UNIFIED, Artifact, Manifest, Role
 from swarmboot.settings import UNIFIED_WORD, NodeSettings
 
@@ -65,7 +64,7 @@ class Stage0Neighbour:
 
     manifest: Manifest
     documents: dict[str, bytes]
-    read: Read
+    read_torrents: Callable[[tuple[Artifact, ...], dict[str, bytes]], Awaitable[None]]
     rounds: Rounds
     door: Door
     settings: NodeSettings
@@ -103,8 +102,8 @@ class Stage0Neighbour:
     async def _read_torrents(self, artifacts: tuple[Artifact, ...]) -> None:
         while True:
             try:
-                await read_torrents(self.read, artifacts, self.documents)
-            except TransferError:
+                await self.read_torrents(artifacts, self.documents)
+            except (TransferError, TrustError):
                 await trio.sleep(_PAUSE_S)
             else:
                 return

@@ -332,6 +332,11 @@ def _free_port(bind: str) -> int:
         return int(trial.getsockname()[1])
 
 
+def check_torrent(artifact: Artifact, torrent: bytes) -> None:
+    """Raise ManifestError if a torrent is not the one that the manifest names."""
+    _metadata(artifact, torrent)
+
+
 def _metadata(artifact: Artifact, torrent: bytes) -> Any:
     """Return libtorrent's view of a torrent once it is the one the manifest names."""
     refusal = ManifestError(

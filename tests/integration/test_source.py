@@ -45,7 +45,7 @@ def acquired(fleet: Fleet, server: str, authority: Path | None, *heard: Found) -
                 Probe(new_node_id(), tuple(sorted(trusted.keys))), bind="127.0.0.9", neighbours=(), is_multicast=False,
                 presence=lambda: None,
             )  # fmt: skip
-            return await acquisition.acquire(silent)
+            return await acquisition.acquire(silent, lambda _: ())
 
     return trio.run(acquire)
 

@@ -279,6 +279,11 @@ class _HostileHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append({name.lower(): value for name, value in self.headers.items()})
         path = self.server.site / self.path.lstrip("/")
+        if self.server.fault == "late channel" and self.path.startswith("/channels/"):
+            time.sleep(2.5)
+        if self.server.fault == "drips headers":
+            self._drip_header()
+            return
         is_blob = self.path.startswith("/blobs/")
         if is_blob and self.server.left > 0:
             self.server.left -= 1
@@ -300,6 +305,14 @@ class _HostileHandler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body) + extra))
         self.end_headers()
         self.wfile.write(body)
+
+    def _drip_header(self) -> None:
+        """Never come to an end of the answer's head, until the client has enough of it."""
+        self.send_response(200)
+        self.flush_headers()
+        while True:
+            self.wfile.write(b"x")
+            time.sleep(0.5)
 
     def _drip(self, data: bytes) -> None:
         """Send the range that was asked for at 4 kB/s, until the client has enough of it."""
@@ -336,6 +349,8 @@ class _HostileHandler(BaseHTTPRequestHandler):
                 self._send(bytes(len(path.read_bytes())))
             case "drips":
                 self._drip(path.read_bytes())
+            case "late channel":
+                self._send(path.read_bytes())
             case "silent":
                 threading.Event().wait(25)
 
