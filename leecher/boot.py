@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,7 +20,7 @@ import trio
 
 from leecher.addresses import changes
 from leecher.checksum import RunningChecksum
-from leecher.choice import PARTIAL, choose, partial_name
+from leecher.choice import PARTIAL, choose, drop_others, partial_name
 from leecher.connections import Connections, tls_context
 from leecher.discovery import Discovery, Found
 from leecher.door import Door
@@ -45,6 +46,8 @@ from swarmboot.report import BootReport, encode_report
 from swarmboot.settings import NodeSettings
 from swarmboot.trust import KeySet
 from swarmboot.wire import REPORT_PATH, WIRE_TYPE, Neighbour, Presence, Probe
+
+_AGAIN_S, _AGAIN_MOST_S = 1.0, 30.0
 
 
 class Boot:
@@ -82,6 +85,7 @@ class Boot:
         self._name_on_lan = new_node_id()
         self._acquisition: Acquisition | None = None
         self._door: Door | None = None
+        self._is_again = False
         self._secret_settings: SecretSettings | None = None
         self.manifest: Manifest | None = None
         self.selection: Selection | None = None
@@ -109,22 +113,38 @@ class Boot:
                     self._fetching.close()
 
     async def _run(self, origin: Origin, trusted: KeySet, stop: trio.Event) -> None:
-        async with open_nursery() as nursery:
+        ends_s = trio.current_time() + (self.settings.timeout or math.inf)
+        is_whole = False
+        while not (is_whole or stop.is_set()):
+            async with open_nursery() as nursery:
 
-            async def watch_stop() -> None:
-                await stop.wait()
+                async def watch_stop(scope: trio.CancelScope = nursery.cancel_scope) -> None:
+                    await stop.wait()
+                    scope.cancel()
+
+                nursery.start_soon(watch_stop)
+                with trio.move_on_at(ends_s) as deadline:
+                    is_whole = await self._fetch(origin, trusted, nursery)
+                if deadline.cancelled_caught:
+                    raise self._overdue()
+                if is_whole and self.settings.neighbour:
+                    self._tell("complete; seeding to neighbours until stopped")
+                    await stop.wait()
                 nursery.cancel_scope.cancel()
+            await self._leave()
+            if not (is_whole or stop.is_set()):
+                await self._start_over()
 
-            nursery.start_soon(watch_stop)
-            with trio.move_on_after(self.settings.timeout or math.inf) as deadline:
-                await self._fetch(origin, trusted, nursery)
-            if deadline.cancelled_caught:
-                raise self._overdue()
-            if self.settings.neighbour:
-                self._tell("complete; seeding to neighbours until stopped")
-                await stop.wait()
-            nursery.cancel_scope.cancel()
-        await self._leave()
+    async def _start_over(self) -> None:
+        """Close what was begun with a release that is gone, but keep its images: the next may have some of them."""
+        self._tell(
+            "what this release names is gone from every origin, and there is a newer one: starting over with that"
+        )
+        assert self._fetching is not None
+        assert self._door is not None
+        self._presence, self._is_again = None, True
+        self._fetching.close()
+        await trio.to_thread.run_sync(self._door.close)
 
     async def _leave(self) -> None:
         """Tell the seeder that this node goes away, if it listens within a second."""
@@ -143,8 +163,8 @@ class Boot:
         limit = f"an end within {self.settings.timeout:g} s"
         return StalledError("the boot took longer than swarmboot.timeout allows", expected=limit, found="none")
 
-    async def _fetch(self, origin: Origin, trusted: KeySet, nursery: trio.Nursery) -> None:
-        """Bring the node from nothing to verified, reported images."""
+    async def _fetch(self, origin: Origin, trusted: KeySet, nursery: trio.Nursery) -> bool:
+        """Bring the node from nothing to verified, reported images; return whether it did not find them gone."""
         self.ledger.end_phase("leecher_start")
         discovery = self._discovery(trusted)
         acquired = await self._acquire(origin, trusted, discovery, nursery)
@@ -163,7 +183,9 @@ class Boot:
         nursery.start_soon(self._show, progress)
         nursery.start_soon(self._meet, discovery, fetching)
         nursery.start_soon(self._move, discovery, fetching)
-        checksums = await self._wait_and_check(selection, rounds)
+        checksums = await self._wait_and_check(selection, rounds, acquired.release)
+        if checksums is None:
+            return False
         self.ledger.end_phase("images")
         for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
             await self._hand_over(rounds, artifact, checksum)
@@ -173,23 +195,43 @@ class Boot:
         await self._report(origin, self.ledger.report())
         if self.settings.neighbour:
             nursery.start_soon(self._stage0_neighbour(acquired, rounds).run)
+        return True
 
     def _secrets(self, manifest: Manifest, selection: Selection) -> SecretSettings:
         return SecretSettings(
             manifest, selection, self.settings, self.ledger, random=self._random, tell=self._tell
         )  # fmt: skip
 
-    async def _wait_and_check(self, selection: Selection, rounds: Rounds) -> list[RunningChecksum]:
-        """Wait until every piece is there, and take the images' checksums meanwhile."""
+    async def _wait_and_check(
+        self, selection: Selection, rounds: Rounds, release: Release
+    ) -> list[RunningChecksum] | None:
+        """Wait until every piece is there, and take the images' checksums meanwhile.
+
+        Returns None once they are gone from every origin and the server has a newer release.
+        """
         fetching = rounds.fetching
         async with open_nursery() as readers:
             checksums = [self._checksum(artifact) for artifact in selection.artifacts]
             for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
                 h = artifact.info_hash
                 readers.start_soon(checksum.follow, partial(fetching.have, h), partial(rounds.flush, h))
-            await rounds.until(lambda: fetching.is_complete)
+            is_replaced = trio.Event()
+            if self.settings.server:
+                readers.start_soon(self._watch_release, release, rounds, is_replaced)
+            await rounds.until(lambda: fetching.is_complete or is_replaced.is_set())
             readers.cancel_scope.cancel()
-        return checksums
+        return checksums if fetching.is_complete else None
+
+    async def _watch_release(self, release: Release, rounds: Rounds, is_replaced: trio.Event) -> None:
+        """Read the channel again while no origin has what the manifest names, ever less often."""
+        assert self._acquisition is not None
+        pause_s = _AGAIN_S
+        while not is_replaced.is_set():
+            await trio.sleep(self._random.uniform(0.5, 1.0) * pause_s)
+            pause_s = min(_AGAIN_MOST_S, 2 * pause_s) if rounds.fetching.is_gone else _AGAIN_S
+            if rounds.fetching.is_gone and await self._acquisition.has_newer(release):
+                is_replaced.set()
+        rounds.fetching.wake()
 
     def _stage0_neighbour(self, acquired: Acquired, rounds: Rounds) -> Stage0Neighbour:
         assert self._door is not None
@@ -215,6 +257,8 @@ class Boot:
 
     async def _acquire(self, origin: Origin, trusted: KeySet, discovery: Discovery, nursery: trio.Nursery) -> Acquired:
         demands = demands_of(self.settings, trusted)
+        if self._is_again and self.manifest is not None:
+            demands = replace(demands, floor=max(demands.floor, self.manifest.sequence))
         self._acquisition = Acquisition(
             origin,
             demands,
@@ -222,7 +266,7 @@ class Boot:
             bind=self.settings.bind,
             random=self._random,
             tell=self._tell,
-            head_start=self._head_start,
+            head_start=None if self._is_again else self._head_start,
         )
         nursery.start_soon(discovery.listen)
         return await self._acquisition.acquire(discovery, lambda release: self._select(release).artifacts)
@@ -236,6 +280,8 @@ class Boot:
 
     def _select(self, release: Release) -> Selection:
         """Return what this node gets of the release; raise SpaceError if it has no room for it."""
+        if self._is_again:
+            drop_others(release.manifest, self.settings.into)
         selection = choose(release.manifest, self.settings, is_unpacked=self._is_unpacked)
         self.manifest, self.selection = release.manifest, selection
         self.ledger.sequence, self.ledger.profile = release.manifest.sequence, selection.profile
@@ -248,7 +294,7 @@ class Boot:
         self._door = door = Door(settings.bind, metrics=lambda: metrics(self.ledger), up_bytes_per_s=settings.up)
         door.documents = release.documents
         door.start()
-        fetching = self._head_start.take_over(release) if self._head_start else None
+        fetching = self._head_start.take_over(release) if self._head_start and not self._is_again else None
         if fetching is None:
             fetching = Fetching(
                 origin.connections,

@@ -27,6 +27,14 @@ def is_begun(artifact: Artifact, into: Path) -> bool:
     return any((into / name).exists() for name in (artifact.name, partial_name(artifact)))
 
 
+def drop_others(manifest: Manifest, into: Path) -> None:
+    """Remove what an earlier release has left of images that this manifest does not name: it would take room."""
+    wanted = {artifact.sha256.hex() for artifact in manifest.artifacts}
+    for path in (into / PARTIAL).glob("*"):
+        if path.name not in wanted:
+            path.unlink(missing_ok=True)
+
+
 def choose(manifest: Manifest, settings: NodeSettings, *, is_unpacked: bool) -> Selection:
     """Return what this node gets; raise SpaceError if it has no room for it.
 

@@ -25,7 +25,7 @@ from leecher.question import Question
 from swarmboot import pieces as sets
 from swarmboot import site
 from swarmboot.addresses import is_dialable, is_loopback
-from swarmboot.errors import ArtifactError, ProofRefusedError, ResourceError, TransferError
+from swarmboot.errors import ArtifactError, OriginError, ProofRefusedError, ResourceError, TransferError
 from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
 from swarmboot.manifest import Artifact
 from swarmboot.pieces import Pieces
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 LEAVE_S = 1.0
 START_S = 0.3
 CHECKING_S = 1.0
+GONE_S = 1.0
 HELD_MOST_BYTES = 32 << 20
 """So much may wait in memory for libtorrent to be there."""
 _FAILURES_OF_A_PIECE = 3
@@ -91,6 +92,7 @@ class Fetching:
         self._known: set[Neighbour] = set()
         self._liars: set[str] = set()
         self._slow: set[str] = set()
+        self._without: set[str] = set()
         self._later: set[InfoHash] = set()
         self._serves: tuple[Digest, ...] = ()
         self._arriving: dict[tuple[InfoHash, int], str] = {}
@@ -344,7 +346,17 @@ class Fetching:
         if self.swarm is not None:
             self.swarm.expect_links(bytes_per_s)
 
+    @property
+    def is_gone(self) -> bool:
+        """Return whether no origin has what the manifest names, as they all say, and nothing comes from elsewhere."""
+        has_none = bool(self.policy.origins) and self._without.issuperset(self.policy.origins)
+        return has_none and not self.is_complete and self.policy.idle_s(now_s=time.monotonic()) >= GONE_S
+
     def _ended(self, run: Run, failure: TransferError | None) -> None:
+        if failure is None:
+            self._without.discard(run.origin)
+        elif isinstance(failure, OriginError) and failure.is_gone:
+            self._without.add(run.origin)
         if failure is not None:
             self.last_failure = failure
             if self.policy.failures_of(run.origin) == 0:

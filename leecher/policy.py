@@ -257,6 +257,15 @@ class Policy:
             self._queue.append(AbortRequest(self._runs[number]))
             self.run_ended(number, is_whole=False, now_s=now_s)
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Return where runs may be fetched from."""
+        return self._origins
+
+    def idle_s(self, *, now_s: float) -> float:
+        """Return for how long no piece has come."""
+        return now_s - self._arrived_s
+
     def is_stuck(self, *, now_s: float) -> bool:
         """Return whether no piece has come for so long that neighbours are to be looked for."""
         return not self.is_complete and now_s - self._arrived_s >= self._patience_s

@@ -243,6 +243,14 @@ class Acquisition:
             self._from_server = release
             self._stir()
 
+    async def has_newer(self, release: Release) -> bool:
+        """Return whether the server's channel points to a newer release than this one now."""
+        try:
+            return (await self._server_release()).standing > release.standing
+        except (TransferError, RollbackError) as error:
+            self._tell(f"{error}; {release.manifest.name} is gone from every origin, and no newer release is there yet")
+            return False
+
     async def _given(self) -> Release | None:
         """Return what the head start has read, once; raises as it did."""
         head_start = self._head_start

@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from leecher.connections import Connections, Exchange
 from swarmboot.errors import OriginError, ProtocolError
@@ -119,12 +120,14 @@ class _Reader:
 def _check(response: http.client.HTTPResponse, span: Span) -> None:
     """Raise TransferError unless the answer is exactly the range that was asked for."""
     if response.status != 206:
-        raise OriginError(
+        refusal = OriginError(
             f"{span.url} was refused",
             expected="status 206",
             found=f"{response.status} {response.reason}",
             hint="check the address and the server's log",
         )
+        refusal.is_gone = response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+        raise refusal
     found = response.headers.get("content-range", "")
     match = _RANGE.match(found)
     if not match or (int(match[1]), int(match[2])) != (span.first_byte, span.last_byte):

@@ -111,6 +111,9 @@ class UnreachableError(TransferError):
 class OriginError(TransferError):
     """Occurs when an origin answers with a status other than the one asked for."""
 
+    is_gone: bool = False
+    """Whether the origin says that it has no such thing: 404, 410."""
+
     exit_status = 22
 
 
