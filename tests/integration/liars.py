@@ -111,13 +111,12 @@ def lying(
         serving.start()
         ear = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         ear.bind((host, PROBES_AT))
+        ear.settimeout(0.2)
 
         def answer() -> None:
-            with suppress(OSError):
-                while True:
-                    data, asker = ear.recvfrom(2048)
-                    with suppress(DecodeError):
-                        _answer(ear, data, asker, doors, claim, door.server_address[1])
+            while not door.over.is_set():
+                with suppress(DecodeError, OSError):
+                    _answer(ear, *ear.recvfrom(2048), doors, claim, door.server_address[1])
 
         answering = threading.Thread(target=answer, daemon=True)
         answering.start()
@@ -127,9 +126,7 @@ def lying(
             door.over.set()
             door.shutdown()
             door.server_close()
-            with suppress(OSError):
-                ear.shutdown(socket.SHUT_RDWR)
-            answering.join(timeout=5)
+            answering.join()
 
 
 def _answer(ear: socket.socket, data: bytes, asker: tuple[str, int], doors: int, claim: int, http_port: int) -> None:
