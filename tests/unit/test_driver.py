@@ -283,3 +283,19 @@ def test_a_nodes_own_files_are_laid_down_with_their_modes(shell: tuple[str, ...]
     assert (tmp_path / "root/etc/a b").read_text() == "etc/a b"
     assert (tmp_path / "root/run/keys/host").stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "node-files.new").exists()
+
+
+def test_the_init_script_gives_the_neighbour_its_credentials_on_standard_input(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    script = (DRIVER.parent / "seed.init").read_text().replace("/run/swarmboot", f"{tmp_path}/run")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "run/handover").mkdir(parents=True)
+    (tmp_path / "run/handover/plan").touch()
+    (tmp_path / "run/handover/credentials").write_text("one key\n")
+    for name, text in (("nice", f"cat >{tmp_path}/given"), ("mount", ""), ("mountpoint", "")):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    command = (*shell, "-c", f"{script}\nwait", "seed", "start")
+    subprocess.run(command, env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}, check=True, timeout=20)
+    assert (tmp_path / "given").read_text() == "one key\n"
