@@ -94,6 +94,8 @@ def test_the_same_release_again_changes_nothing_and_another_token_issues_anew(tm
     assert "as manifest 2" in publish(fleet, "--fleet-token", make_token(tmp_path / "other.token")).stdout
     assert len(list((fleet.site / "secrets").iterdir())) == 4
     assert program("swarmboot", "prune", fleet.site, "--keep", "1").returncode == 0
+    assert len(list((fleet.site / "secrets").iterdir())) == 4, "nodes may still be booting what was left just now"
+    assert program("swarmboot", "prune", fleet.site, "--keep", "1", "--grace", "0").returncode == 0
     assert len(list((fleet.site / "secrets").iterdir())) == 2
 
 
