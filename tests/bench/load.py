@@ -26,6 +26,8 @@ from swarmboot.wire import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, encode
 
 BOUND_S = 50.0
 GROWTH_BYTES = 4 << 20
+PREPARED_MOST = 200
+"""How many requests of a node are written beforehand; the others are written when they are due."""
 
 
 @dataclass(slots=True)
@@ -38,6 +40,10 @@ class Script:
     prepared: list[bytes] = field(default_factory=list)
     _said: int = 0
     _have: int = 0
+
+    def next(self) -> bytes:
+        """Return the node's next request, one that was prepared if there is one."""
+        return self.prepared.pop() if self.prepared else self._request()
 
     def prepare(self, requests: int) -> None:
         """Write that many requests, the next one last."""
@@ -86,7 +92,7 @@ class Connection:
     def ask(self, due_s: float) -> None:
         """Send the next request, which was due at `due_s`."""
         self.due_s, self.is_asking = due_s, True
-        self.stream.send(self.script.prepared.pop())
+        self.stream.send(self.script.next())
 
     def answered(self) -> int | None:
         """Return the status if the answer is whole by now."""
@@ -107,12 +113,15 @@ class Connection:
         return int(lines[0].split()[1])
 
 
-def connect(address: tuple[str, int], ca: Path, scripts: Iterable[Script]) -> list[Connection]:
-    """Return a TLS connection for each script."""
+def connect(
+    address: tuple[str, int], ca: Path, scripts: Iterable[Script], *, are_hosts: bool = False
+) -> list[Connection]:
+    """Return a TLS connection for each script, each from a loopback address of its own if they are hosts."""
     context = ssl.create_default_context(cafile=str(ca))
     made = []
     for script in scripts:
-        plain = socket.create_connection(address, timeout=BOUND_S)
+        own = (f"127.10.{script.number >> 8}.{script.number & 255}", 0) if are_hosts else None
+        plain = socket.create_connection(address, timeout=BOUND_S, source_address=own)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = context.wrap_socket(plain, server_hostname=address[0])
         made.append(Connection(script, stream))
@@ -196,11 +205,14 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     info_hash = InfoHash(bytes.fromhex(order["info_hash"]))
     scripts = [Script(number, info_hash, order["pieces"]) for number in range(order["nodes"])]
-    rack = Rack(connect((order["host"], order["port"]), Path(order["ca"]), scripts))
+    are_hosts = bool(order.get("are_hosts"))
+    rack = Rack(connect((order["host"], order["port"]), Path(order["ca"]), scripts, are_hosts=are_hosts))
     each = order["requests"] or 2 + int(order["seconds"] / order["interval_s"])
     for script in scripts:
-        script.prepare(1 + each)
+        script.prepare(1 + min(each, PREPARED_MOST))
     rack.ask_closed(len(scripts))  # everyone joins; not counted
+    if are_hosts:
+        print("joined", flush=True)
     rack.latencies_s.clear()
     rack.refused = 0
     begun_s, before_s = time.monotonic(), processor_s(order["process"])
