@@ -21,7 +21,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seeder.blob import BlobResponse, chunk_bytes_for, file_status
+from seeder.blob import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
+from seeder.body import BodyRoom
 from seeder.catalogue import Catalogue
 from seeder.crowd import Crowd
 from seeder.desk import Answer, Desk
@@ -83,7 +84,8 @@ class Door:
         self.log = log
         self.sent_bytes = 0
         self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT)
-        self._chunk_bytes = chunk_bytes_for(desk.limits.uplink_bytes_per_s)
+        self._files = OpenFiles()
+        self._room = BodyRoom()
         self.stage0: Stage0Door | None = None
         self._asked: dict[Hashable, _Asked] = {}
         self._stirred = trio.Event()
@@ -162,9 +164,9 @@ class Door:
         proof = self.guard.proof(scope)
         if proof is None and not self.guard.is_open:
             return self.guard.refusal(scope)
-        body = await _body(receive, most)
-        if body is None:
-            return PlainTextResponse(f"more than {most} bytes\n", status_code=413)
+        body = await self._room.read(receive, most)
+        if not isinstance(body, bytes):
+            return body
         return (proof, body) if self.guard.is_node(proof, path, body) else self.guard.refusal(scope)
 
     async def _announce(self, scope: Scope, receive: Receive) -> ASGIApp:
@@ -249,18 +251,28 @@ class Door:
     async def _file(self, request: Request) -> Response:
         kind, name = request.path_params["kind"], request.path_params["name"]
         pattern, media_type, is_immutable = _FILES.get(kind, (None, "", False))
+        if pattern is None or not pattern.match(name):
+            return PlainTextResponse("no such file\n", status_code=404)
         path = self.catalogue.folder / kind / name
-        status = file_status(path) if pattern is not None and pattern.match(name) else None
-        if status is None:
+        try:
+            file = self._files.open(path)
+        except OSError:
+            return no_more_files()
+        if file is None:
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
-        response = BlobResponse(path, media_type=media_type, headers={"cache-control": cache}, stat_result=status)
-        response.chunk_size = self._chunk_bytes
-        response.pacer = self._pacer
-        response.count = self._count
-        return response
+        return BlobResponse(
+            self._files,
+            file,
+            path,
+            before_send=self._take_turn,
+            media_type=media_type,
+            headers={"cache-control": cache},
+            chunk_bytes=chunk_bytes_for(self.desk.limits.uplink_bytes_per_s, self._files.readers),
+        )
 
-    def _count(self, size_bytes: int) -> None:
+    async def _take_turn(self, size_bytes: int) -> None:
+        await self._pacer.take(size_bytes)
         self.sent_bytes += size_bytes
 
 
@@ -274,18 +286,6 @@ class _HandoutResponse:
         headers = [(b"content-type", WIRE_TYPE.encode()), (b"content-length", b"%d" % len(self._body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})
-
-
-async def _body(receive: Receive, most: int) -> bytes | None:
-    """Return the request's body, or None if it is larger than `most` bytes or its sender has gone."""
-    body = bytearray()
-    while (message := await receive())["type"] == "http.request":
-        body += message.get("body", b"")
-        if len(body) > most:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)
-    return None
 
 
 def _report_line(report: BootReport) -> str:

@@ -130,6 +130,9 @@ class Stage0Desk:
     def sent(self, mac: str, digest: Digest, *, is_whole: bool, now_s: float) -> list[Verdict]:
         """Take note that the server sends a machine an image, or has sent it whole; return the answers due now."""
         self.admission.progressed(mac, now_s=now_s)
+        if not self.admission.is_loading(mac):
+            self._loaded.pop(mac, None)
+            return []
         if not is_whole or self.stage0 is None:
             return []
         loaded = self._loaded.setdefault(mac, set())

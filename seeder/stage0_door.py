@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +22,12 @@ from pathlib import Path
 import trio
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seeder import bootscript
+from seeder.blob import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
 from seeder.bootscript import Dialect, Load, Stage0
 from seeder.catalogue import Catalogue
 from seeder.grubscript import GRUB
@@ -66,24 +67,6 @@ class Stage0Place:
     node_files: Path | None = None
 
 
-class CountedFile(FileResponse):
-    """A file response that tells how much of it has been sent, and whether that is all."""
-
-    chunk_size = 256 * 1024
-    tell: Callable[[int, bool], None]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file."""
-
-        async def counting_send(message: Message) -> None:
-            # Before the last chunk leaves: a client that has it hangs up, which cancels what would come after.
-            if message["type"] == "http.response.body" and scope["method"] == "GET":
-                self.tell(len(message.get("body", b"")), not message.get("more_body", False))
-            await send(message)
-
-        await super().__call__(scope, receive, counting_send)
-
-
 class Stage0Door:
     """The HTTP application and the task that answers machines who wait."""
 
@@ -97,6 +80,7 @@ class Stage0Door:
         self._asked: dict[object, trio.MemorySendChannel[Granted | Queued]] = {}
         self._stirred = trio.Event()
         self._manifest: Manifest | None = None
+        self._files = OpenFiles()
 
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
@@ -263,19 +247,37 @@ class Stage0Door:
         if not match or match[1] not in known:
             return PlainTextResponse("no such file\n", status_code=404)
         folder = self._place.site / ("stage0" if match[2] else "blobs")
-        path = folder / match[0]
-        if not path.is_file():
-            return PlainTextResponse("no such file\n", status_code=404)
-        response = CountedFile(path, media_type="application/octet-stream")
         mac, digest = parse_mac(request.query_params.get("mac", "")), Digest(bytes.fromhex(match[1]))
+        is_load = bool(mac) and not match[2] and request.method == "GET"
+        left_bytes = math.inf
 
-        def tell(size_bytes: int, is_whole: bool) -> None:
-            self.sent_bytes += size_bytes
-            if mac and not match[2]:
-                self._sent(mac, digest, is_whole=is_whole, host=_host(request))
+        async def tell(size_bytes: int) -> None:
+            # Before the last chunk leaves: a client that has it hangs up, which cancels what would come after.
+            nonlocal left_bytes
+            left_bytes -= size_bytes
+            if is_load:
+                self._sent(mac, digest, is_whole=left_bytes <= 0, host=_host(request))
 
-        response.tell = tell
+        response = self._open(folder / match[0], "application/octet-stream", tell)
+        if isinstance(response, BlobResponse):
+            left_bytes = response.size_bytes
         return response
+
+    def _open(self, path: Path, media_type: str, tell: Callable[[int], Awaitable[None]]) -> Response:
+        """Return a file as an answer; `tell` is awaited with the size of each piece before it leaves."""
+        try:
+            file = self._files.open(path)
+        except OSError:
+            return no_more_files()
+        if file is None:
+            return PlainTextResponse("no such file\n", status_code=404)
+
+        async def count(size_bytes: int) -> None:
+            self.sent_bytes += size_bytes
+            await tell(size_bytes)
+
+        chunk_bytes = chunk_bytes_for(math.inf, self._files.readers)
+        return BlobResponse(self._files, file, path, before_send=count, media_type=media_type, chunk_bytes=chunk_bytes)
 
     def _sent(self, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
         was_loading = self.desk.is_loading(mac)
@@ -289,10 +291,15 @@ class Stage0Door:
         paths = [folder / name for folder in self._place.binaries] if _BINARY.match(name) else []
         if name == UNIFIED_NAME and self.desk.stage0 is not None and self.desk.stage0.is_unified:
             paths = [self._place.site / layout.blob_path(self.desk.stage0.kernel.sha256)]
+        media_type = "application/efi" if name.endswith(".efi") else "application/octet-stream"
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             return PlainTextResponse("no such file\n", status_code=404)
-        return FileResponse(path, media_type="application/efi" if name.endswith(".efi") else "application/octet-stream")
+        return self._open(path, media_type, _nothing)
+
+
+async def _nothing(_size_bytes: int) -> None:
+    """Take note of nothing."""
 
 
 def _with_capitals(application: ASGIApp) -> ASGIApp:

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from seeder import blob
-from seeder.blob import BlobFile, chunk_bytes_for
+from seeder.blob import BlobFile, OpenFiles, chunk_bytes_for
 
 DATA = Random(5).randbytes(700_001)
 
@@ -28,17 +28,43 @@ async def test_a_file_is_read_whole_from_any_place(
         monkeypatch.setattr(os, "preadv", refuse)
     path = tmp_path / "blob"
     path.write_bytes(DATA)
-    file = BlobFile(path)
+    files = OpenFiles()
+    shared = files.open(path)
+    assert shared is not None
+    file = BlobFile(shared)
     for first in (0, 123_457, len(DATA) - 1):
         await file.seek(first)
         read = b""
         while chunk := await file.read(chunk_bytes):
             read += chunk
         assert read == DATA[first:]
-    file.close()
+    files.close(shared)
+    assert len(files) == 0
 
 
 def test_a_turn_is_ten_milliseconds_of_the_uplink() -> None:
     assert chunk_bytes_for(1e3) == blob.LEAST_CHUNK_BYTES
     assert chunk_bytes_for(12.5e6) == 1 << 16
     assert chunk_bytes_for(125e6) == blob.MOST_CHUNK_BYTES
+    assert chunk_bytes_for(125e6, 256) == blob.MOST_CHUNK_BYTES
+    assert chunk_bytes_for(125e6, 1000) * 1000 <= blob.CHUNKS_BYTES
+    assert chunk_bytes_for(125e6, 100_000) == blob.LEAST_CHUNK_BYTES
+
+
+def test_a_file_is_open_once_however_many_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "blob"
+    path.write_bytes(DATA)
+    files = OpenFiles()
+    readers = [files.open(path) for _ in range(50)]
+    assert len({reader.descriptor for reader in readers if reader is not None}) == 1
+    for reader in readers:
+        assert reader is not None
+        files.close(reader)
+    assert len(files) == files.readers == 0
+
+
+def test_what_is_no_file_is_none_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    files = OpenFiles()
+    assert [files.open(tmp_path / name) for name in ("fifo", "missing", ".")] == [None, None, None]
+    assert len(files) == 0

@@ -27,24 +27,30 @@ from tests.integration.world import (
     wait_for,
 )
 
+IMAGE_BYTES = 16_000_000
+
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     folder = tmp_path_factory.mktemp("hostile-clients")
-    return build_fleet(folder, build_release(folder / "release", size_bytes=1_000_000))
+    return build_fleet(folder, build_release(folder / "release", size_bytes=IMAGE_BYTES))
 
 
-def connect(seeder: Seeder, *, alpn: tuple[str, ...] = ()) -> ssl.SSLSocket:
+def connect(seeder: Seeder, *, alpn: tuple[str, ...] = (), receive_bytes: int = 0) -> ssl.SSLSocket:
     """Return a TLS connection to the seeder."""
     context = ssl.create_default_context(cafile=str(seeder.ca))
     if alpn:
         context.set_alpn_protocols(list(alpn))
-    return context.wrap_socket(dial(seeder), server_hostname="127.0.0.1")
+    return context.wrap_socket(dial(seeder, receive_bytes), server_hostname="127.0.0.1")
 
 
-def dial(seeder: Seeder) -> socket.socket:
-    """Return a TCP connection to the seeder."""
-    dialled = socket.create_connection(("127.0.0.1", int(seeder.address.rpartition(":")[2])), timeout=BOUND_S)
+def dial(seeder: Seeder, receive_bytes: int = 0) -> socket.socket:
+    """Return a TCP connection to the seeder, its receive buffer small if asked for."""
+    dialled = socket.socket()
+    if receive_bytes:
+        dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    dialled.settimeout(BOUND_S)
+    dialled.connect(("127.0.0.1", int(seeder.address.rpartition(":")[2])))
     dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return dialled
 
@@ -170,6 +176,23 @@ def test_the_limit_of_descriptors_is_raised(fleet: Fleet) -> None:
     with serving(fleet, launcher=("prlimit", "--nofile=256:2048")) as seeder:
         limits = Path(f"/proc/{seeder.process.pid}/limits").read_text()
         assert next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3] == "2048"
+
+
+def test_answers_that_nobody_reads_cost_little_and_keep_nobody_out(tmp_path: Path, fleet: Fleet) -> None:
+    blob = max((fleet.site / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    with serving(fleet, launcher=("prlimit", "--nofile=512:512")) as seeder, ExitStack() as held:
+        check_boots(tmp_path, seeder, fleet)
+        before_bytes = resident_bytes(seeder.process.pid)
+        for _ in range(100):
+            stream = held.enter_context(connect(seeder, receive_bytes=4096))
+            stream.sendall(request("GET", f"/blobs/{blob.name}"))
+        wait_for(lambda: status(seeder)["connections"] >= 100 or None, seeder.process)
+        with booting(tmp_path, 2, *asking(seeder, fleet)) as node:
+            ended, said = node.end()
+            assert ended == 0, said
+        files = [each.readlink().parent.name for each in Path(f"/proc/{seeder.process.pid}/fd").iterdir()]
+        assert files.count("blobs") == 1
+        assert resident_bytes(seeder.process.pid) - before_bytes < 120_000_000
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
