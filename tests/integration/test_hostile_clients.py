@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import subprocess
@@ -10,9 +11,19 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
+from seeder.catalogue import Catalogue
+from seeder.crowd import Crowd
+from seeder.desk import Desk
+from seeder.handout import Limits
+from seeder.log import Log
+from seeder.registry import Registry
+from seeder.server import Door
+from seeder.status import parse_networks
 from swarmboot.report import FAILED, BootReport, encode_report
 from tests.integration.world import (
     BOUND_S,
@@ -170,6 +181,33 @@ def test_idle_connections_at_a_low_limit_of_descriptors_keep_nobody_out(
             assert ended == 0, said
         assert status(seeder)["cut_off"] > 0
         assert descriptors(seeder.process.pid) < 256
+
+
+async def test_a_stranger_learns_from_the_status_that_a_seeder_is_here_and_no_more(fleet: Fleet) -> None:
+    registry = Registry()
+    desk = Desk(registry, Limits(uplink_bytes_per_s=1e6), random=Random(16))
+    door = Door(
+        desk, Catalogue(fleet.site, registry), Log(), crowd=Crowd(), status_from=parse_networks(["10.9.0.0/16"])
+    )
+
+    async def ask(host: str) -> dict[str, Any]:
+        said: list[Any] = []
+        scope = {"type": "http", "method": "GET", "path": "/status", "query_string": b"", "headers": []}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        await door.application()({**scope, "client": (host, 5), "server": ("10.0.0.1", 8470)}, receive, send)
+        found: dict[str, Any] = json.loads(said[-1]["body"])
+        return found
+
+    assert await ask("10.0.0.66") == {"swarmboot": "ok"}
+    assert await ask("fe80::66") == {"swarmboot": "ok"}
+    assert "nodes" in await ask("10.0.0.1")
+    assert "nodes" in await ask("10.9.3.4")
 
 
 def test_the_limit_of_descriptors_is_raised(fleet: Fleet) -> None:
