@@ -8,13 +8,14 @@ HOOK ?= $(if $(wildcard /usr/share/initramfs-tools),--initramfs-tools,--dracut)
 TRUST ?= $(HOME)/.config/swarmboot/swarmboot.pub
 CA ?= $(wildcard /var/lib/swarmboot/ca.pem)
 PYTEST_ARGS ?=
+RUNS ?= 100000
 
 python := $(VENV)/bin/python
 ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: test-vm help venv demo test gate sample-release install-hook demo-vm clean
+.PHONY: fuzz test-vm help venv demo test gate sample-release install-hook demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +37,10 @@ test: gate ## the whole gate: format, lint, types, imports, shell, then every te
 test-vm: $(ready) ## of these, the tests that boot virtual machines
 	@.ci/packages test
 	@$(python) -m pytest -m vm $(PYTEST_ARGS)
+
+fuzz: $(ready) ## give the decoders RUNS=100000 inputs that a coverage-guided fuzzer thinks of
+	@$(python) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[fuzz]'
+	@$(python) -m tests.fuzz --runs $(RUNS)
 
 gate: $(ready) ## the static half of the gate, fastest first
 	@.ci/gate

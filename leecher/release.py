@@ -97,7 +97,9 @@ def open_release(demands: Demands) -> Generator[Request, bytes, Release]:
     freshness.check_fleet(manifest.fleet, wanted=channel.fleet, what="manifest")
     now_unix_s = time.time()
     is_clock_right = now_unix_s > CLOCK_RIGHT_SINCE_S
-    freshness.check_channel_expiry(channel, now_unix_s=now_unix_s, is_clock_right=is_clock_right)
+    freshness.check_pointer_expiry(
+        channel.name, channel.expires_unix_s, now_unix_s=now_unix_s, is_clock_right=is_clock_right
+    )
     freshness.check_expiry(manifest, now_unix_s=now_unix_s, is_clock_right=is_clock_right)
     return Release(manifest, {channel_path: channel_file, manifest_path: envelope}, rotations)
 

@@ -76,6 +76,8 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
 @click.option("--fleet", default="", help="Name of the fleet; the site's own without it.")
 @click.option("--expires", "life_s", callback=_duration, metavar="DURATION",
               help="How long the release may be booted.  [default: 365d]")  # fmt: skip
+@click.option("--pointer-expires", "pointer_life_s", callback=_duration, metavar="DURATION",
+              help="How long nodes may take this for the newest: publish again, as from cron, before.")  # fmt: skip
 @click.option("--piece", "piece_bytes", callback=_size, metavar="SIZE", help="Piece length; chosen by size without it.")
 @click.option("--trust", type=_PATH, multiple=True, metavar="PUB",
               help="Public keys the nodes are built with: refuse to sign with too few of them.")  # fmt: skip
@@ -99,6 +101,7 @@ def publish(
     channel: str,
     fleet: str,
     life_s: float | None,
+    pointer_life_s: float | None,
     piece_bytes: int,
     trust: tuple[Path, ...],
     new_keys: bool,
@@ -127,6 +130,7 @@ def publish(
         channel=check_channel_name(channel),
         fleet=check_fleet_name(fleet) if fleet else "",
         life_s=life_s,
+        pointer_life_s=pointer_life_s,
         piece_bytes=piece_bytes,
         trust=keyfile.read_trust(trust) if trust else None,
         has_new_keys=new_keys,

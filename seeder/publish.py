@@ -19,7 +19,7 @@ from seeder.numbers import next_number
 from seeder.progress import Progress
 from seeder.release import Release
 from seeder.signers import check_signers, last_signers, own_keys, signer_ids
-from seeder.site_reader import Pointed, pointed_number, read_own_channel
+from seeder.site_reader import Pointed, pointed_number, read_own_channel, read_site_file
 from seeder.site_writer import SiteWriter
 from swarmboot import ids, trust
 from swarmboot import site as layout
@@ -38,7 +38,8 @@ class PublishOptions:
     """How to publish. `life_s` is how long the manifest may be booted; None keeps what the channel has, or a year.
 
     `fleet` is empty for the channel's own; `piece_bytes` is 0 to choose by size; `trust` is the key set that nodes are
-    built with, if it is known; `has_new_keys` allows keys that are not the site's, and forgets its rotations. Secret
+    built with, if it is known; `pointer_life_s` is how long the channel's pointer may be taken for the newest, None for
+    no end of its own; `has_new_keys` allows keys that are not the site's, and forgets its rotations. Secret
     settings are sealed for the holders of each of `tokens`.
     """
 
@@ -49,6 +50,7 @@ class PublishOptions:
     trust: trust.KeySet | None = None
     has_new_keys: bool = False
     tokens: tuple[FleetToken, ...] = ()
+    pointer_life_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +100,10 @@ def publish(
     is_signed_alike = current is not None and (current.signers, current.rotations) == signed
     if current is not None and is_signed_alike and _is_still_good(current.manifest, wanted, options):
         manifest = current.manifest
+        if _is_pointer_old(current, options, now_unix_s):
+            point(writer, manifest, options.channel, keys, expires_unix_s=_pointer_end(options, now_unix_s))
     else:
-        manifest = issue(writer, wanted, options.channel, keys)
+        manifest = issue(writer, wanted, options.channel, keys, _pointer_end(options, now_unix_s))
     return Published(
         manifest=manifest,
         channel=options.channel,
@@ -134,7 +138,23 @@ def _seal(writer: SiteWriter, release: Release, tokens: tuple[FleetToken, ...], 
     return digests
 
 
-def issue(writer: SiteWriter, manifest: Manifest, channel: str, keys: Sequence[Ed25519PrivateKey]) -> Manifest:
+def _pointer_end(options: PublishOptions, now_unix_s: float) -> int:
+    return int(now_unix_s + options.pointer_life_s) if options.pointer_life_s else 0
+
+
+def _is_pointer_old(current: Pointed, options: PublishOptions, now_unix_s: float) -> bool:
+    """Return whether a pointer is to be signed again: its end is another, or a third of its life over."""
+    left_s, life_s = current.expires_unix_s - now_unix_s, options.pointer_life_s
+    return life_s is not None and not life_s * (1 - _RENEW_BELOW) <= left_s <= life_s
+
+
+def issue(
+    writer: SiteWriter,
+    manifest: Manifest,
+    channel: str,
+    keys: Sequence[Ed25519PrivateKey],
+    pointer_expires_unix_s: int = 0,
+) -> Manifest:
     """Give the manifest the site's next number, sign and write it, then the channel that points to it; return it.
 
     Raises ReleaseError, before anything is written, if no node could read it or the numbers are used up.
@@ -148,12 +168,22 @@ def issue(writer: SiteWriter, manifest: Manifest, channel: str, keys: Sequence[E
         raise ReleaseError("the release does not fit into a manifest", found=str(error.__cause__)) from error
     signed = trust.sign(trust.Kind.MANIFEST, payload, keys)
     writer.write(layout.manifest_path(sequence), signed)
-    pointer = trust.Channel(manifest.fleet, channel, sequence, hashlib.sha256(signed).digest())
+    point(writer, manifest, channel, keys, expires_unix_s=pointer_expires_unix_s)
+    return manifest
+
+
+def point(
+    writer: SiteWriter, manifest: Manifest, channel: str, keys: Sequence[Ed25519PrivateKey], *, expires_unix_s: int
+) -> None:
+    """Sign and write the channel's pointer to a manifest that the site holds; raise BlobError if it does not."""
+    relative = layout.manifest_path(manifest.sequence)
+    signed = read_site_file(writer.site, relative, most_bytes=trust.ENVELOPE_MAX_BYTES)
+    digest = hashlib.sha256(signed).digest()
+    pointer = trust.Channel(manifest.fleet, channel, manifest.sequence, digest, expires_unix_s)
     signed_pointer = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(pointer), keys)
     channel_file = trust.encode_channel_file(signed_pointer, layout.rotations(writer.site))
     _note_leaving(writer, channel)
     writer.write(layout.channel_path(channel), channel_file)
-    return manifest
 
 
 def _note_leaving(writer: SiteWriter, channel: str) -> None:

@@ -18,12 +18,16 @@ from swarmboot.manifest import Manifest, decode
 
 @dataclass(frozen=True, slots=True)
 class Pointed:
-    """What a channel points to: the manifest, the keys that signed both files, and the rotations that lead to them."""
+    """What a channel points to: the manifest, the keys that signed both files, and the rotations that lead to them.
+
+    `expires_unix_s` is the pointer's own end, 0 without one.
+    """
 
     channel: str
     manifest: Manifest
     signers: frozenset[KeyId]
     rotations: tuple[bytes, ...]
+    expires_unix_s: int = 0
 
 
 def read_regular_file(path: Path, *, most_bytes: int) -> bytes:
@@ -120,7 +124,7 @@ def _pointed(
         )
     signers = frozenset(trust.open_envelope(data, trust.Kind.MANIFEST).signatures)
     pointer_signers = frozenset(trust.open_envelope(pointer, trust.Kind.CHANNEL).signatures)
-    return Pointed(target.name, manifest, signers & pointer_signers, rotations)
+    return Pointed(target.name, manifest, signers & pointer_signers, rotations, target.expires_unix_s)
 
 
 def read_unbelieved(site: Path, sequence: Sequence) -> Manifest:

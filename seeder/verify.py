@@ -44,6 +44,7 @@ def verify_site(site: Path, trusted: trust.KeySet, *, channel: str, now_unix_s: 
     pointed = tuple(read_channel(site, name, trusted)[1] for name in names)
     for found in pointed:
         freshness.check_expiry(found.manifest, now_unix_s=now_unix_s, is_clock_right=True)
+        freshness.check_pointer_expiry(found.channel, found.expires_unix_s, now_unix_s=now_unix_s, is_clock_right=True)
     artifacts = {artifact.info_hash: artifact for found in pointed for artifact in found.manifest.artifacts}
     faults = []
     for artifact in artifacts.values():

@@ -181,4 +181,4 @@ class Fields:
         """
         unknown = sorted(set(self.texts("crit", most=32)) - known)
         if unknown:
-            raise DecodeError(f"{self._kind} needs {', '.join(unknown)}, which this version does not know")
+            raise DecodeError(f"{self._kind} needs {', '.join(unknown)[:200]}, which this version does not know")

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_LONGEST = 900
+
 
 class SwarmbootError(Exception):
     """A refusal that fits on one line: what, expected, found, what to do."""
@@ -34,11 +36,16 @@ class SwarmbootError(Exception):
 
     def __str__(self) -> str:
         facts = ", ".join(
-            f"{label} {value}" for label, value in (("expected", self.expected), ("found", self.found)) if value
+            f"{label} {_cut(value)}" for label, value in (("expected", self.expected), ("found", self.found)) if value
         )
-        line = f"{self.what}: {facts}" if facts else self.what
+        line = f"{_cut(self.what)}: {facts}" if facts else _cut(self.what)
         line = f"{line}; {self.hint}" if self.hint else line
         return " ".join(line.split())
+
+
+def _cut(text: str) -> str:
+    """Return a text fit for a line, whatever somebody has put into it."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 class TrustError(SwarmbootError):

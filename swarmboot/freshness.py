@@ -9,7 +9,7 @@ from __future__ import annotations
 from swarmboot.errors import ExpiredError, FleetError, RollbackError
 from swarmboot.ids import Sequence
 from swarmboot.manifest import Manifest
-from swarmboot.trust import Channel, KeySet
+from swarmboot.trust import KeySet
 
 
 def check_floor(sequence: Sequence, *, floor: Sequence) -> None:
@@ -44,13 +44,13 @@ def check_fleet(found: str, *, wanted: str, what: str) -> None:
         )
 
 
-def check_channel_expiry(channel: Channel, *, now_unix_s: float, is_clock_right: bool) -> None:
-    """Raise ExpiredError if the pointer may no longer be taken for the newest, unless the clock cannot be trusted."""
-    if channel.expires_unix_s and is_clock_right and now_unix_s > channel.expires_unix_s:
+def check_pointer_expiry(channel: str, expires_unix_s: int, *, now_unix_s: float, is_clock_right: bool) -> None:
+    """Raise ExpiredError if a pointer may no longer be taken for the newest, unless the clock cannot be trusted."""
+    if expires_unix_s and is_clock_right and now_unix_s > expires_unix_s:
         raise ExpiredError(
-            f"the pointer of channel {channel.name} has expired",
+            f"the pointer of channel {channel} has expired",
             expected="a pointer signed again since",
-            found=f"one that expired {(now_unix_s - channel.expires_unix_s) / 3600:.1f} hours ago",
+            found=f"one that expired {(now_unix_s - expires_unix_s) / 3600:.1f} hours ago",
             hint="run `swarmboot publish` again; if it was, somebody serves an old site",
         )
 

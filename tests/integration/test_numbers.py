@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_an_operator_whose_key_was_stolen_rotates_and_publishes_on(tmp_path: Pat
                 status, said = node.end()
                 assert status == 0, said
                 assert node.digests() == fleet.digests(release)
-    done = run("prune", fleet.site, "--keep", 1, "--json")
+    done = run("prune", fleet.site, "--keep", 1, "--grace", "0", "--json")
     assert (done.value["kept"], done.value["dropped"]) == ([3], [1, 2, MAX_SEQUENCE])
 
 
@@ -117,3 +118,29 @@ def test_a_fleet_name_that_no_setting_could_hold_is_not_published(tmp_path: Path
                    "--fleet", "hall 3\n")  # fmt: skip
     assert done.returncode == errors.MalformedSettingError.exit_status
     assert "not a fleet's name" in done.stderr
+
+
+def pointer_of(fleet: Fleet) -> trust.Channel:
+    data = (fleet.site / "channels/stable.swarm").read_bytes()
+    return trust.open_channel_file(data, keyfile.read_trust([fleet.pub])).channel
+
+
+def test_a_pointer_with_an_end_is_signed_again_without_a_new_manifest(fleet: Fleet) -> None:
+    assert pointer_of(fleet).expires_unix_s == 0
+    fleet.publish(fleet.folder / "release", "--pointer-expires", "1d")
+    first = pointer_of(fleet)
+    assert 86400 - 60 < first.expires_unix_s - time.time() <= 86400
+    fleet.publish(fleet.folder / "release", "--pointer-expires", "1d")
+    assert pointer_of(fleet) == first
+    fleet.publish(fleet.folder / "release", "--pointer-expires", "2d")
+    assert pointer_of(fleet).expires_unix_s > first.expires_unix_s
+    assert pointer_of(fleet).sequence == first.sequence == 1
+    assert run("verify", fleet.site, "--trust", fleet.pub).status == 0
+
+
+def test_a_node_refuses_a_pointer_that_is_over(tmp_path: Path, fleet: Fleet) -> None:
+    expired = replace(pointer_of(fleet), expires_unix_s=1_750_000_001)
+    signed = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(expired), [keyfile.read_private(fleet.key)])
+    (fleet.site / "channels/stable.swarm").write_bytes(trust.encode_channel_file(signed, []))
+    status, said = boots(tmp_path, fleet)
+    assert status == errors.ExpiredError.exit_status, said

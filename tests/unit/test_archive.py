@@ -209,11 +209,11 @@ ODD_TARS = {
 @pytest.mark.parametrize("data", ODD_TARS.values(), ids=ODD_TARS.keys())
 def test_an_odd_tar_archive_is_refused_in_one_line(data: bytes) -> None:
     try:
-        read = [entry.uid for entry in tar_entries(io.BytesIO(data), name="p")]
+        read = [(entry.uid, abs(entry.modified_s) < 2**41) for entry in tar_entries(io.BytesIO(data), name="p")]
     except ReleaseError as error:
         assert len(str(error)) < 400  # noqa: PT017 - some Pythons take these for 0, others refuse them
     else:
-        assert read == [0]
+        assert read == [(0, True)]
 
 
 class Endless(io.RawIOBase):
