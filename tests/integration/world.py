@@ -280,7 +280,7 @@ class _HostileHandler(BaseHTTPRequestHandler):
         self.server.asked.append({name.lower(): value for name, value in self.headers.items()})
         path = self.server.site / self.path.lstrip("/")
         if self.server.fault == "late channel" and self.path.startswith("/channels/"):
-            time.sleep(5)
+            time.sleep(8.5)  # later than a start where all processors are busy
         if self.server.fault == "drips headers":
             self._drip_header()
             return
