@@ -47,6 +47,10 @@ echo "{MARKER} rack $(/bin/busybox cat /etc/rack)"
 echo "{MARKER} end"
 /bin/busybox poweroff -f
 """
+ODD_WORDS = "odd=,:;.[](){}<>%@+~!*?|&^$-_/`#=x [a]* $HOME x||y $(z) f?"
+QUOTED_WORD = 'two="a b"'
+"""What boot scripts must carry to the kernel as it is."""
+
 T = TypeVar("T")
 
 # Secure Boot needs the variables out of the system's reach, in system management mode.
@@ -252,7 +256,7 @@ def publish(
     shutil.copyfile(kernel, release / "vmlinuz")
     (release / "initramfs.img").write_bytes(initramfs)
     (release / "rootfs.squashfs").write_bytes(b"hsqs" + Random(2).randbytes(200_000))
-    (release / "release.toml").write_text(f'name = "tiny"\ncmdline = "{cmdline}"\n')
+    (release / "release.toml").write_text(f"name = 'tiny'\ncmdline = '{cmdline}'\n")
     run(*SWARMBOOT, "keygen", "--out", str(work / "keys"))
     key = str(work / "keys" / "swarmboot.key")
     fixed = ("--site", str(work / "site"), "--key", key)

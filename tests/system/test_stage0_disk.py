@@ -11,6 +11,8 @@ from tests.system.stage0_packages import unpacked
 from tests.system.stage0_rack import (
     ADDRESS,
     BOOT_S,
+    ODD_WORDS,
+    QUOTED_WORD,
     BareRack,
     mac,
     marks,
@@ -68,6 +70,8 @@ def test_grub_on_a_uefi_machine_asks_for_its_script_itself(tiny_site: Path, rack
         found = marks(machine)
         assert "swarmboot: tiny, manifest 1, from the server" in machine.console
     assert f"BOOTIF=01-{mac(1).replace(':', '-')}" in found["cmdline"]
+    quoted = QUOTED_WORD.replace('"', "")
+    assert f'console=ttyS0 {ODD_WORDS} "{quoted}" ' in found["cmdline"]  # GRUB puts its quotes around the word
     assert found["rack"] == "by GRUB"
 
 

@@ -16,7 +16,9 @@ from tests.system.stage0_rack import (
     ADDRESS,
     BOOT_S,
     MARKER,
+    ODD_WORDS,
     PXE,
+    QUOTED_WORD,
     RANGE,
     BareRack,
     bad_neighbour,
@@ -49,6 +51,7 @@ def test_a_bios_machine_boots_with_its_own_files_and_arguments(tiny_site: Path, 
     assert f"BOOTIF=01-{mac(1).replace(':', '-')}" in found["cmdline"]
     assert f"swarmboot.server=https://{ADDRESS}:8470" in found["cmdline"]
     assert "swarmboot.rack=r12" in found["cmdline"]
+    assert f"console=ttyS0 {ODD_WORDS} {QUOTED_WORD} " in found["cmdline"]
     assert found["rack"] == "r12 as a file"
 
 
