@@ -34,6 +34,7 @@ class PolicyLimits:
     starve_s: float = 1.0
     rescue_s: float = 4.0
     rescue_bytes: int = 1 << 20
+    rescue_most_bytes: int = 4 << 20
     backoff_s: float = 0.5
     backoff_most_s: float = 8.0
     failures_alone: int = 2
@@ -112,6 +113,10 @@ class Policy:
         self.wanted = dict(wanted)
         self.have: dict[InfoHash, Pieces] = dict.fromkeys(wanted, 0)
         self.rescues = 0
+        self._is_rescuing = False
+        self._is_helped = False
+        self._asked: dict[InfoHash, Pieces] = {}
+        self._rescue_bytes = self.limits.rescue_bytes
         self._random = random
         self._own_origin = origin
         self._origins: tuple[str, ...] = (origin,) if origin else ()
@@ -173,6 +178,7 @@ class Policy:
     def piece_arrived(self, info_hash: InfoHash, index: int, *, now_s: float) -> None:
         """Occurs when a verified piece is on disk, wherever it came from."""
         self.have[info_hash] |= 1 << index
+        self._is_helped |= not self._asked.get(info_hash, 0) >> index & 1
         self._progress_s = self._arrived_s = now_s
         self._starving_told_s = None
 
@@ -189,7 +195,9 @@ class Policy:
             self._accept(lease, now_s)
         if handout.leases:
             self._progress_s = now_s
-        has_room = len(self._runs) < self._slots
+        if handout.leases or (handout.is_supplied and self._is_helped):
+            self._is_rescuing = False
+        has_room = self._leased_runs < self._slots
         wait_s = 0.0 if handout.leases and has_room else handout.announce_after_s
         self._announce_at_s = max(now_s, min(self._announce_at_s, now_s) + wait_s)
 
@@ -206,6 +214,7 @@ class Policy:
         run = Run(self._next_run, info_hash, first, count, origin, lease)
         self._next_run += 1
         self._runs[run.number] = run
+        self._asked[info_hash] = self._asked.get(info_hash, 0) | pieces.span(first, count)
         self._queue.append(FetchRequest(run))
 
     def announce_failed(self, *, now_s: float) -> None:
@@ -238,6 +247,8 @@ class Policy:
         size_bytes = run.count * self.wanted[run.info_hash].piece_bytes
         self._slowness.ended(number, size_bytes=size_bytes if is_whole else 0, now_s=now_s)
         if is_whole:
+            if run.lease is None:
+                self._rescue_bytes = min(2 * self._rescue_bytes, self.limits.rescue_most_bytes)
             self._origin_failures.pop(run.origin, None)
             self._has_news = True
             if run.lease is not None:
@@ -272,6 +283,7 @@ class Policy:
 
     def origin_failed(self, origin: str, *, now_s: float) -> None:
         """Occurs when an origin does not deliver, or delivers a piece that does not match its hash."""
+        self._rescue_bytes = self.limits.rescue_bytes
         failures = self._origin_failures[origin] = self.failures_of(origin) + 1
         self._rescue_at_s = now_s + self._random.uniform(0.5, 1.0) * self._backoff_s(failures - 1)
 
@@ -302,7 +314,7 @@ class Policy:
         has_news &= not self.is_alone
         if not has_news and (now_s < self._announce_at_s or self._in_flight):
             return None
-        slots = 0 if is_complete else max(0, self._slots - len(self._runs))
+        slots = 0 if is_complete else max(0, self._slots - self._leased_runs)
         received, self._received = tuple(self._received), []
         returned, self._returned = tuple(self._returned), []
         self._in_flight += 1
@@ -314,6 +326,11 @@ class Policy:
         state = NodeState.COMPLETE if is_complete else NodeState.FETCHING
         return AnnounceRequest(state, slots, received, returned, is_starving)
 
+    @property
+    def _leased_runs(self) -> int:
+        """Return how many leases are being fetched: a node that helps itself asks for leases all the same."""
+        return sum(run.lease is not None for run in self._runs.values())
+
     def _is_starving(self, now_s: float) -> bool:
         return not self._runs and now_s - self._progress_s >= self._starve_s and not self.is_complete
 
@@ -323,9 +340,14 @@ class Policy:
         return max(self.limits.rescue_s, 2.0 * self._starve_s) * self._rescue_factor
 
     def _rescue(self, now_s: float) -> None:
-        """Fetch what is lacking from an origin if the swarm does not bring it and the seeder does not help."""
-        is_given_up = self._is_starving(now_s) and now_s - self._progress_s >= self._patience_s
-        if not (is_given_up or self.is_alone) or not self._origins or now_s < self._rescue_at_s:
+        """Fetch what is lacking from an origin if the swarm does not bring it and the seeder does not help.
+
+        Once begun it goes on, so that it is as fast as plain HTTPS, until the seeder gives leases again, or says that
+        neighbours supply this node and they do.
+        """
+        if not self._is_rescuing and self._is_starving(now_s) and now_s - self._progress_s >= self._patience_s:
+            self._is_rescuing, self._is_helped = True, False
+        if not (self._is_rescuing or self.is_alone) or not self._origins or now_s < self._rescue_at_s:
             return
         origin = min(self._origins, key=self.failures_of)
         while len(self._runs) < self._slots and self._rescue_one(origin):
@@ -341,7 +363,7 @@ class Policy:
             if lacking:
                 start = self._random.randrange(want.count)
                 beyond = lacking >> start << start
-                first, count = pieces.first_run(beyond or lacking, max(1, self.limits.rescue_bytes // want.piece_bytes))
+                first, count = pieces.first_run(beyond or lacking, max(1, self._rescue_bytes // want.piece_bytes))
                 self._start(info_hash, first, count, origin, None)
                 return True
         return False
@@ -356,6 +378,8 @@ class Policy:
         if not self._runs and not self.is_complete:
             since = self._progress_s
             due_s += [since + self._starve_s, since + self._patience_s, self._rescue_at_s]
+        elif self._is_rescuing or self.is_alone:
+            due_s.append(self._rescue_at_s)
         if self._slowness.is_watching:
             due_s.append(now_s + _LOOK_S)
         later = [due for due in due_s if due > now_s]

@@ -26,7 +26,8 @@ from netsim.swarm_node import SwarmNode
 from netsim.torrents import Torrents
 from seeder.desk import Desk
 from seeder.handout import Limits
-from seeder.registry import Registry, Torrent
+from seeder.holdings import Torrent
+from seeder.registry import Registry
 
 DISCOVERY_S = 1.3
 """`leecher.source`: the seeder's head start, then what it takes to gather answers."""

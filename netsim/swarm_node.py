@@ -164,6 +164,8 @@ class SwarmNode:
         if source in self._scatter.dead:
             self._end(run, now_s, is_whole=False)
             return
+        if source == self._scatter.sources[self._scatter.origins[0]]:
+            self._scatter.coordinator.desk.registry.begun(str(self._node), run.info_hash, run.first, run.count)
         stream = _Stream(self, self._scatter.torrents.named(run.info_hash), run)
         shares = self._scatter.random.choice(SHARES)
         self._engine.start(source, self._node, stream.next_bytes, stream.piece_ended, shares=shares)
@@ -175,6 +177,8 @@ class SwarmNode:
         inserted_s = max(now_s, self._joined_s) + COUNT_S + size_bytes / HASH_BYTES_PER_S
         self._engine.at(inserted_s, partial(self._insert, place, piece))
         if piece == run.first + run.count - 1:
+            if run.origin == self._scatter.origins[0]:
+                self._scatter.coordinator.desk.registry.went_out(str(self._node), run.info_hash, run.first, run.count)
             self._end(run, now_s, is_whole=True)
 
     def _insert(self, place: int, piece: int, now_s: float) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seeder.registry import Registry, Torrent
+from seeder.holdings import Torrent
+from seeder.registry import Registry
 from seeder.site_reader import read_regular_file
 from swarmboot import manifest, site, trust
 from swarmboot.errors import SwarmbootError
 from swarmboot.ids import InfoHash, Sequence
-from swarmboot.manifest import Manifest
+from swarmboot.manifest import Artifact, Manifest
 
 GRACE_S = 3600.0
 """How long a pruned release's torrents stay known to nodes that are still booting it."""
@@ -37,11 +38,15 @@ class Findings:
 
 
 class Catalogue:
-    """The manifests of one site, and the torrents that they name made known to a registry."""
+    """The manifests of one site, and the torrents that they name made known to a registry.
+
+    `artifacts` has theirs by the hexadecimal digits of their digests.
+    """
 
     def __init__(self, folder: Path, registry: Registry, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
         self.manifests: dict[Sequence, Manifest] = {}
+        self.artifacts: dict[str, Artifact] = {}
         self._registry = registry
         self._clock = clock
         self._passed_over: dict[Sequence, _Mark] = {}
@@ -98,6 +103,7 @@ class Catalogue:
 
     def _follow_torrents(self) -> None:
         named = {each.info_hash: each for found in self.manifests.values() for each in found.artifacts}
+        self.artifacts = {each.sha256.hex(): each for each in named.values()}
         for artifact in named.values():
             self._registry.add_torrent(Torrent(artifact.info_hash, artifact.size_bytes, artifact.piece_bytes))
         now_s = self._clock()

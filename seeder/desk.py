@@ -8,15 +8,17 @@ simulator does the same on simulated time.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from random import Random
 
-from seeder import handout
+from seeder import handout, introductions
 from seeder.allowance import Allowance
+from seeder.disclosure import Disclosure
 from seeder.handout import Limits
-from seeder.registry import Node, Registry
+from seeder.node import Node
+from seeder.registry import Registry
+from seeder.waiting import Waiting, WaitingRoom
 from swarmboot.ids import NodeId
 from swarmboot.report import BootReport
 from swarmboot.wire import Announce, Handout, Lease, Neighbour, NodeState
@@ -32,14 +34,6 @@ class Answer:
 
     ticket: Hashable
     handout: Handout
-
-
-@dataclass(slots=True)
-class _Waiting:
-    ticket: Hashable
-    slots: int
-    until_s: float
-    neighbours: tuple[Neighbour, ...]
 
 
 class Desk:
@@ -59,7 +53,8 @@ class Desk:
         self.limits = replace(limits, origins=len(origins))
         self.origins = origins
         self._random = random
-        self._waiting: OrderedDict[NodeId, _Waiting] = OrderedDict()
+        self._waiting = WaitingRoom()
+        self._disclosure = Disclosure()
         self._expired_s = 0.0
         self._strangers_reports = Allowance(per_s=STRANGERS_REPORTS_PER_S, burst=STRANGERS_REPORTS)
 
@@ -75,17 +70,18 @@ class Desk:
         if node.state is NodeState.LEAVING:
             self.registry.forget(node.node)
             return [*answers, self._farewell(ticket), *self._serve(now_s)]
-        strangers = self._strangers(node)
+        strangers = self._strangers(node, now_s)
         for other in strangers:
             self.registry.link(node, other)
-        neighbours = tuple(handout.address(other) for other in strangers)
+        neighbours = tuple(introductions.address(other) for other in strangers)
         if not announce.slots or node.is_complete:
             return [*answers, self._answer(node, ticket, now_s, neighbours=neighbours), *self._serve(now_s)]
-        self._waiting[node.node] = _Waiting(ticket, announce.slots, now_s + PATIENCE_S, neighbours)
+        waiting = Waiting(ticket, announce.slots, now_s + PATIENCE_S, neighbours)
+        self._waiting.add(node.node, waiting, rank=handout.rank(self.registry, node, now_s=now_s, limits=self.limits))
         answers += self._serve(now_s)
         has_opened_doors = node.joined_s == now_s and not node.is_starting  # turns others away until it is answered
         if (strangers or has_opened_doors) and node.node in self._waiting:
-            del self._waiting[node.node]
+            self._waiting.pop(node.node)
             answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))
         return answers
 
@@ -104,11 +100,13 @@ class Desk:
         node = self.registry.nodes.get(node_id)
         return handout.patience_s(self.registry, node, self.limits) if node else 0.0
 
-    def _strangers(self, node: Node) -> tuple[Node, ...]:
+    def _strangers(self, node: Node, now_s: float) -> tuple[Node, ...]:
         """Return whom to introduce a node to: nobody while it cannot be dialled."""
         if node.is_starting:
             return ()
-        return handout.choose_neighbours(self.registry, node, limits=self.limits, random=self._random)
+        chosen = introductions.choose_neighbours(self.registry, node, limits=self.limits, random=self._random)
+        known = self.registry.known_at.get(node.host, 0)
+        return self._disclosure.allow(node.host, chosen, known=known, now_s=now_s)
 
     def tick(self, *, now_s: float) -> list[Answer]:
         """Return the answers that have become due by `now_s`."""
@@ -117,27 +115,26 @@ class Desk:
 
     def withdraw(self, ticket: Hashable) -> None:
         """Forget a request whose asker has gone away."""
-        for node_id, waiting in list(self._waiting.items()):
-            if waiting.ticket == ticket:
-                del self._waiting[node_id]
+        for rank in self._waiting.in_turn():
+            for node_id, waiting in rank:
+                if waiting.ticket == ticket:
+                    self._waiting.pop(node_id)
 
     def next_tick_s(self, *, now_s: float) -> float | None:
         """Return when `tick` should be called next, or None while nobody waits."""
-        if not self._waiting:
-            return None
-        first = next(iter(self._waiting.values()))  # they wait equally long
-        return max(first.until_s, now_s + 0.001)
+        due_s = self._waiting.due_s()
+        return None if due_s is None else max(due_s, now_s + 0.001)
 
     def _expire(self, now_s: float) -> None:
         if now_s - self._expired_s < 0.25:
             return
         self._expired_s = now_s
         for node_id in self.registry.expire(now_s=now_s, silent_s=handout.silence_s(self.registry, self.limits)):
-            self._waiting.pop(node_id, None)
+            self._waiting.pop(node_id)
 
     def _dismiss(self, node: Node) -> list[Answer]:
         """Answer a node's earlier request that still waits: it has asked again."""
-        waiting = self._waiting.pop(node.node, None)
+        waiting = self._waiting.pop(node.node)
         return [] if waiting is None else [self._farewell(waiting.ticket)]
 
     def _farewell(self, ticket: Hashable) -> Answer:
@@ -145,26 +142,33 @@ class Desk:
         return Answer(ticket, Handout(announce_after_s=0.0, uplink_bytes_per_s=self.limits.uplink_bytes_per_s))
 
     def _serve(self, now_s: float) -> list[Answer]:
-        """Answer, first come first served, all who have something coming or have waited long enough."""
+        """Answer, in their turn, all who have something coming or have waited long enough."""
+        return [answer for rank in self._waiting.in_turn() for answer in self._serve_rank(rank, now_s)]
+
+    def _serve_rank(self, rank: list[tuple[NodeId, Waiting]], now_s: float) -> list[Answer]:
         answers = []
-        for node_id, waiting in list(self._waiting.items()):
+        for node_id, waiting in rank:
+            if waiting.looked_at == self.registry.book.freed and now_s < waiting.until_s:
+                continue
             node = self.registry.nodes[node_id]
-            is_full = handout.is_pipe_full(self.registry, node, self.limits)
+            is_full = handout.is_pipe_full(self.registry, node, now_s=now_s, limits=self.limits)
             if is_full and now_s < waiting.until_s:
                 break
             leases: tuple[Lease, ...] = ()
             if not is_full:
                 leases = handout.lease_pieces(self.registry, node, slots=waiting.slots, now_s=now_s, limits=self.limits)
             if leases or now_s >= waiting.until_s or not self._is_worth_waiting(node):
-                del self._waiting[node_id]
+                self._waiting.pop(node_id)
                 answer = self._answer(node, waiting.ticket, now_s, leases=leases, neighbours=waiting.neighbours)
                 answers.append(answer)
+            else:
+                waiting.looked_at = self.registry.book.freed
         return answers
 
     def _is_worth_waiting(self, node: Node) -> bool:
-        """Return whether a lease could still come: there are pieces that nobody has and nobody fetches."""
+        """Return whether a lease could still come: there are pieces that nobody has and nobody fetches yet."""
         holdings = (self.registry.holdings(info_hash) for info_hash in node.have)
-        return any(each.all & ~each.held & ~each.leased for each in holdings)
+        return any(each.all & ~each.held & (~each.leased | each.unbegun) for each in holdings)
 
     def _answer(
         self,

@@ -1,4 +1,4 @@
-"""Who gets what: which neighbours a node is given, and which pieces it alone should fetch from an origin.
+"""Who gets what: which pieces a node alone should fetch from an origin, and when it should ask again.
 
 Scatter and swap. Every piece that nobody has is leased to exactly one node, which fetches it over HTTPS; the nodes swap
 what they have with each other. So the server sends each byte about once, whatever the number of nodes. Leases are
@@ -14,21 +14,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from random import Random
 
-from seeder.registry import STALL_S, Holdings, Node, Registry, Roster
+from seeder.holdings import Holdings
+from seeder.leases import STALL_S, START_MOST_BYTES, UNSEEN_MOST
+from seeder.node import Node
+from seeder.registry import Registry
 from swarmboot import pieces
 from swarmboot.ids import InfoHash
 from swarmboot.pieces import Pieces
-from swarmboot.wire import Lease, Neighbour, NodeState
+from swarmboot.wire import Lease
 
 GOODPUT = 1448 / 1538
 """What headers leave of a raw Ethernet rate at an MTU of 1500 (TCP with timestamps over IPv4)."""
 _ANSWER_BYTES = 400
 """What an announce takes of the uplink: the answer with its headers, and what acknowledges the question."""
 _PATIENCE_WITH_PROGRESS = 3.0
-_MORE_NEIGHBOURS = 2
 _FETCHERS_A_SEED = 2
+_STRANGERS_COUNTED = 64
+_STRANGERS_IN_A_ROUND = 256
+"""So many nodes without credit count at least; of more, only as many as there are with it: anybody can invent some."""
+_LEASES_OF_THE_NEGLECTED = 2
+_STARTING_S = 3.0
+"""So long what a node has fetched is left to it by a neglected one if it cannot be dialled yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,88 +90,13 @@ def silence_s(registry: Registry, limits: Limits) -> float:
 def _round_s(registry: Registry, limits: Limits) -> float:
     """Return how long all nodes take to announce once, as the processor and the uplink afford it."""
     by_uplink = limits.announce_share * limits.uplink_bytes_per_s / _ANSWER_BYTES
-    return len(registry.nodes) / min(limits.announces_per_s, by_uplink)
+    strangers = len(registry.strangers)
+    counted = _counted(len(registry.nodes) - strangers, strangers, least=_STRANGERS_IN_A_ROUND)
+    return max(len(registry.nodes) / limits.announces_per_s, counted / by_uplink)
 
 
-def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random: Random) -> tuple[Node, ...]:
-    """Return nodes that `node` should connect to and has not been given yet.
-
-    Own rack first, then enough others that the racks stay one connected graph: every node is given some of the nodes
-    that were there before it, so the graph is connected by construction, and random, so it stays so when nodes die.
-    Those with the fewest connections come first. A node that starves is given others: those it knows may not be
-    reached.
-    """
-    more = _MORE_NEIGHBOURS if node.is_starving and len(node.links) < limits.links_most else 0
-    rack = registry.racks[node.rack]
-    near = _sample(rack, node, max(_near_wanted(registry, node, limits), more), limits=limits, random=random)
-    is_one_rack = len(rack) == len(registry.everyone)
-    wanted = 0 if is_one_rack else max(_far_wanted(registry, node, limits), more - len(near))
-    far = _sample(registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
-    return (*near, *far)
-
-
-def _near_wanted(registry: Registry, node: Node, limits: Limits) -> int:
-    """Return how many more nodes of its rack a node should dial.
-
-    Where links are slow a fresh piece waits long at every node behind what all its neighbours have asked for, so there
-    a rack begins with few connections, and more are made when everybody has come. A neighbour shares its uplink among
-    those it has: a node with few connections, or with neighbours that have many, gets less than others and is last. So
-    it is given one more at a time until the shares that it can expect come to about one uplink, which is what all nodes
-    have on average, whoever is linked to whom.
-    """
-    rack = registry.racks[node.rack]
-    if len(rack) <= limits.rack_links + 1:
-        return limits.rack_links - node.near_links
-    is_slow = _piece_bytes(registry, node) >= limits.long_piece_s * limits.uplink_bytes_per_s
-    part = 2 if is_slow and node.seen_s - rack.grown_s < limits.settle_s else 1
-    if not node.links:
-        return limits.rack_neighbours // part
-    share = math.fsum(1.0 / len(registry.nodes[link].links) for link in node.links)  # the same in any order
-    is_short = not node.is_complete and share < limits.fair_share and len(node.links) < limits.links_most
-    return max(limits.rack_links // part - node.near_links, int(is_short))
-
-
-def _far_wanted(registry: Registry, node: Node, limits: Limits) -> int:
-    """Return how many nodes of other racks a node should dial, so that half of a rack's nodes have such a link.
-
-    What is new in another rack is little at any moment, and whoever has a link asks for the same: with more of them
-    more comes over the rack's uplink twice.
-    """
-    of_rack = max(limits.far_links_least, len(registry.racks[node.rack]) // 2)
-    of_node = limits.far_neighbours - (len(node.links) - node.near_links)
-    return min(of_node, of_rack - registry.far_links[node.rack])
-
-
-def address(node: Node) -> Neighbour:
-    """Return where a node's doors are."""
-    return Neighbour(node.host, node.port, node.http_port)
-
-
-def _sample(
-    roster: Roster, node: Node, count: int, *, limits: Limits, random: Random, is_far: bool = False
-) -> list[Node]:
-    """Return up to `count` nodes that `node` can be introduced to: of twice as many at random, the least connected.
-
-    All nodes of a small roster are looked at.
-    """
-    if count <= 0:
-        return []
-
-    def is_fit(other: Node) -> bool:
-        is_stranger = other is not node and other.node not in node.links and len(other.links) < limits.links_most
-        is_gone = other.state is NodeState.LEAVING or other.is_starting
-        is_there = not is_gone and not (is_far and other.rack == node.rack)
-        return is_stranger and is_there and not node.have.keys().isdisjoint(other.have)
-
-    if len(roster) <= 4 * count:
-        chosen = {other.node: other for other in roster if is_fit(other)}
-    else:
-        chosen = {}
-        for _ in range(4 * count):
-            other = roster.pick(random)
-            if len(chosen) < 2 * count and is_fit(other):
-                chosen[other.node] = other
-    return sorted(chosen.values(), key=lambda other: (len(other.links), random.random()))[:count]
+def _counted(known: int, strangers: int, *, least: int) -> int:
+    return known + min(strangers, max(least, known))
 
 
 def patience_s(registry: Registry, node: Node, limits: Limits) -> float:
@@ -173,7 +105,7 @@ def patience_s(registry: Registry, node: Node, limits: Limits) -> float:
     Plain HTTPS would bring every node a piece in the time in which the uplink sends one to each. Complaining sooner
     makes the server send what neighbours are about to, which slows the pieces that all wait for.
     """
-    round_bytes = _fetchers(registry, node) * _piece_bytes(registry, node)
+    round_bytes = _fetchers(registry, node) * piece_bytes_of(registry, node)
     return max(limits.settle_s, 1.5 * round_bytes / (limits.uplink_bytes_per_s * GOODPUT))
 
 
@@ -222,11 +154,18 @@ def _fair_bytes_per_s(registry: Registry, node: Node, limits: Limits) -> float:
 def _fetchers(registry: Registry, node: Node) -> int:
     most = 0
     for info_hash in node.have:
-        most = max(most, len(registry.torrents[info_hash].fetchers))
+        most = max(most, _sharers(registry.torrents[info_hash]))
     return most
 
 
-def _piece_bytes(registry: Registry, node: Node) -> int:
+def _sharers(holdings: Holdings) -> int:
+    """Return how many nodes fetch a torrent, as far as they count."""
+    known = len(holdings.known)
+    return _counted(known, len(holdings.fetchers) - known, least=_STRANGERS_COUNTED)
+
+
+def piece_bytes_of(registry: Registry, node: Node) -> int:
+    """Return the largest piece length of a node's torrents."""
     most = 1
     for info_hash in node.have:
         most = max(most, registry.torrents[info_hash].torrent.piece_bytes)
@@ -242,39 +181,89 @@ def most_open_leases(registry: Registry, limits: Limits, *, piece_bytes: int) ->
     return max(2, min(max(limits.least_open, by_pipe), 2 * len(registry.nodes)))
 
 
-def is_pipe_full(registry: Registry, node: Node, limits: Limits) -> bool:
-    """Return whether as many leases are out as the uplink carries with good speed each."""
-    return registry.open_leases >= most_open_leases(registry, limits, piece_bytes=_piece_bytes(registry, node))
+def is_pipe_full(registry: Registry, node: Node, *, now_s: float, limits: Limits) -> bool:
+    """Return whether as many leases are out as the uplink carries with good speed each.
+
+    Never for a neglected node that has fewer than two: with plain HTTPS it would be fetching anyway.
+    """
+    if node.doubts or is_neglected(registry, node, now_s=now_s, limits=limits):
+        return sum(lease.is_in_pipe for lease in node.leases.values()) >= _LEASES_OF_THE_NEGLECTED
+    return registry.open_leases >= most_open_leases(registry, limits, piece_bytes=piece_bytes_of(registry, node))
 
 
 def lease_pieces(registry: Registry, node: Node, *, slots: int, now_s: float, limits: Limits) -> tuple[Lease, ...]:
     """Return the pieces that only `node` should fetch from an origin next, at most `slots` runs of them.
 
     First what nobody has; then, while neighbours cannot supply the node, what no booting node has; then, for a node
-    that its neighbours neglect, anything it lacks. Never a piece whose unexpired lease another node holds.
+    that its neighbours neglect, anything it lacks; at last what others have been leased and do not fetch. Never a piece
+    whose unexpired lease another node makes use of.
     """
     supplied: bool | None = None
     leases: list[Lease] = []
+    slots = min(slots, _room(registry, node, limits))
+    neglected = is_neglected(registry, node, now_s=now_s, limits=limits)
+    is_shared = registry.book.has_seen and _is_last(registry, node)
     for info_hash in _largest_first(registry, node):
         holdings = registry.holdings(info_hash)
         while len(leases) < slots:
-            if registry.open_leases >= most_open_leases(registry, limits, piece_bytes=holdings.torrent.piece_bytes):
+            if is_pipe_full(registry, node, now_s=now_s, limits=limits):
                 return tuple(leases)
-            free = _free(holdings, node) & ~holdings.held
-            sharers = len(holdings.fetchers)
+            doubt = node.doubts.get(info_hash)
+            unheld = ~holdings.held if doubt is None else ~holdings.held | doubt.of(holdings)
+            free = _free(holdings, node) & unheld
+            sharers = _sharers(holdings)
             if not free:
                 supplied = is_supplied(registry, node, now_s=now_s, limits=limits) if supplied is None else supplied
                 free = 0 if supplied else _free(holdings, node) & ~registry.fetched(info_hash)
-            if not free and is_neglected(registry, node, now_s=now_s, limits=limits):
+            if not free and neglected:
                 free, sharers = _free(holdings, node), 1
+            if not free and (neglected or node.doubts):
+                free, sharers = _unused(registry, holdings, node, now_s), 1
+            free = free or (_idle(holdings, node) & unheld)
             if not free:
                 break
             first, count = pieces.first_run(free, _run_length(holdings, free, sharers, limits))
             size_bytes = count * holdings.torrent.piece_bytes
             term_s = _term_s(registry, size_bytes, limits)
             origin = registry.granted % max(1, limits.origins)
-            leases.append(registry.grant(node, info_hash, first, count, expires_s=now_s + term_s, origin=origin))
+            leases.append(
+                registry.grant(
+                    node, info_hash, first, count, now_s=now_s, term_s=term_s, origin=origin, is_shared=is_shared
+                )
+            )
     return tuple(leases)
+
+
+def rank(registry: Registry, node: Node, *, now_s: float, limits: Limits) -> int:
+    """Return when a node is served: neglected ones first (0), those that have fetched leases (1), others (2).
+
+    Last (3) are those that let leases lapse, or whose address has many leases that nobody fetches. They wait only while
+    others do, so a rack behind one NAT is not held up.
+    """
+    if _is_last(registry, node):
+        return 3
+    if node.doubts or is_neglected(registry, node, now_s=now_s, limits=limits):
+        return 0
+    return 1 if node.credit > 0 else 2
+
+
+def _is_last(registry: Registry, node: Node) -> bool:
+    if node.credit:
+        return node.credit < 0
+    return registry.book.is_burnt(node.host, known=registry.known_at.get(node.host, 0))
+
+
+def _room(registry: Registry, node: Node, limits: Limits) -> int:
+    """Return how many more leases a node may have; what it has fetched from the seeder's own door does not count.
+
+    What mirrors send is not seen, so there a node may have as many more as it has credit for.
+    """
+    if node.is_starting:
+        piece_bytes = piece_bytes_of(registry, node)
+        if sum(lease.count for lease in node.leases.values()) * piece_bytes >= START_MOST_BYTES:
+            return 0
+    unseen = sum(not lease.is_fetched for lease in node.leases.values())
+    return UNSEEN_MOST + (max(0, node.credit) if limits.origins > 1 else 0) - unseen
 
 
 def _largest_first(registry: Registry, node: Node) -> list[InfoHash]:
@@ -284,6 +273,35 @@ def _largest_first(registry: Registry, node: Node) -> list[InfoHash]:
 def _free(holdings: Holdings, node: Node) -> Pieces:
     """Return the pieces that the node lacks and nobody has leased."""
     return holdings.all & ~node.have[holdings.torrent.info_hash] & ~holdings.leased
+
+
+def _idle(holdings: Holdings, node: Node) -> Pieces:
+    """Return the pieces that the node lacks and another has leased and does not fetch."""
+    idle = holdings.idle & holdings.all & ~node.have[holdings.torrent.info_hash]
+    for lease in node.leases.values() if idle else ():
+        if lease.info_hash == holdings.torrent.info_hash:
+            idle &= ~lease.awaited
+    return idle
+
+
+def _unused(registry: Registry, holdings: Holdings, node: Node, now_s: float) -> Pieces:
+    """Return the pieces of a lease, lacked by a neglected node, whose holder has shown no sign of bringing them.
+
+    That is, who has not fetched them and is not known for fetching, or has fetched them and cannot be dialled. Those
+    come first whose bytes nobody has asked for, then the oldest: what was taken over just now is left alone.
+    """
+    lacking = holdings.all & ~node.have[holdings.torrent.info_hash]
+    best: tuple[bool, float] = (True, math.inf)
+    unused = 0
+    for lease in registry.book.open_leases(holdings.torrent.info_hash):
+        holder, order = registry.nodes[lease.node], (lease.is_begun and not lease.is_idle, lease.granted_s)
+        if lease.is_fetched:
+            is_used = not (holder.is_starting and now_s - lease.granted_s > _STARTING_S)
+        else:
+            is_used = lease.is_begun and holder.credit > 0
+        if (lease.is_idle or not is_used) and order < best and holder is not node and lease.awaited & lacking:
+            best, unused = order, lease.awaited & lacking
+    return unused
 
 
 def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) -> int:

@@ -7,167 +7,50 @@ What to do about the facts is decided in `seeder.handout`; this module will not 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from hmac import compare_digest
-from random import Random
+from collections import Counter, OrderedDict
 
+from seeder.holdings import Holdings, Torrent
+from seeder.leases import SHOW_S, STALL_S, START_MOST_S, Book, OpenLease, idle_from_s
+from seeder.node import Doubt, ImpostorError, Node, Roster
 from swarmboot import pieces
 from swarmboot.codec import DecodeError
-from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, NodeKey, PieceIndex
+from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex
 from swarmboot.pieces import Pieces
 from swarmboot.wire import Announce, Lease, NodeState
 
-STALL_S = 2.0
-"""A lease that gains no piece for this long, and for three times what a fair share of the uplink needs, is void."""
-
-
-class ImpostorError(ValueError):
-    """Occurs when somebody speaks for a node that another began: with another key or, without one, elsewhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Torrent:
-    """One artifact that nodes swap: its size and pieces."""
-
-    info_hash: InfoHash
-    size_bytes: int
-    piece_bytes: int
-
-    @property
-    def count(self) -> int:
-        """Return the number of pieces."""
-        return -(-self.size_bytes // self.piece_bytes)
-
-
-@dataclass(slots=True)
-class Node:
-    """What is known of one node; `near_links` of its links stay in its rack.
-
-    `rate_from_neighbours` is in bytes per second, since `measured_s`, when it had received `measured_bytes` from them,
-    or over the time before that if it was more. Times in seconds, on whatever clock the caller uses.
-    """
-
-    node: NodeId
-    host: str
-    port: int
-    http_port: int
-    rack: str
-    state: NodeState
-    joined_s: float
-    seen_s: float
-    have: dict[InfoHash, Pieces] = field(default_factory=dict)
-    leases: dict[LeaseId, OpenLease] = field(default_factory=dict)
-    links: set[NodeId] = field(default_factory=set)
-    near_links: int = 0
-    is_starving: bool = False
-    from_neighbours_bytes: int = 0
-    from_origin_bytes: int = 0
-    rate_from_neighbours: float = 0.0
-    measured_s: float = 0.0
-    measured_bytes: int = 0
-    serves: tuple[Digest, ...] = ()
-    serves_bytes_per_s: int = 0
-    key: NodeKey = field(default=NodeKey(b""), repr=False)
-
-    def may_speak(self, key: NodeKey, host: str) -> bool:
-        """Return whether who comes with this key is who began the node; without a key its address must be the same."""
-        return compare_digest(key, self.key) if self.key else not key and host == self.host
-
-    @property
-    def is_starting(self) -> bool:
-        """Return whether the node cannot be dialled yet and what it receives is not verified yet."""
-        return not self.port
-
-    @property
-    def is_complete(self) -> bool:
-        """Return whether the node has everything it wants."""
-        return self.state is NodeState.COMPLETE
-
-
-@dataclass(slots=True)
-class OpenLease:
-    """A lease that is not fulfilled yet: the pieces still awaited, when it becomes void, whether its bytes are in."""
-
-    lease: LeaseId
-    info_hash: InfoHash
-    awaited: Pieces
-    expires_s: float
-    is_received: bool = False
-
-
-@dataclass(slots=True)
-class Holdings:
-    """What the whole swarm has of one torrent.
-
-    `held` is what any node has, `fetched` what nodes still booting have, `leased` what is on its way from an origin;
-    `seeds` have all of it, `fetchers` are still booting. `all` is the set of all its pieces.
-    """
-
-    torrent: Torrent
-    all: Pieces = field(init=False)
-    held: Pieces = 0
-    fetched: Pieces = 0
-    leased: Pieces = 0
-    seeds: set[NodeId] = field(default_factory=set)
-    fetchers: set[NodeId] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.all = pieces.all_pieces(self.torrent.count)
-
-
-class Roster:
-    """Nodes in no order, with constant time to add, remove and pick one at random.
-
-    `grown_s` is when one of them could last be dialled for the first time.
-    """
-
-    def __init__(self) -> None:
-        self.grown_s = -math.inf
-        self._nodes: list[Node] = []
-        self._places: dict[NodeId, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._nodes)
-
-    def __iter__(self) -> Iterator[Node]:
-        return iter(self._nodes)
-
-    def add(self, node: Node) -> None:
-        """Add a node that is not there."""
-        self._places[node.node] = len(self._nodes)
-        self._nodes.append(node)
-
-    def remove(self, node: Node) -> None:
-        """Remove a node that is there."""
-        place, last = self._places.pop(node.node), self._nodes.pop()
-        if last is not node:
-            self._nodes[place] = last
-            self._places[last.node] = place
-
-    def pick(self, random: Random) -> Node:
-        """Return a node at random."""
-        return self._nodes[int(random.random() * len(self._nodes))]
+STRANGERS_MOST = 8192
+"""So many nodes without credit are remembered; beyond that those are forgotten that have been silent longest."""
 
 
 class Registry:
     """The nodes, their pieces and their leases, as of the facts told so far.
 
-    `open_leases` counts those whose bytes are still on their way, `granted` all there ever were; `far_links` counts for
-    each rack the links of its nodes that leave it.
+    `far_links` counts for each rack the links of its nodes that leave it, `known_at` the nodes with credit at each
+    address. `known` are those nodes, `strangers` the others, the longest silent first.
     """
 
     def __init__(self) -> None:
         self.nodes: dict[NodeId, Node] = {}
         self.torrents: dict[InfoHash, Holdings] = {}
         self.everyone = Roster()
+        self.known = Roster()
         self.racks: dict[str, Roster] = {}
         self.far_links: Counter[str] = Counter()
-        self.open_leases = 0
-        self.granted = 0
+        self.known_at: Counter[str] = Counter()
+        self.strangers: OrderedDict[NodeId, None] = OrderedDict()
+        self.book = Book(self.torrents)
         self._is_held_stale = False
         self._is_fetched_stale = False
+
+    @property
+    def open_leases(self) -> int:
+        """Return how many leases there are whose bytes are still on their way."""
+        return self.book.in_pipe
+
+    @property
+    def granted(self) -> int:
+        """Return how many leases there ever were."""
+        return self.book.granted
 
     def add_torrent(self, torrent: Torrent) -> None:
         """Make a torrent known; one that is known already stays as it is."""
@@ -197,9 +80,16 @@ class Registry:
         node = self._enlist(announce, host, now_s) if is_new else self.nodes[announce.node]
         self._is_fetched_stale |= node.state is NodeState.FETCHING and announce.state is not NodeState.FETCHING
         self._is_held_stale |= any(had & ~have.get(torrent, 0) for torrent, had in node.have.items())
+        if node.doubts and announce.from_neighbours_bytes > node.from_neighbours_bytes:
+            self._believe_again(node, have)
         self._measure(node, announce, now_s, measure_s)
         if announce.port and (is_new or node.is_starting):
             self._open_doors(node, now_s)
+        if node.credit > 0:
+            self.known_at[node.host] -= 1
+            self.known_at[host] += 1
+        else:
+            self.strangers.move_to_end(node.node)
         node.host, node.port, node.http_port = host, announce.port, announce.http_port
         node.state, node.is_starving, node.have = announce.state, announce.is_starving, have
         node.serves, node.serves_bytes_per_s = announce.serves, announce.serves_bytes_per_s
@@ -208,13 +98,16 @@ class Registry:
         for lease in announce.received:
             self._receive(node, lease, now_s)
         for lease in announce.returned:
-            self._void(node, lease)
+            self._give_back(node, lease)
+        if node.is_starving:
+            self._doubt(node)
         return node
 
     def _enlist(self, announce: Announce, host: str, now_s: float) -> Node:
         node = Node(announce.node, host, announce.port, announce.http_port, announce.rack, announce.state, now_s, now_s)
         node.measured_s, node.measured_bytes, node.key = now_s, announce.from_neighbours_bytes, announce.key
         self.nodes[node.node] = node
+        self.strangers[node.node] = None
         self.everyone.add(node)
         self.racks.setdefault(node.rack, Roster()).add(node)
         return node
@@ -223,7 +116,7 @@ class Registry:
         """Count a node's time from now on, when it can be dialled: only now can it show what it has received."""
         node.joined_s = self.racks[node.rack].grown_s = now_s
         for lease in node.leases.values():
-            lease.expires_s = max(lease.expires_s, now_s + STALL_S)
+            lease.renew(now_s)
 
     def _pieces_of(self, announce: Announce) -> dict[InfoHash, Pieces]:
         have = {}
@@ -253,52 +146,142 @@ class Registry:
     def _hold(self, node: Node) -> None:
         for info_hash, have in node.have.items():
             holdings = self.torrents[info_hash]
-            holdings.held |= have
-            if have == holdings.all:
+            if node.is_believed:
+                holdings.held |= have
+            if node.is_believed and have == holdings.all:
                 holdings.seeds.add(node.node)
             else:
                 holdings.seeds.discard(node.node)
             if node.state is NodeState.FETCHING:
-                holdings.fetched |= have
+                holdings.fetched |= have if node.is_believed else 0
                 holdings.fetchers.add(node.node)
+                if node.credit > 0:
+                    holdings.known.add(node.node)
             else:
                 holdings.fetchers.discard(node.node)
+                holdings.known.discard(node.node)
+
+    def _doubt(self, node: Node) -> None:
+        """Doubt, for this node, that anybody has or brings what it lacks: it has been waiting for that in vain."""
+        for info_hash, have in node.have.items():
+            holdings = self.torrents[info_hash]
+            node.doubts[info_hash] = Doubt(holdings.all & ~have, holdings.sent)
+
+    def _believe_again(self, node: Node, have: dict[InfoHash, Pieces]) -> None:
+        """Drop a node's doubts if its neighbours have brought it a piece that was in doubt."""
+        for info_hash, doubt in list(node.doubts.items()):
+            gained = have.get(info_hash, 0) & doubt.of(self.torrents[info_hash])
+            for lease in node.leases.values() if gained else ():
+                gained &= ~pieces.span(lease.first, lease.count) if lease.info_hash == info_hash else ~0
+            if gained:
+                del node.doubts[info_hash]
+
+    def _give_credit(self, node: Node, change: int) -> None:
+        """Count that a node has fetched a lease, or let one lapse."""
+        was, node.credit = node.credit, node.credit + change
+        if (was > 0) != (node.credit > 0):
+            self._know(node, is_known=node.credit > 0)
+        if (was >= 0) != (node.credit >= 0):
+            self._is_held_stale = True
+
+    def _know(self, node: Node, *, is_known: bool) -> None:
+        """Take a node for one of those with credit, or for a stranger."""
+        self.known_at[node.host] += 1 if is_known else -1
+        if not self.known_at[node.host]:
+            del self.known_at[node.host]
+        if is_known:
+            self.known.add(node)
+            self.strangers.pop(node.node, None)
+        else:
+            self.known.remove(node)
+            self.strangers[node.node] = None
+        for info_hash in node.have:
+            holdings = self.torrents[info_hash]
+            if is_known and node.node in holdings.fetchers:
+                holdings.known.add(node.node)
+            else:
+                holdings.known.discard(node.node)
+
+    def begun(self, host: str, info_hash: InfoHash, first: int, count: int) -> None:
+        """Occurs when somebody at `host` asks the seeder's own door for a run of pieces."""
+        self.book.begin(host, info_hash, first, count)
+
+    def went_out(self, host: str, info_hash: InfoHash, first: int, count: int) -> None:
+        """Occurs when a run of pieces has gone out to `host` through the seeder's own door."""
+        lease = self.book.fetch(host, info_hash, first, count)
+        node = self.nodes.get(lease.node) if lease is not None else None
+        if node is not None:
+            self._give_credit(node, 1)
 
     def _settle(self, node: Node, now_s: float) -> None:
         """Close leases whose pieces have arrived; progress on a lease renews its term."""
         for lease in list(node.leases.values()):
             left = lease.awaited & ~node.have.get(lease.info_hash, 0)
             if not left:
+                self._lapse(node, lease, is_so=lease.has_lapsed and not lease.is_begun)
                 self._void(node, lease.lease)
             elif left != lease.awaited:
-                self.torrents[lease.info_hash].leased &= ~(lease.awaited & ~left)
-                lease.awaited = left
-                lease.expires_s = max(lease.expires_s, now_s + STALL_S)
+                self.book.gain(lease, left)
+                lease.renew(now_s)
 
     def _receive(self, node: Node, lease: LeaseId, now_s: float) -> None:
-        """Free a lease's place in the pipe; its pieces stay leased until they are announced as verified."""
+        """Free a lease's place in the pipe; its pieces stay leased until they are announced as verified.
+
+        Once, and for a moment: what the seeder would have seen and has not is not believed.
+        """
         open_lease = node.leases.get(lease)
         if open_lease is not None and not open_lease.is_received:
-            open_lease.is_received = True
-            open_lease.expires_s = max(open_lease.expires_s, now_s + STALL_S)
-            self.open_leases -= 1
+            self.book.receive(open_lease)
+            if not open_lease.has_lapsed:
+                open_lease.renew(now_s)
+            elif self.book.has_seen and not open_lease.is_idle:
+                self._lapse(node, open_lease, is_so=True)
+                self.book.idle(open_lease)
+
+    def _give_back(self, node: Node, lease: LeaseId) -> None:
+        """Take back a lease; to give it back without having asked for its bytes is to let it lapse."""
+        open_lease = node.leases.get(lease)
+        if open_lease is not None:
+            self._lapse(node, open_lease, is_so=open_lease.has_lapsed and not open_lease.is_begun)
+            self._void(node, lease)
+
+    def _lapse(self, node: Node, lease: OpenLease, *, is_so: bool) -> None:
+        if is_so and (lease.is_shared or not lease.is_idle) and self.book.has_seen:
+            self._give_credit(node, -1)
+            self.book.lapse(lease.host)
 
     def _void(self, node: Node, lease: LeaseId) -> None:
         open_lease = node.leases.pop(lease, None)
         if open_lease is not None:
-            self.open_leases -= not open_lease.is_received
-            self.torrents[open_lease.info_hash].leased &= ~open_lease.awaited
+            self.book.close(open_lease)
 
     def grant(
-        self, node: Node, info_hash: InfoHash, first: PieceIndex, count: int, *, expires_s: float, origin: int = 0
+        self,
+        node: Node,
+        info_hash: InfoHash,
+        first: PieceIndex,
+        count: int,
+        *,
+        now_s: float,
+        term_s: float,
+        origin: int = 0,
+        is_shared: bool = False,
     ) -> Lease:
-        """Return a new lease of these pieces to `node`, on record until they arrive, it is returned or it expires."""
-        self.granted += 1
-        lease = LeaseId(self.granted)
-        self.open_leases += 1
-        awaited = pieces.span(first, count)
-        self.torrents[info_hash].leased |= awaited
-        node.leases[lease] = OpenLease(lease, info_hash, awaited, expires_s)
+        """Return a new lease of these pieces to `node`, on record until they arrive, it is returned or it expires.
+
+        It lasts `term_s`, and `STALL_S` more for each sign of progress that there can be, or `START_MOST_S`. Others may
+        take over one that is shared.
+        """
+        self.book.granted += 1
+        lease = LeaseId(self.book.granted)
+        node.leases[lease] = OpenLease(
+            lease, node.node, node.host, info_hash, first, count, pieces.span(first, count),
+            granted_s=now_s, expires_s=now_s + term_s, ends_s=now_s + max(START_MOST_S, term_s + (count + 2) * STALL_S),
+            is_seen=origin == 0, is_shared=is_shared,
+        )  # fmt: skip
+        self.book.open(node.leases[lease])
+        if is_shared:
+            self.book.idle(node.leases[lease])
         return Lease(lease, info_hash, first, count, origin)
 
     def link(self, node: Node, other: Node) -> None:
@@ -319,9 +302,14 @@ class Registry:
             return
         self.everyone.remove(node)
         self.racks[node.rack].remove(node)
+        self.strangers.pop(node_id, None)
+        if node.credit > 0:
+            self._know(node, is_known=False)
+            del self.strangers[node_id]
         for info_hash in node.have:
             self.torrents[info_hash].seeds.discard(node_id)
             self.torrents[info_hash].fetchers.discard(node_id)
+            self.torrents[info_hash].known.discard(node_id)
         for lease in list(node.leases):
             self._void(node, lease)
         for link in node.links:
@@ -340,14 +328,37 @@ class Registry:
 
     def expire(self, *, now_s: float, silent_s: float) -> tuple[NodeId, ...]:
         """Forget nodes silent for longer than `silent_s` and void leases past their term; return those nodes."""
-        silent = tuple(node.node for node in self.nodes.values() if now_s - node.seen_s > silent_s)
+        silent = [node.node for node in self.nodes.values() if now_s - node.seen_s > silent_s]
         for node_id in silent:
             self.forget(node_id)
-        for node in self.nodes.values():
-            for lease in [lease for lease in node.leases.values() if lease.expires_s <= now_s]:
-                if not (node.is_starting and lease.is_received):
-                    self._void(node, lease.lease)
-        return silent
+        while len(self.strangers) > STRANGERS_MOST:
+            silent.append(next(iter(self.strangers)))
+            self.forget(silent[-1])
+        for node in [node for node in self.nodes.values() if node.leases]:
+            self._expire_leases(node, now_s)
+        self.book.forget_traces(now_s)
+        return tuple(silent)
+
+    def _expire_leases(self, node: Node, now_s: float) -> None:
+        """Void a node's leases past their term; what a starting node has fetched it is given time to show."""
+        for lease in list(node.leases.values()):
+            if lease.is_fetched and lease.shown_s == math.inf:
+                lease.shown_s = now_s + SHOW_S
+            is_kept = node.is_starting and lease.is_received and not lease.has_lapsed
+            kept_s = lease.granted_s + START_MOST_S if is_kept else 0.0
+            if max(kept_s, lease.expires_s) <= now_s:
+                self._lapse(node, lease, is_so=lease.has_lapsed)
+                self._hide(node, lease)
+                self._void(node, lease.lease)
+            elif idle_from_s(lease, is_starting=node.is_starting) <= now_s:
+                self._lapse(node, lease, is_so=lease.has_lapsed)
+                self.book.idle(lease)
+
+    def _hide(self, node: Node, lease: OpenLease) -> None:
+        """Count against a node that it has fetched pieces and not shown them in time."""
+        if lease.is_fetched and lease.awaited:
+            self._give_credit(node, -2)
+            self.book.lapse(lease.host)
 
     def holdings(self, info_hash: InfoHash) -> Holdings:
         """Return what the swarm has of a torrent; `held` is counted anew if a node has left or lost pieces."""

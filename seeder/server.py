@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +29,12 @@ from seeder.desk import Answer, Desk
 from seeder.guard import Guard
 from seeder.handout import GOODPUT
 from seeder.log import Log
+from seeder.node import ImpostorError
 from seeder.pacer import Pacer
 from seeder.private import private_routes
-from seeder.registry import ImpostorError
 from seeder.stage0_door import Stage0Door
 from seeder.status import STRANGERS, Network, may_read_status
+from seeder.witness import Witness
 from swarmboot import site as layout
 from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
@@ -83,6 +84,7 @@ class Door:
         self.catalogue = catalogue
         self.log = log
         self.sent_bytes = 0
+        self._witness = Witness(desk.registry, catalogue)
         self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT)
         self._files = OpenFiles()
         self._room = BodyRoom()
@@ -221,7 +223,7 @@ class Door:
             return PlainTextResponse(f"{error}\n", status_code=400)
         if not self.guard.is_named(proof, report.node):
             return self.guard.refusal(request.scope)
-        host = request.client.host if request.client else ""
+        host = connection_address(request.client.host if request.client else "")
         if not self.desk.believes(report, host=host, now_s=time.monotonic()):
             return PlainTextResponse("this report is not its node's own\n", status_code=403)
         self.log.tell(_report_line(report), source=host or "nobody")
@@ -265,11 +267,24 @@ class Door:
             self._files,
             file,
             path,
-            before_send=self._take_turn,
+            before_send=self._turns(request, name) if kind == "blobs" else self._take_turn,
             media_type=media_type,
             headers={"cache-control": cache},
             chunk_bytes=chunk_bytes_for(self.desk.limits.uplink_bytes_per_s, self._files.readers),
         )
+
+    def _turns(self, request: Request, digest: str) -> Callable[[int], Awaitable[None]]:
+        """Return what a blob's chunks wait for, seen by the witness if they are a run of pieces."""
+        host = connection_address(request.client.host if request.client else "")
+        see = self._witness.watch(digest, request.headers.get("range", ""), host=host)
+        if see is None:
+            return self._take_turn
+
+        async def take_turn(size_bytes: int) -> None:
+            await self._take_turn(size_bytes)
+            see(size_bytes)
+
+        return take_turn
 
     async def _take_turn(self, size_bytes: int) -> None:
         await self._pacer.take(size_bytes)

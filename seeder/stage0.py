@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from seeder.admission import Admission, AdmissionLimits
 from seeder.bootscript import Stage0, Stage0Trust
 from seeder.handout import GOODPUT
-from seeder.registry import Node, Registry
+from seeder.node import Node
+from seeder.registry import Registry
 from seeder.script import Source
 from swarmboot.ids import Digest, NodeId
 from swarmboot.manifest import Artifact

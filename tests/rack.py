@@ -16,10 +16,11 @@ from random import Random
 from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
 from seeder.desk import Answer, Desk
 from seeder.handout import Limits
-from seeder.registry import Registry, Torrent
+from seeder.holdings import Torrent
+from seeder.registry import Registry
 from swarmboot import pieces
 from swarmboot.ids import InfoHash, NodeId, Sequence
-from swarmboot.wire import Announce
+from swarmboot.wire import Announce, Handout
 
 INFO_HASH = InfoHash(b"i" * 32)
 PIECE_BYTES = 1 << 16
@@ -32,7 +33,8 @@ class PaperNode:
     node: NodeId
     policy: Policy
     host: str
-    neighbours: set[str] = field(default_factory=set)
+    port: int = 1
+    neighbours: set[tuple[str, int]] = field(default_factory=set)
     is_dead: bool = False
     done_s: float | None = None
     from_neighbours: int = 0
@@ -53,6 +55,7 @@ class PaperRack:
         arrivals: Callable[[int], float] = lambda _: 0.0,
         can_swap: bool = True,
         seed: int = 1,
+        host: Callable[[int], str] = lambda index: f"10.0.{index // 200}.{index % 200 + 1}",
     ) -> None:
         self.random = Random(seed)
         self.registry = Registry()
@@ -67,7 +70,9 @@ class PaperRack:
         self.expected = count
         self.now_s = 0.0
         self.nodes: list[PaperNode] = []
-        self._by_host: dict[str, PaperNode] = {}
+        self._host = host
+        self._by_door: dict[tuple[str, int], PaperNode] = {}
+        self.others: dict[NodeId, Callable[[Handout], None]] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._origin_free_s = 0.0
@@ -82,9 +87,9 @@ class PaperRack:
         """Switch a node on."""
         wanted = {INFO_HASH: Wanted(INFO_HASH, self.count, PIECE_BYTES)}
         policy = Policy(wanted, origin="https://origin", now_s=self.now_s, random=Random(index))
-        node = PaperNode(NodeId(index.to_bytes(16, "big")), policy, f"10.0.{index // 200}.{index % 200 + 1}")
+        node = PaperNode(NodeId(index.to_bytes(16, "big")), policy, self._host(index), port=index + 1)
         self.nodes.append(node)
-        self._by_host[node.host] = node
+        self._by_door[node.host, node.port] = node
         self._act(node)
 
     def kill(self, index: int) -> None:
@@ -116,7 +121,8 @@ class PaperRack:
                     self._fetch(node, run)
                 case ConnectRequest(neighbours):
                     for neighbour in neighbours:
-                        self._connect(node, self._by_host[neighbour.host])
+                        if (neighbour.host, neighbour.port) in self._by_door:
+                            self._connect(node, self._by_door[neighbour.host, neighbour.port])
         node.wake_s = wake_s = max(node.policy.next_wake_s(now_s=self.now_s), self.now_s + 0.001)
         self.at(wake_s, lambda: self._wake(node, wake_s))
 
@@ -128,7 +134,7 @@ class PaperRack:
     def _connect(self, node: PaperNode, other: PaperNode) -> None:
         """Connect two nodes, which at once begin to send each other what they have."""
         for giver, taker in ((node, other), (other, node)):
-            giver.neighbours.add(taker.host)
+            giver.neighbours.add((taker.host, taker.port))
             for index in pieces.each(giver.policy.have[INFO_HASH]):
                 self._swap(taker, index)
 
@@ -144,7 +150,7 @@ class PaperRack:
             node=node.node,
             sequence=Sequence(1),
             state=request.state,
-            port=1,
+            port=node.port,
             have={INFO_HASH: pieces.encode(node.policy.have[INFO_HASH], self.count)},
             slots=request.slots,
             received=request.received,
@@ -152,7 +158,11 @@ class PaperRack:
             is_starving=request.is_starving,
             from_neighbours_bytes=node.from_neighbours * PIECE_BYTES,
         )
-        for answer in self.desk.announce((node.node, self.now_s), announce, host=node.host, now_s=self.now_s):
+        self.post(announce, host=node.host)
+
+    def post(self, announce: Announce, *, host: str) -> None:
+        """Have an announce come to the desk."""
+        for answer in self.desk.announce((announce.node, self.now_s), announce, host=host, now_s=self.now_s):
             self._deliver(answer)
 
     def _announce_failed(self, node: PaperNode) -> None:
@@ -161,6 +171,9 @@ class PaperRack:
 
     def _deliver(self, answer: Answer) -> None:
         node_id = answer.ticket[0]  # type: ignore[index]
+        if node_id in self.others:
+            self.others[node_id](answer.handout)
+            return
         node = next(node for node in self.nodes if node.node == node_id)
 
         def arrive() -> None:
@@ -169,7 +182,12 @@ class PaperRack:
 
         self.at(self.now_s + 0.001, arrive)
 
+    def spend(self, size_bytes: int) -> None:
+        """Send bytes that help nobody over the origin's uplink."""
+        self._origin_free_s = max(self._origin_free_s, self.now_s) + size_bytes / self.uplink
+
     def _fetch(self, node: PaperNode, run: Run) -> None:
+        self.registry.begun(node.host, INFO_HASH, run.first, run.count)
         self._send(node, run, run.first)
 
     def _send(self, node: PaperNode, run: Run, index: int) -> None:
@@ -177,6 +195,8 @@ class PaperRack:
         if index == run.first + run.count:
             self._run_ended(node, run)
             return
+        if index == run.first + run.count - 1:
+            self.registry.went_out(node.host, INFO_HASH, run.first, run.count)
         self.sent[index] += 1
         node.from_origin += 1
         self._origin_free_s = max(self._origin_free_s, self.now_s) + PIECE_BYTES / self.uplink
@@ -200,7 +220,7 @@ class PaperRack:
         node.policy.piece_arrived(INFO_HASH, index, now_s=self.now_s)
         if node.policy.is_complete and node.done_s is None:
             node.done_s = self.now_s
-        for host in node.neighbours:
-            self._swap(self._by_host[host], index)
+        for door in node.neighbours:
+            self._swap(self._by_door[door], index)
         if node.policy.is_complete:
             self._act(node)

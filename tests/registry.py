@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from seeder.handout import Limits
-from seeder.registry import Node, Registry, Torrent
+from seeder.holdings import Torrent
+from seeder.node import Node
+from seeder.registry import Registry
 from swarmboot import pieces
 from swarmboot.ids import InfoHash, LeaseId, NodeId, Sequence
 from swarmboot.wire import Announce, NodeState

@@ -6,7 +6,8 @@ from random import Random
 
 from seeder.desk import Desk
 from seeder.handout import Limits
-from seeder.registry import Registry, Torrent
+from seeder.holdings import Torrent
+from seeder.registry import Registry
 from swarmboot import pieces
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.wire import Announce, NodeState

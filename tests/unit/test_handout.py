@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeder import handout
+from seeder import handout, introductions
 from seeder.handout import Limits
-from seeder.registry import STALL_S, Node, Registry
+from seeder.leases import STALL_S
+from seeder.node import Node
+from seeder.registry import Registry
 from swarmboot import pieces
 from swarmboot.codec import DecodeError
 from swarmboot.ids import InfoHash, NodeId, Sequence
@@ -95,7 +97,8 @@ def test_a_stalled_lease_goes_to_another() -> None:
 def test_progress_renews_a_lease() -> None:
     registry = build_registry(count=64)
     node = observe(registry, 1)
-    lease(registry, node)
+    leased = lease(registry, node)
+    registry.begun(node.host, ROOT, leased[0], len(leased))
     observe(registry, 1, "#", now_s=STALL_S - 0.1)
     registry.expire(now_s=STALL_S + 0.1, silent_s=1e9)
     assert registry.open_leases == 1
@@ -216,6 +219,7 @@ def test_a_lease_lasts_while_a_rack_that_starts_fills_the_uplink() -> None:
     registry = build_registry()
     slow = Limits(uplink_bytes_per_s=312_500)
     granted = handout.lease_pieces(registry, observe(registry, 1), slots=1, now_s=0.0, limits=slow)
+    registry.begun("10.0.0.1", ROOT, granted[0].first, granted[0].count)
     alone_s = granted[0].count * PIECE / (slow.uplink_bytes_per_s * handout.GOODPUT)
     registry.expire(now_s=slow.least_open * alone_s, silent_s=1e9)
     assert registry.open_leases == 1
@@ -303,15 +307,17 @@ def test_a_node_that_is_starting_is_leased_pieces_and_introduced_to_nobody() -> 
     registry = build_registry()
     starting, other = observe(registry, 1, port=0), observe(registry, 2)
     assert handout.lease_pieces(registry, starting, slots=2, now_s=0.0, limits=LIMITS)
-    assert handout.choose_neighbours(registry, other, limits=LIMITS, random=Random(1)) == ()
+    assert introductions.choose_neighbours(registry, other, limits=LIMITS, random=Random(1)) == ()
     observe(registry, 1, now_s=0.5)
-    assert handout.choose_neighbours(registry, other, limits=LIMITS, random=Random(1)) == (starting,)
+    assert introductions.choose_neighbours(registry, other, limits=LIMITS, random=Random(1)) == (starting,)
 
 
 def test_what_a_starting_node_has_received_stays_leased_until_it_can_show_it() -> None:
     registry = build_registry()
     starting = observe(registry, 1, port=0)
     (lease,) = handout.lease_pieces(registry, starting, slots=1, now_s=0.0, limits=LIMITS)
+    registry.begun(starting.host, ROOT, lease.first, lease.count)
+    registry.went_out(starting.host, ROOT, lease.first, lease.count)
     observe(registry, 1, port=0, received=(lease.lease,), now_s=0.5)
     registry.expire(now_s=3 * STALL_S, silent_s=100.0)
     assert lease.lease in starting.leases

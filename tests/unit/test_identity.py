@@ -10,7 +10,9 @@ import pytest
 from seeder.allowance import Allowance
 from seeder.desk import STRANGERS_REPORTS, Desk
 from seeder.handout import Limits
-from seeder.registry import ImpostorError, Registry, Torrent
+from seeder.holdings import Torrent
+from seeder.node import ImpostorError
+from seeder.registry import Registry
 from swarmboot import pieces
 from swarmboot.ids import InfoHash, NodeId, NodeKey, Sequence
 from swarmboot.report import BOOTED, BootReport

@@ -13,7 +13,18 @@ import pytest
 
 PARTS = ("swarmboot", "seeder", "leecher", "netsim")
 LEECHER_MAY_LOAD = {"libtorrent", "trio", "httpx", "msgpack", "cryptography"}
-PURE_MODULES = {"seeder.registry", "seeder.handout", "seeder.desk", "seeder.admission", "leecher.policy"}
+PURE_MODULES = {
+    "seeder.registry",
+    "seeder.holdings",
+    "seeder.leases",
+    "seeder.node",
+    "seeder.allowance",
+    "seeder.handout",
+    "seeder.introductions",
+    "seeder.desk",
+    "seeder.admission",
+    "leecher.policy",
+}
 IMPURE = {
     "socket",
     "ssl",

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from seeder import handout
+from seeder import introductions
 from seeder.handout import Limits
 from seeder.registry import Registry
 from swarmboot.ids import NodeId
@@ -26,7 +26,7 @@ def introduce(
     """Have each node announce once and be linked to those it is given."""
     for name in names:
         node = observe(registry, name, rack=f"r{name % racks}", now_s=now_s)
-        for other in handout.choose_neighbours(registry, node, limits=limits, random=random):
+        for other in introductions.choose_neighbours(registry, node, limits=limits, random=random):
             registry.link(node, other)
 
 
@@ -131,7 +131,7 @@ def test_own_rack_comes_first() -> None:
     for name in range(1, 41):
         observe(registry, name, rack="near" if name % 2 else "far")
     node = observe(registry, 41, rack="near")
-    chosen = handout.choose_neighbours(registry, node, limits=LIMITS, random=Random(1))
+    chosen = introductions.choose_neighbours(registry, node, limits=LIMITS, random=Random(1))
     near = sum(other.rack == "near" for other in chosen)
     assert near == LIMITS.rack_neighbours
     assert 0 < len(chosen) - near <= LIMITS.far_neighbours
@@ -144,7 +144,7 @@ def test_half_of_a_racks_nodes_are_linked_to_other_racks_but_four_at_least(size:
     for name in range(1, 2 * size + 1):
         observe(registry, name, rack=f"r{name % 2}")
     for node in list(registry.nodes.values()):
-        for other in handout.choose_neighbours(registry, node, limits=LIMITS, random=random):
+        for other in introductions.choose_neighbours(registry, node, limits=LIMITS, random=random):
             registry.link(node, other)
     assert registry.far_links == {"r0": links, "r1": links}
     registry.forget(next(node.node for node in registry.nodes.values() if node.near_links < len(node.links)))
@@ -159,7 +159,7 @@ def test_a_node_that_starves_is_given_others() -> None:
     met = set[NodeId]()
     for is_starving in (False, False, False, True, True):
         node = observe(registry, 21, is_starving=is_starving)
-        chosen = handout.choose_neighbours(registry, node, limits=LIMITS, random=random)
+        chosen = introductions.choose_neighbours(registry, node, limits=LIMITS, random=random)
         assert met.isdisjoint(other.node for other in chosen)
         assert bool(chosen) == (is_starving or len(met) < LIMITS.rack_links)
         met |= {other.node for other in chosen}
