@@ -194,6 +194,20 @@ class Connection(TCPServer):
                 pass  # what it said, or how it stopped saying it, fits nothing: it ends
             finally:
                 crowd.leave(place)
+                await self._dissolve()
+
+    async def _dissolve(self) -> None:
+        """Close, and break the circles of what is left, or 60 kB wait for a full collection, which comes seldom.
+
+        trio's SSLStream refers to itself by the handshake it remembers, Hypercorn's protocol to the connection.
+        """
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await self.stream.aclose()
+        for name in ("_handshook", "_ssl_object", "_incoming", "_outgoing"):
+            vars(self.stream).pop(name, None)
+        for name in ("protocol", "_task_group"):
+            vars(self).pop(name, None)
 
     async def _converse(self, client: Any, server: Any, *, is_tls: bool) -> None:
         try:

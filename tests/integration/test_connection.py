@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -262,6 +263,38 @@ async def test_whatever_a_client_says_others_are_served() -> None:
         stream = await connect()
         await stream.send_all(GET)
         await read_to(stream, b"hello")
+
+
+async def test_a_connection_that_has_ended_leaves_nothing_to_collect(tmp_path: Path) -> None:
+    certificate = issue_certificate(tmp_path, ["127.0.0.1"])
+    context = ssl.create_default_context(cafile=certificate.authority)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port, stop = listener.getsockname()[1], trio.Event()
+    settings = connection.settings(listener, Crowd(), certificate=certificate)
+
+    def left() -> int:
+        return sum(isinstance(each, connection.Connection | connection.Http) for each in gc.get_objects())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.serve, answering(b"hello"), settings, stop.wait)
+        gc.collect()
+        gc.disable()
+        try:
+            for said in (GET, PREFACE, b"", GET[:9]) * 3:
+                transport = await trio.open_tcp_stream("127.0.0.1", port)
+                stream = trio.SSLStream(transport, context, server_hostname="127.0.0.1", https_compatible=True)
+                await stream.do_handshake()
+                if said:
+                    await stream.send_all(said)
+                if said in (GET, PREFACE):
+                    await stream.receive_some()
+                await stream.aclose()
+            with trio.fail_after(BOUND_S):
+                while left() > 0:  # noqa: ASYNC110 - the other end is another task's, and says nothing
+                    await trio.sleep(0.05)
+        finally:
+            gc.enable()
+        stop.set()
 
 
 def test_a_handshake_carries_no_tickets(tmp_path: Path) -> None:
