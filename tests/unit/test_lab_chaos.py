@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 from netsim.lab.chaos.liar import alter
+from netsim.lab.chaos.rack import Boot
 from netsim.lab.chaos.soak import LARGEST_RACK, LEAST_RACK, Fate, Tally, draw_rack, table_of
 from netsim.lab.chaos.table import ROWS, rows_named
 from netsim.lab.chaos.verdict import Ending, Outcome, Terms, bound_s, judge, line_of, markdown_of
@@ -67,6 +69,12 @@ def test_what_fails_a_row_is_named(ending: Ending, fault: str) -> None:
     outcome = judged(booted(1.0), ending)
     assert outcome.faults == (fault,)
     assert "FAILED: " + fault in line_of(outcome)
+
+
+def test_a_place_that_boots_again_leaves_a_report_of_its_own() -> None:
+    nobody: Any = None
+    paths = {Boot(name, nobody, Path("/run") / name, nobody).report_path for name in ("node11-0", "node11-1", "n.1")}
+    assert {path.name for path in paths} == {"node11-0.json", "node11-1.json", "n.1.json"}
 
 
 def test_the_fault_free_row_is_compared_with_itself() -> None:

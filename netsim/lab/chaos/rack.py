@@ -56,7 +56,7 @@ class Boot:
     @property
     def report_path(self) -> Path:
         """Return where its boot report appears."""
-        return self.folder.with_suffix(".json")
+        return self.folder.with_name(f"{self.folder.name}.json")
 
     @property
     def is_settled(self) -> bool:
@@ -268,7 +268,7 @@ class Rack:
         name: str = "",
     ) -> Boot:
         """Start one boot at a place; the caller counts it in `boots` if it is one of the rack's own."""
-        name = name or f"node{place.index}.{sum(boot.place == place for boot in self.boots)}"
+        name = name or f"node{place.index}-{sum(boot.place == place for boot in self.boots)}"
         folder = self.directory / name
         folder.mkdir()
         command = leecher_command(
@@ -277,7 +277,7 @@ class Rack:
             ca=ca or self.depot.state / "ca.pem",
             into=folder,
             rack=place.rack_name,
-            report=folder.with_suffix(".json"),
+            report=folder.with_name(f"{name}.json"),
         )
         log_path = self.directory / f"{name}.log"
         child = self.crew.start(name, (*before, *command, *more), netns=place.netns, log_path=log_path)

@@ -13,19 +13,22 @@ if TYPE_CHECKING:
     from netsim.lab.chaos.rack import Rack
 
 _LATE = 3
+_SLOWNESS = 3
 _KILLS = 50
 _SPARE_BYTES = 1 << 20
 _ON_TMPFS = 'mkdir "$0" && mount -t tmpfs -o "size=$1" swarmlab "$0" && cp -r "$2/." "$0" && shift 2 && exec "$@"'
 
 
 def _pruned(rack: Rack) -> None:
+    for place in rack.layout.nodes:  # or everybody has booted before the publisher has
+        rack.network.slow_down(place, rack.terms.rate_bytes_per_s / _SLOWNESS)
     rack.start_seeder()
     rack.begin()
     early, late = rack.layout.nodes[:-_LATE], rack.layout.nodes[-_LATE:]
     rack.boots += [rack.start(place) for place in early]
     rack.until_progress(0.02)
     rack.require("publish", *rack.depot.publish_command("next", rack.site))
-    rack.require("prune", "swarmboot", "prune", str(rack.site), "--keep", "1")
+    rack.require("prune", "swarmboot", "prune", str(rack.site), "--keep", "1", "--grace", "0")
     rack.must_be_in_mid_boot("pruning")
     rack.boots += [rack.start(place) for place in late]
     rack.finish()
@@ -78,7 +81,7 @@ def _verify(rack: Rack, when: str) -> None:
 ROWS = (
     Row(
         "published-and-pruned",
-        f"A new release is published in mid-boot, everything else pruned at once, and {_LATE} nodes come after.",
+        f"A new release is published in mid-boot, all else pruned at once, {_LATE} nodes come after; links are slower.",
         _pruned,
         releases=("current", "next"),
     ),
