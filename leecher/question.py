@@ -52,10 +52,13 @@ class Question(Exchange):
 
     def _proof(self, connection: http.client.HTTPConnection) -> Mapping[str, str]:
         """Return the proof, for the very server that the connection leads to; nothing leaves over plain HTTP."""
-        certificate = (
-            connection.sock.getpeercert(binary_form=True) if isinstance(connection.sock, ssl.SSLSocket) else None
-        )
-        if self._prover is None or certificate is None:
+        if self._prover is None or not isinstance(connection.sock, ssl.SSLSocket):
+            return {}
+        try:
+            certificate = connection.sock.getpeercert(binary_form=True)
+        except ValueError as error:  # so says the ssl module of a connection whose TLS has broken since it was kept
+            raise ConnectionResetError(str(error)) from error
+        if certificate is None:
             return {}
         digest = certificate_digest(certificate)
         return {PROOF_HEADER: self._prover.header(self.path, self._body or b"", certificate=digest)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -272,3 +274,27 @@ def test_a_neighbour_announces_with_its_credentials_and_can_have_nothing_else(
         for path in ("/secrets", "/node-files"):
             header = known[2].header(path, b"x", certificate=certificate_of(seeder))
             assert post(seeder, path, b"x", {PROOF_HEADER: header}) == 403
+
+
+def test_a_kept_connection_whose_tls_has_broken_is_dialled_anew(fleet: Fleet, token: Path) -> None:
+    from leecher.connections import Connections, OneWriteTls, tls_context
+    from leecher.question import Question
+
+    (secret,) = read_tokens(token)
+    with serving(fleet, "--fleet-token", str(token)) as seeder:
+        context = tls_context(seeder.ca)
+        connections = Connections(context)
+        url = f"{seeder.address}/announce"
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        broken = OneWriteTls(parts.hostname, parts.port, context=context)
+        unspoken, other = socket.socketpair()
+        with other:
+            broken.sock = context.wrap_socket(unspoken, server_hostname="127.0.0.1", do_handshake_on_connect=False)
+            connections.give_back(url, broken)
+            announce = encode_announce(Announce(NODE, Sequence(1), NodeState.FETCHING, 0))
+            prover = NodeProver(NODE, secret.key_of(NODE))
+            question = Question(connections, url, max_bytes=1 << 18, body=announce, prover=prover)
+            question.run()
+            connections.close()
+        assert question.answer
