@@ -90,6 +90,7 @@ class _Waiting:
     rack: str
     seen_s: float
     is_here: bool = True
+    is_last: bool = False
 
 
 class Admission:
@@ -152,16 +153,21 @@ class Admission:
         del self._racks[offer.rack][source]
         offer.slots = 0
         self._set_free(offer)
+        if not self._racks[offer.rack]:
+            del self._racks[offer.rack], self._free_racks[offer.rack]
 
-    def ask(self, node: Node, *, rack: str = "", now_s: float) -> None:
-        """Take note that a node waits for its turn; one that asks again keeps its place, unless it had its turn."""
+    def ask(self, node: Node, *, rack: str = "", is_last: bool = False, now_s: float) -> None:
+        """Take note that a node waits for its turn; one that asks again keeps its place, unless it had its turn.
+
+        `is_last` lets everybody else go before it.
+        """
         self.ended(node)
         waiting = self._waiting.get(node)
         if waiting is None:
             if not self._waiting:
                 self._set_clocks(now_s)
             waiting = self._waiting[node] = _Waiting(rack, now_s)
-        waiting.rack, waiting.seen_s, waiting.is_here = rack, now_s, True
+        waiting.rack, waiting.seen_s, waiting.is_here, waiting.is_last = rack, now_s, True, is_last
 
     def step_out(self, node: Node, *, now_s: float) -> None:
         """Take note that a node was told to ask again: it keeps its place for `absent_s`, and others go before it."""
@@ -182,7 +188,8 @@ class Admission:
             return
         offer = load.offer
         offer.loads -= 1
-        self._set_free(offer)
+        if offer.source in self._offers:
+            self._set_free(offer)
 
     def _set_clocks(self, now_s: float) -> None:
         """Forget the time in which nobody waited: no clock is behind."""
@@ -198,7 +205,7 @@ class Admission:
         """Return who may load now, in order, and from whom."""
         self._expire(now_s)
         turns = []
-        while (node := next((node for node, waiting in self._waiting.items() if waiting.is_here), None)) is not None:
+        while self._has_any_room(now_s) and (node := self._next()) is not None:
             rack = self._waiting[node].rack
             offer = self._pick(rack, now_s)
             if offer is None:
@@ -206,6 +213,16 @@ class Admission:
             del self._waiting[node]
             turns.append(self._begin(node, rack, offer, now_s))
         return turns
+
+    def _next(self) -> Node | None:
+        """Return who is served next: whoever is here and came first, those who go last after all others."""
+        last = None
+        for node, waiting in self._waiting.items():
+            if waiting.is_here and not waiting.is_last:
+                return node
+            if waiting.is_here and last is None:
+                last = node
+        return last
 
     def _begin(self, node: Node, rack: str, offer: _Offer, now_s: float) -> Turn:
         through_s = offer.clock_s if offer.loads else min(offer.clock_s, now_s)
@@ -223,6 +240,10 @@ class Admission:
             if free:
                 return next(iter(free.values()))
         return min((each for each in self._servers if self._has_room(each, now_s)), key=_busyness, default=None)
+
+    def _has_any_room(self, now_s: float) -> bool:
+        """Return whether anybody could load from anywhere: cheaper than to look for who is next."""
+        return bool(self._free) or any(self._has_room(server, now_s) for server in self._servers)
 
     def _has_room(self, server: _Offer, now_s: float) -> bool:
         is_due = not self.limits.are_slots_fixed and server.clock_s <= now_s
@@ -266,10 +287,12 @@ class Admission:
         return max(now_s + 0.01, min(due_s, default=now_s + 1.0))
 
     def ahead(self, node: Node) -> int:
-        """Return how many nodes are served before this one."""
-        for place, waiting in enumerate(self._waiting):
-            if waiting == node:
+        """Return how many nodes are served before this one, those aside who go last."""
+        place = 0
+        for other, waiting in self._waiting.items():
+            if other == node:
                 return place
+            place += not waiting.is_last
         return 0
 
 

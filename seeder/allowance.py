@@ -38,6 +38,16 @@ class Allowance:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._all = _Bucket(4.0 * burst, 0.0)
 
+    def has(self, address: str, *, now_s: float) -> bool:
+        """Return whether this address has anything left of its own."""
+        bucket = self._buckets.get(address)
+        return bucket is None or bucket.tokens + max(0.0, now_s - bucket.filled_s) * self._per_s >= 1.0
+
+    def give_back(self, address: str) -> None:
+        """Let this address do it once more."""
+        if bucket := self._buckets.get(address):
+            bucket.tokens = min(self._burst, bucket.tokens + 1.0)
+
     def take(self, address: str, *, now_s: float) -> bool:
         """Return whether this address may do it now, and count that it does."""
         bucket = self._buckets.get(address)

@@ -248,7 +248,10 @@ class Connection(TCPServer):
             if event.idle:
                 self._rest()
         else:
-            await super().protocol_send(event)
+            # An application that hears of the end as soon as it has sent the last byte, as Starlette's files do, may be
+            # cancelled in here: the client would wait for the end for ever.
+            with trio.CancelScope(shield=True):
+                await super().protocol_send(event)
 
     def _rest(self) -> None:
         """Wait for the next request; not while the seeder stops."""

@@ -318,6 +318,8 @@ class Registry:
             other.near_links -= other.rack == node.rack
             if other.rack != node.rack:
                 self.far_links.subtract((node.rack, other.rack))
+        if not self.racks[node.rack]:
+            del self.racks[node.rack], self.far_links[node.rack]
         self._is_fetched_stale |= node.state is NodeState.FETCHING
         self._is_held_stale |= not all(self._has_seed(self.torrents[info_hash]) for info_hash in node.have)
 

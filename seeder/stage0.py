@@ -4,14 +4,19 @@ Facts in, answers out, timers are requests, as in `seeder.desk`. A machine that 
 to `HOLD_S`, so that its turn reaches it the moment it comes; then it is told to ask again and keeps its place. Which
 booted nodes can serve stage 0 is taken from the registry, that is from their announces. It performs no I/O and writes
 no script: `seeder.stage0_door` does.
+
+A machine is a MAC address at the address that it asks from, so nobody takes or ends another's turn. An address that
+lets turns pass without loading goes last: MAC addresses that somebody makes up hold nobody up for long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from seeder.admission import Admission, AdmissionLimits
+from seeder.allowance import Allowance
 from seeder.bootscript import Stage0, Stage0Trust
 from seeder.handout import GOODPUT
 from seeder.node import Node
@@ -28,6 +33,9 @@ WAIT_S = 1
 
 HOLDS_MOST = 2000
 """How many machines are kept waiting at once; the others are sent away at once, for longer."""
+
+WASTED_MOST, WASTED_PER_S = 16.0, 1 / 60
+"""So many turns may an address let pass, and so many a second, net of those that it used, before it goes last."""
 
 LONG_WAIT_S = 5
 _SURVEY_S = 0.2
@@ -57,6 +65,11 @@ class Verdict:
     answer: Granted | Queued
 
 
+class _Machine(NamedTuple):
+    mac: str
+    host: str
+
+
 @dataclass(slots=True)
 class _Held:
     ticket: Hashable
@@ -75,8 +88,9 @@ class Stage0Desk:
         self._slots = slots
         self.admission = Admission(self._limits(0))
         self.admission.offer(_SERVER, is_server=True)
-        self._held: dict[str, _Held] = {}
-        self._loaded: dict[str, set[Digest]] = {}
+        self._held: dict[_Machine, _Held] = {}
+        self._turns: dict[_Machine, set[Digest]] = {}
+        self._wasted = Allowance(per_s=WASTED_PER_S, burst=WASTED_MOST)
         self._offered: set[NodeId] = set()
         self._able: tuple[Node, ...] = ()
         self._surveyed_s: float | None = None
@@ -113,65 +127,80 @@ class Stage0Desk:
     def _resize(self) -> None:
         self.admission.resize(self._limits(sum(image.size_bytes for image in self._from_server())))
 
-    def ask(self, ticket: Hashable, mac: str, *, rack: str = "", now_s: float) -> list[Verdict]:
-        """Take in a machine's question; return the answers that are due now."""
-        verdicts = self._dismiss(mac)
-        self._loaded.pop(mac, None)
-        self.admission.ask(mac, rack=rack, now_s=now_s)
+    def ask(self, ticket: Hashable, mac: str, *, host: str = "", rack: str = "", now_s: float) -> list[Verdict]:
+        """Take in a question of the machine with this MAC address at `host`; return the answers that are due now."""
+        machine = _Machine(mac, host)
+        verdicts = self._dismiss(machine)
+        if self._turns.pop(machine, None) is not None and not self._able:
+            self._wasted.take(host, now_s=now_s)
+        is_last = not self._wasted.has(host, now_s=now_s)
+        self.admission.ask(machine, rack=rack, is_last=is_last, now_s=now_s)
         is_crowded = len(self._held) >= HOLDS_MOST
-        self._held[mac] = _Held(ticket, now_s if is_crowded else now_s + HOLD_S, rack)
+        self._held[machine] = _Held(ticket, now_s if is_crowded else now_s + HOLD_S, rack)
         return verdicts + self.tick(now_s=now_s)
 
     def hung_up(self, ticket: Hashable, *, now_s: float) -> None:
         """Take note that the asker has gone away."""
-        for mac in [mac for mac, held in self._held.items() if held.ticket == ticket]:
-            del self._held[mac]
-            self.admission.step_out(mac, now_s=now_s)
+        for machine in [machine for machine, held in self._held.items() if held.ticket == ticket]:
+            del self._held[machine]
+            self.admission.step_out(machine, now_s=now_s)
 
-    def sent(self, mac: str, digest: Digest, *, is_whole: bool, now_s: float) -> list[Verdict]:
-        """Take note that the server sends a machine an image, or has sent it whole; return the answers due now."""
-        self.admission.progressed(mac, now_s=now_s)
-        if not self.admission.is_loading(mac):
-            self._loaded.pop(mac, None)
+    def sent(self, mac: str, digest: Digest, *, host: str = "", is_whole: bool, now_s: float) -> list[Verdict]:
+        """Take note that the server sends a machine an image, or has sent it whole; return the answers due now.
+
+        Who has no turn may load as well, and changes nothing by it.
+        """
+        machine = _Machine(mac, host)
+        self.admission.progressed(machine, now_s=now_s)
+        loaded = self._turns.get(machine)
+        if not is_whole or self.stage0 is None or loaded is None:
             return []
-        if not is_whole or self.stage0 is None:
-            return []
-        loaded = self._loaded.setdefault(mac, set())
         loaded.add(digest)
         if not {image.sha256 for image in self._from_server()} <= loaded:
             return []
-        del self._loaded[mac]
-        self.admission.ended(mac)
+        del self._turns[machine]
+        self._wasted.give_back(host)
+        self.admission.ended(machine)
         return self.tick(now_s=now_s)
 
-    def is_loading(self, mac: str) -> bool:
+    def is_loading(self, mac: str, *, host: str = "") -> bool:
         """Return whether a machine has had its turn and has not loaded everything yet."""
-        return self.admission.is_loading(mac)
+        return self.admission.is_loading(_Machine(mac, host))
 
     def tick(self, *, now_s: float) -> list[Verdict]:
         """Return the answers that have become due by `now_s`."""
         self._survey(now_s)
         verdicts = []
         for turn in self.admission.admit(now_s=now_s):
-            held = self._held.pop(str(turn.node))
+            machine = turn.node
+            assert isinstance(machine, _Machine)
+            held = self._held.pop(machine)
+            self._turns[machine] = set()
             sources: tuple[Hashable, ...] = (turn.source, *turn.alternates)
             if self.is_split:
-                sources = self._kernel_sources(str(turn.node), held.rack)
+                sources = self._kernel_sources(machine.mac, held.rack)
             neighbours = [door for door in map(self._door, sources) if door is not None]
             verdicts.append(Verdict(held.ticket, Granted(tuple(neighbours))))
+        self._count_wasted(now_s)
         return verdicts + self._send_away(now_s)
+
+    def _count_wasted(self, now_s: float) -> None:
+        """Take note of turns that have passed, unless neighbours may have served them, which this server cannot see."""
+        for machine in [machine for machine in self._turns if not self.admission.is_loading(machine)]:
+            del self._turns[machine]
+            if not self._able:
+                self._wasted.take(machine.host, now_s=now_s)
 
     def _send_away(self, now_s: float) -> list[Verdict]:
         """Answer those who have been held for long enough."""
         verdicts = []
-        for mac, held in list(self._held.items()):
+        for machine, held in list(self._held.items()):
             if held.until_s <= now_s:
-                del self._held[mac]
-                self.admission.step_out(mac, now_s=now_s)
+                del self._held[machine]
+                self.admission.step_out(machine, now_s=now_s)
                 wait_s = LONG_WAIT_S if len(self._held) >= HOLDS_MOST // 2 else WAIT_S
-                verdicts.append(
-                    Verdict(held.ticket, Queued(self.admission.ahead(mac) + self.admission.loading, wait_s))
-                )
+                ahead = self.admission.ahead(machine) + self.admission.loading
+                verdicts.append(Verdict(held.ticket, Queued(ahead, wait_s)))
         return verdicts
 
     def next_tick_s(self, *, now_s: float) -> float | None:
@@ -183,10 +212,10 @@ class Stage0Desk:
         survey_s = now_s + _SURVEY_S if self.trust.has_neighbours else due_s
         return max(now_s + 0.005, min(due_s, survey_s, due_s if admission_s is None else admission_s))
 
-    def _dismiss(self, mac: str) -> list[Verdict]:
+    def _dismiss(self, machine: _Machine) -> list[Verdict]:
         """Answer a machine's earlier question that still waits: it has asked again."""
-        held = self._held.pop(mac, None)
-        return [] if held is None else [Verdict(held.ticket, Queued(self.admission.ahead(mac), WAIT_S))]
+        held = self._held.pop(machine, None)
+        return [] if held is None else [Verdict(held.ticket, Queued(self.admission.ahead(machine), WAIT_S))]
 
     def _survey(self, now_s: float) -> None:
         """Bring what admission knows of neighbours up to date with their announces."""

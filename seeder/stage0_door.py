@@ -196,7 +196,7 @@ class Stage0Door:
         self._asked[ticket] = answered
         place = self._place.racks.place(mac, _host(request))
         try:
-            self._deliver(self.desk.ask(ticket, mac, rack=place.rack, now_s=time.monotonic()))
+            self._deliver(self.desk.ask(ticket, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
             self._stirred.set()
             answer = await _answer_or_hang_up(request, wait)
         finally:
@@ -280,9 +280,9 @@ class Stage0Door:
         return BlobResponse(self._files, file, path, before_send=count, media_type=media_type, chunk_bytes=chunk_bytes)
 
     def _sent(self, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
-        was_loading = self.desk.is_loading(mac)
-        verdicts = self.desk.sent(mac, digest, is_whole=is_whole, now_s=time.monotonic())
-        if was_loading and not self.desk.is_loading(mac):
+        was_loading = self.desk.is_loading(mac, host=host)
+        verdicts = self.desk.sent(mac, digest, host=host, is_whole=is_whole, now_s=time.monotonic())
+        if was_loading and not self.desk.is_loading(mac, host=host):
             self._log.tell(f"machine {mac} has stage 0", source=host)
         self._deliver(verdicts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from seeder.desk import Desk
@@ -51,3 +52,13 @@ def test_the_first_whose_doors_are_open_waits_for_a_lease_only_once_it_knows_tha
     assert answer.handout.neighbours == ()
     assert answer.handout.announce_after_s == 0.0
     assert desk.announce("again", announce(30, port=6881), host="10.0.0.30", now_s=0.6) == []
+
+
+def test_racks_that_nobody_stands_in_are_forgotten() -> None:
+    desk = build_desk()
+    for name in range(1, 1000):
+        for state in (NodeState.FETCHING, NodeState.LEAVING):
+            there = replace(announce(name, state=state, port=6881), rack=f"rack {name}")
+            desk.announce(name, there, host="10.0.0.66", now_s=name)
+    assert not desk.registry.racks
+    assert not desk.registry.far_links

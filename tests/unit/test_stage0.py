@@ -14,10 +14,11 @@ import pytest
 from leecher.initramfs import parse_node_file
 from leecher.pace import Pace
 from leecher.stage0 import stage0_artifacts, stage0_faults
+from seeder.admission import STALL_S
 from seeder.bootscript import Stage0Trust, stage0_of
 from seeder.registry import Registry
 from seeder.script import CommandLine, Source
-from seeder.stage0 import HOLD_S, Granted, Queued, Stage0Desk, Verdict
+from seeder.stage0 import HOLD_S, WASTED_MOST, Granted, Queued, Stage0Desk, Verdict
 from seeder.stage0_node import Place, node_image, parse_rack_map, read_node_files
 from seeder.stage0_publish import cost_lines, kernel_version, linux_section, stage0_cost
 from seeder.stage0_uki import told_cmdline
@@ -51,9 +52,9 @@ def announce(registry: Registry, host: str, *, rack: str = "", serves: tuple[Dig
     )  # fmt: skip
 
 
-def loaded(desk: Stage0Desk, mac: str, *, now_s: float) -> list[Verdict]:
-    verdicts = desk.sent(mac, KERNEL.sha256, is_whole=True, now_s=now_s)
-    return verdicts + desk.sent(mac, INITRAMFS.sha256, is_whole=True, now_s=now_s)
+def loaded(desk: Stage0Desk, mac: str, *, host: str = "", now_s: float) -> list[Verdict]:
+    verdicts = desk.sent(mac, KERNEL.sha256, host=host, is_whole=True, now_s=now_s)
+    return verdicts + desk.sent(mac, INITRAMFS.sha256, host=host, is_whole=True, now_s=now_s)
 
 
 def test_the_next_machine_is_answered_the_moment_the_first_has_both_images() -> None:
@@ -277,3 +278,66 @@ def test_a_unified_kernel_image_that_holds_its_command_line_is_told_by_its_kerne
 def test_a_unified_images_command_line_is_never_taken_for_a_files_name() -> None:
     assert told_cmdline(CommandLine.parse("quiet a=b")) == "quiet a=b swarmboot.stage0=unified"
     assert told_cmdline(CommandLine.parse("@/etc/passwd")) == "swarmboot.stage0=unified @/etc/passwd"
+
+
+FORGER, HONEST = "10.0.0.66", "10.0.0.7"
+
+
+def made_up(number: int) -> str:
+    return f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
+
+
+def test_nobody_takes_another_machines_turn() -> None:
+    desk = build_desk()
+    desk.ask("first", A, host=HONEST, now_s=0.0)
+    desk.ask("second", B, host="10.0.0.8", now_s=0.0)
+    assert desk.ask("forged", B, host=FORGER, now_s=0.1) == []
+    desk.sent(A, KERNEL.sha256, host=HONEST, is_whole=True, now_s=1.0)
+    verdicts = desk.sent(A, INITRAMFS.sha256, host=HONEST, is_whole=True, now_s=1.0)
+    assert verdicts == [Verdict("second", Granted(()))]
+
+
+def test_nobody_ends_another_machines_turn() -> None:
+    desk = build_desk()
+    desk.ask("first", A, host=HONEST, now_s=0.0)
+    desk.ask("second", B, host=FORGER, now_s=0.0)
+    for digest in (KERNEL.sha256, INITRAMFS.sha256):
+        assert desk.sent(A, digest, host=FORGER, is_whole=True, now_s=0.5) == []
+    assert desk.is_loading(A, host=HONEST)
+
+
+def test_an_address_that_lets_turns_pass_goes_last() -> None:
+    desk = build_desk()
+    now_s = 0.0
+    for number in range(int(WASTED_MOST) + 1):
+        desk.ask(number, made_up(number), host=FORGER, now_s=now_s)
+        now_s += STALL_S + 0.1
+        desk.tick(now_s=now_s)
+    desk.ask("loading", A, host=HONEST, now_s=now_s)
+    for number in range(100):
+        desk.ask(number, made_up(number), host=FORGER, now_s=now_s + 0.1)
+    desk.ask("honest", B, host=HONEST, now_s=now_s + 0.2)
+    assert loaded(desk, A, host=HONEST, now_s=now_s + 0.3) == [Verdict("honest", Granted(()))]
+
+
+def test_a_rack_behind_one_address_that_loads_is_not_held_back_by_its_few_failures() -> None:
+    desk = build_desk()
+    now_s = 0.0
+    for number in range(200):
+        mac = made_up(number)
+        desk.ask(number, mac, host=HONEST, now_s=now_s)
+        if number % 4:
+            loaded(desk, mac, host=HONEST, now_s=now_s)
+        now_s += STALL_S + 0.1
+        desk.tick(now_s=now_s)
+    desk.ask("first", A, host="10.0.0.9", now_s=now_s)
+    desk.ask("rack", B, host=HONEST, now_s=now_s)
+    desk.ask("later", "52:54:00:00:00:0c", host="10.0.0.8", now_s=now_s)
+    assert loaded(desk, A, host="10.0.0.9", now_s=now_s) == [Verdict("rack", Granted(()))]
+
+
+def test_who_has_no_turn_leaves_nothing_behind_by_loading() -> None:
+    desk = build_desk()
+    for number in range(1000):
+        desk.sent(made_up(number), KERNEL.sha256, host=FORGER, is_whole=True, now_s=0.0)
+    assert not desk._turns
