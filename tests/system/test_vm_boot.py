@@ -103,6 +103,8 @@ def check_root(machine: Machine, bench: Bench) -> None:
     assert marks["image"] == bench.digest
     assert marks["seed"] == "active"
     assert marks["user"] != "root"
+    assert marks["rights"] == f"CapPrm:{0:016x} CapBnd:{0:016x} NoNewPrivs:1 Seccomp:2"
+    assert marks["restarts"] == "0"
 
 
 def tell_phases(machine: Machine) -> None:

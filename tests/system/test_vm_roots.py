@@ -140,6 +140,7 @@ def test_a_tar_root_with_sysvinit_boots_by_dmi_profile_and_fixed_address(booted:
 def test_without_systemd_an_init_script_goes_on_seeding_as_nobody(booted: Roots) -> None:
     booted.sysvinit.wait_for(END, within_s=BOOT_S)
     assert booted.sysvinit.marks()["user"] == "nobody"
+    assert booted.sysvinit.marks()["rights"] == f"CapPrm:{0:016x} NoNewPrivs:1"
     into, log = booted.lan.work / "fetched", booted.lan.work / "fetched.log"
     booted.lan.add_address("10.99.0.12")
     command = (

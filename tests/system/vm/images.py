@@ -35,7 +35,10 @@ if [ -e /run/systemd/system/swarmboot-seed.service ]; then
         sleep 1
     done
     say seed "$(systemctl is-active swarmboot-seed)"
-    say user "$(ps -o user= -p "$(systemctl show -P MainPID swarmboot-seed)")"
+    pid=$(systemctl show -P MainPID swarmboot-seed)
+    say user "$(ps -o user= -p "$pid")"
+    say rights "$(awk '/^(CapPrm|CapBnd|NoNewPrivs|Seccomp):/ {printf "%s%s ", $1, $2}' "/proc/$pid/status")"
+    say restarts "$(systemctl show -P NRestarts swarmboot-seed)"
 else
     say seed none
 fi

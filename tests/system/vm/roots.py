@@ -43,6 +43,7 @@ say address "$(ip -o -4 address show scope global | awk '{print $4}')"
         sleep 1
     done
     say user "$user"
+    say rights "$(awk '/^(CapPrm|NoNewPrivs):/ {printf "%s%s ", $1, $2}' "/proc/$(cat /run/swarmboot-seed.pid)/status")"
     say end of it
 ) </dev/null >/dev/null 2>&1 &
 """
