@@ -26,7 +26,8 @@ def kinds(of: type[SwarmbootError]) -> Iterator[type[SwarmbootError]]:
 
 
 def test_every_error_has_an_exit_status_of_its_own() -> None:
-    statuses = [kind.exit_status for kind in kinds(SwarmbootError)]
+    # A private kind is caught where it is raised, or told as its parent.
+    statuses = [kind.exit_status for kind in kinds(SwarmbootError) if not kind.__name__.startswith("_")]
     assert len(set(statuses)) == len(statuses)
     assert SwarmbootError.exit_status not in statuses
 
