@@ -45,6 +45,9 @@ from swarmboot.manifest import Artifact, Role
 from swarmboot.merkle import BLOCK_BYTES, root_of_layer
 from swarmboot.trust import Kind, key_set, public_bytes, sign, verify
 
+NOT_ON_A_NODE = ("cli", "__main__", "toml")
+"""Modules that are for people and their files: a node never imports them, and the image lacks what they need."""
+
 _HOST = "runtime.test"
 _ADDRESS = "127.0.0.1"
 _PATIENCE_S = 10.0
@@ -55,7 +58,7 @@ def check_imports() -> None:
     """Import every module of the leecher and of the ground below it."""
     for package in (leecher, swarmboot):
         for module in pkgutil.iter_modules(package.__path__):
-            if module.name not in ("cli", "__main__"):
+            if module.name not in NOT_ON_A_NODE:
                 importlib.import_module(f"{package.__name__}.{module.name}")
     for name in ("zlib", "gzip", "lzma", "hashlib", "encodings.idna", "stringprep", "_strptime"):
         importlib.import_module(name)

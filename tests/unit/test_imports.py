@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
 
 import grimp
 import pytest
+
+import leecher
+import swarmboot
+from leecher.selftest import NOT_ON_A_NODE
+from seeder.hook_runtime import read_recipe
 
 PARTS = ("swarmboot", "seeder", "leecher", "netsim")
 LEECHER_MAY_LOAD = {"libtorrent", "trio", "httpx", "msgpack", "cryptography"}
@@ -144,3 +151,14 @@ def test_listing_the_verbs_imports_none_of_them() -> None:
     modules = {name for name in run.stdout.split() if part_of(name) in PARTS and part_of(name) != "swarmboot"}
     assert {name for name in modules if not hasattr(importlib.import_module(name), "__path__")} == set()
     assert "numpy" not in run.stdout.split()
+
+
+def test_no_module_of_a_node_imports_what_the_runtime_leaves_out() -> None:
+    left_out = set(read_recipe().standard_library)
+    assert "tomllib" in left_out
+    for path in (path for part in (leecher, swarmboot) for path in Path(part.__path__[0]).glob("*.py")):
+        if path.stem not in NOT_ON_A_NODE:
+            tree = ast.parse(path.read_text())
+            names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+            names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+            assert not {name.partition(".")[0] for name in names} & left_out, path.name
