@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from seeder import hook_install
 from seeder.authority import issue_certificate
+from seeder.hook_install import Bake
 from seeder.pxe import CAPABILITIES
 from seeder.unit import NAME, unit_text
 from seeder.unit_cli import plan_unit
@@ -18,13 +20,29 @@ from swarmboot.fleet_token import write_token
 from tests.integration.world import Fleet, build_fleet, build_release
 from tests.system.stage0_rack import ADDRESS, PXE, BareRack, other_network
 from tests.system.systemd import Container, systemd_running
+from tests.system.vm import images
+from tests.system.vm.cache import ROOT
 from tests.system.vm.programs import run
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("/usr/lib/systemd/systemd", "ip")]
 
 STATE = ("/var/lib/swarmboot",)
 UNIT = f"etc/systemd/system/{NAME}"
+SEED = "swarmboot-seed.service"
+_BOOT_A_NODE = """
+swarmboot_files=$1/usr/lib/swarmboot swarmboot_config=$1/etc/swarmboot swarmboot_console=/dev/stderr
+# A container has no loop devices: the leecher's image is unpacked where it would be mounted.
+mount() {
+    case $* in
+        *squashfs*) unsquashfs -q -n -f -d "$swarmboot_run/runtime" "$swarmboot_run/runtime.squashfs" ;;
+        *) command mount "$@" ;;
+    esac
+}
+. "$1/usr/lib/swarmboot/driver.sh"
+swarmboot_prepare && swarmboot_leecher leecher.initramfs fetch
+"""
 BRISK = {f"{UNIT}.d/brisk.conf": "[Service]\nWatchdogSec=4s\nRestartSec=100ms\n"}
+NEIGHBOUR = {f"etc/systemd/system/{SEED}": (ROOT / "initramfs-hook" / "seed.service").read_text()}
 _CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _AS_ON_ETHERNET = ("link add rack type bridge", f"address add {ADDRESS}/24 dev rack", "link set rack up")
 
@@ -37,10 +55,9 @@ class Service:
     fleet: Fleet
     release: Path
 
-    @property
-    def rights(self) -> tuple[bool, set[int]]:
+    def rights(self, unit: str = NAME) -> tuple[bool, set[int]]:
         """Return whether it runs as root, and what its five sets of capabilities hold; check that it gets no more."""
-        status = self.container.status(NAME)
+        status = self.container.status(unit)
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         return "0" in status["Uid"].split(), {int(status[name], 16) for name in _CAPABILITY_SETS}
 
@@ -59,7 +76,7 @@ def start(stack: ExitStack, work: Path, *options: str, network: tuple[str, ...] 
     release = build_release(work / "release")
     fleet = build_fleet(work / "fleet", release)
     plan = plan_unit((str(fleet.site), "--uplink", "1gbit", *options))
-    container = stack.enter_context(systemd_running(work, {UNIT: unit_text(plan), **BRISK}))
+    container = stack.enter_context(systemd_running(work, {UNIT: unit_text(plan), **BRISK, **NEIGHBOUR}))
     for arguments in network:
         container.run("ip", *arguments.split())
     container.start(NAME)
@@ -73,7 +90,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def test_the_seeder_runs_without_root_and_without_any_capability(plain: Service) -> None:
-    assert plain.rights == (False, {0})
+    assert plain.rights() == (False, {0})
 
 
 def test_a_node_boots_from_the_service(plain: Service) -> None:
@@ -100,6 +117,22 @@ def test_a_service_that_hangs_is_started_again_with_the_same_authority(plain: Se
     container.wait_until(lambda: container.shown(NAME, "ActiveState") == "active")
     assert container.run("cat", authority) == before
     plain.check_boot("later", authority=authority)
+
+
+@pytest.mark.needs("mksquashfs", "busybox", "/usr/share/doc/python3-libtorrent")
+def test_a_nodes_neighbour_seeds_without_any_right_or_writable_code(plain: Service) -> None:
+    container, folder = plain.container, plain.fleet.folder / "hook"
+    authority = plain.fleet.folder / "ca.pem"
+    authority.write_text(container.run("cat", "/var/lib/swarmboot/ca.pem"))
+    hook_install.install_code(folder, images.runtime_image())
+    defaults = {"server": "https://127.0.0.1:8470", "discovery": "off"}
+    hook_install.install_config(folder, Bake((plain.fleet.pub,), authority, defaults=defaults))
+    container.run("sh", "-euc", _BOOT_A_NODE, "sh", str(folder))
+    container.start(SEED)
+    container.wait_until(lambda: "complete; seeding" in container.journal(SEED))
+    assert plain.rights(SEED) == (False, {0})
+    maps = container.run("cat", f"/proc/{container.shown(SEED, 'MainPID')}/maps").splitlines()
+    assert not [line for line in maps if {"w", "x"} <= set(line.split()[1])]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +163,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Ba
 @pytest.mark.needs("dnsmasq", "busybox", "curl")
 def test_a_seeder_that_answers_dhcp_keeps_three_capabilities(bare: tuple[Service, BareRack]) -> None:
     wanted = sum(1 << number for number in CAPABILITIES.values())
-    is_root, found = bare[0].rights
+    is_root, found = bare[0].rights()
     assert not is_root
     assert found <= {0, wanted}
 
