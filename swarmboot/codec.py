@@ -8,6 +8,7 @@ is what the caller says it is, or `DecodeError`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -107,10 +108,12 @@ class Fields:
         return value
 
     def number(self, name: str, *, least: float = 0.0, most: float = 1e15, default: float | None = None) -> float:
-        """Return a finite number between `least` and `most`."""
+        """Return a finite number between `least` and `most`. Zero has no sign: equal values have equal bytes."""
         value = self._fields.get(name, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
             raise self._refuse(name, f"a number from {least:g} to {most:g}")
+        if value == 0 and math.copysign(1.0, value) < 0:
+            raise self._refuse(name, "a number: it is a zero with a sign")
         return float(value)
 
     def truth(self, name: str, *, default: bool | None = None) -> bool:

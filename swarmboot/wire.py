@@ -245,10 +245,11 @@ def _neighbour(value: object) -> Neighbour | None:
 
 
 def _origin(value: object) -> str:
-    if not isinstance(value, str) or len(value) > 1024:
-        return ""
+    """Return a mirror's URL, nothing for what is none; raise DecodeError for what is no text."""
+    if not isinstance(value, str):
+        raise DecodeError("an origin is not text")
     try:
-        return value and read_server(value)
+        return value and read_server(value) if len(value) <= 1024 else ""
     except MalformedSettingError:
         return ""
 
