@@ -84,6 +84,7 @@ class Fetching:
         self._held: list[Received] = []
         self._held_bytes = 0
         self._is_stirred = True
+        self._from_neighbours_bytes = 0
         self._due_s = 0.0
         self._alone_at_s = 0.0
         self._uplink_bytes_per_s = 0.0
@@ -266,7 +267,6 @@ class Fetching:
 
     def announcement(self, request: AnnounceRequest) -> Announce:
         """Return the announce that a request stands for."""
-        self._ledger.from_neighbours_bytes = max(0, self._ledger.have_bytes - self._ledger.from_origin_bytes)
         return Announce(
             node=self._ledger.node,
             sequence=self._sequence,
@@ -279,7 +279,7 @@ class Fetching:
             received=request.received,
             returned=request.returned,
             is_starving=request.is_starving,
-            from_neighbours_bytes=self._ledger.from_neighbours_bytes,
+            from_neighbours_bytes=self._from_neighbours_bytes,
             from_origin_bytes=self._ledger.from_origin_bytes,
             serves=self._serves,
             serves_bytes_per_s=int(self._settings.up),
@@ -403,7 +403,9 @@ class Fetching:
     def _finished(self, info_hash: InfoHash, index: int) -> None:
         self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
         self._count_bytes()
-        self._arriving.pop((info_hash, index), None)
+        if self._arriving.pop((info_hash, index), None) is None:
+            artifact = self._artifacts[info_hash]
+            self._from_neighbours_bytes += min(artifact.piece_bytes, artifact.size_bytes - index * artifact.piece_bytes)
         self._failed.pop((info_hash, index), None)
         self._handed_in.pop((info_hash, index), None)
         self._check_complete()

@@ -122,7 +122,7 @@ def is_supplied(registry: Registry, node: Node, *, now_s: float, limits: Limits)
     if not seeds:
         return False
     is_sure = _fetchers(registry, node) <= _FETCHERS_A_SEED * seeds or not _has_settled(registry, node, now_s, limits)
-    return is_sure or node.rate_from_neighbours >= _fair_bytes_per_s(registry, node, limits)
+    return is_sure or node.rate_from_neighbours >= _due_bytes_per_s(registry, node, limits)
 
 
 def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits) -> bool:
@@ -131,12 +131,13 @@ def is_neglected(registry: Registry, node: Node, *, now_s: float, limits: Limits
     In a swarm that works, neighbours send each node nearly everything, so this tells a node whose neighbours are
     unreachable or slow from one that waits for its turn. A newcomer is given `patience_s` to find out, from when it can
     be dialled, and three times that while they send it something: a slow machine gets less than its share from anybody.
+    One whose own link is what is slow is not helped by getting twice what it has room for once.
     """
     if node.is_starting:
         return False
     if node.is_starving:
         return True
-    is_slow = node.rate_from_neighbours < 0.5 * _fair_bytes_per_s(registry, node, limits)
+    is_slow = node.rate_from_neighbours < 0.5 * _due_bytes_per_s(registry, node, limits)
     return is_slow and _has_settled(registry, node, now_s, limits)
 
 
@@ -144,6 +145,16 @@ def _has_settled(registry: Registry, node: Node, now_s: float, limits: Limits) -
     """Return whether a node has had the time to show what its neighbours send it."""
     patience = patience_s(registry, node, limits) * (_PATIENCE_WITH_PROGRESS if node.rate_from_neighbours else 1.0)
     return now_s - node.joined_s > patience
+
+
+def _due_bytes_per_s(registry: Registry, node: Node, limits: Limits) -> float:
+    """Return what neighbours are to send a node: its fair share of the uplink, or half of what its link takes.
+
+    Neighbours and the origin together have shown what that is if it was less than half the fair share.
+    """
+    fair_bytes_per_s = _fair_bytes_per_s(registry, node, limits)
+    is_link_slow = 0 < node.rate_while_leased < 0.5 * fair_bytes_per_s
+    return 0.5 * node.rate_while_leased if is_link_slow else fair_bytes_per_s
 
 
 def _fair_bytes_per_s(registry: Registry, node: Node, limits: Limits) -> float:

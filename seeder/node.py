@@ -36,8 +36,10 @@ class Node:
     """What is known of one node; `near_links` of its links stay in its rack.
 
     `rate_from_neighbours` is in bytes per second, since `measured_s`, when it had received `measured_bytes` from them,
-    or over the time before that if it was more. `credit` is how many more of its leases were fetched than were let
-    lapse; `doubts` are about pieces that others say they have. Times in seconds, on whatever clock the caller uses.
+    or over the time before that if it was more; `rate_while_leased` is what came in all over the last such time in
+    which the origin sent a quarter of it or more, 0 if there was none. `credit` is how many more of its leases were
+    fetched than were let lapse; `doubts` are about pieces that others say they have. Times in seconds, on whatever
+    clock the caller uses.
     """
 
     node: NodeId
@@ -58,6 +60,8 @@ class Node:
     rate_from_neighbours: float = 0.0
     measured_s: float = 0.0
     measured_bytes: int = 0
+    measured_origin_bytes: int = 0
+    rate_while_leased: float = 0.0
     serves: tuple[Digest, ...] = ()
     serves_bytes_per_s: int = 0
     key: NodeKey = field(default=NodeKey(b""), repr=False)

@@ -138,7 +138,11 @@ class Registry:
             node.rate_from_neighbours = max(node.rate_from_neighbours, rate)
         else:
             node.rate_from_neighbours = rate
+            from_origin_bytes = max(0, announce.from_origin_bytes - node.measured_origin_bytes)
+            if 3 * from_origin_bytes >= gained_bytes > 0:
+                node.rate_while_leased = (gained_bytes + from_origin_bytes) / max(1.0, elapsed_s)
             node.measured_s, node.measured_bytes = now_s, announce.from_neighbours_bytes
+            node.measured_origin_bytes = announce.from_origin_bytes
         node.from_neighbours_bytes = announce.from_neighbours_bytes
         node.from_origin_bytes = announce.from_origin_bytes
         node.seen_s = now_s

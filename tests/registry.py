@@ -34,6 +34,7 @@ def observe(
     state: NodeState = NodeState.FETCHING,
     is_starving: bool = False,
     from_neighbours: int = 0,
+    from_origin: int = 0,
     received: tuple[LeaseId, ...] = (),
     port: int = 6881,
 ) -> Node:
@@ -49,6 +50,7 @@ def observe(
         have={ROOT: pieces.encode(held, count)},
         is_starving=is_starving,
         from_neighbours_bytes=from_neighbours,
+        from_origin_bytes=from_origin,
         received=received,
     )
     return registry.observe(announce, host=f"10.0.0.{name}", now_s=now_s)

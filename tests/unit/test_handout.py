@@ -352,3 +352,37 @@ def test_a_newcomer_that_gets_something_is_given_more_time_than_one_that_gets_no
     for node, neglected_s in ((idle, 1.5), (slow, 3.5)):
         assert not handout.is_neglected(registry, node, now_s=neglected_s - 0.6, limits=LIMITS)
         assert handout.is_neglected(registry, node, now_s=neglected_s, limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("neighbours_bytes_per_s", "origin_bytes_per_s", "is_neglected"),
+    [
+        (250_000, 220_000, False),  # a link of 4 Mbit/s is full, and half of it is the neighbours'
+        (250_000, 0, True),  # nothing shows that the link takes no more
+        (50_000, 420_000, True),  # neighbours send next to nothing, the origin fills the link
+        (0, 470_000, True),
+        (250_000, 9_000_000, True),  # the link takes the fair share
+    ],
+)
+def test_a_node_whose_own_link_is_slow_is_not_sent_again_what_neighbours_are_sending(
+    neighbours_bytes_per_s: int, origin_bytes_per_s: int, is_neglected: bool
+) -> None:
+    registry = build_registry()
+    observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
+    for now_s in range(9):
+        node = observe(
+            registry, 2, now_s=float(now_s), from_neighbours=now_s * neighbours_bytes_per_s,
+            from_origin=now_s * origin_bytes_per_s,
+        )  # fmt: skip
+    assert handout.is_neglected(registry, node, now_s=8.0, limits=LIMITS) == is_neglected
+    assert handout.is_supplied(registry, node, now_s=8.0, limits=LIMITS) != is_neglected
+
+
+def test_a_slow_link_is_no_excuse_for_neighbours_that_fall_silent() -> None:
+    registry = build_registry()
+    observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
+    for now_s in range(9):
+        observe(registry, 2, now_s=float(now_s), from_neighbours=now_s * 250_000, from_origin=now_s * 220_000)
+    for now_s in range(9, 12):
+        node = observe(registry, 2, now_s=float(now_s), from_neighbours=8 * 250_000, from_origin=8 * 220_000)
+    assert handout.is_neglected(registry, node, now_s=11.0, limits=LIMITS)
