@@ -65,8 +65,7 @@ class Desk:
         as `Registry.observe` does.
         """
         node = self.registry.observe(announce, host=host, now_s=now_s, measure_s=self._measure_s(announce.node))
-        self._expire(now_s)
-        answers = self._dismiss(node)
+        answers = [*self._expire(now_s), *self._dismiss(node)]
         if node.state is NodeState.LEAVING:
             self.registry.forget(node.node)
             return [*answers, self._farewell(ticket), *self._serve(now_s)]
@@ -110,8 +109,7 @@ class Desk:
 
     def tick(self, *, now_s: float) -> list[Answer]:
         """Return the answers that have become due by `now_s`."""
-        self._expire(now_s)
-        return self._serve(now_s)
+        return [*self._expire(now_s), *self._serve(now_s)]
 
     def withdraw(self, ticket: Hashable) -> None:
         """Forget a request whose asker has gone away."""
@@ -125,12 +123,13 @@ class Desk:
         due_s = self._waiting.due_s()
         return None if due_s is None else max(due_s, now_s + 0.001)
 
-    def _expire(self, now_s: float) -> None:
+    def _expire(self, now_s: float) -> list[Answer]:
+        """Forget who is silent, and answer what they still wait for: after a jump of the clock they may be there."""
         if now_s - self._expired_s < 0.25:
-            return
+            return []
         self._expired_s = now_s
-        for node_id in self.registry.expire(now_s=now_s, silent_s=handout.silence_s(self.registry, self.limits)):
-            self._waiting.pop(node_id)
+        gone = self.registry.expire(now_s=now_s, silent_s=handout.silence_s(self.registry, self.limits))
+        return [self._farewell(waiting.ticket) for waiting in map(self._waiting.pop, gone) if waiting is not None]
 
     def _dismiss(self, node: Node) -> list[Answer]:
         """Answer a node's earlier request that still waits: it has asked again."""

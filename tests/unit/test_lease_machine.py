@@ -98,6 +98,16 @@ class Leases(RuleBasedStateMachine):
         assert all(self.now_s - since_s < PATIENCE_S for _, since_s in self.waiting.values())
         return multiple(*leases)
 
+    @rule(target=granted, holder=names, taker=names, port=st.sampled_from([0, 1]), slots=st.integers(1, 64))
+    def take_over(self, holder: int, taker: int, port: int, slots: int) -> MultipleResults[Lease]:
+        """Hold leases and fetch none, until another starves and is given what is idle."""
+        leases = self.post(NodeId(bytes([holder]) * 16), 0, port=port, slots=slots)
+        for passed_s in (0.8, 1.1):
+            self.now_s += passed_s
+            leases += self.take(self.desk.tick(now_s=self.now_s))
+            leases += self.post(NodeId(bytes([taker]) * 16), 0, slots=slots, is_starving=True)
+        return multiple(*leases)
+
     @rule(name=names)
     def hang_up(self, name: int) -> None:
         """Go away while waiting for an answer."""
