@@ -55,7 +55,7 @@ class SimulationResult:
 
     def as_json(self) -> dict[str, object]:
         """Return JSON-ready values; times are rounded to a millisecond."""
-        values = asdict(self)
+        values = {**asdict(self), "reports": [report.values() for report in self.reports]}
         rounded = {key: _rounded(value) for key, value in values.items()}
         assert isinstance(rounded, dict)
         return rounded

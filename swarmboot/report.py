@@ -63,9 +63,13 @@ class BootReport:
     finished_unix_s: float = 0.0
     key: NodeKey = field(default=NodeKey(b""), repr=False)
 
+    def values(self) -> dict[str, object]:
+        """Return the fields by name, JSON-ready; not the key, which is the node's secret."""
+        return {name: value for name, value in asdict(self).items() if name != "key"}
+
     def as_json(self) -> str:
-        """Return the report, without the key, as one line of JSON."""
-        return json.dumps({name: value for name, value in asdict(self).items() if name != "key"}, sort_keys=True)
+        """Return the report as one line of JSON, without the key."""
+        return json.dumps(self.values(), sort_keys=True)
 
 
 def encode_report(report: BootReport) -> bytes:

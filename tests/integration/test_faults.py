@@ -281,7 +281,7 @@ def test_an_origin_that_sends_other_bytes_ends_the_boot(tmp_path: Path, fleet: F
         refused(tmp_path, ArtifactError, *arguments, "--timeout", "60s", words=("other bytes",))
 
 
-def test_a_silent_origin_is_left_after_ten_seconds(tmp_path: Path, fleet: Fleet) -> None:
+def test_a_silent_origin_is_left(tmp_path: Path, fleet: Fleet) -> None:
     with hostile(fleet, "silent", times=2) as origin:
         arguments: list[str | Path] = [
             "--server",
@@ -294,7 +294,7 @@ def test_a_silent_origin_is_left_after_ten_seconds(tmp_path: Path, fleet: Fleet)
         with booting(tmp_path, 1, *arguments, "--timeout", "60s") as node:
             status, said = node.end()
             assert status == 0, said
-            assert "10 s" in said
+            assert "sends too little; fetching elsewhere" in said
 
 
 def test_a_neighbour_that_sends_corrupt_blocks_is_banned_and_the_boot_goes_on(tmp_path: Path, fleet: Fleet) -> None:

@@ -84,7 +84,7 @@ def test_an_unfit_release_is_refused_on_one_line_and_the_site_stays_as_it_was(
         (("--piece", "big"), errors.MalformedSettingError),
         (("--channel", "../x"), errors.MalformedSettingError),
         (("--expires", "36501d"), errors.MalformedSettingError),
-        (("--fleet", "x" * 300), errors.ReleaseError),
+        (("--fleet", "x" * 300), errors.MalformedSettingError),
         (("--key", "/none"), errors.KeyFileError),
         (("--trust", "/none"), errors.KeyFileError),
     ],
