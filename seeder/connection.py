@@ -201,13 +201,15 @@ class Connection(TCPServer):
 
         trio's SSLStream refers to itself by the handshake it remembers, Hypercorn's protocol to the connection.
         """
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await self.stream.aclose()
-        for name in ("_handshook", "_ssl_object", "_incoming", "_outgoing"):
-            vars(self.stream).pop(name, None)
-        for name in ("protocol", "_task_group"):
-            vars(self).pop(name, None)
+        try:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await self.stream.aclose()
+        finally:  # one that was cut off is cancelled from outside as well
+            for name in ("_handshook", "_ssl_object", "_incoming", "_outgoing"):
+                vars(self.stream).pop(name, None)
+            for name in ("protocol", "_task_group"):
+                vars(self).pop(name, None)
 
     async def _converse(self, client: Any, server: Any, *, is_tls: bool) -> None:
         try:

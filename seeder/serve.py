@@ -6,6 +6,7 @@ line and port 0 is told to the user.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import resource
@@ -36,6 +37,7 @@ from swarmboot.errors import PortInUseError
 from swarmboot.fleet_token import FleetToken
 
 _COLLECT_AFTER = 3_000
+TRIM_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals, signals)
         nursery.start_soon(notify.stay_alive)
+        nursery.start_soon(give_back_memory)
         spare_collector()
         tell_started()
         settings = connection.settings(listener, crowd, certificate=options.certificate)
@@ -140,6 +143,18 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
+
+
+async def give_back_memory() -> None:
+    """Have the C library give back what it holds and nobody uses, now and then, where it can (malloc_trim(3)).
+
+    Connections that come and go leave holes, and by itself glibc gives back only what lies at the end of its heap:
+    under hostile hosts the seeder's memory grew by 20 MB a minute, of which none was in use.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        await trio.sleep(TRIM_S)
+        await trio.to_thread.run_sync(trim, 0)
 
 
 def link_rate_bytes_per_s(default: float = 125e6) -> float:
