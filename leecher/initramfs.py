@@ -190,12 +190,22 @@ def report(text: str) -> None:
         settings = _settings({})
         server, authority, bind, proving = settings.server, settings.ca, settings.bind, proving_of(settings)
     except SwarmbootError:
-        proving = Proving()
+        proving = baked_proving(BAKED)
         server, authority, bind = _server_on(_text(Path("/proc/cmdline"))), BAKED / "ca.pem", ""
     if server:
         node = new_node_id()
         failed = BootReport(node.hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
         _post(f"{server}{REPORT_PATH}", authority, bind, encode_report(failed), proving.node(node))
+
+
+def baked_proving(config: Path) -> Proving:
+    """Return what proves the fleet token that was baked in, whatever else is wrong with a boot's settings."""
+    path = config / "defaults"
+    try:
+        defaults = parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
+        return proving_of(build_settings(defaults))
+    except SwarmbootError:
+        return Proving()
 
 
 def _server_on(cmdline: str) -> str:

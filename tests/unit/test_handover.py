@@ -9,8 +9,9 @@ import pytest
 
 from leecher import clock
 from leecher.handover import Handover, Image, environment_text, plan, write_secret
-from leecher.initramfs import node_settings, parse_defaults, parse_node_file, pause_s
+from leecher.initramfs import baked_proving, node_settings, parse_defaults, parse_node_file, pause_s
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
+from swarmboot.fleet_token import read_tokens, write_token
 from swarmboot.settings import SEED_RATE, TABLE, describe
 from swarmboot.units import parse_rate
 
@@ -139,3 +140,17 @@ def test_a_secret_file_is_for_its_owner_whatever_stood_there(tmp_path: Path) -> 
     write_secret(path, "A=b\n")
     assert not target.exists()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_boot_whose_settings_are_wrong_still_proves_the_token_when_it_says_why(tmp_path: Path) -> None:
+    """A misspelt kernel argument is just what the seeder's log should name."""
+    token = tmp_path / "fleet.token"
+    write_token(token)
+    (tmp_path / "defaults").write_text(f"fleet_token={token}\n")
+    assert baked_proving(tmp_path).tokens == read_tokens(token)
+
+
+def test_a_boot_without_a_token_proves_none(tmp_path: Path) -> None:
+    assert baked_proving(tmp_path).tokens == ()
+    (tmp_path / "defaults").write_text(f"fleet_token={tmp_path}/nowhere\n")
+    assert baked_proving(tmp_path).tokens == ()
