@@ -144,7 +144,7 @@ def install(
         click.echo(WORTH)
     if has_dracut:
         hook_install.install_dracut(root)
-        click.echo(f"installed in {root / hook_install.DRACUT}; now run: dracut --no-hostonly --add swarmboot --force")
+        click.echo(f"installed in {root / hook_install.DRACUT}; now run: dracut --force")
 
 
 @hook.command("build-initramfs")

@@ -26,6 +26,11 @@ CODE = Path("usr/lib/swarmboot")
 CONFIG = Path("etc/swarmboot")
 INITRAMFS_TOOLS = Path("usr/share/initramfs-tools")
 DRACUT = Path("usr/lib/dracut/modules.d/90swarmboot")
+DRACUT_CONFIG = Path("etc/dracut.conf.d/swarmboot.conf")
+_DRACUT_CONFIG = """# Made by `swarmboot hook install`: what a kernel's installation builds boots it too.
+add_dracutmodules+=" swarmboot "
+hostonly="no"
+"""
 _CODE_FILES = ("driver.sh", "seed.service", "seed.init")
 _SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_HINT = b"PRIVATE KEY"
@@ -123,8 +128,10 @@ def install_initramfs_tools(root: Path) -> None:
 
 
 def install_dracut(root: Path) -> None:
-    """Put the dracut module under `root`."""
+    """Put the dracut module under `root`, and what has every later run of dracut add it."""
     _copy_adapter(hook_folder() / "dracut", root / DRACUT)
+    (root / DRACUT_CONFIG).parent.mkdir(parents=True, exist_ok=True)
+    (root / DRACUT_CONFIG).write_text(_DRACUT_CONFIG)
 
 
 def _copy_adapter(source: Path, to: Path) -> None:

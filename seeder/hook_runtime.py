@@ -48,6 +48,7 @@ print(json.dumps({
     "executable": os.path.realpath(sys._base_executable if hasattr(sys, "_base_executable") else sys.executable),
     "stdlib": stdlib,
     "version": "%d.%d" % sys.version_info[:2],
+    "tag": sys.implementation.cache_tag,
     "packages": tops,
 }))
 """
@@ -88,6 +89,7 @@ class Recipe:
     """What is left out of an image and what it borrows: runtime.toml. Names, or shell patterns."""
 
     standard_library: frozenset[str]
+    packages: frozenset[str]
     extension_modules: tuple[str, ...]
     inside_packages: frozenset[str]
     codecs: frozenset[str]
@@ -103,6 +105,7 @@ def read_recipe() -> Recipe:
     lists = {name: text.split() for name, text in tomllib.loads((hook_folder() / "runtime.toml").read_text()).items()}
     return Recipe(
         frozenset(lists["standard_library"]),
+        frozenset(lists["packages"]),
         tuple(lists["extension_modules"]),
         frozenset(lists["inside_packages"]),
         frozenset(lists["codecs"]),
@@ -112,11 +115,12 @@ def read_recipe() -> Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An interpreter, and where the modules that a leecher needs lie with it."""
+    """An interpreter, and where the modules that a leecher needs lie with it; `tag` names its extension modules."""
 
     executable: Path
     stdlib: Path
     version: str
+    tag: str
     packages: dict[str, Path]
 
 
@@ -135,7 +139,7 @@ def probe(interpreter: str) -> Source:
         )
     found = json.loads(done.stdout)
     packages = {name: Path(path) for name, path in found["packages"].items()}
-    return Source(Path(found["executable"]), Path(found["stdlib"]), found["version"], packages)
+    return Source(Path(found["executable"]), Path(found["stdlib"]), found["version"], found["tag"], packages)
 
 
 def _folder_of(package: str) -> Path:
@@ -197,15 +201,17 @@ def _place_python(source: Source, tree: Path, recipe: Recipe) -> None:
     library.mkdir(parents=True)
     for path in sorted(source.stdlib.iterdir()):
         if not _is_left_out(path.stem.split(".")[0], recipe.standard_library):
-            _copy_modules(path, library / path.name, recipe)
+            _copy_modules(path, library / path.name, recipe, source.tag)
     for path in sorted((source.stdlib / "lib-dynload").glob("*.so")):
         if not path.name.startswith(recipe.extension_modules):
-            _copy_modules(path, library / "lib-dynload" / path.name, recipe)
+            _copy_modules(path, library / "lib-dynload" / path.name, recipe, source.tag)
     for path in (library / "encodings").iterdir():
         if path.stem not in recipe.codecs:
             path.unlink()
     for name, path in source.packages.items():
-        _copy_modules(path, library / path.name, recipe)
+        if name in recipe.packages:
+            continue
+        _copy_modules(path, library / path.name, recipe, source.tag)
         beside = path.parent / f"{name}.libs"
         if beside.is_dir():
             shutil.copytree(beside, library / beside.name)
@@ -222,15 +228,21 @@ def _is_left_out(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _copy_modules(path: Path, to: Path, recipe: Recipe) -> None:
-    """Copy a module or a package: Python sources and extension modules, none of its tests."""
+def _copy_modules(path: Path, to: Path, recipe: Recipe, tag: str) -> None:
+    """Copy a module or a package: Python sources and extension modules, none of its tests, none of another Python."""
     if path.is_dir():
         for inner in sorted(path.iterdir()):
             if not _is_left_out(inner.name, recipe.inside_packages):
-                _copy_modules(inner, to / inner.name, recipe)
-    elif path.suffix in (".py", ".so") or ".so." in path.name:
+                _copy_modules(inner, to / inner.name, recipe, tag)
+    elif is_for(path.name, tag) and (path.suffix in (".py", ".so") or ".so." in path.name):
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, to)
+
+
+def is_for(name: str, tag: str) -> bool:
+    """Return whether a file is for the interpreter with this tag, as in `x.cpython-311-x86_64.so` (PEP 3149)."""
+    found = re.search(r"\.(cpython-[0-9a-z]+)[.-]", name)
+    return found is None or found[1] == tag
 
 
 def _place_libraries(source: Source, tree: Path, recipe: Recipe) -> list[Path]:
@@ -242,7 +254,9 @@ def _place_libraries(source: Source, tree: Path, recipe: Recipe) -> list[Path]:
     originals = [source.executable, *([Path(zstd)] if zstd else []), *(source.stdlib / "lib-dynload").glob("*.so")]
     kept = {path.name for path in library.rglob("*.so*")}
     originals = [path for path in originals if path.suffix != ".so" or path.name in kept]
-    for path in source.packages.values():
+    for name, path in source.packages.items():
+        if name in recipe.packages:
+            continue
         originals += path.rglob("*.so*") if path.is_dir() else [path] if path.suffix == ".so" else []
     needed = _linked(originals)
     home = next(path for name, path in needed.items() if name.startswith("libc.so")).parent
@@ -323,11 +337,15 @@ def _compress(tree: Path, image: Path, compression: str) -> None:
 
 
 def _run(command: tuple[str, ...], what: str) -> str:
-    """Run a program and return its output; raise ResourceError with its last words if it fails."""
+    """Run a program and return its output; raise ResourceError with its last words if it fails.
+
+    Without SOURCE_DATE_EPOCH, with which mksquashfs refuses the times that it is told here.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BOUND_S, check=False,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            env={**environment, "LC_ALL": "C.UTF-8"},
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise ResourceError(f"{what} took longer than {_BOUND_S} s") from error

@@ -4,7 +4,7 @@
 # Called by dracut: only where somebody asks for the module, and only if it is whole.
 check() {
     local code=${SWARMBOOT_CODE:-/usr/lib/swarmboot} config=${SWARMBOOT_CONFIG:-/etc/swarmboot} needed
-    require_binaries cat chmod chroot cp ip ln mkdir modprobe mount mv rm rmdir sleep tr umount || return 1
+    require_binaries cat chmod chroot cp ip ln mkdir modprobe mount mv readlink rm rmdir sleep tr umount || return 1
     for needed in "$code/runtime.squashfs" "$code/runtime.libraries" "$config/fleet.pub"; do
         if [[ ! -s $needed ]]; then
             derror "swarmboot: $needed is missing; run: swarmboot hook install --dracut"
@@ -31,7 +31,7 @@ install() {
     inst_hook cmdline 20 "$moddir/swarmboot-cmdline.sh"
     inst_hook initqueue/settled 90 "$moddir/swarmboot-wait.sh"
     inst_hook mount 10 "$moddir/swarmboot-mount.sh"
-    inst_multiple cat chmod chroot cp ip ln mkdir modprobe mount mv rm rmdir sleep tr umount
+    inst_multiple cat chmod chroot cp ip ln mkdir modprobe mount mv readlink rm rmdir sleep tr umount
     for name in driver.sh seed.service seed.init runtime.squashfs runtime.libraries; do
         inst_simple "$code/$name" "/usr/lib/swarmboot/$name"
     done

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from seeder import hook_install
 from seeder.hook_files import hook_folder
 from seeder.hook_install import Bake
-from seeder.hook_runtime import read_recipe
+from seeder.hook_runtime import is_for, read_recipe
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
 from swarmboot.fleet_token import read_tokens, write_token
 from swarmboot.keyfile import write_pair
@@ -95,6 +95,16 @@ def test_each_generator_finds_its_adapter(tmp_path: Path) -> None:
         assert (tools / name).stat().st_mode & stat.S_IXUSR, name
     assert (tools / "conf-hooks.d/swarmboot").is_file()
     assert (tmp_path / "usr/lib/dracut/modules.d/90swarmboot/module-setup.sh").is_file()
+    assert 'add_dracutmodules+=" swarmboot "' in (tmp_path / "etc/dracut.conf.d/swarmboot.conf").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"),
+    [("x.cpython-314-x86_64-linux-gnu.so", True), ("x.cpython-315-x86_64-linux-gnu.so", False), ("x.abi3.so", True),
+     ("x.py", True), ("libz.so.1", True), ("x.cpython-314t-x86_64-linux-gnu.so", False)],
+)  # fmt: skip
+def test_an_image_holds_no_modules_of_another_python(name: str, is_ours: bool) -> None:
+    assert is_for(name, "cpython-314") == is_ours
 
 
 @pytest.mark.parametrize(
