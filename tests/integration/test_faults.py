@@ -379,7 +379,7 @@ def test_a_tmpfs_that_fills_up_during_the_download_ends_the_boot(
     tmp_path: Path, fleet: Fleet, small_tmpfs: Path
 ) -> None:
     subprocess.run(["mount", "-o", "remount,size=5m", str(small_tmpfs)], check=True)
-    with serving(fleet, "--uplink", "16mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+    with serving(fleet, "--uplink", "1mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
         wait_for(lambda: (small_tmpfs / ".partial").is_dir() or None, node.process)
         with suppress(OSError), (small_tmpfs / "filler").open("wb", buffering=0) as filler:
             while filler.write(bytes(65536)):
