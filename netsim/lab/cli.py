@@ -136,9 +136,10 @@ def calibrate(
     Example, in pieces of five minutes:
       swarmboot lab calibrate --record runs.jsonl --for 5min
     """
-    from netsim.lab.calibrate import compare, full_rows, markdown_of, measure_rows, small_rows
+    from netsim.lab.calibrate import compare, markdown_of, measure_rows
     from netsim.lab.calibrate import table_of as calibration_table
     from netsim.lab.measured import Record
+    from netsim.lab.rows import full_rows, small_rows
 
     rows = [row for row in (small_rows() if small else full_rows()) if not strategy or row.strategy in strategy]
     kept = Record(record)

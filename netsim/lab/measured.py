@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from netsim.lab.calibrate import Figures, Measurement, Row
+from netsim.lab.rows import Figures, Measurement, Row
 from swarmboot.errors import MalformedSettingError
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from netsim.boot import simulate
-from netsim.lab.calibrate import Row, compare, full_rows, measure, scenario_of, small_rows
+from netsim.lab.calibrate import compare, measure, scenario_of
+from netsim.lab.rows import Row, full_rows, small_rows
 from netsim.result import result_of
 from netsim.scenario_toml import parse_scenario
 

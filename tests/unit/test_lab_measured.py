@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from netsim.lab import calibrate
-from netsim.lab.calibrate import Comparison, Figures, Measurement, is_stuck, measure_rows, small_rows
+from netsim.lab.calibrate import Comparison, is_stuck, measure_rows
 from netsim.lab.measured import Record
 from netsim.lab.plan import LabPlan
 from netsim.lab.result import Arrival, Cost, LabResult, Traffic, result_of
+from netsim.lab.rows import Figures, Measurement, small_rows
 from swarmboot.errors import MalformedSettingError
 
 ROW, OTHER, *_ = small_rows()
