@@ -18,10 +18,10 @@ from functools import partial
 import numpy as np
 
 from netsim.admission import ProductAdmission
+from netsim.arrays import Floats
 from netsim.delivery import Delivery, Https, Multicast
 from netsim.engine import Engine, Sample
 from netsim.fleet import CLIENT_START_S, Fleet, draw_fleet
-from netsim.flows import Floats
 from netsim.rounds import MANIFEST_ROUNDS
 from netsim.scatter import Scatter
 from netsim.scenario import Scenario

@@ -18,7 +18,8 @@ from typing import Protocol
 
 import numpy as np
 
-from netsim.flows import Floats, Ints, max_min_rates
+from netsim.arrays import Floats, Ints
+from netsim.flows import max_min_rates
 from netsim.topology import Topology
 
 ROUNDS = 8

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from netsim.flows import Flags, Floats, Ints
+from netsim.arrays import Flags, Floats, Ints
 from netsim.words import WORD, Words, full_words, low_bits, popcount, to_pieces
 
 SWAP_OVERHEAD = 1.01

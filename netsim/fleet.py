@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netsim.flows import Flags, Floats, Ints
+from netsim.arrays import Flags, Floats, Ints
 from netsim.scenario import TIMED_PHASES, Hardware, Scenario
 
 CLIENT_START_S = 0.03

@@ -9,11 +9,8 @@ knows no topology, packets or time; `netsim.topology` says which links a flow cr
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+from netsim.arrays import Flags, Floats, Ints
 
 _ROUNDING = 1 + 1e-12
 EXACT = 1_000_000

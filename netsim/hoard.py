@@ -18,7 +18,7 @@ from collections import deque
 
 import numpy as np
 
-from netsim.flows import Flags, Floats, Ints
+from netsim.arrays import Flags, Floats, Ints
 from netsim.words import WORD, Words
 
 BLOCK_BYTES = 16 * 1024

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from netsim.flows import Floats
+from netsim.arrays import Floats
 from netsim.result import SCATTERS, sentence
 from netsim.runs import Run
 from swarmboot.errors import MalformedSettingError, ToolMissingError

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from netsim.arrays import Floats
 from netsim.boot import Outcome
-from netsim.flows import Floats
 from netsim.limit import limit_s
 from netsim.scenario import Scenario
 from swarmboot.report import BOOTED, FAILED, PHASES, BootReport

@@ -23,6 +23,7 @@ from netsim.fleet import Fleet
 from netsim.node import Action
 from netsim.scenario import Scenario
 from netsim.swarm_node import SwarmNode
+from netsim.swarm_world import SwarmWorld
 from netsim.torrents import Torrents
 from seeder.desk import Desk
 from seeder.handout import Limits
@@ -42,11 +43,7 @@ class Scatter:
         network = scenario.network
         self.engine = engine
         self.torrents = Torrents(scenario.release)
-        self.latency_s = network.latency_s
         self.random = Random(scenario.seed)
-        self.racks = fleet.racks
-        self.origins = tuple(f"origin-{number}" for number in range(engine.topology.sources))
-        self.sources = dict(zip(self.origins, engine.topology.source_ends, strict=True))
         self.dead: set[int] = set()
         self.nodes: dict[int, SwarmNode] = {}
         self.exchange = engine.exchange = PieceExchange(
@@ -58,8 +55,21 @@ class Scatter:
         )
         self.exchange.is_corrupt[: fleet.nodes] = fleet.is_corrupt
         limits = Limits(uplink_bytes_per_s=network.server_bytes_per_s * network.servers)
-        desk = Desk(self._registry(), limits, origins=self.origins, random=Random(scenario.seed + 2))
+        origins = tuple(f"origin-{number}" for number in range(engine.topology.sources))
+        desk = Desk(self._registry(), limits, origins=origins, random=Random(scenario.seed + 2))
         self.coordinator = Coordinator(desk, at=engine.at, latency_s=network.latency_s)
+        self._world = SwarmWorld(
+            engine=engine,
+            exchange=self.exchange,
+            coordinator=self.coordinator,
+            torrents=self.torrents,
+            origins=origins,
+            sources=dict(zip(origins, engine.topology.source_ends, strict=True)),
+            racks=fleet.racks,
+            latency_s=network.latency_s,
+            random=self.random,
+            dead=self.dead,
+        )
 
     def _registry(self) -> Registry:
         registry = Registry()
@@ -79,7 +89,7 @@ class Scatter:
             if is_alone and not found:
                 self.begin(node, now_s=then_s, done=done)
                 return
-            self.nodes[node] = SwarmNode(self, node, now_s=then_s, done=done)
+            self.nodes[node] = SwarmNode(self._world, node, now_s=then_s, done=done)
             self.nodes[node].begin(then_s)
             self.nodes[node].meet(found, then_s)
 

@@ -18,7 +18,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from netsim.flows import Floats
+from netsim.arrays import Floats
 from swarmboot.errors import MalformedSettingError
 from swarmboot.units import parse_duration
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from netsim.arrays import Flags, Floats, Ints
 from netsim.exchange import SWAP_OVERHEAD, Habits, PieceExchange
-from netsim.flows import Flags, Floats, Ints
 from netsim.hoard import Hoards
 from netsim.words import Words, popcount
 

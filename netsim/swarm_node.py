@@ -18,7 +18,7 @@ from swarmboot.wire import Announce, Handout, Neighbour
 
 if TYPE_CHECKING:
     from leecher.policy import AnnounceRequest, Run
-    from netsim.scatter import Scatter
+    from netsim.swarm_world import SwarmWorld
     from netsim.torrents import Image
 
 SERVE_S = 0.002
@@ -38,22 +38,22 @@ PORT = 6881
 class SwarmNode:
     """One node from its first announce on."""
 
-    def __init__(self, scatter: Scatter, node: int, *, now_s: float, done: Action) -> None:
+    def __init__(self, world: SwarmWorld, node: int, *, now_s: float, done: Action) -> None:
         self.from_origin_bytes = 0.0
         self.is_done = False
-        self._scatter = scatter
+        self._world = world
         self._node = node
         self._done = done
-        self._engine = scatter.engine
-        self._exchange = scatter.exchange
+        self._engine = world.engine
+        self._exchange = world.exchange
         self._is_dialling = False
         self._told_s = 0.0
         self._runs: dict[int, tuple[Run, int]] = {}
         wanted = {
-            each.info_hash: Wanted(each.info_hash, each.count, each.piece_bytes) for each in scatter.torrents.images
+            each.info_hash: Wanted(each.info_hash, each.count, each.piece_bytes) for each in world.torrents.images
         }
-        random = Random(scatter.random.random())
-        self.policy = Policy(wanted, origin=scatter.origins[0], now_s=now_s, random=random)
+        random = Random(world.random.random())
+        self.policy = Policy(wanted, origin=world.origins[0], now_s=now_s, random=random)
         self.loop = PolicyLoop(self.policy, self, at=self._act_at)
         self._joined_s = now_s + JOIN_S
         self._engine.at(self._joined_s, self._join)
@@ -75,7 +75,7 @@ class SwarmNode:
             return
         self._told_s = touched_s
         at_s = min(touched_s, now_s)
-        for place, image in enumerate(self._scatter.torrents.images):
+        for place, image in enumerate(self._world.torrents.images):
             self.loop.pieces_arrived(image.info_hash, self._exchange.pieces_of(self._node, place), at_s=at_s)
 
     def begin(self, now_s: float) -> None:
@@ -109,18 +109,18 @@ class SwarmNode:
 
     def announce(self, request: AnnounceRequest, now_s: float) -> None:
         """Post what the shell would post."""
-        self._scatter.coordinator.post(
+        self._world.coordinator.post(
             self._announcement(request), host=str(self._node), now_s=now_s, on_answer=self._answered
         )
 
     def _announcement(self, request: AnnounceRequest) -> Announce:
-        images = self._scatter.torrents.images
+        images = self._world.torrents.images
         return Announce(
             node=NodeId(self._node.to_bytes(16, "big")),
             sequence=Sequence(1),
             state=request.state,
             port=PORT if self.loop.has_started else 0,
-            rack=f"rack{self._scatter.racks[self._node]}",
+            rack=f"rack{self._world.racks[self._node]}",
             have={each.info_hash: sets.encode(self.policy.have[each.info_hash], each.count) for each in images},
             slots=request.slots,
             received=request.received,
@@ -142,7 +142,7 @@ class SwarmNode:
         self._is_dialling = True
         self._exchange.begin(self._node)
         others = [int(neighbour.host) for neighbour in neighbours]
-        self._engine.at(now_s + delay_s + 4 * self._scatter.latency_s, partial(self._connect, others))
+        self._engine.at(now_s + delay_s + 4 * self._world.latency_s, partial(self._connect, others))
 
     def _connect(self, others: list[int], _now_s: float) -> None:
         for other in others:
@@ -154,31 +154,31 @@ class SwarmNode:
 
     def fetch(self, run: Run, now_s: float) -> None:
         """Fetch a run from its origin, piece by piece in one stream."""
-        source = self._scatter.sources[run.origin]
+        source = self._world.sources[run.origin]
         self._runs[run.number] = (run, source)
-        self._engine.at(now_s + 2 * self._scatter.latency_s + SERVE_S, partial(self._open, run, source))
+        self._engine.at(now_s + 2 * self._world.latency_s + SERVE_S, partial(self._open, run, source))
 
     def _open(self, run: Run, source: int, now_s: float) -> None:
         if self.loop.is_over or run.number not in self._runs:
             return
-        if source in self._scatter.dead:
+        if source in self._world.dead:
             self._end(run, now_s, is_whole=False)
             return
-        if source == self._scatter.sources[self._scatter.origins[0]]:
-            self._scatter.coordinator.desk.registry.begun(str(self._node), run.info_hash, run.first, run.count)
-        stream = _Stream(self, self._scatter.torrents.named(run.info_hash), run)
-        shares = self._scatter.random.choice(SHARES)
+        if source == self._world.sources[self._world.origins[0]]:
+            self._world.coordinator.desk.registry.begun(str(self._node), run.info_hash, run.first, run.count)
+        stream = _Stream(self, self._world.torrents.named(run.info_hash), run)
+        shares = self._world.random.choice(SHARES)
         self._engine.start(source, self._node, stream.next_bytes, stream.piece_ended, shares=shares)
 
     def piece_fetched(self, run: Run, piece: int, size_bytes: int, now_s: float) -> None:
         """Occurs when the last byte of a piece of a run is in; it counts once it is hashed."""
         self.from_origin_bytes += size_bytes
-        place = self._scatter.torrents.place_of(run.info_hash)
+        place = self._world.torrents.place_of(run.info_hash)
         inserted_s = max(now_s, self._joined_s) + COUNT_S + size_bytes / HASH_BYTES_PER_S
         self._engine.at(inserted_s, partial(self._insert, place, piece))
         if piece == run.first + run.count - 1:
-            if run.origin == self._scatter.origins[0]:
-                self._scatter.coordinator.desk.registry.went_out(str(self._node), run.info_hash, run.first, run.count)
+            if run.origin == self._world.origins[0]:
+                self._world.coordinator.desk.registry.went_out(str(self._node), run.info_hash, run.first, run.count)
             self._end(run, now_s, is_whole=True)
 
     def _insert(self, place: int, piece: int, now_s: float) -> None:

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from netsim.flows import Floats, Ints
+from netsim.arrays import Floats, Ints
 from netsim.scenario import Faults, Network
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netsim.arrays import Floats, Ints
 from netsim.engine import Engine
-from netsim.flows import Floats, Ints
 from netsim.scenario import Network
 from netsim.topology import Topology
 

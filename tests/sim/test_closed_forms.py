@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from netsim.arrays import Floats
 from netsim.boot import Outcome, simulate
-from netsim.flows import Floats
 from netsim.limit import limit_s
 from netsim.scenario import TIMED_PHASES, Faults, Hardware, Network, Release, Scenario
 from netsim.spread import fixed

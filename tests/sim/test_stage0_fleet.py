@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from netsim.admission import ProductAdmission
+from netsim.arrays import Floats
 from netsim.boot import STRATEGIES, Morning
-from netsim.flows import Floats
 from netsim.scenario import Network, Scenario
 from netsim.stage0 import EveryoneAtOnce
 from seeder.admission import AdmissionLimits
