@@ -26,7 +26,7 @@ from netsim.lab.processes import Crew
 from netsim.lab.race import Race
 from netsim.lab.result import Cost, LabResult, Traffic, result_of
 from netsim.lab.stage import Stage
-from netsim.lab.strategies import strategy_named
+from netsim.lab.strategies.by_name import strategy_named
 from swarmboot.errors import PrivilegeError, ToolMissingError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from netsim.lab.layout import RunId, lay_out
 from netsim.lab.plan import LabPlan
 from netsim.lab.processes import Crew
 from netsim.lab.stage import NodeProgram, Stage
-from netsim.lab.strategies import STRATEGIES, strategy_named
 from netsim.lab.strategies.aria2 import aria2_command
+from netsim.lab.strategies.by_name import STRATEGIES, strategy_named
 from netsim.lab.strategies.https import nginx_configuration
 from netsim.lab.torrent import ANNOUNCE_URL, Version, make_torrent
 from swarmboot.errors import MalformedSettingError
