@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netsim.flags import with_scenario_options
+from netsim.scenario.options import with_scenario_options
 from swarmboot.errors import MalformedSettingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from netsim.result import SimulationResult
-    from netsim.runs import Run
-    from netsim.scenario import Scenario
+    from netsim.scenario.scenario import Scenario
+    from netsim.study.result import SimulationResult
+    from netsim.study.runs import Run
 
 STRATEGY_NAMES = ("https", "libtorrent", "multicast", "swarmboot", "swarmboot+stage0")
 
@@ -55,7 +55,7 @@ def simulate(
       swarmboot simulate --nodes 500 --plan-power --uplink-share 80%
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy multiplies nothing here: its threads would only spin
-    from netsim.scenario_flags import parse_sweep, scenario_of
+    from netsim.scenario.from_flags import parse_sweep, scenario_of
 
     scenario = scenario_of(given)
     _check_plots(plots)
@@ -71,14 +71,14 @@ def simulate(
 
 def _check_plots(paths: Sequence[Path]) -> None:
     if paths:
-        from netsim.plot import check_plot_path
+        from netsim.study.plot import check_plot_path
 
         for path in paths:
             check_plot_path(path)
 
 
 def _run(scenarios: Sequence[Scenario], strategies: Sequence[str]) -> list[Run]:
-    from netsim.runs import run_all
+    from netsim.study.runs import run_all
 
     return run_all([(scenario, strategy) for scenario in scenarios for strategy in strategies])
 
@@ -90,7 +90,7 @@ def _show(runs: list[Run], *, as_json: bool, plots: Sequence[Path]) -> None:
     else:
         _print(results)
     for path in plots:
-        from netsim.plot import write_plot
+        from netsim.study.plot import write_plot
 
         write_plot(runs, path)
         click.echo(f"drawn: {path}", err=True)
@@ -99,8 +99,8 @@ def _show(runs: list[Run], *, as_json: bool, plots: Sequence[Path]) -> None:
 def _print(results: Sequence[SimulationResult]) -> None:
     from rich.console import Console
 
-    from netsim.result import sentence
-    from netsim.tables import phases_table, strategies_table
+    from netsim.study.result import sentence
+    from netsim.study.tables import phases_table, strategies_table
 
     for nodes in dict.fromkeys(result.nodes for result in results):
         click.echo(sentence([result for result in results if result.nodes == nodes]))
@@ -111,8 +111,8 @@ def _print(results: Sequence[SimulationResult]) -> None:
 
 
 def _plan_power(scenario: Scenario, strategies: tuple[str, ...], uplink_share: str, *, as_json: bool) -> None:
-    from netsim.power import WINDOW_S, plan_power
-    from netsim.scenario_toml import parse_share
+    from netsim.scenario.toml import parse_share
+    from netsim.study.power_plan import WINDOW_S, plan_power
     from swarmboot.units import format_duration
 
     share = parse_share(uplink_share)

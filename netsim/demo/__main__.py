@@ -20,7 +20,7 @@ from netsim.demo import board
 from netsim.demo.children import Children
 from netsim.demo.rack import NodeView, Rack, publish
 from netsim.demo.release import sample_release
-from netsim.lab.stopping import stopped_by_signals
+from netsim.lab.rack.signals import stopped_by_signals
 from swarmboot.cli import exit_for
 from swarmboot.errors import IntegrityError, LabError, SpaceError, SwarmbootError
 from swarmboot.units import format_rate, format_size, parse_rate

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from netsim.lab.limit import LinkRates, least_time_s, unicast_time_s
+from netsim.lab.rack.fluid_limit import LinkRates, least_time_s, unicast_time_s
 from swarmboot.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from netsim.lab.stopping import uninterrupted
+from netsim.lab.rack.signals import uninterrupted
 from swarmboot.errors import LabError
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import click
 
 from netsim.demo import debian
 from netsim.demo.files import make_squashfs, missing_programs, write_plugin, write_settings
-from netsim.lab.stopping import stopped_by_signals
+from netsim.lab.rack.signals import stopped_by_signals
 from swarmboot.cli import exit_for
 from swarmboot.errors import LabError, SwarmbootError
 from swarmboot.units import format_size

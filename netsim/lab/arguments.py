@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netsim.lab.plan import parse_casualty
+from netsim.lab.rack.plan import parse_casualty
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from rich.console import Console
 
 from netsim.lab.arguments import CASUALTY, DURATION, RATE, SIZE
 from netsim.lab.chaos.cli import chaos, soak
-from netsim.lab.plan import Casualty, LabPlan
-from netsim.lab.progress import watching
-from netsim.lab.result import table_of
-from netsim.lab.stopping import stopped_by_signals
+from netsim.lab.rack.plan import Casualty, LabPlan
+from netsim.lab.rack.signals import stopped_by_signals
+from netsim.lab.run.progress import watching
+from netsim.lab.run.result import table_of
 from swarmboot.errors import SwarmbootError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from netsim.lab.result import LabResult
+    from netsim.lab.run.result import LabResult
 
 NAMES = ("swarmboot", "https", "libtorrent", "aria2", "udpcast")
 
@@ -136,10 +136,10 @@ def calibrate(
     Example, in pieces of five minutes:
       swarmboot lab calibrate --record runs.jsonl --for 5min
     """
-    from netsim.lab.calibrate import compare, markdown_of, measure_rows
-    from netsim.lab.calibrate import table_of as calibration_table
-    from netsim.lab.measured import Record
-    from netsim.lab.rows import full_rows, small_rows
+    from netsim.lab.calibration.calibrate import compare, markdown_of, measure_rows
+    from netsim.lab.calibration.calibrate import table_of as calibration_table
+    from netsim.lab.calibration.record import Record
+    from netsim.lab.calibration.rows import full_rows, small_rows
 
     rows = [row for row in (small_rows() if small else full_rows()) if not strategy or row.strategy in strategy]
     kept = Record(record)
@@ -189,7 +189,7 @@ def _plan(strategy: str, given: dict[str, Any]) -> LabPlan:
 
 
 def _run(plan: LabPlan) -> LabResult:
-    from netsim.lab.run import run_strategy
+    from netsim.lab.run.run import run_strategy
 
     with watching(plan) as watcher:
         return run_strategy(plan, watcher)

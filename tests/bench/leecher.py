@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from netsim.lab.torrent import Version, make_torrent
+from netsim.lab.strategies.torrent import Version, make_torrent
 from seeder import hook_runtime
 from swarmboot.units import format_size, parse_size
 from tests.integration.world import Fleet, asking, booting, build_fleet, serving

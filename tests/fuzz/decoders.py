@@ -21,7 +21,7 @@ from leecher.archive import cpio_entries, tar_entries
 from leecher.handover import environment_text
 from leecher.initramfs import node_settings, parse_node_file
 from leecher.swarm import _metadata
-from netsim.scenario_toml import parse_scenario
+from netsim.scenario.toml import parse_scenario
 from seeder.envfile import parse_env
 from seeder.release_toml import parse_release_toml
 from seeder.script import parse_mac

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netsim.arrays import Floats, Ints
-from netsim.engine import Engine
-from netsim.scenario import Network
-from netsim.topology import Topology
+from netsim.fluid.engine import Engine
+from netsim.fluid.topology import Topology
+from netsim.scenario.arrays import Floats, Ints
+from netsim.scenario.scenario import Network
 
 PYTHON = "/usr/bin/python3"
 SCRIPT = Path(__file__).with_name("simgrid_flows.py")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from netsim.boot import simulate
-from netsim.lab.calibrate import compare, measure, scenario_of
-from netsim.lab.rows import Row, full_rows, small_rows
-from netsim.result import result_of
-from netsim.scenario_toml import parse_scenario
+from netsim.lab.calibration.calibrate import compare, measure, scenario_of
+from netsim.lab.calibration.rows import Row, full_rows, small_rows
+from netsim.scenario.toml import parse_scenario
+from netsim.study.result import result_of
+from netsim.study.simulation import simulate
 
 TOLERANCE = {"https": 0.10, "libtorrent": 0.25, "swarmboot": 0.20}
 """Few runs a row, on a machine that may run other tests as well; docs/calibration.md has the aim, 10 % on each."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netsim.arrays import Floats
-from netsim.boot import Outcome, simulate
-from netsim.limit import limit_s
-from netsim.scenario import TIMED_PHASES, Faults, Hardware, Network, Release, Scenario
-from netsim.spread import fixed
+from netsim.scenario.arrays import Floats
+from netsim.scenario.scenario import TIMED_PHASES, Faults, Hardware, Network, Release, Scenario
+from netsim.scenario.spread import fixed
+from netsim.study.limit import limit_s
+from netsim.study.simulation import Outcome, simulate
 from seeder.handout import GOODPUT
 from swarmboot.report import PHASES
 

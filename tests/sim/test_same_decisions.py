@@ -18,7 +18,7 @@ from random import Random
 import pytest
 
 from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Request, Run
-from netsim.node import WAKING_S, PolicyLoop
+from netsim.delivery.policy_loop import WAKING_S, PolicyLoop
 from swarmboot.wire import Neighbour
 from tests.integration.world import (
     BOUND_S,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netsim.admission import ProductAdmission
-from netsim.arrays import Floats
-from netsim.boot import STRATEGIES, Morning
-from netsim.scenario import Network, Scenario
-from netsim.stage0 import EveryoneAtOnce
+from netsim.delivery.admission import ProductAdmission
+from netsim.delivery.stage0_loads import EveryoneAtOnce
+from netsim.scenario.arrays import Floats
+from netsim.scenario.scenario import Network, Scenario
+from netsim.study.simulation import STRATEGIES, Morning
 from seeder.admission import AdmissionLimits
 from swarmboot.report import PHASES
 

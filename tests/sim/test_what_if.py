@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from netsim.boot import STRATEGIES, simulate
 from netsim.cli import simulate as command
-from netsim.engine import Sample
-from netsim.plot import draw, write_plot
-from netsim.power import peak_share, plan_power
-from netsim.result import SimulationResult, durations_s, result_of, sentence
-from netsim.runs import run_all
-from netsim.scenario import Faults, Network, Release, Scenario
-from netsim.spread import Shape, Spread
+from netsim.fluid.engine import Sample
+from netsim.scenario.scenario import Faults, Network, Release, Scenario
+from netsim.scenario.spread import Shape, Spread
+from netsim.study.plot import draw, write_plot
+from netsim.study.power_plan import peak_share, plan_power
+from netsim.study.result import SimulationResult, durations_s, result_of, sentence
+from netsim.study.runs import run_all
+from netsim.study.simulation import STRATEGIES, simulate
 from swarmboot.errors import ScenarioError
 from swarmboot.report import BOOTED, PHASES, decode_report, encode_report
 

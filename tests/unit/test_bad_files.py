@@ -14,7 +14,7 @@ import pytest
 
 from leecher import handover, initramfs
 from leecher.swarm import _metadata
-from netsim.scenario_toml import read_scenario
+from netsim.scenario.toml import read_scenario
 from seeder.authority import given_certificate, issue_certificate
 from seeder.release_toml import parse_release_toml
 from seeder.stage0_node import NODE_IMAGE_MAX_BYTES, node_image, parse_rack_map, read_node_files

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsim.lab.arguments import RATE, SIZE
-from netsim.lab.stopping import stopped_by_signals
+from netsim.lab.rack.signals import stopped_by_signals
 from swarmboot.errors import LabError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def chaos(
       swarmboot lab chaos --row lease-burner --seed 2 --logs /tmp/chaos
     """
     from netsim.lab.chaos.play import play_all
-    from netsim.lab.chaos.table import rows_named
+    from netsim.lab.chaos.rows.table import rows_named
     from netsim.lab.chaos.verdict import HEADING, Terms, line_of, markdown_of
 
     rows = rows_named(names)

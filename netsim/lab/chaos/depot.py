@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsim.lab.cargo import ROOT_IMAGE_NAMES, digest, make_image
-from netsim.lab.certificate import make_certificate
-from netsim.lab.layout import SERVER_ADDRESS
-from netsim.lab.strategies.scatter import run_part
+from netsim.lab.rack.layout import SERVER_ADDRESS
+from netsim.lab.run.payload import ROOT_IMAGE_NAMES, digest, make_image
+from netsim.lab.strategies.certificate import make_certificate
+from netsim.lab.strategies.swarmboot import run_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

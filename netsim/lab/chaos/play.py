@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from netsim.lab.chaos.depot import build_depot
 from netsim.lab.chaos.rack import GaveUpError, Rack
 from netsim.lab.chaos.verdict import FAULT_FREE, Terms, bound_s, judge
-from netsim.lab.layout import lay_out
-from netsim.lab.namespaces import Network, make_directory, sweep_leftovers, this_run
-from netsim.lab.plan import LabPlan
-from netsim.lab.processes import Crew
-from netsim.lab.run import check_machine
+from netsim.lab.rack.layout import lay_out
+from netsim.lab.rack.namespaces import Network, make_directory, sweep_leftovers, this_run
+from netsim.lab.rack.plan import LabPlan
+from netsim.lab.rack.processes import Crew
+from netsim.lab.run.run import check_machine
 from swarmboot.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from netsim.lab.chaos.depot import Depot
-    from netsim.lab.chaos.row import Row
+    from netsim.lab.chaos.rows.row import Row
     from netsim.lab.chaos.verdict import Outcome
 
 _MIRROR_TOOLS = {"nginx": "nginx-light"}

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsim.lab.cargo import digest
 from netsim.lab.chaos.depot import IMAGE
 from netsim.lab.chaos.verdict import Ending
-from netsim.lab.layout import SERVER_ADDRESS
-from netsim.lab.processes import failure_of, is_listening
+from netsim.lab.rack.layout import SERVER_ADDRESS
+from netsim.lab.rack.processes import failure_of, is_listening
+from netsim.lab.run.payload import digest
 from netsim.lab.strategies.https import nginx_configuration
-from netsim.lab.strategies.scatter import PORT, leecher_command, seeder_command
+from netsim.lab.strategies.swarmboot import PORT, leecher_command, seeder_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from netsim.lab.chaos.depot import Depot
     from netsim.lab.chaos.verdict import Terms
-    from netsim.lab.layout import Layout, Node
-    from netsim.lab.namespaces import Network
-    from netsim.lab.processes import Child, Crew
+    from netsim.lab.rack.layout import Layout, Node
+    from netsim.lab.rack.namespaces import Network
+    from netsim.lab.rack.processes import Child, Crew
 
 _LOOK_EVERY_S = 0.05
 _BLOCK_BYTES = 512

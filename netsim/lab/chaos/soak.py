@@ -17,8 +17,8 @@ from netsim.lab.chaos.depot import build_depot
 from netsim.lab.chaos.play import keep_logs, open_rack, plan_of
 from netsim.lab.chaos.rack import GaveUpError
 from netsim.lab.chaos.verdict import Terms
-from netsim.lab.namespaces import make_directory, sweep_leftovers, this_run
-from netsim.lab.run import check_machine
+from netsim.lab.rack.namespaces import make_directory, sweep_leftovers, this_run
+from netsim.lab.run.run import check_machine
 from swarmboot.errors import LabError
 
 if TYPE_CHECKING:

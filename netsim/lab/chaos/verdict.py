@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from netsim.lab.limit import LinkRates, unicast_time_s
+from netsim.lab.rack.fluid_limit import LinkRates, unicast_time_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

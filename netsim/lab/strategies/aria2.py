@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from netsim.lab.stage import NodeProgram
-from netsim.lab.strategies.stock import start_tracker
-from netsim.lab.torrent import Version, make_torrent
+from netsim.lab.strategies.libtorrent import start_tracker
+from netsim.lab.strategies.strategy import NodeProgram
+from netsim.lab.strategies.torrent import Version, make_torrent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from netsim.lab.layout import Node
-    from netsim.lab.stage import Stage
+    from netsim.lab.rack.layout import Node
+    from netsim.lab.strategies.strategy import Stage
 
 _HOOK = '#!/bin/sh\n: > "$(dirname "$3").done"\n'
 """Called by aria2 with id, number of files and first file when a download is complete, before it seeds."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from netsim.lab.strategies.aria2 import Aria2
 from netsim.lab.strategies.https import Https
-from netsim.lab.strategies.scatter import Scatter
-from netsim.lab.strategies.stock import StockLibtorrent
+from netsim.lab.strategies.libtorrent import StockLibtorrent
+from netsim.lab.strategies.swarmboot import Scatter
 from netsim.lab.strategies.udpcast import Udpcast
 from swarmboot.errors import MalformedSettingError
 
 if TYPE_CHECKING:
-    from netsim.lab.stage import Strategy
+    from netsim.lab.strategies.strategy import Strategy
 
 STRATEGIES: dict[str, Strategy] = {
     "swarmboot": Scatter(),

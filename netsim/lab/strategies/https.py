@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from netsim.lab.certificate import make_certificate
-from netsim.lab.layout import SERVER_ADDRESS
-from netsim.lab.stage import NodeProgram
+from netsim.lab.rack.layout import SERVER_ADDRESS
+from netsim.lab.strategies.certificate import make_certificate
+from netsim.lab.strategies.strategy import NodeProgram
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from netsim.lab.layout import Node
-    from netsim.lab.stage import Stage
+    from netsim.lab.rack.layout import Node
+    from netsim.lab.strategies.strategy import Stage
 
 PORT = 8443
 

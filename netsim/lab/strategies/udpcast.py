@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from netsim.lab.stage import NodeProgram
+from netsim.lab.strategies.strategy import NodeProgram
 
 if TYPE_CHECKING:
-    from netsim.lab.layout import Node
-    from netsim.lab.stage import Stage
+    from netsim.lab.rack.layout import Node
+    from netsim.lab.strategies.strategy import Stage
 
 
 class Udpcast:

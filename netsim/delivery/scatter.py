@@ -1,0 +1,133 @@
+"""swarmboot's own way: the real desk and the real policies on simulated time, swapping through `netsim.swap.exchange`.
+
+`seeder.desk` hands out neighbours and leases, one `leecher.policy` a node decides what to ask and fetch; the messages
+between them are the product's. Deviations, beside those of `netsim.swap.exchange` and `netsim.delivery.coordinator`:
+
+* Connections to origins are kept open, the manifest's among them: a run costs one round trip and `SERVE_S` of the
+  server before its first byte.
+* A connection between neighbours is up `DIAL_S` after either side was told of the other, the first ones sooner.
+* Nodes go on as neighbours without a gap through hand-off.
+* Without a seeder a node finds neighbours on its LAN by discovery: up to 20 at random of those that are complete.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+
+from netsim.delivery.coordinator import HANDOUT_BYTES, Coordinator
+from netsim.delivery.policy_loop import Action
+from netsim.delivery.swarm_node import SwarmNode
+from netsim.delivery.swarm_world import SwarmWorld
+from netsim.fluid.engine import Engine
+from netsim.scenario.fleet import Fleet
+from netsim.scenario.scenario import Scenario
+from netsim.swap.exchange import PieceExchange
+from netsim.swap.torrents import Torrents
+from seeder.desk import Desk
+from seeder.handout import Limits
+from seeder.holdings import Torrent
+from seeder.registry import Registry
+
+DISCOVERY_S = 1.3
+"""`leecher.source`: the seeder's head start, then what it takes to gather answers."""
+
+FOUND_MOST = 20
+
+
+class Scatter:
+    """Scatter every piece once over HTTPS, swap the rest."""
+
+    def __init__(self, scenario: Scenario, fleet: Fleet, engine: Engine) -> None:
+        network = scenario.network
+        self.engine = engine
+        self.torrents = Torrents(scenario.release)
+        self.random = Random(scenario.seed)
+        self.dead: set[int] = set()
+        self.nodes: dict[int, SwarmNode] = {}
+        self.exchange = engine.exchange = PieceExchange(
+            fleet.nodes + engine.topology.sources,
+            self.torrents.shape,
+            habits=self.torrents.habits(fleet.nodes, tick_bytes=network.node_bytes_per_s * engine.tick_s),
+            random=np.random.default_rng(scenario.seed + 1),
+            on_complete=self._complete,
+        )
+        self.exchange.is_corrupt[: fleet.nodes] = fleet.is_corrupt
+        limits = Limits(uplink_bytes_per_s=network.server_bytes_per_s * network.servers)
+        origins = tuple(f"origin-{number}" for number in range(engine.topology.sources))
+        desk = Desk(self._registry(), limits, origins=origins, random=Random(scenario.seed + 2))
+        self.coordinator = Coordinator(desk, at=engine.at, latency_s=network.latency_s)
+        self._world = SwarmWorld(
+            engine=engine,
+            exchange=self.exchange,
+            coordinator=self.coordinator,
+            torrents=self.torrents,
+            origins=origins,
+            sources=dict(zip(origins, engine.topology.source_ends, strict=True)),
+            racks=fleet.racks,
+            latency_s=network.latency_s,
+            random=self.random,
+            dead=self.dead,
+        )
+
+    def _registry(self) -> Registry:
+        registry = Registry()
+        for image in self.torrents.images:
+            registry.add_torrent(Torrent(image.info_hash, image.size_bytes, image.piece_bytes))
+        return registry
+
+    def begin(self, node: int, *, now_s: float, done: Action) -> None:
+        """Have a node join the swarm; without a seeder it looks for neighbours first."""
+        is_alone = self.coordinator.is_dead
+        delay_s = DISCOVERY_S if is_alone else 0.0
+
+        def join(then_s: float) -> None:
+            if node in self.dead:
+                return
+            found = self._found() if is_alone else []
+            if is_alone and not found:
+                self.begin(node, now_s=then_s, done=done)
+                return
+            self.nodes[node] = SwarmNode(self._world, node, now_s=then_s, done=done)
+            self.nodes[node].begin(then_s)
+            self.nodes[node].meet(found, then_s)
+
+        self.engine.at(now_s + delay_s, join)
+
+    def _found(self) -> list[int]:
+        complete = [node for node, each in self.nodes.items() if each.is_done and node not in self.dead]
+        return self.random.sample(complete, min(len(complete), FOUND_MOST))
+
+    def _complete(self, node: int, now_s: float) -> None:
+        """Have a node act on its last piece in its turn among the events of the epoch."""
+        self.engine.at(now_s, self.nodes[node].complete)
+
+    def lost(self, end: int, now_s: float) -> None:
+        """Take a node or a source away; with the first server the seeder is gone."""
+        self.dead.add(end)
+        for transfer in self.engine.transfers_of(end):
+            self.engine.stop(transfer)
+        if end in self.nodes:
+            self.nodes[end].die()
+        if end < self.engine.topology.nodes:
+            return
+        for node in list(self.nodes.values()):
+            node.source_lost(end, now_s)
+        if end == self.engine.topology.nodes:
+            self.coordinator.die(now_s)
+
+    def bytes_from(self, node: int) -> dict[str, int]:
+        """Return what came from neighbours and what from origins."""
+        from_origin = self.nodes[node].from_origin_bytes if node in self.nodes else 0
+        return {"neighbours": round(self.exchange.received[node]), "origin": round(from_origin)}
+
+    def blemishes(self, node: int) -> tuple[int, int]:
+        """Return a node's hash failures and rescues."""
+        rescues = self.nodes[node].policy.rescues if node in self.nodes else 0
+        return int(self.exchange.hash_failures[node]), rescues
+
+    @property
+    def control_bytes(self) -> float:
+        """Return what the seeder has sent in handouts."""
+        return float(self.coordinator.answered * HANDOUT_BYTES)

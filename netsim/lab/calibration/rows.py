@@ -1,0 +1,87 @@
+"""The scenarios that a calibration compares, and what is compared of each. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netsim.lab.rack.plan import Casualty, LabPlan
+from swarmboot.units import format_rate, format_size
+
+_MBIT = 1e6 / 8
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One scenario. Rates in bytes per second, sizes in bytes, times in seconds."""
+
+    strategy: str
+    nodes: int
+    rate_bytes_per_s: float
+    size_bytes: int
+    stagger_s: float = 0.0
+    server_dies_s: float | None = None
+
+    @property
+    def plan(self) -> LabPlan:
+        """Return the row as the lab takes it."""
+        casualties = () if self.server_dies_s is None else (Casualty(after_s=self.server_dies_s),)
+        return LabPlan(
+            strategy=self.strategy,
+            nodes=self.nodes,
+            rate_bytes_per_s=self.rate_bytes_per_s,
+            size_bytes=self.size_bytes,
+            stagger_s=self.stagger_s,
+            casualties=casualties,
+        )
+
+    @property
+    def label(self) -> str:
+        """Return the row's name in the table."""
+        extra = f", one every {self.stagger_s:g} s" if self.stagger_s else ""
+        extra += f", seeder dies at {self.server_dies_s:g} s" if self.server_dies_s is not None else ""
+        rate, size = format_rate(self.rate_bytes_per_s), format_size(self.size_bytes)
+        return f"{self.strategy} N={self.nodes} {rate} {size}{extra}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is compared: median and last completion in seconds after the first start, and bytes the server sent."""
+
+    median_s: float
+    last_s: float
+    server_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One run in the lab; `phases` are the seconds that the machine took, by the simulator's names."""
+
+    figures: Figures
+    phases: dict[str, float]
+    load_average: float
+
+
+def full_rows() -> list[Row]:
+    """Return every row of docs/calibration.md."""
+    rows = [
+        Row(strategy, nodes, rate * _MBIT, size * _MIB)
+        for strategy in ("https", "libtorrent", "swarmboot")
+        for rate in (20, 40)
+        for size in (8, 16)
+        for nodes in (1, 4, 8, 16)
+    ]
+    return [*rows, *special_rows()]
+
+
+def special_rows() -> list[Row]:
+    """Return the staggered start and the seeder's death."""
+    return [
+        Row("swarmboot", 8, 40 * _MBIT, 16 * _MIB, stagger_s=1.0),
+        Row("swarmboot", 8, 40 * _MBIT, 16 * _MIB, stagger_s=1.0, server_dies_s=9.0),
+    ]
+
+
+def small_rows() -> list[Row]:
+    """Return the rows that `make test` runs."""
+    return [Row(strategy, 4, 20 * _MBIT, 8 * _MIB) for strategy in ("https", "libtorrent", "swarmboot")]

@@ -1,0 +1,1 @@
+"""Programs in a rack that do not mean well: each speaks a real protocol and lies in one way."""

@@ -1,0 +1,1 @@
+"""The chaos table: one value and one function a row."""

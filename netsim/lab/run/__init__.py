@@ -1,0 +1,1 @@
+"""One run of a strategy in a lab: what it moves, the timed race, what was measured."""

@@ -1,0 +1,52 @@
+"""An ordinary libtorrent swarm: default settings everywhere, the server an ordinary seeder with a tracker beside it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, ClassVar
+
+from netsim.lab.rack.layout import SERVER_ADDRESS
+from netsim.lab.strategies.strategy import NodeProgram
+from netsim.lab.strategies.torrent import Version, make_torrent
+from netsim.lab.strategies.tracker import PORT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netsim.lab.rack.layout import Node
+    from netsim.lab.strategies.strategy import Stage
+
+
+def start_tracker(stage: Stage) -> Path:
+    """Start the tracker and return its log, which has a line as soon as somebody has announced."""
+    log_path = stage.directory / "announces.log"
+    tracker = stage.start_server(
+        "tracker", sys.executable, "-m", "netsim.lab.strategies.tracker", SERVER_ADDRESS, str(PORT), str(log_path)
+    )
+    stage.await_port(tracker, PORT)
+    return log_path
+
+
+def _peer(stage: Stage, folder: Path, done_path: Path, *more: str) -> tuple[str, ...]:
+    torrent = str(stage.directory / "image.torrent")
+    return (sys.executable, "-m", "netsim.lab.strategies.stock_peer", torrent, str(folder), str(done_path), *more)
+
+
+class StockLibtorrent:
+    """What a program gets that uses libtorrent and sets nothing."""
+
+    tools: ClassVar[dict[str, str]] = {}
+    moves_whole_release = False
+
+    def serve(self, stage: Stage) -> None:
+        """Start a tracker and the seeder, and wait until the tracker knows the seeder."""
+        make_torrent(stage.cargo.image, stage.directory / "image.torrent", Version.V2)
+        start_tracker(stage)
+        known = stage.directory / "seeder.known"
+        seeder = stage.start_server("seeder", *_peer(stage, stage.cargo.image.parent, known, "seed"))
+        stage.await_server(seeder, known.exists)
+
+    def join(self, stage: Stage, node: Node) -> NodeProgram:
+        """Return one peer; the node is complete when its image is on disk."""
+        done_path = stage.directory / f"node{node.index}.done"
+        return NodeProgram(_peer(stage, stage.node_folder(node), done_path), done_path=done_path)

@@ -1,0 +1,145 @@
+"""What a simulation found: as a value with the keys others rely on, as JSON, as tables and as one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from netsim.scenario.arrays import Floats
+from netsim.scenario.scenario import Scenario
+from netsim.study.limit import limit_s
+from netsim.study.simulation import Outcome
+from swarmboot.report import BOOTED, FAILED, PHASES, BootReport
+from swarmboot.units import format_duration
+
+SCATTERS = ("swarmboot+stage0", "swarmboot")
+PLAIN = "https"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """How long something took over the nodes that did it, in seconds; None if none did."""
+
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    last_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationResult:
+    """One strategy's morning. Keys are the schema others rely on; times in seconds from the first power-on.
+
+    `phases` maps a phase to how long it took the nodes, `up_s` says when they were up; `server_copies` is what servers
+    and mirrors sent, headers counted, in units of everything one node needs.
+    """
+
+    strategy: str
+    nodes: int
+    seed: int
+    phases: Mapping[str, Quantiles]
+    up_s: Quantiles
+    server_bytes: int
+    server_copies: float
+    limit_s: float
+    wall_s: float
+    reports: tuple[BootReport, ...]
+
+    @property
+    def up(self) -> int:
+        """Return how many nodes came up."""
+        return sum(report.outcome == BOOTED for report in self.reports)
+
+    def as_json(self) -> dict[str, object]:
+        """Return JSON-ready values; times are rounded to a millisecond."""
+        values = {**asdict(self), "reports": [report.values() for report in self.reports]}
+        rounded = {key: _rounded(value) for key, value in values.items()}
+        assert isinstance(rounded, dict)
+        return rounded
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    return value
+
+
+def quantiles(values_s: Floats) -> Quantiles:
+    """Return the quantiles of the finite values."""
+    there = values_s[np.isfinite(values_s)]
+    if not len(there):
+        return Quantiles(None, None, None, None)
+    p50, p95, p99 = np.percentile(there, [50, 95, 99])
+    return Quantiles(float(p50), float(p95), float(p99), float(there.max()))
+
+
+def durations_s(outcome: Outcome) -> dict[str, Floats]:
+    """Return how long each phase took each node; not finite where it did not end."""
+    begins_s = np.zeros(outcome.fleet.nodes)
+    durations = {}
+    with np.errstate(invalid="ignore"):
+        for phase, ends_s in zip(PHASES, outcome.ends_s, strict=True):
+            durations[phase] = np.where(np.isfinite(ends_s), ends_s - begins_s, math.inf)
+            begins_s = ends_s
+    return durations
+
+
+def result_of(scenario: Scenario, outcome: Outcome) -> SimulationResult:
+    """Return what an outcome comes to."""
+    durations = durations_s(outcome)
+    return SimulationResult(
+        strategy=outcome.strategy,
+        nodes=scenario.nodes,
+        seed=scenario.seed,
+        phases={phase: quantiles(values) for phase, values in durations.items()},
+        up_s=quantiles(outcome.up_s),
+        server_bytes=round(outcome.server_bytes),
+        server_copies=outcome.server_bytes / scenario.release.total_bytes,
+        limit_s=limit_s(scenario, outcome.fleet),
+        wall_s=outcome.wall_s,
+        reports=tuple(_report(outcome, node, durations) for node in range(scenario.nodes)),
+    )
+
+
+def _report(outcome: Outcome, node: int, durations: Mapping[str, Floats]) -> BootReport:
+    """Return the report that this node would have posted."""
+    is_up = bool(np.isfinite(outcome.up_s[node]))
+    hash_failures, rescues = outcome.blemishes[node]
+    return BootReport(
+        node=node.to_bytes(16, "big").hex(),
+        outcome=BOOTED if is_up else FAILED,
+        sequence=1,
+        rack=f"rack{outcome.fleet.racks[node]}",
+        error="" if is_up else "did not come up",
+        phases={phase: float(values[node]) for phase, values in durations.items() if np.isfinite(values[node])},
+        bytes_from=outcome.bytes_from[node],
+        hash_failures=hash_failures,
+        rescues=rescues,
+        finished_unix_s=float(outcome.up_s[node]) if is_up else 0.0,
+    )
+
+
+def sentence(results: Sequence[SimulationResult]) -> str:
+    """Return the one sentence that answers the question."""
+    by_name = {result.strategy: result for result in results}
+    best = next((by_name[name] for name in (*SCATTERS, *by_name) if name in by_name), results[0])
+    if best.up_s.last_s is None:
+        return f"None of {best.nodes} nodes comes up."
+    nodes = f"{best.nodes} nodes are" if best.nodes > 1 else "1 node is"
+    if best.up < best.nodes:
+        nodes = f"{best.up} of {best.nodes} nodes are"
+    parts = [f"{nodes} up in {format_duration(best.up_s.last_s)}"]
+    plain = by_name.get(PLAIN)
+    if plain is not None and plain is not best:
+        took_s = plain.up_s.last_s
+        would = f"take {format_duration(took_s)}" if took_s and plain.up == plain.nodes else f"bring up {plain.up}"
+        parts.append(f"plain HTTPS would {would}")
+    parts.append(f"the server sends {best.server_copies:.1f} copies")
+    return "; ".join(parts) + "."

@@ -1,0 +1,264 @@
+"""One fleet's morning under one strategy: every node from power-on to services, on simulated time.
+
+The phases follow `swarmboot.report.PHASES`. Those with a spread in the scenario were drawn by `netsim.scenario.fleet`;
+stage 0, manifest and images come out of the network; verification follows from the image's size and the hash rate.
+Deviations: a phase depends on nothing but its own node and the network; no power supply, switch or DHCP server is ever
+overloaded. A booted node fetches stage 0 for others from one that has it, the first from the server; in the product
+they swap its pieces as they do images, at low priority.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from netsim.delivery.admission import ProductAdmission
+from netsim.delivery.delivery import Delivery, Https, Multicast
+from netsim.delivery.scatter import Scatter
+from netsim.delivery.stage0_loads import EveryoneAtOnce, Stage0, Stage0Admission
+from netsim.delivery.stock import Stock
+from netsim.fluid.engine import Engine, Sample
+from netsim.fluid.round_trips import MANIFEST_ROUNDS
+from netsim.fluid.topology import Topology
+from netsim.scenario.arrays import Floats
+from netsim.scenario.fleet import CLIENT_START_S, Fleet, draw_fleet
+from netsim.scenario.scenario import Scenario
+from seeder.admission import AdmissionLimits
+from swarmboot.report import PHASES
+
+_QUIET_S = 120.0
+_TICKS, _TICKS_OF_MANY = 140, 70
+_LEAST_TICK_S, _MOST_TICK_S = 0.002, 0.02
+_COARSE_STEPS = 3000
+_MANY = 1000
+
+Build = Callable[[Scenario, Fleet, Engine], Delivery]
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A way to boot a fleet: how images are delivered, whether stage 0 is, and whether our leecher starts."""
+
+    name: str
+    build: Build
+    is_swarm: bool
+    has_leecher: bool = False
+    has_admission: bool = False
+
+
+STRATEGIES = {
+    strategy.name: strategy
+    for strategy in (
+        Strategy("https", Https, is_swarm=False),
+        Strategy("libtorrent", Stock, is_swarm=True),
+        Strategy("multicast", Multicast, is_swarm=False),
+        Strategy("swarmboot", Scatter, is_swarm=True, has_leecher=True),
+        Strategy("swarmboot+stage0", Scatter, is_swarm=True, has_leecher=True, has_admission=True),
+    )
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one simulated morning came to.
+
+    `ends_s` has a row a phase and a column a node, infinite where not reached; `sent` counts bytes by sender, nodes
+    first, headers included.
+    """
+
+    strategy: str
+    fleet: Fleet
+    ends_s: Floats
+    bytes_from: list[dict[str, int]]
+    blemishes: list[tuple[int, int]]
+    sent: Floats
+    samples: list[Sample]
+    wall_s: float
+
+    @property
+    def up_s(self) -> Floats:
+        """Return when each node's services are up."""
+        return np.asarray(self.ends_s[-1])
+
+    @property
+    def server_bytes(self) -> float:
+        """Return what servers and mirrors sent, headers counted."""
+        return float(self.sent[self.fleet.nodes :].sum())
+
+    @property
+    def node_bytes(self) -> float:
+        """Return what nodes sent to each other, headers counted."""
+        return float(self.sent[: self.fleet.nodes].sum())
+
+
+class Morning:
+    """One run. `admission` takes the place of the strategy's own stage-0 admission if given."""
+
+    def __init__(self, scenario: Scenario, strategy: Strategy, *, admission: Stage0Admission | None = None) -> None:
+        self.scenario = scenario
+        self.strategy = strategy
+        self.fleet = draw_fleet(scenario)
+        topology = Topology(scenario.network, self.fleet.nic_bytes_per_s, self.fleet.racks, scenario.faults)
+        self.engine = Engine(topology, tick_s=self._tick_s(topology))
+        self._stage0 = Stage0(self.engine, admission or self._admission(), size_bytes=scenario.release.stage0_bytes)
+        self._delivery = strategy.build(scenario, self.fleet, self.engine)
+        self._ends_s = np.full((len(PHASES), self.fleet.nodes), math.inf)
+        self._settled: set[int] = set()
+        self._moved_s = 0.0
+        self._serving: list[int] = []
+        self._later: list[int] = []
+        self._is_first_fetching = False
+        self._last_ask_s = float(self.fleet.asks_at_s.max())
+
+    def _admission(self) -> Stage0Admission:
+        limits = self.scenario.admission
+        if not self.strategy.has_admission:
+            return EveryoneAtOnce()
+        network = self.scenario.network
+        return ProductAdmission(
+            AdmissionLimits(
+                uplink_bytes_per_s=network.server_bytes_per_s * network.servers * network.goodput,
+                load_bytes=max(1, self.scenario.release.stage0_bytes),
+                server_slots=limits.server_slots,
+                neighbour_slots=limits.neighbour_slots,
+                neighbour_bytes_per_s=network.node_bytes_per_s * network.goodput / 2,
+            ),
+            now_s=lambda: self.engine.now_s,
+        )
+
+    def _tick_s(self, topology: Topology) -> float:
+        release, network = self.scenario.release, self.scenario.network
+        if not self.strategy.is_swarm:
+            goodput = network.server_bytes_per_s * network.servers * network.goodput
+            return max(_LEAST_TICK_S, self.fleet.nodes * release.total_bytes / goodput / _COARSE_STEPS)
+        ticks = _TICKS if self.fleet.nodes <= _MANY else _TICKS_OF_MANY
+        fastest = float(topology.capacity[: self.fleet.nodes].max())
+        return min(_MOST_TICK_S, max(_LEAST_TICK_S, release.image_bytes / fastest / ticks))
+
+    def run(self) -> Outcome:
+        """Let every node boot and return what came of it."""
+        began_s = time.perf_counter()
+        asks_s = np.zeros(self.fleet.nodes)
+        for phase in ("power_on", "firmware", "dhcp", "loader"):
+            asks_s = asks_s + self.fleet.phases[phase]
+            self._ends_s[PHASES.index(phase)] = asks_s
+        for node in range(self.fleet.nodes):
+            self.engine.at(float(asks_s[node]), partial(self._load, node))
+            if math.isfinite(self.fleet.dies_at_s[node]):
+                self.engine.at(float(self.fleet.dies_at_s[node]), partial(self._die, node))
+        if math.isfinite(self.scenario.faults.server_dies_at_s):
+            self.engine.at(self.scenario.faults.server_dies_at_s, self._server_dies)
+        self.engine.run(until_s=self.scenario.timeout_s, is_over=self._is_over)
+        return self._outcome(time.perf_counter() - began_s)
+
+    def _is_over(self) -> bool:
+        if self.engine.samples:
+            last = self.engine.samples[-1]
+            self._moved_s = max(self._moved_s, last.start_s + last.duration_s)
+        is_stuck = self.engine.now_s > max(self._moved_s, self._last_ask_s) + _QUIET_S
+        return len(self._settled) == self.fleet.nodes or is_stuck
+
+    def _reach(self, node: int, phase: str, now_s: float) -> None:
+        self._ends_s[PHASES.index(phase), node] = now_s
+        self._moved_s = max(self._moved_s, now_s)
+
+    def _load(self, node: int, now_s: float) -> None:
+        if node not in self._settled:
+            self._stage0.load(node, now_s=now_s, done=partial(self._loaded, node))
+
+    def _loaded(self, node: int, now_s: float) -> None:
+        """Go from stage 0 through kernel, leecher start and manifest."""
+        self._reach(node, "stage0", now_s)
+        phases = self.fleet.phases
+        kernel_s = now_s + float(phases["kernel"][node])
+        start_s = float(phases["leecher_start"][node]) if self.strategy.has_leecher else CLIENT_START_S
+        rounds = MANIFEST_ROUNDS * 2 * self.scenario.network.latency_s
+        manifest_s = float(phases["manifest"][node]) + rounds if self.strategy.has_leecher else 0.0
+        self._reach(node, "kernel", kernel_s)
+        self._reach(node, "leecher_start", kernel_s + start_s)
+        self._reach(node, "manifest", kernel_s + start_s + manifest_s)
+        self.engine.at(kernel_s + start_s + manifest_s, partial(self._fetch, node))
+
+    def _fetch(self, node: int, now_s: float) -> None:
+        if node not in self._settled:
+            self._delivery.begin(node, now_s=now_s, done=partial(self._fetched, node))
+
+    def _fetched(self, node: int, now_s: float) -> None:
+        """Go from the last image byte through verification and hand-off to services."""
+        self._reach(node, "images", now_s)
+        verified_s = now_s + self.scenario.release.image_bytes / float(self.fleet.verify_bytes_per_s[node])
+        handed_s = verified_s + float(self.fleet.phases["hand_off"][node])
+        up_s = handed_s + float(self.fleet.phases["services"][node])
+        self._reach(node, "verification", verified_s)
+        self._reach(node, "hand_off", handed_s)
+        if self.strategy.has_admission and not self.fleet.is_corrupt[node]:
+            self.engine.at(handed_s, partial(self._serve, node))
+        self.engine.at(up_s, partial(self._up, node))
+
+    def _serve(self, node: int, now_s: float) -> None:
+        """Have a booted node fetch stage 0 as files, as every complete node does; the server sends it once."""
+        if not self.scenario.release.stage0_bytes or self.fleet.dies_at_s[node] <= now_s:
+            return
+        living = self._serving
+        server = self.fleet.nodes
+        is_server_up = now_s < self.scenario.faults.server_dies_at_s
+        if not living and (self._is_first_fetching or not is_server_up):
+            self._later.append(node)
+            return
+        self._is_first_fetching = True
+        source = living[node % len(living)] if living else server
+        self.engine.start(source, node, self.scenario.release.stage0_bytes, partial(self._serves, node))
+
+    def _serves(self, node: int, now_s: float) -> float:
+        if not self.fleet.dies_at_s[node] <= now_s:
+            self._serving.append(node)
+            self._stage0.booted(node)
+        self._is_first_fetching = False
+        later, self._later = self._later, []
+        for other in later:
+            self._serve(other, now_s)
+        return 0.0
+
+    def _up(self, node: int, now_s: float) -> None:
+        if node not in self._settled:
+            self._settled.add(node)
+            self._reach(node, "services", now_s)
+
+    def _die(self, node: int, now_s: float) -> None:
+        self._settled.add(node)
+        if node in self._serving:
+            self._serving.remove(node)
+        self._stage0.lost(node)
+        self._delivery.lost(node, now_s)
+
+    def _server_dies(self, now_s: float) -> None:
+        server = self.fleet.nodes
+        self._stage0.lost(server)
+        self._delivery.lost(server, now_s)
+
+    def _outcome(self, wall_s: float) -> Outcome:
+        nodes, goodput = range(self.fleet.nodes), self.scenario.network.goodput
+        self._ends_s[:, [node for node in nodes if self.fleet.dies_at_s[node] <= self.engine.now_s]] = math.inf
+        unsent = self.engine.exchange.unsent if self.engine.exchange else 0.0
+        sent = self.engine.sent - unsent
+        sent[self.fleet.nodes] += getattr(self._delivery, "control_bytes", 0.0)
+        return Outcome(
+            strategy=self.strategy.name,
+            fleet=self.fleet,
+            ends_s=self._ends_s,
+            bytes_from=[self._delivery.bytes_from(node) for node in nodes],
+            blemishes=[self._delivery.blemishes(node) for node in nodes],
+            sent=sent / goodput,
+            samples=self.engine.samples,
+            wall_s=wall_s,
+        )
+
+
+def simulate(scenario: Scenario, strategy: str) -> Outcome:
+    """Return what a scenario comes to under one of STRATEGIES; raise ScenarioError for an impossible scenario."""
+    return Morning(scenario.check(), STRATEGIES[strategy]).run()
