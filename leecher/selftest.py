@@ -45,7 +45,7 @@ from swarmboot.manifest import Artifact, Role
 from swarmboot.merkle import BLOCK_BYTES, root_of_layer
 from swarmboot.trust import Kind, key_set, public_bytes, sign, verify
 
-NOT_ON_A_NODE = ("cli", "__main__", "toml")
+NOT_ON_A_NODE = ("leecher.cli", "leecher.__main__", "swarmboot.cli", "swarmboot.__main__", "swarmboot.toml")
 """Modules that are for people and their files: a node never imports them, and the image lacks what they need."""
 
 _HOST = "runtime.test"
@@ -57,9 +57,9 @@ _LAST_PIECE_BYTES = BLOCK_BYTES + 1000
 def check_imports() -> None:
     """Import every module of the leecher and of the ground below it."""
     for package in (leecher, swarmboot):
-        for module in pkgutil.iter_modules(package.__path__):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name not in NOT_ON_A_NODE:
-                importlib.import_module(f"{package.__name__}.{module.name}")
+                importlib.import_module(module.name)
     for name in ("zlib", "gzip", "lzma", "hashlib", "encodings.idna", "stringprep", "_strptime"):
         importlib.import_module(name)
 

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parent.parent.parent
     [sys.executable, pytest.param("/usr/bin/python3", marks=pytest.mark.needs("/usr/share/doc/python3-libtorrent"))],
 )
 def test_a_last_piece_that_ends_early_is_taken(interpreter: str) -> None:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from leecher import selftest; selftest.check_last_piece()"
-    done = subprocess.run([interpreter, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    code = "from leecher.selftest import check_last_piece; check_last_piece()"
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    done = subprocess.run([interpreter, "-W", "ignore", "-c", path + code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
