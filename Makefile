@@ -4,7 +4,8 @@ VENV ?= .venv
 NODES ?= 8
 RELEASE ?=
 DEMO_ARGS ?=
-HOOK ?= $(if $(wildcard /usr/share/initramfs-tools),--initramfs-tools,--dracut)
+# Who makes this machine's initramfs: whose update-initramfs is, which dracut has had since 112 and not at all before.
+HOOK ?= $(if $(findstring initramfs-tools,$(shell dpkg-query --search /usr/sbin/update-initramfs 2>&1)),--initramfs-tools,--dracut)
 TRUST ?= $(HOME)/.config/swarmboot/swarmboot.pub
 CA ?= $(wildcard /var/lib/swarmboot/ca.pem)
 PYTEST_ARGS ?=

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from leecher import lean
 from leecher.console import tell
 from leecher.headstart import HeadStart
-from swarmboot.errors import SpaceError, SwarmbootError
+from swarmboot.errors import SpaceError, SwarmbootError, missing_module
 from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline, parse_environment
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ def main(started_s: float) -> NoReturn:
     except KeyboardInterrupt:
         tell("stopped")
         sys.exit(_INTERRUPTED)
+    except ModuleNotFoundError as error:
+        refusal: SwarmbootError = missing_module(error)
+        tell(str(refusal))
+        sys.exit(refusal.exit_status)
     except SwarmbootError as error:
         tell(str(error))
         sys.exit(error.exit_status)

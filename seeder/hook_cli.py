@@ -52,8 +52,8 @@ def _baked(command: Any) -> Any:
                      help="Authority of the seeder's certificate. [default: the public ones known here]"),
         click.option("--trust", type=_PATH, multiple=True, required=True, metavar="PUB",
                      help="The fleet's public key file; repeatable."),
-        click.option("--runtime", type=_PATH, default=RUNTIME, show_default=True,
-                     help="The runtime image; built there if it is missing."),
+        click.option("--runtime", type=_PATH, metavar="IMAGE", help="The runtime image; built there if it is missing.  "
+                     f"[default: the system's own, {RUNTIME}]"),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -67,18 +67,15 @@ def _bake(
     defaults: tuple[str, ...],
     token: Path | None,
 ) -> Any:
-    from seeder.hook_install import Bake
-    from swarmboot.fleet_token import read_tokens
-    from swarmboot.keyfile import read_trust
+    from seeder.hook_install import Bake, config_files
 
-    read_trust(trust)  # before the minute that a runtime takes
-    if token is not None:
-        read_tokens(token)
     pairs = [text.partition("=") for text in defaults]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise MalformedSettingError(f"--default {wrong[0]} has no value", expected="NAME=VALUE")
     baked = {name: value for name, _, value in pairs} | ({"fleet": fleet} if fleet else {})
-    return Bake(trust, authority, floor, defaults=baked, token=token)
+    bake = Bake(trust, authority, floor, defaults=baked, token=token)
+    config_files(bake)  # all of it is read before the minute that a runtime takes, and before anything is written
+    return bake
 
 
 @hook.command("build-runtime")
@@ -100,8 +97,7 @@ def build_runtime(out: Path, origin: str, compression: str) -> None:
 def _build_runtime(out: Path, origin: str = "packages", compression: str = "xz") -> None:
     from seeder import hook_runtime
 
-    interpreter = hook_runtime.interpreter_of(origin)
-    hook_runtime.build_runtime(out, interpreter=interpreter, compression=compression, say=click.echo)
+    hook_runtime.build_runtime(out, origin=origin, compression=compression, say=click.echo)
 
 
 @hook.command()
@@ -113,7 +109,7 @@ def install(
     has_initramfs_tools: bool,
     has_dracut: bool,
     root: Path,
-    runtime: Path,
+    runtime: Path | None,
     trust: tuple[Path, ...],
     authority: Path | None,
     floor: int,
@@ -133,6 +129,7 @@ def install(
     if not has_initramfs_tools and not has_dracut:
         raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
     bake = _bake(trust, authority, floor, fleet, defaults, token)
+    runtime = runtime or hook_install.runtime_under(root)
     if not runtime.exists():
         _build_runtime(runtime)
     hook_install.install_code(root, runtime)
@@ -157,7 +154,7 @@ def build_initramfs(
     kernel: str,
     out: Path,
     generator: str,
-    runtime: Path,
+    runtime: Path | None,
     trust: tuple[Path, ...],
     authority: Path | None,
     floor: int,
@@ -174,6 +171,7 @@ def build_initramfs(
     from seeder import hook_build
 
     bake = _bake(trust, authority, floor, fleet, defaults, token)
+    runtime = runtime or RUNTIME
     if not runtime.exists():
         _build_runtime(runtime)
     if token is not None:

@@ -9,16 +9,15 @@ build an initramfs; `seeder.hook_build` does.
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seeder.hook_files import hook_folder
+from seeder.hook_files import hook_folder, place
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
 from swarmboot.fleet_token import format_token, read_tokens
-from swarmboot.keyfile import read_trust, write_new
+from swarmboot.keyfile import read_trust
 from swarmboot.settings import TABLE, build_settings
 from swarmboot.trust import format_public
 
@@ -56,34 +55,48 @@ class Bake:
     token: Path | None = None
 
 
+def runtime_under(root: Path) -> Path:
+    """Return where the runtime image of a system lies."""
+    return root / CODE / "runtime.squashfs"
+
+
 def install_code(root: Path, runtime: Path) -> None:
-    """Put the driver, the units and the runtime image under `root`."""
-    code = root / CODE
-    code.mkdir(parents=True, exist_ok=True)
-    for name in _CODE_FILES:
-        shutil.copyfile(hook_folder() / name, code / name)
-        (code / name).chmod(0o644 if name.endswith(".service") else 0o755)
+    """Put the driver, the units and the runtime image under `root`; raise ResourceError if there is no runtime."""
     libraries = runtime.with_suffix(".libraries")
     if not runtime.is_file() or not libraries.is_file():
         raise ResourceError(f"{runtime} or its .libraries is missing", hint="run: swarmboot hook build-runtime")
-    for path, name in ((runtime, "runtime.squashfs"), (libraries, "runtime.libraries")):
-        if not (code / name).exists() or not path.samefile(code / name):
-            shutil.copyfile(path, code / name)
+    for name in _CODE_FILES:
+        mode = 0o644 if name.endswith(".service") else 0o755
+        place(root / CODE / name, (hook_folder() / name).read_bytes(), mode=mode)
+    installed = runtime_under(root)
+    for source, target in ((libraries, installed.with_suffix(".libraries")), (runtime, installed)):
+        place(target, source.read_bytes(), mode=0o644)
+
+
+def config_files(bake: Bake) -> dict[str, tuple[bytes, int]]:
+    """Return what belongs into /etc/swarmboot, content and mode by name, with everything checked and nothing written.
+
+    Raises KeyFileError or SettingsError for what is unusable.
+    """
+    keys = read_trust(bake.trust)
+    files = {
+        "fleet.pub": (format_public(keys.keys.values(), threshold=keys.threshold).encode(), 0o644),
+        "ca.pem": (_authority(bake.authority or _SYSTEM_AUTHORITIES), 0o644),
+        "defaults": (_defaults(bake).encode(), 0o644),
+    }
+    if bake.token is not None:
+        text = "".join(format_token(token.secret) for token in read_tokens(bake.token))
+        files[TOKEN_NAME] = (text.encode(), 0o600)
+    return files
 
 
 def install_config(root: Path, bake: Bake) -> None:
-    """Put the fleet's trust and the defaults under `root`; raises KeyFileError or SettingsError for unusable ones."""
-    config = root / CONFIG
-    config.mkdir(parents=True, exist_ok=True)
-    keys = read_trust(bake.trust)
-    (config / "fleet.pub").write_text(format_public(keys.keys.values(), threshold=keys.threshold))
-    authority = bake.authority or _SYSTEM_AUTHORITIES
-    (config / "ca.pem").write_bytes(_authority(authority))
-    (config / "defaults").write_text(_defaults(bake))
-    (config / TOKEN_NAME).unlink(missing_ok=True)
-    if bake.token is not None:
-        text = "".join(format_token(token.secret) for token in read_tokens(bake.token))
-        write_new(config / TOKEN_NAME, text.encode(), mode=0o600)
+    """Put the fleet's trust and the defaults under `root`, all of it or, if anything is unusable, none."""
+    files = config_files(bake)
+    for name, (data, mode) in files.items():
+        place(root / CONFIG / name, data, mode=mode)
+    if TOKEN_NAME not in files:
+        (root / CONFIG / TOKEN_NAME).unlink(missing_ok=True)
 
 
 def _authority(path: Path) -> bytes:
@@ -130,14 +143,11 @@ def install_initramfs_tools(root: Path) -> None:
 def install_dracut(root: Path) -> None:
     """Put the dracut module under `root`, and what has every later run of dracut add it."""
     _copy_adapter(hook_folder() / "dracut", root / DRACUT)
-    (root / DRACUT_CONFIG).parent.mkdir(parents=True, exist_ok=True)
-    (root / DRACUT_CONFIG).write_text(_DRACUT_CONFIG)
+    place(root / DRACUT_CONFIG, _DRACUT_CONFIG.encode(), mode=0o644)
 
 
 def _copy_adapter(source: Path, to: Path) -> None:
     for path in sorted(source.rglob("*")):
         if path.is_file():
-            target = to / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-            target.chmod(0o644 if path.parent.name == "conf-hooks.d" else 0o755)
+            mode = 0o644 if path.parent.name == "conf-hooks.d" else 0o755
+            place(to / path.relative_to(source), path.read_bytes(), mode=mode)

@@ -28,11 +28,17 @@ from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
 from swarmboot.units import format_size
 
 PACKAGES = ("python3-libtorrent", "python3-trio", "python3-httpx", "python3-msgpack", "python3-cryptography")
-_PROGRAMS = ("mksquashfs", "strip", "ldd", "unshare", "chroot", "ip")
+_PROGRAMS = {
+    "mksquashfs": "squashfs-tools", "strip": "binutils", "ldd": "libc-bin", "unshare": "util-linux",
+    "chroot": "coreutils", "ip": "iproute2",
+}  # fmt: skip
+"""What builds and tests an image, by the Debian package that brings it."""
 _BOUND_S = 600
 _PROBE = """
 import json, os, sys, sysconfig
-sys.path[:0] = sys.argv[1:]
+if sys.argv[2] == "packages":  # not what pip has put beside the distribution's
+    sys.path = [path for path in sys.path if not path.startswith("/usr/local/")]
+sys.path.insert(0, sys.argv[1])
 import leecher.initramfs, leecher.root, leecher.selftest
 leecher.selftest.check_signatures()  # load what is loaded late
 leecher.selftest.check_neighbours()
@@ -124,12 +130,20 @@ class Source:
     packages: dict[str, Path]
 
 
-def probe(interpreter: str) -> Source:
-    """Return what an interpreter has; raise ToolMissingError if it lacks a module that the leecher needs."""
-    folders = sorted({str(_folder_of("swarmboot")), str(_folder_of("leecher"))})
-    done = subprocess.run(
-        (interpreter, "-I", "-c", _PROBE, *folders), capture_output=True, text=True, timeout=_BOUND_S, check=False
-    )
+def probe(origin: str) -> Source:
+    """Return what the interpreter of an origin has (see `interpreter_of`); swarmboot itself is what runs this.
+
+    Raises ToolMissingError if it lacks a module that the leecher needs.
+    """
+    interpreter, ours = interpreter_of(origin), {name: _package(name) for name in ("swarmboot", "leecher")}
+    with tempfile.TemporaryDirectory(prefix="swarmboot-probe.") as folder:  # these two alone, none of their neighbours
+        for name, path in ours.items():
+            Path(folder, name).symlink_to(path)
+        command = (interpreter, "-I", "-B", "-c", _PROBE, folder, origin)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_BOUND_S, check=False)
+        except FileNotFoundError as error:
+            raise ToolMissingError(f"{interpreter} is not there", hint="install the package python3") from error
     if done.returncode != 0:
         words = done.stderr.strip().splitlines() or ["no message"]
         raise ToolMissingError(
@@ -138,30 +152,28 @@ def probe(interpreter: str) -> Source:
             hint=f"install {' '.join(PACKAGES)}, or build with --from wheels",
         )
     found = json.loads(done.stdout)
-    packages = {name: Path(path) for name, path in found["packages"].items()}
+    packages = {name: Path(path) for name, path in found["packages"].items()} | ours
     return Source(Path(found["executable"]), Path(found["stdlib"]), found["version"], found["tag"], packages)
 
 
-def _folder_of(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
     assert spec is not None
     assert spec.origin is not None
-    return Path(spec.origin).parent.parent
+    return Path(spec.origin).resolve().parent
 
 
-def build_runtime(out: Path, *, interpreter: str, compression: str, say: Callable[[str], None]) -> None:
+def build_runtime(out: Path, *, origin: str, compression: str, say: Callable[[str], None]) -> None:
     """Write the runtime image to `out`, and beside it the list of the libraries that it borrows (`.libraries`).
+
+    `origin` is "packages" or "wheels": see `interpreter_of`.
 
     Raises PrivilegeError if not root, ToolMissingError, or ResourceError if a step or the self-test fails.
     """
     if os.geteuid() != 0:
         raise PrivilegeError("building the runtime needs root", hint="its self-test runs in a chroot")
-    missing = [program for program in _PROGRAMS if not shutil.which(program)]
-    if missing:
-        raise ToolMissingError(
-            f"not installed: {', '.join(missing)}", hint="install binutils, squashfs-tools, util-linux"
-        )
-    source, recipe = probe(interpreter), read_recipe()
+    check_programs()
+    source, recipe = probe(origin), read_recipe()
     with tempfile.TemporaryDirectory(prefix="swarmboot-runtime.") as work:
         tree = Path(work) / "tree"
         _lay_out(tree)
@@ -174,9 +186,17 @@ def build_runtime(out: Path, *, interpreter: str, compression: str, say: Callabl
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = out.with_name(f".{out.name}.partial")
         shutil.copyfile(image, temporary)
-        temporary.replace(out)
         out.with_suffix(".libraries").write_text("".join(f"{path}\n" for path in borrowed))
+        temporary.replace(out)
     say(f"runtime: {out}, {format_size(out.stat().st_size)}, Python {source.version} from {source.executable}")
+
+
+def check_programs() -> None:
+    """Raise ToolMissingError for the programs that are missing, with the packages that bring them."""
+    missing = [program for program in _PROGRAMS if not shutil.which(program)]
+    if missing:
+        packages = " ".join(dict.fromkeys(_PROGRAMS[program] for program in missing))
+        raise ToolMissingError(f"not installed: {', '.join(missing)}", hint=f"apt-get install {packages}")
 
 
 def _lay_out(tree: Path) -> None:
@@ -356,5 +376,8 @@ def _run(command: tuple[str, ...], what: str) -> str:
 
 
 def interpreter_of(origin: str) -> str:
-    """Return the interpreter that an image is made of: the distribution's for "packages", or the one that runs this."""
+    """Return the interpreter that an image is made of: the distribution's for "packages", or the one that runs this.
+
+    Whatever runs this, "packages" are what the distribution's own has, without what pip has added to it.
+    """
     return "/usr/bin/python3" if origin == "packages" else sys.executable

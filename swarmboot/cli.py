@@ -19,7 +19,7 @@ from typing import NoReturn
 import click
 
 from swarmboot import __version__
-from swarmboot.errors import SpaceError, SwarmbootError, UnreadableError
+from swarmboot.errors import SpaceError, SwarmbootError, UnreadableError, missing_module
 
 GROUP = "swarmboot.commands"
 _INTERRUPTED = 130
@@ -113,5 +113,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        exit_for(missing_module(error))
     except (SwarmbootError, OSError) as error:
         exit_for(error)

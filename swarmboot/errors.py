@@ -262,6 +262,20 @@ class ToolMissingError(ResourceError):
     exit_status = 64
 
 
+_OURS = ("swarmboot", "seeder", "leecher", "netsim")
+
+
+def missing_module(error: ModuleNotFoundError) -> ToolMissingError:
+    """Return the refusal for a package that swarmboot needs and this Python lacks; one of our own is raised again."""
+    name = (error.name or "").partition(".")[0]
+    if not name or name in _OURS:
+        raise error
+    hint = f"apt-get install python3-{name.lower()}, or install swarmboot again with pip"
+    if name == "libtorrent":  # PyPI has no wheel of it for every Python
+        hint = "apt-get install python3-libtorrent and make the venv with --system-site-packages"
+    return ToolMissingError(f"{name} is missing", hint=hint)
+
+
 class LabError(ResourceError):
     """Occurs when a laboratory run fails or passes its time bound."""
 

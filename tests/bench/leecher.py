@@ -67,7 +67,7 @@ def took_s(began_s: float, path: Path) -> float:
 
 def python_of(origin: str) -> tuple[str, ...]:
     """Return how a runtime image's Python starts: the distribution's with its packages, or this one with its wheels."""
-    source = hook_runtime.probe(hook_runtime.interpreter_of(origin))
+    source = hook_runtime.probe(origin)
     folders = sorted({str(path.parent) for path in source.packages.values()})
     return ("env", f"PYTHONPATH={os.pathsep.join(folders)}", str(source.executable), "-S")
 

@@ -54,3 +54,15 @@ def test_only_transfers_are_retried() -> None:
 )
 def test_an_error_is_one_line_of_what_expected_found_and_what_to_do(error: SwarmbootError, line: str) -> None:
     assert str(error) == line
+
+
+@pytest.mark.parametrize("module", ["libtorrent", "starlette.routing", "msgpack"])
+def test_a_missing_package_is_one_line_with_what_brings_it(module: str) -> None:
+    error = errors.missing_module(ModuleNotFoundError(name=module))
+    assert str(error).startswith(f"{module.partition('.')[0]} is missing; apt-get install python3-")
+    assert ("--system-site-packages" in str(error)) == (module == "libtorrent")
+
+
+def test_a_missing_module_of_our_own_is_no_refusal() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        errors.missing_module(ModuleNotFoundError(name="seeder.nowhere"))

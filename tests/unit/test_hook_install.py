@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,10 +17,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from seeder import hook_install
+from seeder.hook_cli import hook
 from seeder.hook_files import hook_folder
 from seeder.hook_install import Bake
-from seeder.hook_runtime import is_for, read_recipe
-from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
+from seeder.hook_runtime import check_programs, is_for, read_recipe
+from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError, SwarmbootError, ToolMissingError
 from swarmboot.fleet_token import read_tokens, write_token
 from swarmboot.keyfile import write_pair
 
@@ -75,6 +77,56 @@ def test_a_default_that_a_node_would_refuse_is_refused_now(
 ) -> None:
     with pytest.raises(MalformedSettingError, match=name):
         hook_install.install_config(tmp_path / "root", Bake((trust,), authority, defaults={name: value}))
+
+
+def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, trust: Path, authority: Path) -> None:
+    write_token(tmp_path / "token")
+    (tmp_path / "token").chmod(0o644)
+    for wrong in (
+        Bake((trust,), authority, defaults={"colour": "red"}),
+        Bake((trust,), trust),
+        Bake((trust, tmp_path / "none.pub"), authority),
+        Bake((trust,), authority, token=tmp_path / "token"),
+    ):
+        with pytest.raises(SwarmbootError):
+            hook_install.install_config(tmp_path / "root", wrong)
+    with pytest.raises(ResourceError):
+        hook_install.install_code(tmp_path / "root", tmp_path / "runtime.squashfs")
+    assert not (tmp_path / "root").exists()
+
+
+def test_files_that_are_in_place_already_are_not_written_again(tmp_path: Path) -> None:
+    hook_install.install_initramfs_tools(tmp_path)
+    before = {path: path.stat().st_ino for path in tmp_path.rglob("*") if path.is_file()}
+    hook_install.install_initramfs_tools(tmp_path)
+    assert {path: path.stat().st_ino for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_command_installs_under_its_root_and_nowhere_else(tmp_path: Path, trust: Path, authority: Path) -> None:
+    root = tmp_path / "root"
+    (root / "usr/lib/swarmboot").mkdir(parents=True)
+    for name in ("runtime.squashfs", "runtime.libraries"):
+        (root / "usr/lib/swarmboot" / name).write_text("the root's own")
+    arguments = ["install", "--initramfs-tools", "--root", str(root), "--trust", str(trust), "--ca", str(authority)]
+    done = CliRunner().invoke(hook, arguments)
+    assert done.exit_code == 0, done.output
+    assert (root / "usr/lib/swarmboot/runtime.squashfs").read_text() == "the root's own"
+    assert (root / "usr/lib/swarmboot/driver.sh").is_file()
+
+
+def test_the_command_checks_every_default_before_it_builds_anything(
+    tmp_path: Path, trust: Path, authority: Path
+) -> None:
+    arguments = ["install", "--dracut", "--root", str(tmp_path / "root"), "--trust", str(trust), "--ca", str(authority)]
+    done = CliRunner().invoke(hook, [*arguments, "--default", "colour=red"])
+    assert isinstance(done.exception, MalformedSettingError)
+    assert not (tmp_path / "root").exists()
+
+
+def test_missing_programs_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissingError, match=r"apt-get install squashfs-tools binutils .* iproute2"):
+        check_programs()
 
 
 def test_an_authority_that_is_none_is_refused(tmp_path: Path, trust: Path) -> None:
