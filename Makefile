@@ -16,7 +16,7 @@ ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz test-vm help venv demo test gate sample-release install-hook demo-vm clean
+.PHONY: fuzz test-vm test-vm-all help venv demo test gate sample-release install-hook demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,11 @@ test: gate ## the whole gate: format, lint, types, imports, shell, then every te
 test-vm: $(ready) ## of these, the tests that boot virtual machines
 	@.ci/packages test
 	@$(python) -m pytest -m vm $(PYTEST_ARGS)
+
+test-vm-all: $(ready) ## the cases on every Debian suite and initramfs generator, an hour; the table of docs/boot.md
+	@.ci/packages test
+	@$(python) -m pytest -m vm_all $(PYTEST_ARGS)
+	@cat .cache/vm/grounds.md
 
 fuzz: $(ready) ## give the decoders RUNS=100000 inputs that a coverage-guided fuzzer thinks of
 	@$(python) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[fuzz]'

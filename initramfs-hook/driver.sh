@@ -143,11 +143,12 @@ swarmboot_fail() {
 }
 
 # Fetch the images. The leecher retries network faults itself, for as long as swarmboot.timeout says; it has told the
-# console and the seeder why it gives up. Only a leecher that dies is started again, three times.
+# console and the seeder why it gives up. Only a leecher that dies is started again, three times. Its progress goes to
+# standard error, because dracut's units keep standard output from the console.
 swarmboot_fetch() {
     swarmboot_deaths=0
     while :; do
-        swarmboot_leecher leecher.initramfs fetch
+        swarmboot_leecher leecher.initramfs fetch >&2
         swarmboot_status=$?
         case $swarmboot_status in
             0) return 0 ;;

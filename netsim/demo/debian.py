@@ -52,11 +52,11 @@ def build(into: Path, *, work: Path, say: Callable[[str], None]) -> None:
     """
     codename = platform.freedesktop_os_release()["VERSION_CODENAME"]
     architecture = _output("dpkg", "--print-architecture")
-    mirror = _mirror(codename, architecture)
+    address = mirror(codename, architecture)
     tree, packages = work / "tree", (*_PACKAGES, _KERNELS[architecture])
     say(f"debootstrap {codename}, {len(packages)} packages and what they need: a few minutes, once")
     included = f"--include={','.join(packages)}"
-    _run(("debootstrap", "--variant=minbase", included, codename, str(tree), mirror), bound_s=_BOOTSTRAP_BOUND_S)
+    _run(("debootstrap", "--variant=minbase", included, codename, str(tree), address), bound_s=_BOOTSTRAP_BOUND_S)
     say("making the initramfs and trimming the tree")
     (tree / _INSIDE.name).write_bytes(_INSIDE.read_bytes())
     _run(("chroot", str(tree), "sh", f"/{_INSIDE.name}"), bound_s=_STEP_BOUND_S)
@@ -82,7 +82,8 @@ def mirror_from(targets: str, *, codename: str, architecture: str) -> str:
     return ""
 
 
-def _mirror(codename: str, architecture: str) -> str:
+def mirror(codename: str, architecture: str) -> str:
+    """Return the mirror that apt takes this machine's own suite from; raise LabError if apt knows none."""
     for attempt in ("as it is", "refreshed"):
         if attempt == "refreshed":
             _output("apt-get", "update", "--quiet=2")

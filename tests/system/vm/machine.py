@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -16,8 +17,12 @@ from pathlib import Path
 from tests.system.vm.lan import Lan
 from tests.system.vm.programs import BOUND_TO_US, PATH
 
+_MONITOR_S = 60.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x00]")
 _KERNEL = re.compile(r"\[ *\d+\.\d{6}\] [^\n]*\n?")
+
+UNPLUGGED = "unplugged"
+"""In place of a bridge: the card's cable is not in it, so that it has no carrier."""
 
 CPU = "max,-erms,-fsrm"
 """Without `rep stosb`: emulation clears pages byte by byte with it, and pages that held code slower still."""
@@ -94,13 +99,18 @@ def booting(
 ) -> Iterator[Machine]:  # fmt: skip
     """Power a machine on while the block lasts.
 
-    `cards` are the bridges that its network cards are plugged into, an empty name for none; `more` are further
-    arguments of QEMU.
+    `cards` are the bridges that its network cards are plugged into, an empty name for a link on which nobody is, or
+    UNPLUGGED; `more` are further arguments of QEMU.
     """
     network: list[str] = []
     for card, bridge in enumerate(cards):
-        network += ["-netdev", f"tap,id=n{card},ifname={lan.tap(bridge)},script=no,downscript=no"]
-        network += ["-device", f"virtio-net-pci,netdev=n{card},mac={mac_of(name, card)},romfile="]
+        plugged = lan.tap("" if bridge == UNPLUGGED else bridge)
+        network += ["-netdev", f"tap,id=n{card},ifname={plugged},script=no,downscript=no"]
+        network += ["-device", f"virtio-net-pci,id=c{card},netdev=n{card},mac={mac_of(name, card)},romfile="]
+    unplugged = [f"set_link c{card} off" for card, bridge in enumerate(cards) if bridge == UNPLUGGED]
+    monitor = lan.work / f"{name}.monitor"
+    if unplugged:
+        network += ["-S", "-monitor", f"unix:{monitor},server=on,wait=off"]
     command = (
         *BOUND_TO_US, *lan.inside, "qemu-system-x86_64", "-accel", "tcg", "-cpu", CPU, "-m", memory, "-display",
         "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
@@ -118,8 +128,28 @@ def booting(
     thread = threading.Thread(target=machine.follow, daemon=True)
     thread.start()
     try:
+        if unplugged:
+            _command(monitor, *unplugged, "cont")
         yield machine
     finally:
         machine.stop()
         thread.join(10)
         process.communicate()
+
+
+def _command(monitor: Path, *commands: str) -> None:
+    """Give commands to QEMU's monitor, once it listens."""
+    deadline_s = time.monotonic() + _MONITOR_S
+    with socket.socket(socket.AF_UNIX) as connection:
+        while True:
+            try:
+                connection.connect(os.path.relpath(monitor))  # a socket's whole path may be too long (unix(7))
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                assert time.monotonic() < deadline_s, "QEMU's monitor does not come up"
+                time.sleep(0.05)
+        with connection.makefile("rw") as lines:
+            for command in (*commands, "info status"):
+                lines.write(f"{command}\n")
+                lines.flush()
+            assert any("VM status: running" in line for line in lines)

@@ -94,6 +94,10 @@ say() { echo "marker: $*" >/dev/console; }
 say root "$(awk '$2 == "/" {fs = $3} END {print fs}' /proc/mounts)"
 say environment "$(tr '\\n' ' ' </etc/environment)"
 say addresses "$(ip -o address show | awk '$2 != "lo" {print $4}' | tr '\\n' ' ')"
+set -- /opt/plugins/*
+[ -e "$1" ] || shift
+say plugins $#
+say written "$(echo new >/etc/new && cat /etc/new)"
 say seed "$([ -e /run/systemd/system/swarmboot-seed.service ] && echo placed || echo none)"
 say report "$(cat /run/swarmboot/boot.json)"
 say end of it

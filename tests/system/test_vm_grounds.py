@@ -1,0 +1,142 @@
+"""Debian 13 and sid, with initramfs-tools and with dracut: nodes boot from what docs/boot.md has one make there.
+
+One boot a generator, on Debian 13, is in `make test`; every case on every ground is in `make test-vm-all`, because a
+fresh debootstrap of two suites takes minutes and sid moves. The machines run two at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.system.vm.grounds import GENERATORS, ground
+from tests.system.vm.machine import UNPLUGGED, Machine, mac_of
+from tests.system.vm.matrix import BOOT_S, END, PLUGINS, Bench, open_bench, ready_after_s, share_from_neighbours
+from tests.system.vm.programs import PROMPT_S
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.timeout(3600),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "mksquashfs", "debootstrap"),
+]
+
+SUITES = ("trixie", "sid")
+RUNTIME_MOST_BYTES = {"trixie": 9_700_000, "sid": 11_000_000}
+DEARER_MOST_S = 60.0
+"""What a second card may cost under emulation, where a second of a real machine's takes about ten."""
+
+
+def open_ground(work: Path, suite: str, generator: str) -> Iterator[Bench]:
+    with open_bench(ground(suite, generator), work / f"{suite}-{generator}") as bench:
+        yield bench
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(suite, generator) for suite in SUITES for generator in GENERATORS],
+    ids=lambda pair: "-".join(pair),
+)
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    suite, generator = request.param
+    yield from open_ground(tmp_path_factory.mktemp("ground"), suite, generator)
+
+
+def check_root(machine: Machine) -> None:
+    """Check what the marker says of a suite's own root, and that its neighbour seeds without any right."""
+    machine.wait_for(END, within_s=BOOT_S)
+    assert re.search("MiB of .* MiB", machine.console)
+    marks = machine.marks()
+    assert marks["root"] == "overlay"
+    assert marks["plugin"] == "booted by a rack"
+    assert marks["seed"] == "active"
+    assert marks["user"] != "root"
+    assert marks["rights"] == f"CapPrm:{0:016x} CapBnd:{0:016x} NoNewPrivs:1 Seccomp:2"
+    assert marks["restarts"] == "0"
+    machine.wait_for("login:", within_s=PROMPT_S)
+
+
+def check_tiny(machine: Machine) -> str:
+    """Check what the tiny root says of itself and return its addresses."""
+    machine.wait_for(END, within_s=BOOT_S)
+    marks = machine.marks()
+    assert (marks["root"], marks["plugins"], marks["written"]) == ("overlay", str(PLUGINS), "new")
+    return marks["addresses"]
+
+
+@pytest.mark.vm
+def test_both_generators_of_debian_13_boot_to_a_login(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        benches = [
+            stack.enter_context(open_bench(ground("trixie", generator), tmp_path / generator))
+            for generator in GENERATORS
+        ]
+        machines = [stack.enter_context(bench.boot("first")) for bench in benches]
+        for machine in machines:
+            check_root(machine)
+
+
+@pytest.mark.vm_all
+def test_the_runtime_is_no_larger_than_it_was(bench: Bench) -> None:
+    assert int(bench.ground.facts["runtime"]) <= RUNTIME_MOST_BYTES[bench.ground.suite]
+
+
+@pytest.mark.vm_all
+def test_a_node_boots_to_a_login_and_the_next_takes_nine_tenths_from_it(bench: Bench) -> None:
+    with bench.boot("first") as first:
+        check_root(first)
+        with bench.boot("second") as second:
+            check_root(second)
+            share = share_from_neighbours(second)
+    bench.seen["second node from neighbours"] = f"{share:.0%}"
+    assert share >= 0.9
+    for name in ("first", "second"):
+        assert len(bench.leases_of(mac_of(name))) == 1
+
+
+@pytest.mark.vm_all
+def test_a_second_card_without_an_address_costs_no_wait(bench: Bench) -> None:
+    second = {"no carrier": UNPLUGGED, "dead DHCP": "", "useless DHCP": "other"}
+    cards = {"one card": ("rack",), **{name: (bridge, "rack") for name, bridge in second.items()}}
+    took_s: dict[str, float] = {}
+    names = list(cards)
+    for pair in (names[:2], names[2:]):
+        with ExitStack() as stack:
+            machines = {
+                name: stack.enter_context(bench.boot_tiny(name.replace(" ", "-"), cards=cards[name])) for name in pair
+            }
+            for name, machine in machines.items():
+                check_tiny(machine)
+                took_s[name] = ready_after_s(machine)
+    bench.seen.update({name: f"{seconds:.0f} s" for name, seconds in took_s.items()})
+    print(took_s)
+    assert all(took_s[name] - took_s["one card"] <= DEARER_MOST_S for name in names), took_s
+
+
+@pytest.mark.vm_all
+def test_bootif_spares_the_other_networks_server_and_a_fixed_address_is_kept(bench: Bench) -> None:
+    cards = ("other", "rack")
+    named, fixed = f"BOOTIF=01-{mac_of('bootif', 1).replace(':', '-')}", "ip=10.99.0.77::10.99.0.1:255.255.255.0:node"
+    with (
+        bench.boot_tiny("bootif", named, cards=cards) as first,
+        bench.boot_tiny("fixed", f"{fixed}:eth1:none:10.99.0.1", "nameserver=10.99.0.1", cards=cards) as second,
+    ):
+        assert "10.99." in check_tiny(first)
+        assert "10.99.0.77/24" in check_tiny(second)
+        bench.seen["BOOTIF="], bench.seen["ip= fixed"] = (
+            f"{ready_after_s(machine):.0f} s" for machine in (first, second)
+        )
+    assert mac_of("bootif", 0) not in (bench.lan.work / "other-leases").read_text()
+
+
+@pytest.mark.vm_all
+def test_a_kernel_update_keeps_swarmboot_in_the_initramfs(bench: Bench) -> None:
+    chroot, version = bench.ground.chroot, bench.ground.facts["kernel"]
+    script = "rm /boot/initrd.img-$1; dpkg-reconfigure linux-image-$1 >&2; lsinitramfs /boot/initrd.img-$1"
+    said = chroot.run("sh", "-ec", script, "sh", version)
+    for name in ("usr/lib/swarmboot/driver.sh", "usr/lib/swarmboot/runtime.squashfs", "etc/swarmboot/fleet.pub"):
+        assert name in said
+    bench.seen["kernel update"] = "kept"
