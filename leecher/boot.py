@@ -31,6 +31,7 @@ from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.progress import Progress, metrics
 from leecher.release import Release, demands_of
+from leecher.reporting import FirstWord, Reporter
 from leecher.rounds import Rounds
 from leecher.secret_settings import SecretSettings
 from leecher.source import Acquired, Acquisition
@@ -42,17 +43,17 @@ from swarmboot.ids import new_node_id
 from swarmboot.keyfile import read_trust
 from swarmboot.manifest import Artifact, Manifest
 from swarmboot.profile import Selection
-from swarmboot.report import BootReport, encode_report
 from swarmboot.settings import NodeSettings
 from swarmboot.trust import KeySet
-from swarmboot.wire import REPORT_PATH, WIRE_TYPE, Neighbour, Presence, Probe
+from swarmboot.wire import Neighbour, Presence, Probe
 
 _AGAIN_S, _AGAIN_MOST_S = 1.0, 30.0
 
 
 class Boot:
-    """One boot with one set of settings. `tell` takes lines for the console; a later run need not be reported.
+    """One boot with one set of settings. `tell` takes lines for the console.
 
+    `first_word` is what the neighbour in a booted system has to say to the seeder, in place of reports of its own.
     `head_start` is what has been asked before there was a boot. `is_unpacked` asks for room to unpack the images in
     RAM, which the initramfs hook is going to do. `credentials` say as whom to announce, if an earlier boot left some.
     """
@@ -64,9 +65,9 @@ class Boot:
         started_s: float,
         tell: Callable[[str], None],
         head_start: HeadStart | None = None,
-        is_reported: bool = True,
         is_unpacked: bool = False,
         credentials: str = "",
+        first_word: FirstWord | None = None,
     ) -> None:
         _check(settings)
         self.settings = settings
@@ -76,7 +77,7 @@ class Boot:
             else open_ledger(settings, started_s=started_s, credentials=credentials, tell=tell)
         )
         self._tell = tell
-        self._is_reported = is_reported
+        self._reporter = Reporter(settings, self.ledger, first_word)
         self._is_unpacked = is_unpacked
         self._head_start = head_start
         self._random = head_start.random if head_start else Random(self.ledger.node)
@@ -104,7 +105,7 @@ class Boot:
             try:
                 await self._run(origin, trusted, stop)
             except SwarmbootError as error:
-                await self._report(origin, self.ledger.report(error))
+                await self._reporter.report(origin, self.ledger.report(error))
                 raise
             finally:
                 if self._head_start is not None:
@@ -166,6 +167,7 @@ class Boot:
     async def _fetch(self, origin: Origin, trusted: KeySet, nursery: trio.Nursery) -> bool:
         """Bring the node from nothing to verified, reported images; return whether it did not find them gone."""
         self.ledger.end_phase("leecher_start")
+        nursery.start_soon(self._reporter.say_first_word, origin)
         discovery = self._discovery(trusted)
         acquired = await self._acquire(origin, trusted, discovery, nursery)
         selection = self.selection
@@ -192,7 +194,7 @@ class Boot:
         await secrets.written.wait()
         self.ledger.end_phase("verification")
         progress.finish()
-        await self._report(origin, self.ledger.report())
+        await self._reporter.report(origin, self.ledger.report())
         if self.settings.neighbour:
             nursery.start_soon(self._stage0_neighbour(acquired, rounds).run)
         return True
@@ -362,19 +364,6 @@ class Boot:
             await rounds.rename(artifact.info_hash, artifact.name)
         with suppress(OSError):
             (self.settings.into / PARTIAL).rmdir()
-
-    async def _report(self, origin: Origin, report: BootReport) -> None:
-        """Write the report where the settings say and post it to the seeder, if it listens within two seconds."""
-        if self.settings.report is not None:
-            temporary = self.settings.report.with_name(self.settings.report.name + ".tmp")
-            temporary.write_text(report.as_json() + "\n")
-            temporary.replace(self.settings.report)
-        if not self.settings.server or not self._is_reported:
-            return
-        with trio.CancelScope(deadline=trio.current_time() + 2.0, shield=True), suppress(TransferError):
-            address, prover = f"{self.settings.server}{REPORT_PATH}", self.ledger.proving.node(self.ledger.node)
-            body = encode_report(report)
-            await origin.post(address, body, media_type=WIRE_TYPE, max_bytes=4096, timeout_s=2.0, prover=prover)
 
 
 def _check(settings: NodeSettings) -> None:

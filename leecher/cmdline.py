@@ -21,6 +21,7 @@ from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdlin
 
 if TYPE_CHECKING:
     from leecher.boot import Boot
+    from leecher.reporting import FirstWord
 
 _INTERRUPTED = 130
 
@@ -34,9 +35,9 @@ def boot(
     settings: NodeSettings,
     *,
     started_s: float,
-    is_reported: bool = True,
     is_unpacked: bool = False,
     credentials: str = "",
+    first_word: FirstWord | None = None,
 ) -> Boot:
     """Boot with these settings as `leecher.run.run` does, with a head start: what is asked first needs no trio."""
     head_start = (
@@ -52,8 +53,8 @@ def boot(
 
         lean.settle()
         return run(
-            settings, started_s=started_s, head_start=head_start, is_reported=is_reported, is_unpacked=is_unpacked,
-            credentials=credentials,
+            settings, started_s=started_s, head_start=head_start, is_unpacked=is_unpacked, credentials=credentials,
+            first_word=first_word,
         )  # fmt: skip
     finally:
         if head_start is not None:

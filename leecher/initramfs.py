@@ -18,7 +18,8 @@ from leecher import lean  # noqa: F401 - must come first
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NoReturn
@@ -27,6 +28,7 @@ from leecher import clock, handover
 from leecher.cmdline import boot, process_started_s
 from leecher.connections import Connections, tls_context
 from leecher.console import tell
+from leecher.machine import read_machine
 from leecher.node_files import fetch_node_files, lay_down
 from leecher.proving import Proving, proving_of
 from leecher.question import Question
@@ -46,6 +48,7 @@ from swarmboot.wire import REPORT_PATH, WIRE_TYPE
 
 if TYPE_CHECKING:
     from leecher.boot import Boot
+    from leecher.reporting import FirstWord
 
 BAKED = Path("/etc/swarmboot")
 STATE = Path("/run/swarmboot")
@@ -123,6 +126,7 @@ def pause_s(attempt: int, random: Random) -> float:
 
 def fetch(started_s: float) -> None:
     """Bring the images and write the handover; raises the SwarmbootError that ended it."""
+    (STATE / "boot.json").unlink(missing_ok=True)  # an earlier attempt's, which would stand for one of this one's
     forced = {
         "into": str(STATE / "images"),
         "report": str(STATE / "boot.json"),
@@ -173,7 +177,22 @@ def seed(started_s: float) -> None:
     if settings.seed:
         _give_up_root()
         limit = min(settings.seed, settings.up or settings.seed)
-        boot(replace(settings, up=limit), started_s=started_s, is_reported=False, credentials=credentials)
+        boot(replace(settings, up=limit), started_s=started_s, credentials=credentials, first_word=_first_word())
+
+
+def _first_word() -> FirstWord:
+    """Return what a booted system says to the seeder: nothing if this service was only started again."""
+    from leecher.reporting import FirstWord, word_of_a_booted_system
+
+    said, left = STATE / "stage0" / ".booted", STATE / "boot.json"
+    if said.is_symlink() or said.exists():
+        return FirstWord(None)
+
+    def note() -> None:
+        with suppress(OSError):
+            os.close(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+    return FirstWord(word_of_a_booted_system(_text(left) if left.is_file() else ""), note)
 
 
 def _give_up_root() -> None:
@@ -195,6 +214,7 @@ def report(text: str) -> None:
     if server:
         node = new_node_id()
         failed = BootReport(node.hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
+        failed = replace(failed, **asdict(read_machine(server, bind)))
         _post(f"{server}{REPORT_PATH}", authority, bind, encode_report(failed), proving.node(node))
 
 

@@ -10,7 +10,7 @@ from leecher.proving import Proving, proving_of
 from swarmboot.errors import SwarmbootError
 from swarmboot.fleet_token import decode_credentials
 from swarmboot.ids import NodeId, NodeKey, new_node_id, new_node_key
-from swarmboot.report import BOOTED, FAILED, BootReport
+from swarmboot.report import FAILED, VERIFIED, BootReport
 from swarmboot.settings import NodeSettings
 
 
@@ -62,7 +62,7 @@ class Ledger:
         """Return the boot's report as of now."""
         return BootReport(
             node=self.node.hex(),
-            outcome=FAILED if error else BOOTED,
+            outcome=FAILED if error else VERIFIED,
             sequence=self.sequence,
             profile=self.profile,
             rack=self.rack,

@@ -10,6 +10,7 @@ from leecher.boot import Boot
 from leecher.console import tell
 from leecher.headstart import HeadStart
 from leecher.nursery import open_nursery
+from leecher.reporting import FirstWord
 from swarmboot.settings import NodeSettings
 
 
@@ -18,9 +19,9 @@ def run(
     *,
     started_s: float,
     head_start: HeadStart | None = None,
-    is_reported: bool = True,
     is_unpacked: bool = False,
     credentials: str = "",
+    first_word: FirstWord | None = None,
 ) -> Boot:
     """Boot with these settings and return the boot; raises the SwarmbootError that ended it.
 
@@ -35,9 +36,9 @@ def run(
         head_start=head_start,
         started_s=started_s,
         tell=tell,
-        is_reported=is_reported,
         is_unpacked=is_unpacked,
         credentials=credentials,
+        first_word=first_word,
     )
 
     async def main() -> None:

@@ -32,6 +32,7 @@ from seeder.log import Log
 from seeder.node import ImpostorError
 from seeder.pacer import Pacer
 from seeder.private import private_routes
+from seeder.report_line import report_line
 from seeder.stage0_door import Stage0Door
 from seeder.status import STRANGERS, Network, may_read_status
 from seeder.witness import Witness
@@ -39,7 +40,7 @@ from swarmboot import site as layout
 from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
 from swarmboot.fleet_token import Proof
-from swarmboot.report import REPORT_MAX_BYTES, BootReport, decode_report
+from swarmboot.report import REPORT_MAX_BYTES, decode_report
 from swarmboot.wire import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
 from swarmboot.wire import encode_handout as encode
 
@@ -226,7 +227,7 @@ class Door:
         host = connection_address(request.client.host if request.client else "")
         if not self.desk.believes(report, host=host, now_s=time.monotonic()):
             return PlainTextResponse("this report is not its node's own\n", status_code=403)
-        self.log.tell(_report_line(report), source=host or "nobody")
+        self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=host or "nobody")
         return Response(status_code=204)
 
     async def _status(self, request: Request) -> Response:
@@ -301,12 +302,3 @@ class _HandoutResponse:
         headers = [(b"content-type", WIRE_TYPE.encode()), (b"content-length", b"%d" % len(self._body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})
-
-
-def _report_line(report: BootReport) -> str:
-    if report.error:
-        return f"node {report.node[:8]} {report.outcome}: {report.error}"
-    total_s = sum(report.phases.values())
-    sources = ", ".join(f"{count / 1e6:.1f} MB from {source}" for source, count in sorted(report.bytes_from.items()))
-    stage0 = f"; started with another stage 0: {report.stage0}" if report.stage0 else ""
-    return f"node {report.node[:8]} {report.outcome} in {total_s:.2f} s: {sources}{stage0}"

@@ -7,10 +7,11 @@ field. Seconds and bytes. It will not measure anything itself.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from swarmboot.codec import Fields, pack, unpack
+from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.ids import MAX_SEQUENCE, NODE_KEY_BYTES, NodeKey
 
 REPORT_MAX_BYTES = 1 << 16
@@ -36,8 +37,15 @@ SOURCES = ("neighbours", "origin")
 
 _ERROR_MOST = 1024
 
+VERIFIED = "images verified"
+"""Said by the leecher when all images are there, whatever becomes of them."""
 BOOTED = "booted"
+"""Said by the neighbour in the booted system, as its first word; builds before said it where VERIFIED is said now."""
 FAILED = "failed"
+
+_BOOT = re.compile(r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?\Z")
+_MAC = re.compile(r"([0-9a-f]{2}(:[0-9a-f]{2}){5,19})?\Z")
+_NAME = re.compile(r"[A-Za-z0-9._-]{0,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class BootReport:
     """One node's boot. `phases` maps names of PHASES to seconds, `bytes_from` `neighbours` and `origin` to bytes.
 
     `stage0` says how the kernel and initramfs that started the node differ from the manifest's; empty if they do not.
+    `boot` is the kernel's own id of this boot (random(4), boot_id), `mac` that of the card which leads to the seeder,
+    `name` the host's: empty where nobody could tell, as of builds before. `uptime_s` is since the kernel started.
     `key` is that of its announces (see `swarmboot.wire`): for the seeder alone, in no file and no log.
     """
 
@@ -61,6 +71,10 @@ class BootReport:
     rescues: int = 0
     stage0: str = ""
     finished_unix_s: float = 0.0
+    boot: str = ""
+    mac: str = ""
+    name: str = ""
+    uptime_s: float = 0.0
     key: NodeKey = field(default=NodeKey(b""), repr=False)
 
     def values(self) -> dict[str, object]:
@@ -96,5 +110,17 @@ def decode_report(data: bytes) -> BootReport:
         rescues=fields.integer("rescues", default=0),
         stage0=fields.text("stage0", most=_ERROR_MOST, default=""),
         finished_unix_s=fields.number("finished_unix_s", default=0.0),
+        boot=_matching(_BOOT, fields, "boot"),
+        mac=_matching(_MAC, fields, "mac"),
+        name=_matching(_NAME, fields, "name"),
+        uptime_s=fields.number("uptime_s", default=0.0),
         key=NodeKey(fields.raw_or_none("key", exactly=NODE_KEY_BYTES)),
     )
+
+
+def _matching(pattern: re.Pattern[str], fields: Fields, name: str) -> str:
+    """Return a field that stands in the seeder's log as it is; raise DecodeError if it has another form."""
+    text = fields.text(name, most=64, default="")
+    if not pattern.match(text):
+        raise DecodeError(f"report.{name} is not of its form")
+    return text

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsim.demo.children import Child, Children, run_verb
 from swarmboot.errors import LabError
+from swarmboot.report import VERIFIED
 from swarmboot.units import format_rate
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Rack:
     def _look_at(self, node: Node) -> NodeView:
         if node.report.exists():
             report = json.loads(node.report.read_text())
-            if report["outcome"] == "booted":
+            if report["outcome"] == VERIFIED:
                 return NodeView(
                     node.address,
                     have_bytes=self._published.size_bytes,

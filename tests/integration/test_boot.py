@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmboot.report import VERIFIED
 from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, nginx, program, serving, status
 
 
@@ -31,12 +32,12 @@ def test_a_rack_boots_and_the_server_sends_about_one_copy(tmp_path: Path, fleet:
             for number in range(1, 5)
         ]
         reports = [node.report() for node in nodes]
-        assert all(report["outcome"] == "booted" for report in reports)
+        assert all(report["outcome"] == VERIFIED for report in reports)
         assert all(node.digests() == fleet.digests(release) for node in nodes)
         size = sum(file.stat().st_size for file in [release / "rootfs.squashfs", *(release / "plugins").iterdir()])
         assert sum(report["bytes_from"]["origin"] for report in reports) < 1.3 * size
         assert seeder.stop() == 0
-        assert sum("booted in" in line for line in seeder.lines) == 4
+        assert sum("images verified in" in line for line in seeder.lines) == 4
 
 
 def test_a_latecomer_takes_its_images_from_neighbours(tmp_path: Path, fleet: Fleet, release: Path) -> None:
@@ -86,7 +87,7 @@ def test_without_a_server_two_nodes_help_each_other_after_the_first(tmp_path: Pa
             booting(tmp_path, 2, "--trust", fleet.pub, "--timeout", "60s", "--neighbour") as second,
             booting(tmp_path, 3, *asking(seeder, fleet)) as third,
         ):
-            assert second.report()["outcome"] == "booted"
+            assert second.report()["outcome"] == VERIFIED
             assert third.end()[0] == 0
 
 

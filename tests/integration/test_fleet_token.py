@@ -27,7 +27,7 @@ from swarmboot.fleet_token import (
 from swarmboot.ids import NodeId, Sequence
 from swarmboot.private import NodeFiles
 from swarmboot.profile import Identity
-from swarmboot.report import BootReport, encode_report
+from swarmboot.report import VERIFIED, BootReport, encode_report
 from swarmboot.settings import build_settings
 from swarmboot.wire import Announce, NodeState, encode_announce
 from tests.integration.world import (
@@ -83,9 +83,9 @@ def certificate_of(seeder: Seeder) -> bytes:
 def test_a_node_with_the_token_is_one_of_the_swarm(fleet: Fleet, token: Path, tmp_path: Path) -> None:
     with serving(fleet, "--fleet-token", str(token)) as seeder:
         with booting(tmp_path, 1, *asking(seeder, fleet), "--fleet-token", token) as node:
-            assert node.report()["outcome"] == "booted"
+            assert node.report()["outcome"] == VERIFIED
             assert node.end()[0] == 0
-        wait_for(lambda: next((line for line in seeder.lines if " booted in " in line), None), seeder.process)
+        wait_for(lambda: next((line for line in seeder.lines if " images verified in " in line), None), seeder.process)
         assert not [line for line in seeder.lines if "refused" in line]
         assert any("for nodes that prove the fleet token" in line for line in seeder.lines)
         secret = token.read_text().split()[1]
@@ -99,13 +99,13 @@ def test_a_node_without_the_token_boots_by_plain_https_and_says_why(
     given = [] if kind == "none" else ["--fleet-token", str(make_token(tmp_path / "wrong.token"))]
     with serving(fleet, "--fleet-token", str(token)) as seeder:
         with booting(tmp_path, 1, *asking(seeder, fleet), *given) as node:
-            assert node.report()["outcome"] == "booted"
+            assert node.report()["outcome"] == VERIFIED
             ended, said = node.end()
         assert ended == 0
         assert len([line for line in said.splitlines() if "fleet token" in line]) == 1, said
         assert status(seeder)["nodes"] == 0
         assert any("does not prove the fleet token" in line for line in seeder.lines)
-        assert not any(" booted in " in line for line in seeder.lines)
+        assert not any(" images verified in " in line for line in seeder.lines)
 
 
 def test_either_of_two_tokens_is_accepted_while_they_are_changed(fleet: Fleet, token: Path, tmp_path: Path) -> None:
@@ -234,10 +234,13 @@ def test_a_node_goes_on_without_its_files_where_the_seeder_is_gone(
 _NEIGHBOUR = """
 import sys, time
 from leecher.cmdline import boot
+from leecher.reporting import FirstWord
+from swarmboot.report import BOOTED, BootReport
 from swarmboot.settings import build_settings
 credentials, *words = sys.argv[1:]
 settings = build_settings(dict(word.split("=", 1) for word in words))
-boot(settings, started_s=time.monotonic(), is_reported=False, credentials=credentials)
+word = FirstWord(BootReport("", BOOTED))
+boot(settings, started_s=time.monotonic(), credentials=credentials, first_word=word)
 """
 
 
@@ -269,6 +272,8 @@ def test_a_neighbour_announces_with_its_credentials_and_can_have_nothing_else(
             assert b"token" not in console.read_bytes()
             console.unlink()
         assert not any("does not prove" in line for line in seeder.lines)
+        assert len([line for line in seeder.lines if f"node {NODE.hex()[:8]}" in line and " booted " in line]) == 2
+        assert not any(" verified " in line for line in seeder.lines)
         known = decode_credentials(credentials)
         assert known is not None
         for path in ("/secrets", "/node-files"):

@@ -21,6 +21,7 @@ from netsim.lab.rack.processes import failure_of, is_listening
 from netsim.lab.run.payload import digest
 from netsim.lab.strategies.https import nginx_configuration
 from netsim.lab.strategies.swarmboot import PORT, leecher_command, seeder_command
+from swarmboot.report import VERIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ class Boot:
         """Take note of a report of success, if there is one by now."""
         if self.done_s is not None or not self.report_path.exists():
             return
-        if json.loads(self.report_path.read_text())["outcome"] == "booted":
+        if json.loads(self.report_path.read_text())["outcome"] == VERIFIED:
             self.done_s = self.report_path.stat().st_ctime_ns / 1e9
 
     def written_bytes(self) -> int:
