@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import IO
 
 from leecher import handover as handovers
-from leecher.archive import KINDS, Entry, cpio_entries, place, tar_entries
 from leecher.handover import Handover, Image
+from leecher.placing import place
+from swarmboot.archive import KINDS, Entry, cpio_entries, refusal, tar_entries
 from swarmboot.errors import ReleaseError, SpaceError, SwarmbootError
 
 HANDOVER = Path("/run/swarmboot/handover")
@@ -33,14 +34,6 @@ SECRETS = Path("/etc/swarmboot/secret.env")
 """Where the new root finds the release's secret settings: mode 0600, in a folder that is made with mode 0700."""
 _USAGE = 64
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EIO, errno.EROFS)
-
-
-def refusal(entry: Entry, allow: tuple[str, ...]) -> str:
-    """Return which word of `allow` an entry of a plugin would need, or nothing."""
-    if entry.kind in ("character", "block"):
-        return "" if "devices" in allow else "devices"
-    is_special = bool(entry.mode & 0o6000 and entry.kind == "file") or entry.has_capability
-    return "setuid" if is_special and "setuid" not in allow else ""
 
 
 @contextmanager

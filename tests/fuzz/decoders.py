@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import libtorrent as lt
 
 from leecher import addresses as netlink
-from leecher.archive import cpio_entries, tar_entries
 from leecher.handover import environment_text
 from leecher.initramfs import node_settings, parse_node_file
 from leecher.swarm import _metadata
@@ -29,6 +28,7 @@ from seeder.stage0_node import parse_rack_map
 from seeder.stage0_publish import kernel_version, linux_section
 from seeder.torrent import PieceHasher, build_torrent, info_hash_of, layer_of
 from swarmboot import addresses, fleet_token, manifest, private, report, trust, units, wire
+from swarmboot.archive import cpio_entries, tar_entries
 from swarmboot.codec import DecodeError, pack, unpack
 from swarmboot.errors import (
     BlobError,

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leecher.archive import Entry, cpio_entries, safe_name, tar_entries
-from leecher.root import refusal
+from swarmboot.archive import Entry, cpio_entries, refusal, safe_name, tar_entries
 from swarmboot.errors import EscapeError, ReleaseError
 
 
@@ -117,6 +116,25 @@ def test_a_cpio_archive_gives_its_entries_and_passes_over_what_is_not_read() -> 
         "etc/motd": ("file", b"hello"),
         "bin": ("link", "usr/bin"),
     }
+
+
+@pytest.mark.parametrize("zeros", [0, 4, 1 << 19])
+def test_every_one_of_several_cpio_archives_is_read_as_the_kernel_reads_them(zeros: int) -> None:
+    first, second = (cpio_of(cpio_entry(name, b"x")).getvalue() for name in ("a", "b"))
+    assert drain(cpio_entries(io.BytesIO(first + bytes(zeros) + second), name="x")) == ["a", "b"]
+    assert drain(cpio_entries(io.BytesIO(first + second + bytes(zeros)), name="x")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("behind", [b"garbage!" * 20, bytes(3) + cpio_entry("b"), b"070701"])
+def test_what_stands_behind_a_cpio_archive_and_is_none_is_refused(behind: bytes) -> None:
+    with pytest.raises(ReleaseError, match=r"^x "):
+        drain(cpio_entries(io.BytesIO(cpio_of(cpio_entry("a")).getvalue() + behind), name="x"))
+
+
+def test_a_hard_link_does_not_lead_from_one_cpio_archive_into_the_next() -> None:
+    first, second = (cpio_of(cpio_entry(name, b"x", ino=7, links=2)).getvalue() for name in ("a", "b"))
+    kinds = [entry.kind for entry in cpio_entries(io.BytesIO(first + second), name="x")]
+    assert kinds == ["file", "file"]
 
 
 def test_hard_links_of_a_cpio_archive_share_the_contents_of_the_last() -> None:

@@ -1,9 +1,8 @@
 """Archives as plain entries: tar (POSIX.1-2001 pax, ustar, GNU) and cpio (newc, initramfs buffer format), read forward.
 
 `tar_entries` and `cpio_entries` turn bytes into entries and touch no file, in memory that does not grow with what an
-archive claims; `place` makes one entry in the file system, below the process's root directory. Names with `..`,
-numbers that no file can have and malformed archives raise ReleaseError. Who may bring what is decided in
-`leecher.root`.
+archive claims. Names with `..`, numbers that no file can have and malformed archives raise ReleaseError. Nodes make
+files of the entries (`leecher.placing`); `publish` looks at them before it signs.
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, cast
 
 from swarmboot.errors import EscapeError, ReleaseError
@@ -65,6 +62,14 @@ def safe_name(name: str, *, archive: str) -> str:
     if ".." in parts or "\0" in name:
         raise EscapeError(f"{archive} holds a name that leads out of it", found=repr(name[:80]), hint="pack it again")
     return "/".join(parts)
+
+
+def refusal(entry: Entry, allow: tuple[str, ...]) -> str:
+    """Return which word of `allow` an entry of a plugin would need, or nothing."""
+    if entry.kind in ("character", "block"):
+        return "" if "devices" in allow else "devices"
+    is_special = bool(entry.mode & 0o6000 and entry.kind == "file") or entry.has_capability
+    return "setuid" if is_special and "setuid" not in allow else ""
 
 
 def tar_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
@@ -183,12 +188,13 @@ class _Stream:
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file = file
         self._name = name
+        self._ahead = b""
         self.position_bytes = 0
 
     def read(self, size_bytes: int) -> bytes:
         parts = []
         while size_bytes:
-            part = self._file.read(size_bytes)
+            part = self._some(size_bytes)
             if not part:
                 raise ReleaseError(f"{self._name} ends too soon", expected=f"{size_bytes} more bytes")
             parts.append(part)
@@ -196,13 +202,43 @@ class _Stream:
             self.position_bytes += len(part)
         return b"".join(parts)
 
+    def _some(self, most_bytes: int) -> bytes:
+        if not self._ahead:
+            return self._file.read(most_bytes)
+        part, self._ahead = self._ahead[:most_bytes], self._ahead[most_bytes:]
+        return part
+
     def align(self) -> None:
         self.read(-self.position_bytes % 4)
 
+    def pass_over_zeros(self) -> bool:
+        """Return whether anything but zero bytes is left, and go on there."""
+        while part := self._some(_CHUNK_BYTES):
+            self._ahead = part.lstrip(b"\0") + self._ahead
+            self.position_bytes += len(part) - len(self._ahead)
+            if self._ahead:
+                return True
+        return False
+
 
 def cpio_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
-    """Yield the entries of a cpio archive: the first one, where several stand behind one another."""
+    """Yield the entries of a cpio archive, and of those that stand behind it: zero bytes may be between them.
+
+    As the kernel reads them (init/initramfs.c): what follows an archive's end is an archive or an error.
+    """
     stream = _Stream(archive, name)
+    yield from _one_cpio(stream, name)
+    while stream.pass_over_zeros():
+        if stream.position_bytes % 4:
+            raise ReleaseError(
+                f"{name} holds something behind the end of a cpio archive",
+                expected="zero bytes, or another archive at a multiple of four bytes",
+                hint="pack it again",
+            )
+        yield from _one_cpio(stream, name)
+
+
+def _one_cpio(stream: _Stream, name: str) -> Iterator[Entry]:
     first_names: dict[tuple[int, int, int], str] = {}
     while True:
         header = stream.read(_CPIO_HEADER_BYTES)
@@ -247,70 +283,3 @@ def _reader(stream: _Stream, left: list[int]) -> Callable[[int], bytes]:
         return data
 
     return read
-
-
-def place(entry: Entry) -> None:
-    """Make the entry below /. Links to folders on the way to it are followed, as the root's own links would be."""
-    path = Path("/", entry.name)
-    if entry.kind == "folder":
-        _place_folder(entry, path)
-        return
-    _make_parents(path)
-    if entry.kind == "hard link":
-        _place_hard_link(entry, path)
-        return
-    with suppress(FileNotFoundError):
-        path.unlink()
-    if entry.kind == "file":
-        _write(entry, path, os.O_CREAT | os.O_EXCL)
-    elif entry.kind == "link":
-        path.symlink_to(entry.target)
-        os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
-        return
-    else:
-        kinds = {"character": stat.S_IFCHR, "block": stat.S_IFBLK, "pipe": stat.S_IFIFO}
-        os.mknod(path, kinds[entry.kind] | entry.mode, entry.device)
-    _finish(entry, path)
-
-
-def _make_parents(path: Path) -> None:
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True)
-
-
-def _place_folder(entry: Entry, path: Path) -> None:
-    if path.is_dir():
-        if path.is_symlink():
-            return
-    else:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        path.mkdir(parents=True)
-    os.chown(path, entry.uid, entry.gid)
-    path.chmod(entry.mode)
-
-
-def _place_hard_link(entry: Entry, path: Path) -> None:
-    target = Path("/", entry.target)
-    if target != path:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        os.link(target, path, follow_symlinks=False)
-    if entry.read is not None:  # cpio: the contents come with the last name of a file
-        _write(entry, path, os.O_TRUNC)
-
-
-def _write(entry: Entry, path: Path, flags: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        while entry.read is not None and (data := entry.read(_CHUNK_BYTES)):
-            file.write(data)
-
-
-def _finish(entry: Entry, path: Path) -> None:
-    os.chown(path, entry.uid, entry.gid)
-    path.chmod(entry.mode)
-    if entry.capability:
-        os.setxattr(path, "security.capability", entry.capability)
-    if entry.modified_s:
-        os.utime(path, (entry.modified_s, entry.modified_s))
