@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from swarmboot.units import parse_duration, parse_rate, parse_size
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from seeder.check.verdict import Manner
     from seeder.publish import Published, PublishOptions
     from seeder.stage0_uki import Signing
 
@@ -93,6 +94,8 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
 )
 @click.option("--secureboot-key", type=_PATH, metavar="FILE", help="Sign it with this key, PEM (needs sbsign).")
 @click.option("--secureboot-cert", type=_PATH, metavar="FILE", help="The certificate that Secure Boot knows, PEM.")
+@click.option("--check", "is_check", is_flag=True, help="Only look at RELEASE and say what is found; write nothing.")
+@click.option("--force", "is_forced", is_flag=True, help="Publish it although no machine can boot it.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
 def publish(
     release: Path,
@@ -112,18 +115,23 @@ def publish(
     uki: bool,
     secureboot_key: Path | None,
     secureboot_cert: Path | None,
+    is_check: bool,
+    is_forced: bool,
     is_json: bool,
 ) -> None:
     """Publish the RELEASE directory as a signed, content-addressed site.
 
     RELEASE holds rootfs.squashfs and, if you like, vmlinuz, initramfs.img, plugins/, env/ and release.toml. Without
     --key your own signing key is taken, and made the first time. Publishing the same release again changes nothing.
+    What no machine could boot is refused, unless --force.
 
     \b
     Example:
+      swarmboot publish release/ --check
       swarmboot publish release/
       swarmboot publish release/ --site /srv/site --key ~/fleet-keys/swarmboot.key
     """
+    from seeder.check.verdict import Manner
     from seeder.publish import PublishOptions
 
     options = PublishOptions(
@@ -138,7 +146,9 @@ def publish(
     )
     secureboot = (secureboot_key, secureboot_cert)
     stage0 = _Stage0(nodes=nodes, uplink=uplink, key=stage0_key, is_unified=uki, secureboot=secureboot)
-    _publish(release, site or release.resolve().parent / "site", keys, options, stage0, is_json=is_json)
+    site = site or release.resolve().parent / "site"
+    manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json)
+    _publish(release, site, keys, options, stage0, manner)
 
 
 def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
@@ -162,11 +172,12 @@ class _Stage0:
 
 
 def _publish(
-    release: Path, site: Path, keys: tuple[Path, ...], options: PublishOptions, stage0: _Stage0, *, is_json: bool
+    release: Path, site: Path, keys: tuple[Path, ...], options: PublishOptions, stage0: _Stage0, manner: Manner
 ) -> None:
-    """Publish a release and say so."""
+    """Look at a release, publish it and say so."""
     from seeder import publish as work
     from seeder import stage0_uki
+    from seeder.check.verdict import judge, signing_of, with_findings
     from seeder.progress import choose_progress
     from seeder.release import read_release
     from seeder.site_writer import writing
@@ -175,8 +186,14 @@ def _publish(
     found = read_release(release)
     _check_apart(release, site)
     secureboot = _secureboot(*stage0.secureboot, is_wanted=stage0.is_unified)
-    signing = _signing_keys(keys, site, is_quiet=is_json)
-    progress = choose_progress("hashed", is_quiet=is_json)
+    known = _known_keys(keys, site)
+    is_known = bool(known) or not manner.is_check
+    looked = judge(found, signing_of(site, known, options) if is_known else None, manner)
+    if manner.is_check:
+        return
+    found = with_findings(found, looked)
+    signing = known or [_make_key(is_quiet=manner.is_json)]
+    progress = choose_progress("hashed", is_quiet=manner.is_json)
     with writing(site) as writer:
         found = stage0_uki.unify(found, site, secureboot) if stage0.is_unified else found
         published = work.publish(
@@ -184,7 +201,7 @@ def _publish(
         )
         said = sign_stage0(writer, published.manifest, stage0.key) if stage0.key else []
     said += _stage0_costs(published, stage0)
-    _print_published(published, site, said, is_json=is_json)
+    _print_published(replace(published, boot=looked.boot), site, said, is_json=manner.is_json)
 
 
 def _stage0_costs(published: Published, stage0: _Stage0) -> list[str]:
@@ -322,22 +339,35 @@ def _secureboot(key: Path | None, certificate: Path | None, *, is_wanted: bool) 
     return Signing(key, certificate)
 
 
-def _signing_keys(paths: tuple[Path, ...], site: Path, *, is_quiet: bool) -> list[Ed25519PrivateKey]:
-    """Return the keys given, else the user's own, made now if this is the first time."""
+def _known_keys(paths: tuple[Path, ...], site: Path) -> list[Ed25519PrivateKey]:
+    """Return the keys given, else the user's own, none if that is still to be made."""
     if not paths:
-        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "swarmboot"
-        private = folder / keyfile.PRIVATE_NAME
+        private = _own_key()
         if not private.exists() and manifest_numbers(site):
             raise KeyFileError(
                 f"no signing key is configured, and {site} was published with one",
                 expected=f"--key FILE, SWARMBOOT_KEY or {private}",
                 hint="give the key it was published with",
             )
-        if not private.exists():
-            _, public = keyfile.write_pair(folder)
-            click.echo(f"made a signing key, {private}; its public half, for the nodes, is {public}", err=is_quiet)
-        paths = (private,)
+        paths = (private,) if private.exists() else ()
     for path in paths:
         if path.resolve().is_relative_to(site.resolve()):
             raise KeyFileError(f"{path} lies in the site, which is public", hint="move it elsewhere, and replace it")
     return [keyfile.read_private(path) for path in paths]
+
+
+def _own_key() -> Path:
+    """Return where the user's own signing key is, or will be."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "swarmboot" / keyfile.PRIVATE_NAME
+
+
+def _make_key(*, is_quiet: bool) -> Ed25519PrivateKey:
+    """Make the user's own signing key, and say so."""
+    private, public = keyfile.write_pair(_own_key().parent)
+    click.echo(f"made a signing key, {private}; its public half, for the nodes, is {public}", err=is_quiet)
+    return keyfile.read_private(private)
+
+
+def _signing_keys(paths: tuple[Path, ...], site: Path, *, is_quiet: bool) -> list[Ed25519PrivateKey]:
+    """Return the keys given, else the user's own, made now if this is the first time."""
+    return _known_keys(paths, site) or [_make_key(is_quiet=is_quiet)]

@@ -39,13 +39,14 @@ class Copier:
             check_piece_bytes(self._piece_bytes_for(source), size_bytes=source.size_bytes)
         missing = sum(source.size_bytes for source in sources if not self._writer.holds_size(source.size_bytes))
         self._writer.check_space(missing)
-        artifacts = [self._artifact(file, source) for file, source in zip(release.files, sources, strict=True)]
+        pairs = zip(release.files, sources, strict=True)
+        artifacts = [self._artifact(file, source, release.counted.get(source)) for file, source in pairs]
         for source in sources:
             source.check_unchanged()
         _check_distinct(release.files, artifacts)
         return tuple(artifacts)
 
-    def _artifact(self, file: ReleaseFile, source: SourceFile) -> Artifact:
+    def _artifact(self, file: ReleaseFile, source: SourceFile, counted: int | None) -> Artifact:
         hashes = self._blob(source)
         torrent = build_torrent(hashes)
         path = layout.torrent_path(torrent.info_hash)
@@ -60,7 +61,7 @@ class Copier:
             info_hash=torrent.info_hash,
             piece_bytes=hashes.piece_bytes,
             version=read_kernel_version(source.path) if file.role is Role.KERNEL else "",
-            unpacked_bytes=self._unpacked_bytes(file),
+            unpacked_bytes=self._unpacked_bytes(file) if counted is None else counted,
         )
 
     def _unpacked_bytes(self, file: ReleaseFile) -> int:

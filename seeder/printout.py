@@ -41,9 +41,7 @@ def published_value(published: Published, *, site: Path) -> dict[str, Any]:
         "copied_bytes": published.copied_bytes,
         "reused_bytes": published.reused_bytes,
         "reserve_bytes": RESERVE_BYTES,
-        "ram_bytes": {
-            name: size + published.unpacked_bytes[name] + RESERVE_BYTES for name, size in published.images_bytes.items()
-        },
+        "ram_bytes": {name: _ram_bytes(published, name) for name in published.images_bytes},
         "notes": list(published.notes),
     }
 
@@ -106,12 +104,22 @@ def ram_lines(published: Published) -> list[str]:
     tail = f", and room to unpack {', '.join(uncounted)}" if uncounted else ""
     if len(set(needs.values())) == 1:
         needs = {"": needs[""]}
+    own = f"{format_size(published.boot.fetching_bytes)} to boot, " if published.boot else ""
+    tail += "" if published.boot else "; kernel and initramfs, which are not in the release, come on top of that"
     return [
-        f"a node{f' of profile {name}' if name else ''} needs {format_size(size + unpacked + RESERVE_BYTES)} of RAM: "
+        f"a node{f' of profile {name}' if name else ''} needs {format_size(_ram_bytes(published, name))} of RAM: {own}"
         f"{format_size(size)} of images{f', {format_size(unpacked)} unpacked' if unpacked else ''} and "
         f"{format_size(RESERVE_BYTES)} kept free{tail}"
         for name, (size, unpacked) in needs.items()
     ]
+
+
+def _ram_bytes(published: Published, name: str) -> int:
+    """Return the RAM that a node of a profile needs, without kernel and initramfs if the release has none."""
+    images, unpacked = published.images_bytes[name], published.unpacked_bytes[name]
+    if published.boot is None:
+        return images + unpacked + RESERVE_BYTES
+    return published.boot.needed_bytes(images, unpacked, RESERVE_BYTES)
 
 
 def _uncounted(manifest: Manifest) -> list[str]:

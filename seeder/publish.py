@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from seeder.check.memory import Boot
 from seeder.copier import Copier
 from seeder.numbers import next_number
 from seeder.progress import Progress
@@ -58,7 +59,8 @@ class Published:
     """What a publish did. `is_new` is false if the channel pointed to the same release already. Sizes in bytes.
 
     `images_bytes` and `unpacked_bytes` map each profile's name, the empty one for no profile, to the bytes that its
-    nodes hold as images, and what these take on top of that once unpacked.
+    nodes hold as images, and what these take on top of that once unpacked. `boot` is what a boot takes beside that, if
+    the release has a stage 0.
     """
 
     manifest: Manifest
@@ -70,6 +72,7 @@ class Published:
     unpacked_bytes: Mapping[str, int]
     signers: tuple[ids.KeyId, ...]
     notes: tuple[str, ...] = ()
+    boot: Boot | None = None
 
 
 def publish(

@@ -20,6 +20,7 @@ from pathlib import Path
 from seeder.envfile import parse_env
 from seeder.node_cmdline import check_carried
 from seeder.release_toml import ReleaseSettings, check_plugins, parse_release_toml
+from seeder.site_writer import SourceFile
 from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
 from swarmboot.manifest import MAX_ARTIFACTS, UNIFIED, Role, is_safe_name
 
@@ -30,11 +31,6 @@ _UNIFIED = ("boot.efi",)
 _INITRAMFS = ("initramfs.img", "initrd.img", "initramfs-*", "initrd.img-*")
 _TEXT_MAX_BYTES = 1 << 20
 _SEALED = (".secret.env",)
-_MAGIC = {
-    "squashfs": b"hsqs",
-    "gz": b"\x1f\x8b",
-    "zst": b"\x28\xb5\x2f\xfd",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,10 @@ class ReleaseFile:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release directory as read: its files in the manifest's order, its settings, and what a person should know."""
+    """A release directory as read: its files in the manifest's order, its settings, and what a person should know.
+
+    `names` are all that is in it, hidden names left out; `counted` is what archives take unpacked, where it is known.
+    """
 
     folder: Path
     name: str
@@ -60,6 +59,8 @@ class Release:
     settings: ReleaseSettings = field(default_factory=ReleaseSettings)
     notes: tuple[str, ...] = ()
     secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    names: tuple[str, ...] = ()
+    counted: Mapping[SourceFile, int] = field(default_factory=dict)
 
     @property
     def secrets(self) -> Mapping[str, Mapping[str, str]]:
@@ -98,7 +99,8 @@ def read_release(folder: Path) -> Release:
         env=env,
         settings=settings,
         secret_env=secret_env,
-        notes=(*reader.notes, *(note for file in files for note in _magic_notes(file))),
+        notes=tuple(reader.notes),
+        names=tuple(reader.names()),
     )
 
 
@@ -218,7 +220,7 @@ class _Reader:
                 data = file.read(_TEXT_MAX_BYTES + 1)
             if len(data) > _TEXT_MAX_BYTES:
                 raise ReleaseError(f"{label} is too large for a text file", expected=f"at most {_TEXT_MAX_BYTES} bytes")
-            return data.decode()
+            return data.decode("utf-8-sig")
         except OSError as error:
             raise UnreadableError(f"{label} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -260,15 +262,3 @@ def _check_names(files: tuple[ReleaseFile, ...]) -> None:
         if file.name in labels:
             raise ReleaseError(f"{labels[file.name]} and {file.label} share a name", hint="rename one of them")
         labels[file.name] = file.label
-
-
-def _magic_notes(file: ReleaseFile) -> list[str]:
-    """Return a warning if the file does not begin as its name says; it is published all the same."""
-    magic = _MAGIC.get(file.format.rpartition(".")[2])
-    if magic is None or file.role not in (Role.ROOT, Role.PLUGIN):
-        return []
-    with file.path.open("rb") as opened:
-        is_right = opened.read(len(magic)) == magic
-    return (
-        [] if is_right else [f"{file.label} does not begin as a {file.format} does: nodes may not be able to mount it"]
-    )

@@ -1,4 +1,4 @@
-"""How much an image takes once it is unpacked: told to the nodes, so that they can count their RAM beforehand.
+"""What is compressed in an image, and how much it is: told to the nodes, so that they can count their RAM beforehand.
 
 A squashfs is mounted and takes nothing more. Of tar and cpio images the bytes of the archive itself are counted, which
 is about what its files take. zstd(1) is asked for its own format. It will not write anything.
@@ -10,6 +10,8 @@ import gzip
 import shutil
 import subprocess
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -19,40 +21,67 @@ MOUNTED = frozenset({"squashfs", "linux", "cpio"})
 _CHUNK_BYTES = 1 << 20
 
 
-def unpacked_bytes(path: Path, kind: str, *, label: str) -> int:
-    """Return the bytes of an archive that is compressed as `kind` says, 0 for what is not unpacked.
+class Counted:
+    """A file to read forward that counts its bytes."""
 
-    Raises ReleaseError if it cannot be, ToolMissingError without zstd.
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.count_bytes = 0
+
+    def read(self, size_bytes: int) -> bytes:
+        """Return so many bytes, fewer at the end."""
+        data = self._file.read(size_bytes)
+        self.count_bytes += len(data)
+        return data
+
+    def drain(self) -> None:
+        """Read what is left."""
+        while self.read(_CHUNK_BYTES):
+            pass
+
+
+@contextmanager
+def unpacking(path: Path, kind: str, *, label: str) -> Iterator[Counted]:
+    """Open what is compressed in a file as `kind` says, which is to be read to its end.
+
+    Raises ReleaseError if it cannot be unpacked, ToolMissingError without zstd.
     """
-    if kind in MOUNTED:
-        return 0
     try:
-        return _count_gz(path) if kind.endswith(".gz") else _count_zst(path)
+        if kind.endswith(".gz"):
+            with gzip.open(path, "rb") as file:
+                yield Counted(file)  # type: ignore[arg-type]
+        else:
+            with _zstd(path) as file:
+                yield Counted(file)
     except (OSError, EOFError, zlib.error) as error:
         raise ReleaseError(f"{label} cannot be unpacked", found=str(error), hint="pack it again") from error
 
 
-def _count(file: IO[bytes]) -> int:
-    count = 0
-    while chunk := file.read(_CHUNK_BYTES):
-        count += len(chunk)
-    return count
-
-
-def _count_gz(path: Path) -> int:
-    with gzip.open(path, "rb") as file:
-        return _count(file)  # type: ignore[arg-type]
-
-
-def _count_zst(path: Path) -> int:
+@contextmanager
+def _zstd(path: Path) -> Iterator[IO[bytes]]:
     if not shutil.which("zstd"):
         raise ToolMissingError("zstd is not installed", hint="install the package zstd")
     command = ("zstd", "-dcq", "--long=31", str(path))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        count = _count(process.stdout)
+        try:
+            yield process.stdout
+        except BaseException:
+            process.kill()
+            raise
         words = process.stderr.read().decode(errors="replace").strip()
     if process.returncode:
         raise OSError(words.rpartition(":")[2].strip() or f"zstd ended with {process.returncode}")
-    return count
+
+
+def unpacked_bytes(path: Path, kind: str, *, label: str) -> int:
+    """Return the bytes of an archive that is compressed as `kind` says, 0 for what is not unpacked.
+
+    Raises as `unpacking` does.
+    """
+    if kind in MOUNTED:
+        return 0
+    with unpacking(path, kind, label=label) as file:
+        file.drain()
+    return file.count_bytes

@@ -53,6 +53,7 @@ class Entry:
     device: int = 0
     has_capability: bool = False
     capability: bytes = b""
+    size_bytes: int = 0
     read: Callable[[int], bytes] | None = None
 
 
@@ -167,6 +168,7 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, *, archive: str) -
         device=_device(member.devmajor, member.devminor, archive=archive) if kind in ("character", "block") else 0,
         has_capability=bool(capability),
         capability=capability,
+        size_bytes=member.size if kind == "file" else 0,
         read=_checked(file.read, archive) if file else None,
     )
 
@@ -182,8 +184,8 @@ def _checked(read: Callable[[int], bytes], archive: str) -> Callable[[int], byte
     return read_some
 
 
-class _Stream:
-    """Reads a stream forward, counting, so that cpio's padding can be passed over."""
+class Stream:
+    """Reads a file forward, counting, so that cpio's padding can be passed over."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file = file
@@ -192,31 +194,39 @@ class _Stream:
         self.position_bytes = 0
 
     def read(self, size_bytes: int) -> bytes:
+        """Return that many bytes; raise ReleaseError if the stream ends before."""
         parts = []
         while size_bytes:
-            part = self._some(size_bytes)
+            part = self.some(size_bytes)
             if not part:
                 raise ReleaseError(f"{self._name} ends too soon", expected=f"{size_bytes} more bytes")
             parts.append(part)
             size_bytes -= len(part)
-            self.position_bytes += len(part)
         return b"".join(parts)
 
-    def _some(self, most_bytes: int) -> bytes:
-        if not self._ahead:
-            return self._file.read(most_bytes)
-        part, self._ahead = self._ahead[:most_bytes], self._ahead[most_bytes:]
+    def some(self, most_bytes: int) -> bytes:
+        """Return at least one byte, none at the end."""
+        if self._ahead:
+            part, self._ahead = self._ahead[:most_bytes], self._ahead[most_bytes:]
+        else:
+            part = self._file.read(most_bytes)
+        self.position_bytes += len(part)
         return part
 
+    def put_back(self, data: bytes) -> None:
+        """Have these bytes, the last that were read, read once more."""
+        self._ahead = data + self._ahead
+        self.position_bytes -= len(data)
+
     def align(self) -> None:
+        """Pass over the bytes up to a multiple of four."""
         self.read(-self.position_bytes % 4)
 
     def pass_over_zeros(self) -> bool:
         """Return whether anything but zero bytes is left, and go on there."""
-        while part := self._some(_CHUNK_BYTES):
-            self._ahead = part.lstrip(b"\0") + self._ahead
-            self.position_bytes += len(part) - len(self._ahead)
-            if self._ahead:
+        while part := self.some(_CHUNK_BYTES):
+            if left := part.lstrip(b"\0"):
+                self.put_back(left)
                 return True
         return False
 
@@ -226,8 +236,8 @@ def cpio_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
 
     As the kernel reads them (init/initramfs.c): what follows an archive's end is an archive or an error.
     """
-    stream = _Stream(archive, name)
-    yield from _one_cpio(stream, name)
+    stream = Stream(archive, name)
+    yield from one_cpio(stream, name)
     while stream.pass_over_zeros():
         if stream.position_bytes % 4:
             raise ReleaseError(
@@ -235,10 +245,11 @@ def cpio_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
                 expected="zero bytes, or another archive at a multiple of four bytes",
                 hint="pack it again",
             )
-        yield from _one_cpio(stream, name)
+        yield from one_cpio(stream, name)
 
 
-def _one_cpio(stream: _Stream, name: str) -> Iterator[Entry]:
+def one_cpio(stream: Stream, name: str) -> Iterator[Entry]:
+    """Yield the entries of the cpio archive that begins here, and leave the stream behind its end."""
     first_names: dict[tuple[int, int, int], str] = {}
     while True:
         header = stream.read(_CPIO_HEADER_BYTES)
@@ -265,7 +276,10 @@ def _one_cpio(stream: _Stream, name: str) -> Iterator[Entry]:
         if kind:
             device = _device(rmajor, rminor, archive=name) if kind in ("character", "block") else 0
             read = _reader(stream, left) if left and kind in _WITH_DATA else None
-            entry = Entry(path, kind, mode & 0o7777, uid, gid, float(modified_s), target, device, read=read)
+            size_bytes = left[0] if read else 0
+            entry = Entry(
+                path, kind, mode & 0o7777, uid, gid, float(modified_s), target, device, size_bytes=size_bytes, read=read
+            )
             check_possible(entry, archive=name)
             yield entry
         while left and left[0]:
@@ -276,7 +290,7 @@ def _one_cpio(stream: _Stream, name: str) -> Iterator[Entry]:
 _WITH_DATA = ("file", "hard link")
 
 
-def _reader(stream: _Stream, left: list[int]) -> Callable[[int], bytes]:
+def _reader(stream: Stream, left: list[int]) -> Callable[[int], bytes]:
     def read(most_bytes: int) -> bytes:
         data = stream.read(min(most_bytes, left[0]))
         left[0] -= len(data)

@@ -232,6 +232,12 @@ class SiteError(ReleaseError):
     exit_status = 56
 
 
+class CannotBootError(ReleaseError):
+    """Occurs when a release was looked at before it was published, and no machine could boot it."""
+
+    exit_status = 57
+
+
 class ResourceError(SwarmbootError):
     """This machine lacks what the work needs."""
 

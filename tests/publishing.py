@@ -26,11 +26,11 @@ class Place:
     def words(self) -> list[str]:
         """Return the real program's command line for a publish."""
         paths = (str(path) for path in (self.release, "--site", self.site, "--key", self.key))
-        return [sys.executable, "-m", "swarmboot", "publish", *paths]
+        return [sys.executable, "-m", "swarmboot", "publish", "--force", *paths]
 
     def publish(self, *options: object) -> Done:
         """Publish in this process."""
-        return run("publish", self.release, "--site", self.site, "--key", self.key, *options)
+        return run("publish", "--force", self.release, "--site", self.site, "--key", self.key, *options)
 
     def verify(self, *options: object) -> Done:
         """Verify in this process."""

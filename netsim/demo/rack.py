@@ -67,7 +67,7 @@ def publish(release: Path, *, work: Path) -> Published:
     """Publish a release with a key made for it; raise LabError if a verb fails."""
     run_verb("keygen", "--out", str(work / "keys"))
     site, key = work / "site", work / "keys" / "swarmboot.key"
-    printed = run_verb("publish", str(release), "--site", str(site), "--key", str(key), "--json")
+    printed = run_verb("publish", "--force", str(release), "--site", str(site), "--key", str(key), "--json")
     digests, size_bytes = {}, 0
     for artifact in json.loads(printed)["artifacts"]:
         if artifact["role"] in ("root", "plugin"):

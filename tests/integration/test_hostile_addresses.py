@@ -211,7 +211,7 @@ def refused_publish(release: Path, fleet: Fleet, toml: str) -> str:
     before = sorted(path.name for path in fleet.site.rglob("*"))
     (release / "release.toml").write_text(toml)
     try:
-        done = program("swarmboot", "publish", release, "--site", fleet.site, "--key", fleet.key)
+        done = program("swarmboot", "publish", "--force", release, "--site", fleet.site, "--key", fleet.key)
     finally:
         (release / "release.toml").unlink()
     assert done.returncode == ReleaseError.exit_status

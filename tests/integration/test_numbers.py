@@ -48,7 +48,7 @@ def test_the_highest_number_is_served_and_booted(tmp_path: Path, fleet: Fleet) -
 def test_numbers_that_are_used_up_are_said_to_be(fleet: Fleet) -> None:
     fast_forward(fleet)
     (fleet.folder / "release/rootfs.squashfs").write_bytes(b"hsqs" + build_bytes(1000))
-    done = run("publish", fleet.folder / "release", "--site", fleet.site, "--key", fleet.key)
+    done = run("publish", "--force", fleet.folder / "release", "--site", fleet.site, "--key", fleet.key)
     assert done.status == errors.ReleaseError.exit_status
     assert "the site's numbers are used up" in done.line
     assert "swarmboot rotate" in done.line
@@ -70,7 +70,7 @@ def test_an_operator_whose_key_was_stolen_rotates_and_publishes_on(tmp_path: Pat
     release = fleet.folder / "release"
     for number in (2, 3):
         (release / "rootfs.squashfs").write_bytes(b"hsqs" + build_bytes(1000, seed=number))
-        done = run("publish", release, "--site", fleet.site, "--key", new.key, "--json")
+        done = run("publish", "--force", release, "--site", fleet.site, "--key", new.key, "--json")
         assert done.status == 0, done.err
         assert done.value["sequence"] == number
     for number, (trusted, *floor) in enumerate([(fleet.pub,), (fleet.pub, "--floor", str(MAX_SEQUENCE)), (new.pub,)]):
@@ -114,8 +114,10 @@ def test_a_channel_and_a_manifest_of_two_fleets_are_refused(tmp_path: Path, flee
 
 
 def test_a_fleet_name_that_no_setting_could_hold_is_not_published(tmp_path: Path, fleet: Fleet) -> None:
-    done = program("swarmboot", "publish", fleet.folder / "release", "--site", tmp_path / "s", "--key", fleet.key,
-                   "--fleet", "hall 3\n")  # fmt: skip
+    done = program(
+        "swarmboot", "publish", "--force", fleet.folder / "release", "--site", tmp_path / "s", "--key", fleet.key,
+        "--fleet", "hall 3\n",
+    )  # fmt: skip
     assert done.returncode == errors.MalformedSettingError.exit_status
     assert "not a fleet's name" in done.stderr
 

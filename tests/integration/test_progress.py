@@ -39,9 +39,9 @@ def test_a_terminal_gets_a_bar_and_a_pipe_gets_plain_lines(tmp_path: Path) -> No
     private, _ = keyfile.write_pair(tmp_path / "keys")
     release = build_release(tmp_path / "release", size_bytes=8 << 20)
     options = [str(release), "--site", str(tmp_path / "site"), "--key", str(private)]
-    shown = publish_on_a_terminal([sys.executable, "-m", "swarmboot", "publish", *options])
+    shown = publish_on_a_terminal([sys.executable, "-m", "swarmboot", "publish", "--force", *options])
     assert "━" in shown
     assert "8.4/8.4 MB" in shown or "8.0/8.0 MiB" in shown
-    piped = run("publish", *options)
+    piped = run("publish", "--force", *options)
     assert piped.err == "hashed rootfs.squashfs (8.0 MiB)\n"
-    assert run("publish", *options, "--json").err == ""
+    assert run("publish", "--force", *options, "--json").err == ""

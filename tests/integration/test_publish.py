@@ -45,12 +45,12 @@ def test_the_program_itself_publishes_and_verifies_with_nothing_else_given(tmp_p
     release = build_release(tmp_path / "release")
     environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
     environment.pop("SWARMBOOT_KEY", None)
-    first = run_program("publish", release, env=environment)
+    first = run_program("publish", "--force", release, env=environment)
     assert first.status == 0, first.err
     private, public = (tmp_path / "config" / "swarmboot" / name for name in ("swarmboot.key", "swarmboot.pub"))
     assert f"made a signing key, {private}" in first.out
     assert str(public) in first.out
-    again = run_program("publish", release, env=environment)
+    again = run_program("publish", "--force", release, env=environment)
     assert "nothing changed" in again.out
     assert "made a signing key" not in again.out
     verified = run_program("verify", tmp_path / "site", "--trust", public)
@@ -59,7 +59,7 @@ def test_the_program_itself_publishes_and_verifies_with_nothing_else_given(tmp_p
 
 def test_the_keys_may_be_named_by_the_environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWARMBOOT_KEY", str(place.key))
-    assert run("publish", place.release, "--site", place.site).status == 0
+    assert run("publish", "--force", place.release, "--site", place.site).status == 0
     assert place.verify().status == 0
 
 
@@ -67,7 +67,7 @@ def test_no_key_is_made_for_a_site_that_has_one(place: Place, monkeypatch: pytes
     assert place.publish().status == 0
     monkeypatch.delenv("SWARMBOOT_KEY", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.site.parent / "config"))
-    done = run("publish", place.release, "--site", place.site)
+    done = run("publish", "--force", place.release, "--site", place.site)
     assert done.status == errors.KeyFileError.exit_status
     assert not (place.site.parent / "config").exists()
 
@@ -174,7 +174,7 @@ def test_the_fleet_is_kept_until_another_is_named(place: Place) -> None:
 
 def test_equal_releases_make_equal_torrents_wherever_they_are_published(place: Place, tmp_path: Path) -> None:
     place.publish()
-    run("publish", place.release, "--site", tmp_path / "other", "--key", place.key)
+    run("publish", "--force", place.release, "--site", tmp_path / "other", "--key", place.key)
     torrents = [path for path in published(place.site) if path.startswith(("torrents/", "blobs/"))]
     assert torrents == [path for path in published(tmp_path / "other") if path.startswith(("torrents/", "blobs/"))]
     assert all((tmp_path / "other" / path).read_bytes() == (place.site / path).read_bytes() for path in torrents)
@@ -219,7 +219,7 @@ def test_another_key_than_before_is_refused_until_it_is_meant(place: Place, tmp_
     place.publish()
     before = published(place.site)
     private, public = keyfile.write_pair(tmp_path / "other")
-    arguments = ("publish", place.release, "--site", place.site, "--key", private)
+    arguments = ("publish", "--force", place.release, "--site", place.site, "--key", private)
     refused = run(*arguments)
     assert refused.status == errors.ThresholdError.exit_status
     assert "--new-keys" in refused.line

@@ -45,7 +45,7 @@ class Scene:
         self.site = folder / "site"
         self.key, self.public = keyfile.write_pair(folder / "keys")
         first = build_release(folder / "first", plugins=["10-a.squashfs"])
-        done = run("publish", first, "--site", self.site, "--key", self.key)
+        done = run("publish", "--force", first, "--site", self.site, "--key", self.key)
         assert done.status == 0, done.err
         self.second = build_release(
             folder / "second", size_bytes=size_bytes, plugins=["10-a.squashfs", "20-b.squashfs"]
@@ -55,7 +55,7 @@ class Scene:
 
     @property
     def arguments(self) -> list[str]:
-        return ["publish", str(self.second), "--site", str(self.site), "--key", str(self.key)]
+        return ["publish", "--force", str(self.second), "--site", str(self.site), "--key", str(self.key)]
 
     def restore(self) -> None:
         """Put the site back to where only the first release was published."""

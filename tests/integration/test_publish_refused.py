@@ -99,14 +99,14 @@ def test_a_bad_argument_is_refused_before_anything_is_signed(
 
 
 def test_a_site_within_the_release_is_refused(place: Place) -> None:
-    done = run("publish", place.release, "--site", place.release / "site", "--key", place.key)
+    done = run("publish", "--force", place.release, "--site", place.release / "site", "--key", place.key)
     assert done.status == errors.SiteError.exit_status
     assert not (place.release / "site").exists()
 
 
 def test_a_key_within_the_site_is_refused(place: Place) -> None:
     private, _ = keyfile.write_pair(place.site / "keys-of-mine")
-    done = run("publish", place.release, "--site", place.site, "--key", private)
+    done = run("publish", "--force", place.release, "--site", place.site, "--key", private)
     assert done.status == errors.KeyFileError.exit_status
     assert "lies in the site, which is public" in done.line
 
@@ -132,7 +132,7 @@ def test_a_file_that_may_not_be_read_is_refused_by_name(open_folder: Path) -> No
     if uid == 0:
         os.seteuid(65534)
     try:
-        done = run("publish", release, "--site", open_folder / "site")
+        done = run("publish", "--force", release, "--site", open_folder / "site")
     finally:
         os.seteuid(uid)
     assert done.status == errors.UnreadableError.exit_status
@@ -141,7 +141,7 @@ def test_a_file_that_may_not_be_read_is_refused_by_name(open_folder: Path) -> No
 
 def test_two_publishes_at_once_are_one_and_a_refusal(place: Place) -> None:
     with writing(place.site):
-        done = run_program("publish", place.release, "--site", place.site, "--key", place.key)
+        done = run_program("publish", "--force", place.release, "--site", place.site, "--key", place.key)
     assert done.status == errors.SiteBusyError.exit_status
     assert f"found process {os.getpid()}" in done.line
     assert place.publish().status == 0

@@ -56,9 +56,9 @@ def test_a_release_too_large_for_the_disk_is_refused_with_both_sizes(tmp_path: P
     private, public = keyfile.write_pair(tmp_path / "keys")
     site = disk / "site"
     small = build_release(tmp_path / "small", size_bytes=MIB)
-    assert run("publish", small, "--site", site, "--key", private).status == 0
+    assert run("publish", "--force", small, "--site", site, "--key", private).status == 0
     large = build_release(tmp_path / "large", size_bytes=16 * MIB)
-    done = run("publish", large, "--site", site, "--key", private)
+    done = run("publish", "--force", large, "--site", site, "--key", private)
     assert done.status == errors.SpaceError.exit_status
     free = shutil.disk_usage(disk).free
     assert f"{site} has too little room: expected 17.0 MiB free, found {free / MIB:.1f} MiB" in done.line
@@ -71,7 +71,7 @@ def test_a_disk_that_fills_while_copying_leaves_the_release_before(tmp_path: Pat
     private, public = keyfile.write_pair(tmp_path / "keys")
     site = disk / "site"
     small = build_release(tmp_path / "small", size_bytes=MIB)
-    assert run("publish", small, "--site", site, "--key", private).status == 0
+    assert run("publish", "--force", small, "--site", site, "--key", private).status == 0
     large = read_release(build_release(tmp_path / "large", size_bytes=4 * MIB, seed=1))
     keys = [keyfile.read_private(private)]
     with pytest.raises(errors.SpaceError, match="has too little room"), writing(site) as writer:
@@ -80,12 +80,12 @@ def test_a_disk_that_fills_while_copying_leaves_the_release_before(tmp_path: Pat
     assert len(list((site / "blobs").iterdir())) == 1
     assert run("verify", site, "--trust", public).status == 0
     (disk / "filler").unlink()
-    assert run("publish", large.folder, "--site", site, "--key", private).status == 0
+    assert run("publish", "--force", large.folder, "--site", site, "--key", private).status == 0
 
 
 def test_a_disk_without_room_for_a_folder_is_called_full(tmp_path: Path, disk: Path) -> None:
     private, _ = keyfile.write_pair(tmp_path / "keys")
     subprocess.run(["mount", "-o", "remount,nr_inodes=4", str(disk)], check=True)
     release = build_release(tmp_path / "release", files={"env/a.env": build_bytes(0)})
-    done = run("publish", release, "--site", disk / "site", "--key", private)
+    done = run("publish", "--force", release, "--site", disk / "site", "--key", private)
     assert done.status == errors.SpaceError.exit_status

@@ -26,7 +26,7 @@ class Scene:
             assert self.publish(0, "--channel", channel).status == 0
 
     def publish(self, key: int, *options: object) -> Done:
-        return run("publish", self.release, "--site", self.site, "--key", self.keys[key], *options)
+        return run("publish", "--force", self.release, "--site", self.site, "--key", self.keys[key], *options)
 
     def rotate(self, old: Path, new: Path, *keys: int) -> Done:
         words = [word for key in keys for word in ("--key", self.keys[key])]

@@ -26,7 +26,7 @@ secret_env = {{ LICENCE = "{GPU_KEY}" }}
 
 def publish(fleet: Fleet, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     release = fleet.folder / "release"
-    return program("swarmboot", "publish", release, "--site", fleet.site, "--key", fleet.key, *arguments)
+    return program("swarmboot", "publish", "--force", release, "--site", fleet.site, "--key", fleet.key, *arguments)
 
 
 def build_secret_fleet(folder: Path) -> Fleet:

@@ -26,7 +26,7 @@ def release(tmp_path: Path) -> Path:
 def publish(release: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     folder = release.parent
     fixed = ("--site", folder / "site", "--key", folder / "keys" / "swarmboot.key")
-    return program("swarmboot", "publish", release, *fixed, *arguments)
+    return program("swarmboot", "publish", "--force", release, *fixed, *arguments)
 
 
 def verify(folder: Path, content: Path) -> int:

@@ -36,7 +36,7 @@ class Scene:
         self.root, self.plugin = self.artifacts()
 
     def publish(self, *options: object) -> None:
-        done = run("publish", self.release, "--site", self.site, "--key", self.private, *options)
+        done = run("publish", "--force", self.release, "--site", self.site, "--key", self.private, *options)
         assert done.status == 0, done.err
 
     def artifacts(self) -> tuple[Artifact, ...]:

@@ -71,7 +71,7 @@ class Fleet:
         return self.folder / "site"
 
     def publish(self, release: Path, *arguments: str) -> None:
-        done = program("swarmboot", "publish", release, "--site", self.site, "--key", self.key, *arguments)
+        done = program("swarmboot", "publish", "--force", release, "--site", self.site, "--key", self.key, *arguments)
         assert done.returncode == 0, done.stderr
 
     def digests(self, release: Path) -> dict[str, str]:

@@ -260,7 +260,7 @@ def publish(
     run(*SWARMBOOT, "keygen", "--out", str(work / "keys"))
     key = str(work / "keys" / "swarmboot.key")
     fixed = ("--site", str(work / "site"), "--key", key)
-    run("env", f"PATH={path}", *SWARMBOOT, "publish", str(release), *fixed, *arguments)
+    run("env", f"PATH={path}", *SWARMBOOT, "publish", "--force", str(release), *fixed, *arguments)
     return work / "site"
 
 

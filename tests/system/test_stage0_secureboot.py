@@ -112,7 +112,7 @@ def test_publishing_it_again_changes_nothing(unified: Signed, path: str) -> None
     work = unified.site.parent
     fixed = ("--site", str(unified.site), "--key", str(work / "keys/swarmboot.key"))
     signing = ("--secureboot-key", str(unified.key), "--secureboot-cert", str(SNAKEOIL))
-    run("env", f"PATH={path}", *SWARMBOOT, "publish", str(work / "release"), *fixed, "--uki", *signing)
+    run("env", f"PATH={path}", *SWARMBOOT, "publish", "--force", str(work / "release"), *fixed, "--uki", *signing)
     assert [each.name for each in (unified.site / "manifests").iterdir()] == ["1.swarm"]
 
 

@@ -79,10 +79,10 @@ def test_what_is_not_published_is_said(tmp_path: Path) -> None:
     assert sorted(note.split(" is")[0] for note in release.notes) == ["env/notes.txt", "plugins/notes.txt"]
 
 
-def test_an_image_that_does_not_begin_as_its_name_says_is_only_warned_of(tmp_path: Path) -> None:
-    files = {"rootfs.squashfs": b"random", "plugins/a.tar.gz": b"random"}
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
+    files = {"release.toml": b'\xef\xbb\xbfname = "windows"', "env/a.env": b"\xef\xbb\xbfA=1\r\n"}
     release = read_release(build_release(tmp_path, files=files))
-    assert [note.split(" does not")[0] for note in release.notes] == ["rootfs.squashfs", "plugins/a.tar.gz"]
+    assert (release.name, dict(release.env)) == ("windows", {"A": "1"})
 
 
 def test_a_release_without_a_root_image_names_what_was_looked_for(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Depot:
 
     def publish_command(self, name: str, site: Path) -> tuple[str, ...]:
         """Return what publishes one of RELEASES to a site, for `python -m`."""
-        return ("swarmboot", "publish", str(self.release(name)), "--site", str(site), "--key", str(self.key))
+        return ("swarmboot", "publish", "--force", str(self.release(name)), "--site", str(site), "--key", str(self.key))
 
 
 def build_depot(folder: Path, size_bytes: int) -> Depot:

@@ -64,7 +64,14 @@ class Scatter:
         keys, site, state = (stage.directory / name for name in ("keys", "site", "state"))
         run_part("swarmboot", "keygen", "--out", str(keys))
         run_part(
-            "swarmboot", "publish", str(stage.cargo.release), "--site", str(site), "--key", f"{keys}/swarmboot.key"
+            "swarmboot",
+            "publish",
+            "--force",
+            str(stage.cargo.release),
+            "--site",
+            str(site),
+            "--key",
+            f"{keys}/swarmboot.key",
         )
         run_part("leecher", "--help")  # leaves its modules compiled, as a node's runtime image has them
         uplink = stage.plan.rates.server_bytes_per_s

@@ -1,0 +1,394 @@
+"""`publish` looks at a release first: everything that no machine can boot is refused at once, the rest are notes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from swarmboot import keyfile
+from swarmboot.errors import CannotBootError, NoRootImageError
+from tests.commands import Done, run
+from tests.publishing import published
+from tests.roots import build_root, cpio, loader, squash, tar
+
+pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs")
+BOOTS = 0
+REFUSED = CannotBootError.exit_status
+
+
+@dataclass(slots=True)
+class Bench:
+    """A release in the making: a root and plugins as folders, which are packed when it is looked at."""
+
+    folder: Path
+    root: Path
+    plugins: dict[str, Path] = field(default_factory=dict)
+    image: str = "rootfs.squashfs"
+
+    @property
+    def release(self) -> Path:
+        return self.folder / "release"
+
+    def plugin(self, name: str) -> Path:
+        """Return the folder of a plugin, made now."""
+        folder = self.plugins.setdefault(name, self.folder / "plugins" / name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def file(self, label: str, data: bytes | str = b"x") -> Path:
+        """Write a file of the release itself."""
+        path = self.release / label
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return path
+
+    def pack(self) -> None:
+        """Pack root and plugins."""
+        (self.release / "plugins").mkdir(parents=True, exist_ok=True)
+        (squash if self.image.endswith("squashfs") else tar)(self.root, self.release / self.image)
+        for name, folder in self.plugins.items():
+            (squash if name.endswith("squashfs") else tar)(folder, self.release / "plugins" / name)
+
+    def publish(self, *options: object) -> Done:
+        private = self.folder / "keys" / keyfile.PRIVATE_NAME
+        if not private.exists():
+            keyfile.write_pair(private.parent)
+        return run("publish", self.release, "--site", self.folder / "site", "--key", private, *options)
+
+    def check(self) -> tuple[int, str, str]:
+        """Return the status of a check, what is refused and what is noted, a line each."""
+        self.pack()
+        done = self.publish("--check", "--json")
+        found = json.loads(done.out)
+        assert found["can_boot"] == (done.status == BOOTS)
+        lines = [
+            (each["is_fatal"], " ".join(each[k] for k in ("what", "expected", "found", "hint")))
+            for each in found["findings"]
+        ]
+        refused, noted = ("\n".join(line for is_fatal, line in lines if is_fatal is kind) for kind in (True, False))
+        return done.status, refused, noted
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, build_root(tmp_path / "root"))
+
+
+@pytest.mark.parametrize("image", ["rootfs.squashfs", "rootfs.tar.gz", "rootfs.tar.zst"])
+def test_a_root_that_boots_is_published_without_a_note(bench: Bench, image: str) -> None:
+    bench.image = image
+    assert bench.check() == (BOOTS, "", "")
+    done = bench.publish()
+    assert (done.status, "note:" in done.out) == (0, False), done.err
+
+
+@pytest.mark.needs("cpio")
+def test_a_cpio_root_of_several_archives_is_looked_through_to_its_end(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "late/usr/sbin").mkdir(parents=True)
+    init = bench.root / "usr/sbin/init"
+    (tmp_path / "late/usr/sbin/init").symlink_to(init.readlink())
+    init.unlink()
+    whole = cpio(bench.root) + bytes(512) + cpio(tmp_path / "late")
+    bench.file("rootfs.cpio.gz", gzip.compress(whole))
+    assert bench.publish("--check").status == BOOTS
+    bench.file("rootfs.cpio.gz", gzip.compress(cpio(bench.root)))
+    assert "has no init" in bench.publish("--check").err
+
+
+def test_a_check_writes_nothing_and_a_refusal_neither(bench: Bench) -> None:
+    (bench.root / "usr/sbin/init").unlink()
+    bench.pack()
+    for options in (["--check"], []):
+        done = bench.publish(*options)
+        assert done.status == REFUSED
+        assert done.err.startswith("refused: rootfs.squashfs has no init: expected /sbin/init or /etc/init")
+        assert "--force" in done.line
+        assert not (bench.folder / "site").exists()
+
+
+def test_force_publishes_what_cannot_boot_and_says_so(bench: Bench) -> None:
+    (bench.root / "usr/sbin/init").unlink()
+    bench.pack()
+    done = bench.publish("--force")
+    assert done.status == 0
+    assert "note: published all the same: rootfs.squashfs has no init" in done.out
+    assert published(bench.folder / "site")
+    assert bench.publish("--check", "--force").status == REFUSED
+
+
+def test_all_that_is_wrong_is_said_at_once(bench: Bench) -> None:
+    (bench.root / "usr/sbin/init").unlink()
+    (bench.root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    bench.plugin("10-a.squashfs").joinpath("lib").mkdir()
+    bench.file("vmlinuz", b"no kernel")
+    bench.file("initrd")
+    bench.pack()
+    done = bench.publish()
+    lines = done.err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["refused"] * 3 + ["note"] * 3 + ["swarmboot"]
+    assert "3 reasons" in lines[-1]
+
+
+def test_a_release_that_cannot_be_read_at_all_keeps_its_own_status(bench: Bench) -> None:
+    bench.file("vmlinuz")
+    assert bench.publish("--check").status == NoRootImageError.exit_status
+
+
+def remove_init(root: Path) -> None:
+    (root / "usr/sbin/init").unlink()
+
+
+def make_plain(root: Path) -> None:
+    (root / "usr/lib/systemd/systemd").chmod(0o644)
+
+
+def remove_loader(root: Path) -> None:
+    (root / loader().lstrip("/")).unlink()
+
+
+def make_text(root: Path) -> None:
+    (root / "usr/lib/systemd/systemd").write_text("no program\n")
+
+
+def make_script(root: Path) -> None:
+    (root / "usr/lib/systemd/systemd").write_text("#!/bin/nothere -e\n")
+
+
+def make_circle(root: Path) -> None:
+    remove_init(root)
+    (root / "usr/sbin/init").symlink_to("/sbin/init")
+
+
+def lead_out(root: Path) -> None:
+    remove_init(root)
+    (root / "usr/sbin/init").symlink_to("/bin/true")
+
+
+def make_live(root: Path) -> None:
+    shutil.rmtree(root)
+    (root / "LiveOS").mkdir(parents=True)
+    (root / "LiveOS/rootfs.img").write_bytes(bytes(5000))
+
+
+def make_casper(root: Path) -> None:
+    shutil.rmtree(root)
+    (root / "casper").mkdir(parents=True)
+    (root / "casper/filesystem.squashfs").write_bytes(b"hsqs")
+
+
+@pytest.mark.parametrize("image", ["rootfs.squashfs", "rootfs.tar.gz"])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (remove_init, "has no init"),
+        (make_plain, "/sbin/init, which is no file that may be executed"),
+        (remove_loader, "lacks what starts /usr/lib/systemd/systemd"),
+        (make_text, "neither a program nor a script"),
+        (make_script, "/bin/nothere, which it names"),
+        (make_circle, "has no init"),
+        (lead_out, "has no init"),
+        (make_live, "a live system's image and no system"),
+        (make_casper, "a live system's image and no system"),
+    ],
+)
+def test_a_root_that_cannot_start_its_init_is_refused(
+    bench: Bench, spoil: Callable[[Path], None], words: str, image: str
+) -> None:
+    bench.image = image
+    spoil(bench.root)
+    status, refused, _ = bench.check()
+    assert (status, refused.count("\n")) == (REFUSED, 0)
+    assert words in refused
+
+
+def test_an_init_that_the_command_line_names_is_the_one_that_counts(bench: Bench) -> None:
+    bench.file(
+        "release.toml", 'cmdline = "init=/usr/lib/systemd/systemd"\n[[profiles]]\nname = "x"\ncmdline = "init=/x"'
+    )
+    status, refused, _ = bench.check()
+    assert (status, "profile x: rootfs.squashfs has no init" in refused) == (REFUSED, True)
+    remove_init(bench.root)
+    bench.file("release.toml", 'cmdline = "init=/usr/lib/systemd/systemd"')
+    assert bench.check()[0] == BOOTS
+
+
+@pytest.mark.parametrize("name", ["10-init.squashfs", "10-init.tar.gz"])
+def test_an_init_that_a_plugin_brings_counts(bench: Bench, name: str) -> None:
+    folder = bench.plugin(name) / ("sbin" if name.endswith("gz") else "usr/sbin")
+    folder.mkdir(parents=True)
+    (bench.root / "usr/sbin/init").rename(folder / "init")
+    assert bench.check()[0] == BOOTS
+
+
+@pytest.mark.root
+def test_an_init_that_a_plugin_takes_away_is_missed(bench: Bench) -> None:
+    (bench.plugin("10-less.squashfs") / "usr/sbin").mkdir(parents=True)
+    os.mknod(bench.plugin("10-less.squashfs") / "usr/sbin/init", 0o020644, 0)
+    status, refused, _ = bench.check()
+    assert (status, "has no init" in refused) == (REFUSED, True)
+
+
+@pytest.mark.parametrize("image", ["rootfs.squashfs", "rootfs.tar.zst"])
+def test_what_an_installed_machine_has_left_is_noted(bench: Bench, image: str) -> None:
+    bench.image = image
+    (bench.root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (bench.root / "etc/ssh").mkdir()
+    (bench.root / "etc/ssh/ssh_host_ed25519_key").write_text("key")
+    (bench.root / "etc/fstab").write_text(
+        "# / was on /dev/sda1\nUUID=12-34 / ext4 defaults 0 1\n/dev/sda5 none swap sw 0 0\n"
+        "/dev/sdb1 /data ext4 nofail 0 2\ntmpfs /tmp tmpfs defaults 0 0\n"
+    )
+    status, refused, noted = bench.check()
+    assert (status, refused, noted.count("\n")) == (BOOTS, "", 2)
+    assert "UUID=12-34 on /, /dev/sda5 on none" in noted
+    assert "/data" not in noted
+    assert "machine-id" in noted
+    assert "etc/ssh/ssh_host_ed25519_key" in noted
+
+
+@pytest.mark.parametrize("name", ["lib", "bin", "sbin", "lib64"])
+def test_a_squashfs_plugin_with_a_folder_over_a_merged_link_is_refused(bench: Bench, name: str) -> None:
+    (bench.plugin("20-nic.squashfs") / name / "modules").mkdir(parents=True)
+    status, refused, _ = bench.check()
+    assert status == REFUSED
+    assert f"plugins/20-nic.squashfs brings /{name} as a folder, where the root has a link to usr/{name}" in refused
+
+
+def test_a_tar_plugin_with_a_folder_over_a_merged_link_is_laid_down_behind_it(bench: Bench) -> None:
+    (bench.plugin("20-nic.tar.gz") / "lib/modules").mkdir(parents=True)
+    assert bench.check() == (BOOTS, "", "")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("10.squashfs", BOOTS), ("10.tar.gz", REFUSED)])
+def test_a_link_where_the_root_has_a_folder_is_told_of(bench: Bench, name: str, expected: int) -> None:
+    (bench.plugin(name) / "var").symlink_to("run/x")
+    status, refused, noted = bench.check()
+    assert status == expected
+    assert "/var" in (noted if status == BOOTS else refused)
+
+
+@pytest.mark.parametrize("name", ["10.squashfs", "10.tar.gz"])
+def test_setuid_files_of_plugins_are_refused_unless_they_are_allowed(bench: Bench, name: str) -> None:
+    program = bench.plugin(name) / "usr/bin/su"
+    program.parent.mkdir(parents=True)
+    program.write_bytes(b"x")
+    program.chmod(0o4755)
+    status, refused, _ = bench.check()
+    assert (status, "usr/bin/su (setuid)" in refused) == (REFUSED, True)
+    bench.file("release.toml", 'allow = ["setuid"]')
+    assert bench.check()[0] == BOOTS
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["10.squashfs", "10.tar.gz"])
+def test_devices_of_plugins_are_refused_unless_they_are_allowed(bench: Bench, name: str) -> None:
+    bench.plugin(name).joinpath("dev").mkdir()
+    os.mknod(bench.plugin(name) / "dev/null", 0o020666, os.makedev(1, 3))
+    status, refused, _ = bench.check()
+    assert (status, "dev/null (devices)" in refused) == (REFUSED, True)
+    bench.file("release.toml", 'allow = ["devices"]')
+    assert bench.check()[0] == BOOTS
+
+
+def test_whiteouts_by_name_are_noted(bench: Bench) -> None:
+    (bench.plugin("10.tar.gz") / "etc").mkdir()
+    (bench.plugin("10.tar.gz") / "etc/.wh.motd").touch()
+    status, _, noted = bench.check()
+    assert (status, "etc/.wh.motd" in noted) == (BOOTS, True)
+
+
+def test_a_plugin_whose_paths_climb_is_refused(bench: Bench) -> None:
+    bench.pack()
+    (bench.folder / "x").write_text("x")
+    archive = bench.release / "plugins/10.tar.gz"
+    command = ("tar", "-C", bench.folder / "root", "-P", "-czf", archive, "../x")
+    subprocess.run(command, check=True, timeout=60)
+    done = bench.publish("--check")
+    assert done.status == REFUSED
+    assert "plugins/10.tar.gz holds a name that leads out of it" in done.err
+
+
+@pytest.mark.parametrize("ending", ["squashfs", "tar.gz"])
+def test_two_linkers_caches_are_noted(bench: Bench, ending: str) -> None:
+    for name in (f"10.{ending}", f"20.{ending}"):
+        (bench.plugin(name) / "etc").mkdir()
+        (bench.plugin(name) / "etc/ld.so.cache").write_bytes(b"cache")
+        assert (bench.check()[2] != "") == (name[0] == "2")
+    assert "/etc/ld.so.cache in plugins/10" in bench.check()[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("rootfs.squashfs", b"random bytes", "does not begin as a squashfs does"),
+        ("rootfs.squashfs", b"hsqs" + bytes(9000), "cannot be read as a squashfs"),
+        ("rootfs.tar.gz", b"random bytes", "does not begin as a gz does"),
+        ("rootfs.tar.gz", gzip.compress(b"x" * 9000), "is no whole tar archive"),
+        ("rootfs.tar.gz", gzip.compress(bytes(1 << 20))[:-100], "cannot be unpacked"),
+        ("rootfs.cpio.gz", gzip.compress(b"x" * 9000), "is no cpio archive"),
+    ],
+)
+def test_an_image_that_is_not_what_its_name_says_is_refused(bench: Bench, name: str, data: bytes, words: str) -> None:
+    bench.file(name, data)
+    done = bench.publish("--check")
+    assert (done.status, words in done.err) == (REFUSED, True), done.err
+
+
+def test_half_a_squashfs_is_refused(bench: Bench) -> None:
+    (bench.root / "etc/large").write_bytes(os.urandom(100_000))
+    bench.pack()
+    image = bench.release / "rootfs.squashfs"
+    os.truncate(image, image.stat().st_size // 2)
+    done = bench.publish("--check")
+    assert (done.status, "cannot be read as a squashfs" in done.err) == (REFUSED, True)
+
+
+def test_without_unsquashfs_one_note_says_what_was_not_looked_into(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove_init(bench.root)
+    bench.plugin("10.squashfs").joinpath("x").write_text("x")
+    bench.pack()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = bench.publish("--check")
+    assert done.status == BOOTS
+    (line,) = done.out.splitlines()
+    assert line.startswith(
+        "note: rootfs.squashfs, plugins/10.squashfs was not looked into: unsquashfs is not installed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("initrd", "initramfs.img"),
+        ("initrd.gz", "initramfs.img"),
+        ("bzImage", "vmlinuz"),
+        ("Image", "vmlinuz"),
+        ("plugin", "plugins/"),
+        ("environment", "env/"),
+        ("Release.toml", "release.toml"),
+        ("filesystem.squashfs", "rootfs.squashfs"),
+        ("rootfs.tar", "rootfs.tar.gz"),
+        ("a.env", "env/"),
+        ("README", ""),
+    ],
+)
+def test_a_name_that_is_passed_over_is_noted_with_what_it_should_be_called(bench: Bench, name: str, right: str) -> None:
+    bench.file(name)
+    status, _, noted = bench.check()
+    assert status == BOOTS
+    assert f"{name} is not published: no part of a release has this name {right}" in noted
+
+
+def test_a_quoted_word_with_blanks_reaches_the_kernel_by_both_loaders_and_is_accepted(bench: Bench) -> None:
+    bench.file("release.toml", """cmdline = 'dyndbg="file drivers/net/* +p"'""")
+    assert bench.check()[0] == BOOTS

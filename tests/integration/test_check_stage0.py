@@ -1,0 +1,240 @@
+"""`publish` looks into kernel and initramfs: are they what they seem, do they belong together, and to this fleet?"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seeder.check.initramfs import HOOK, read_initramfs
+from seeder.check.kernel import read_kernel
+from swarmboot import keyfile
+from swarmboot.errors import CannotBootError, ReleaseError
+from tests.commands import Done, run
+from tests.roots import build_root, cpio, squash
+
+pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs", "cpio")
+VERSION = "6.1.0-13-amd64"
+PACKERS = {
+    "gzip": ("gzip", "-nc"),
+    "xz": ("xz", "-c", "--check=crc32"),
+    "lzma": ("xz", "-c", "--format=lzma"),
+    "bzip2": ("bzip2", "-c"),
+    "zstd": ("zstd", "-qc", "-19"),
+    "lz4": ("lz4", "-lc"),
+}
+
+
+def packed(data: bytes, kind: str) -> bytes:
+    if not shutil.which(PACKERS[kind][0]):
+        pytest.skip(f"{PACKERS[kind][0]} is not installed")
+    return subprocess.run(PACKERS[kind], input=data, capture_output=True, check=True, timeout=60).stdout
+
+
+def kernel_head(*, version: str = VERSION, xloadflags: int = 1, memory_bytes: int = 1 << 24) -> bytes:
+    """Return the head of a bzImage (Documentation/arch/x86/boot.rst)."""
+    head = bytearray(0x8000)
+    head[0x1FE:0x200], head[0x202:0x206] = b"\x55\xaa", b"HdrS"
+    head[0x20E:0x210] = (0x3000 - 0x200).to_bytes(2, "little")
+    head[0x236:0x238] = xloadflags.to_bytes(2, "little")
+    head[0x260:0x264] = memory_bytes.to_bytes(4, "little")
+    text = f"{version} (builder@host) #1 SMP\0".encode()
+    head[0x3000 : 0x3000 + len(text)] = text
+    return bytes(head)
+
+
+def build_initramfs(
+    folder: Path, keys: str = "", *, version: str = VERSION, defaults: str = "floor=0\n", has_hook: bool = True
+) -> bytes:
+    """Return an initramfs as the hook leaves it, as far as it is looked at."""
+    for name in (
+        HOOK,
+        "etc/swarmboot/fleet.pub",
+        "etc/swarmboot/defaults",
+        f"usr/lib/modules/{version}/kernel/nic.ko.xz",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    if has_hook:
+        (folder / HOOK).write_text("#!/bin/sh\n")
+    (folder / "etc/swarmboot/fleet.pub").write_text(keys)
+    (folder / "etc/swarmboot/defaults").write_text(defaults)
+    (folder / f"usr/lib/modules/{version}/kernel/nic.ko.xz").write_bytes(bytes(5000))
+    (folder / "lib").symlink_to("usr/lib")
+    return cpio(folder)
+
+
+class Bench:
+    """A release whose root boots, and a stage 0 to be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.release = folder / "release"
+        self.release.mkdir()
+        squash(build_root(folder / "root"), self.release / "rootfs.squashfs")
+        self.private, public = keyfile.write_pair(folder / "keys")
+        self.keys = public.read_text()
+
+    def initramfs(self, **changes: object) -> bytes:
+        return build_initramfs(self.folder / "initramfs", self.keys, **changes)  # type: ignore[arg-type]
+
+    def write(self, kernel: bytes | None, initramfs: bytes | None) -> None:
+        for name, data in (("vmlinuz", kernel), ("initramfs.img", initramfs)):
+            if data is not None:
+                (self.release / name).write_bytes(data)
+
+    def publish(self, *options: object) -> Done:
+        return run("publish", self.release, "--site", self.folder / "site", "--key", self.private, *options)
+
+    def refused(self) -> str:
+        """Return why the release is refused; it is for one reason only."""
+        done = self.publish("--check")
+        assert done.status == CannotBootError.exit_status, done.out
+        lines = [line for line in done.err.splitlines() if line.startswith("refused: ")]
+        assert len(lines) == 1, done.err
+        return lines[0]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_stage_0_of_one_kernel_and_this_fleet_is_published_and_counted(bench: Bench) -> None:
+    bench.write(kernel_head(), packed(bench.initramfs(), "gzip"))
+    assert bench.publish("--check").status == 0
+    done = bench.publish()
+    assert done.status == 0
+    assert "note:" not in done.out
+    assert " to boot, " in done.out
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_an_initramfs_of_any_kind_is_looked_into_behind_microcode_and_before_more(
+    bench: Bench, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "early/kernel/x86/microcode").mkdir(parents=True)
+    (tmp_path / "early/kernel/x86/microcode/AuthenticAMD.bin").write_bytes(bytes(70_000))
+    (tmp_path / "more/etc/swarmboot").mkdir(parents=True)
+    (tmp_path / "more/etc/swarmboot/defaults").write_text("# a comment\nfloor=7\n")
+    whole = cpio(tmp_path / "early") + packed(bench.initramfs(), kind)
+    whole += bytes(-len(whole) % 512) + packed(cpio(tmp_path / "more"), "gzip")
+    (tmp_path / "image").write_bytes(whole)
+    found = read_initramfs(tmp_path / "image", label="initramfs.img")
+    assert (found.has_hook, found.modules, found.keys) == (True, frozenset({VERSION}), bench.keys)
+    assert found.defaults == {"floor": "7"}
+    assert 75_000 < found.unpacked_bytes < 100_000
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_half_an_initramfs_is_refused_whatever_packs_it(bench: Bench, tmp_path: Path, kind: str) -> None:
+    whole = packed(bench.initramfs() + bytes(range(256)) * 64, kind)
+    (tmp_path / "image").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ReleaseError, match=r"^initramfs\.img "):
+        read_initramfs(tmp_path / "image", label="initramfs.img")
+
+
+def test_an_initramfs_that_no_kernel_unpacks_is_refused(bench: Bench) -> None:
+    bench.write(kernel_head(), b"no initramfs at all")
+    assert "initramfs.img cannot be unpacked: expected cpio archives" in bench.refused()
+
+
+def test_an_initramfs_packed_by_what_is_not_here_is_noted(bench: Bench) -> None:
+    bench.write(kernel_head(), b"\x89LZO\0\r\n\x1a\n")
+    done = bench.publish("--check")
+    assert (done.status, done.out.splitlines()) == (
+        0,
+        ["note: initramfs.img was not looked into: lzo is not read here"],
+    )
+
+
+def test_an_initramfs_without_the_hook_is_refused(bench: Bench) -> None:
+    bench.write(kernel_head(), packed(bench.initramfs(has_hook=False), "gzip"))
+    assert "initramfs.img is without swarmboot's hook" in bench.refused()
+
+
+def test_an_initramfs_of_another_fleets_key_is_refused(bench: Bench, tmp_path: Path) -> None:
+    bench.write(kernel_head(), packed(bench.initramfs(), "gzip"))
+    bench.private, _ = keyfile.write_pair(tmp_path / "other")
+    assert "believes other keys than the ones that sign this release" in bench.refused()
+
+
+def test_an_initramfs_with_the_keys_from_before_a_rotation_is_accepted(bench: Bench, tmp_path: Path) -> None:
+    bench.write(kernel_head(), packed(bench.initramfs(), "gzip"))
+    assert bench.publish().status == 0
+    old, old_public = bench.private, bench.folder / "keys" / keyfile.PUBLIC_NAME
+    bench.private, public = keyfile.write_pair(tmp_path / "new")
+    rotated = run("rotate", bench.folder / "site", "--trust", old_public, "--new-trust", public, "--key", old,
+                  "--key", bench.private)  # fmt: skip
+    assert rotated.status == 0, rotated.err
+    assert bench.publish("--check").status == 0
+    assert bench.publish("--check", "--new-keys").status == CannotBootError.exit_status
+
+
+@pytest.mark.parametrize(
+    ("defaults", "words"),
+    [("fleet=hall-3\n", "boots another fleet's releases only"), ("floor=9\n", "boots no manifest as old as this one")],
+)
+def test_an_initramfs_that_would_refuse_this_release_is_refused(bench: Bench, defaults: str, words: str) -> None:
+    bench.write(kernel_head(), packed(bench.initramfs(defaults=defaults), "gzip"))
+    assert words in bench.refused()
+
+
+def test_a_token_in_an_initramfs_that_anybody_may_load_is_noted(bench: Bench) -> None:
+    bench.initramfs()
+    (bench.folder / "initramfs/etc/swarmboot/fleet.token").write_text("secret")
+    bench.write(kernel_head(), cpio(bench.folder / "initramfs"))
+    done = bench.publish("--check")
+    assert (done.status, "initramfs.img holds the fleet token" in done.out) == (0, True)
+
+
+def test_modules_of_another_kernel_are_refused_in_the_initramfs_and_noted_in_the_root(bench: Bench) -> None:
+    bench.write(kernel_head(), packed(bench.initramfs(version="6.1.0-12-amd64"), "gzip"))
+    assert (
+        f"has modules of another kernel than the release's: expected {VERSION}, found 6.1.0-12-amd64" in bench.refused()
+    )
+    bench.write(kernel_head(version="6.1.0-12-amd64"), None)
+    (bench.folder / "root/usr/lib/modules/5.10").mkdir(parents=True)
+    squash(bench.folder / "root", bench.release / "rootfs.squashfs")
+    done = bench.publish("--check")
+    assert (done.status, "rootfs.squashfs has modules of another kernel" in done.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x7fELF" + bytes(9000), "found an ELF file (vmlinux?)"),
+        (b"#!/bin/sh\n", "found a file that begins with 23212f62696e2f73"),
+        (gzip.compress(b"no kernel"), "found a file that begins with"),
+    ],
+)
+def test_a_kernel_that_is_none_is_refused(bench: Bench, data: bytes, words: str) -> None:
+    bench.write(data, bench.initramfs())
+    assert words in bench.refused()
+
+
+def test_a_root_for_another_machine_than_the_kernel_is_refused(bench: Bench) -> None:
+    image = bytearray(0x8000)
+    image[0x38:0x3C] = b"ARM\x64"
+    bench.write(bytes(image), bench.initramfs())
+    assert "rootfs.squashfs is for another machine than the kernel" in bench.refused()
+
+
+def test_the_version_of_a_packed_arm64_kernel_is_read_and_the_packing_noted(bench: Bench, tmp_path: Path) -> None:
+    image = bytearray(0x80000)
+    image[0x38:0x3C] = b"ARM\x64"
+    image[0x60000:0x60020] = b"Linux version 6.1.0-9-arm64 (a@b"
+    (tmp_path / "Image.gz").write_bytes(gzip.compress(bytes(image)))
+    kernel = read_kernel(tmp_path / "Image.gz", label="vmlinuz")
+    assert (kernel.machine, kernel.version, kernel.compression) == ("arm64", "6.1.0-9-arm64", "gzip")
+
+
+@pytest.mark.parametrize(("name", "lacking"), [("vmlinuz", "initramfs.img"), ("initramfs.img", "vmlinuz")])
+def test_half_a_stage_0_is_noted(bench: Bench, name: str, lacking: str) -> None:
+    make: dict[str, Callable[[], bytes]] = {"vmlinuz": kernel_head, "initramfs.img": bench.initramfs}
+    (bench.release / name).write_bytes(make[name]())
+    done = bench.publish("--check")
+    assert (done.status, f"{name} without {lacking}" in done.out) == (0, True)
