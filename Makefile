@@ -16,10 +16,10 @@ ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz test-vm test-vm-all help venv demo test gate sample-release install-hook demo-vm clean
+.PHONY: fuzz test-vm test-vm-all test-arm64 help venv demo test gate sample-release install-hook demo-vm clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 venv: $(ready) ## make the virtual environment with the pinned dependencies
 
@@ -39,10 +39,16 @@ test-vm: $(ready) ## of these, the tests that boot virtual machines
 	@.ci/packages test
 	@$(python) -m pytest -m vm $(PYTEST_ARGS)
 
-test-vm-all: $(ready) ## the cases on every Debian suite and initramfs generator, an hour; the table of docs/boot.md
+test-vm-all: $(ready) ## the cases on every Debian suite and initramfs generator, an hour, and arm64; the table of docs/boot.md
 	@.ci/packages test
+	@.ci/packages test-vm-all
 	@$(python) -m pytest -m vm_all $(PYTEST_ARGS)
 	@cat .cache/vm/grounds.md
+
+test-arm64: $(ready) ## of these, two arm64 machines: half an hour the first time
+	@.ci/packages test
+	@.ci/packages test-vm-all
+	@$(python) -m pytest -m vm_all tests/system/test_vm_arm64.py $(PYTEST_ARGS)
 
 fuzz: $(ready) ## give the decoders RUNS=100000 inputs that a coverage-guided fuzzer thinks of
 	@$(python) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[fuzz]'

@@ -42,6 +42,7 @@ def build_initramfs(
         raise ResourceError(
             f"no modules of kernel {kernel} here", expected=f"one of: {known}", hint="install its package"
         )
+    hook_install.check_runtime(runtime, root=Path("/"))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="swarmboot-initramfs.") as work:
         stage = Path(work)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from swarmboot.errors import MalformedSettingError
+from swarmboot.errors import MalformedSettingError, ResourceError
 from swarmboot.ids import MAX_SEQUENCE
 
 _PATH = click.Path(path_type=Path)
@@ -130,9 +130,16 @@ def install(
         raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
     bake = _bake(trust, authority, floor, fleet, defaults, token)
     runtime = runtime or hook_install.runtime_under(root)
-    if not runtime.exists():
+    is_built_now = not runtime.exists()
+    if is_built_now:
         _build_runtime(runtime)
-    hook_install.install_code(root, runtime)
+    try:
+        hook_install.install_code(root, runtime)
+    except ResourceError:
+        if is_built_now:
+            for path in (runtime, runtime.with_suffix(".libraries")):
+                path.unlink()
+        raise
     hook_install.install_config(root, bake)
     if has_initramfs_tools:
         hook_install.install_initramfs_tools(root)
@@ -149,11 +156,14 @@ def install(
 @click.option("--out", type=_PATH, required=True, metavar="FILE", help="Where to write the initramfs.")
 @click.option("--generator", type=click.Choice(["initramfs-tools", "dracut"]), default="initramfs-tools",
               show_default=True, help="Whose program builds it.")  # fmt: skip
+@click.option("--inside", "tree", type=_PATH, metavar="TREE",
+              help="Build by the programs of the system in this folder; --runtime is in it too.")  # fmt: skip
 @_baked
 def build_initramfs(
     kernel: str,
     out: Path,
     generator: str,
+    tree: Path | None,
     runtime: Path | None,
     trust: tuple[Path, ...],
     authority: Path | None,
@@ -167,11 +177,17 @@ def build_initramfs(
     \b
     Example:
       swarmboot hook build-initramfs --kernel 6.1.0-13-amd64 --out initramfs.img --trust fleet.pub --ca ca.pem
+      swarmboot hook build-initramfs --inside arm64/ --kernel 6.12.57+deb13-arm64 --out arm64.img --trust fleet.pub
     """
-    from seeder import hook_build
+    from seeder import hook_build, hook_inside
 
     bake = _bake(trust, authority, floor, fleet, defaults, token)
     runtime = runtime or RUNTIME
+    if tree is not None:
+        hook_inside.build_inside(
+            tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo
+        )
+        return
     if not runtime.exists():
         _build_runtime(runtime)
     if token is not None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seeder.hook_files import hook_folder, place
+from seeder.hook_machine import check_fits
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
 from swarmboot.fleet_token import format_token, read_tokens
 from swarmboot.keyfile import read_trust
@@ -61,16 +62,29 @@ def runtime_under(root: Path) -> Path:
 
 
 def install_code(root: Path, runtime: Path) -> None:
-    """Put the driver, the units and the runtime image under `root`; raise ResourceError if there is no runtime."""
-    libraries = runtime.with_suffix(".libraries")
-    if not runtime.is_file() or not libraries.is_file():
-        raise ResourceError(f"{runtime} or its .libraries is missing", hint="run: swarmboot hook build-runtime")
+    """Put the driver, the units and the runtime image under `root`.
+
+    Raises ResourceError if the runtime is not there, or is not for the system that `root` holds.
+    """
+    libraries = check_runtime(runtime, root=root)
     for name in _CODE_FILES:
         mode = 0o644 if name.endswith(".service") else 0o755
         place(root / CODE / name, (hook_folder() / name).read_bytes(), mode=mode)
     installed = runtime_under(root)
     for source, target in ((libraries, installed.with_suffix(".libraries")), (runtime, installed)):
         place(target, source.read_bytes(), mode=0o644)
+
+
+def check_runtime(runtime: Path, *, root: Path) -> Path:
+    """Return the list of libraries that belongs to a runtime image which fits the system in `root`.
+
+    Raises ResourceError if either file is missing, or the image is for another machine type or distribution.
+    """
+    libraries = runtime.with_suffix(".libraries")
+    if not runtime.is_file() or not libraries.is_file():
+        raise ResourceError(f"{runtime} or its .libraries is missing", hint="run: swarmboot hook build-runtime")
+    check_fits(runtime, libraries.read_text().split(), root=root)
+    return libraries
 
 
 def config_files(bake: Bake) -> dict[str, tuple[bytes, int]]:
@@ -81,7 +95,7 @@ def config_files(bake: Bake) -> dict[str, tuple[bytes, int]]:
     keys = read_trust(bake.trust)
     files = {
         "fleet.pub": (format_public(keys.keys.values(), threshold=keys.threshold).encode(), 0o644),
-        "ca.pem": (_authority(bake.authority or _SYSTEM_AUTHORITIES), 0o644),
+        "ca.pem": (_authority(authority_of(bake)), 0o644),
         "defaults": (_defaults(bake).encode(), 0o644),
     }
     if bake.token is not None:
@@ -97,6 +111,11 @@ def install_config(root: Path, bake: Bake) -> None:
         place(root / CONFIG / name, data, mode=mode)
     if TOKEN_NAME not in files:
         (root / CONFIG / TOKEN_NAME).unlink(missing_ok=True)
+
+
+def authority_of(bake: Bake) -> Path:
+    """Return the file of the authorities that nodes believe: the one that was given, or all that this machine knows."""
+    return bake.authority or _SYSTEM_AUTHORITIES
 
 
 def _authority(path: Path) -> bytes:

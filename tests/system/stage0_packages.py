@@ -48,15 +48,19 @@ def kernel(flavour: str, *, suite: str, architecture: str) -> Path:
     return found
 
 
+def mirror() -> str:
+    """Return the address of the mirror that this machine has its own Debian packages from."""
+    found = run("apt-get", "indextargets", "--format", "$(ORIGIN) $(SITE)", "Created-By: Packages")
+    return next(line.split()[1] for line in found.splitlines() if line.startswith("Debian "))
+
+
 def _apt(suite: str, architecture: str) -> tuple[str, ...]:
     """Return apt-get with the package lists of one suite and architecture, fetched now if they are not there."""
-    found = run("apt-get", "indextargets", "--format", "$(ORIGIN) $(SITE)", "Created-By: Packages")
-    mirror = next(line.split()[1] for line in found.splitlines() if line.startswith("Debian "))
 
     def build(folder: Path) -> None:
         (folder / "lists/partial").mkdir(parents=True)
         (folder / "archives/partial").mkdir(parents=True)
-        (folder / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror} {suite} main\n")
+        (folder / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror()} {suite} main\n")
         run(*_options(folder, architecture), "update", "--quiet=2", within_s=_UPDATE_S)
 
     return _options(cached(f"apt.{architecture}.{suite}", "lists", build), architecture)

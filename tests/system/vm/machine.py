@@ -28,6 +28,18 @@ CPU = "max,-erms,-fsrm"
 """Without `rep stosb`: emulation clears pages byte by byte with it, and pages that held code slower still."""
 
 
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a machine is: QEMU's program for it, and the console that its kernel is to use."""
+
+    program: tuple[str, ...]
+    console: str
+
+
+PC = Board(("qemu-system-x86_64", "-cpu", CPU), "ttyS0")
+ARM64 = Board(("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a57"), "ttyAMA0")
+
+
 @dataclass(slots=True)
 class Machine:
     """A running machine. `lines` are what its console said, each with the seconds since power-on."""
@@ -95,7 +107,7 @@ def mac_of(name: str, card: int = 0) -> str:
 def booting(
     lan: Lan, name: str, *, kernel: Path, initramfs: Path, cmdline: str, memory: str = "768",
     cards: Sequence[str] = ("rack",),
-    clock: str = "", more: Sequence[str] = (),
+    clock: str = "", more: Sequence[str] = (), board: Board = PC,
 ) -> Iterator[Machine]:  # fmt: skip
     """Power a machine on while the block lasts.
 
@@ -112,9 +124,9 @@ def booting(
     if unplugged:
         network += ["-S", "-monitor", f"unix:{monitor},server=on,wait=off"]
     command = (
-        *BOUND_TO_US, *lan.inside, "qemu-system-x86_64", "-accel", "tcg", "-cpu", CPU, "-m", memory, "-display",
+        *BOUND_TO_US, *lan.inside, *board.program, "-accel", "tcg", "-m", memory, "-display",
         "none", "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
-        "-kernel", str(kernel), "-initrd", str(initramfs), "-append", f"console=ttyS0 {cmdline}", *network,
+        "-kernel", str(kernel), "-initrd", str(initramfs), "-append", f"console={board.console} {cmdline}", *network,
         *(("-rtc", f"base={clock}") if clock else ()), *more,
     )  # fmt: skip
     process = subprocess.Popen(

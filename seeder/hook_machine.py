@@ -1,0 +1,95 @@
+"""Whether a runtime image fits a system: the same machine type, and every library there that it borrows.
+
+A machine type is named as uname(1) does, and read from the head of an ELF file (elf(5)). It will not run anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from swarmboot.errors import ResourceError
+
+_HEAD_BYTES = 20
+_MOST_LINKS = 40
+_BITS = {1: "32", 2: "64"}
+_MACHINES = {
+    (3, "32", "little"): "i686", (40, "32", "little"): "arm", (62, "64", "little"): "x86_64",
+    (183, "64", "little"): "aarch64", (21, "64", "little"): "ppc64le", (22, "64", "big"): "s390x",
+    (243, "64", "little"): "riscv64", (258, "64", "little"): "loongarch64",
+}  # fmt: skip
+_LOADERS = {
+    "ld-linux.so.2": "i686", "ld-linux-armhf.so.3": "arm", "ld-linux-x86-64.so.2": "x86_64",
+    "ld-linux-aarch64.so.1": "aarch64", "ld-linux-riscv64-lp64d.so.1": "riscv64",
+    "ld-linux-loongarch-lp64d.so.1": "loongarch64",
+}  # fmt: skip
+"""The names that glibc gives its dynamic loader, one for each machine type."""
+_PROGRAMS = ("bin/sh", "usr/bin/kmod", "bin/kmod", "sbin/ldconfig")
+
+
+def machine_of_program(head: bytes) -> str | None:
+    """Return the machine type that a program with this head is for, or None if it is no ELF file; needs 20 bytes."""
+    if len(head) < _HEAD_BYTES or head[:4] != b"\x7fELF" or head[4] not in _BITS or head[5] not in (1, 2):
+        return None
+    order: Literal["little", "big"] = "little" if head[5] == 1 else "big"
+    number = int.from_bytes(head[18:20], order)
+    return _MACHINES.get((number, _BITS[head[4]], order), f"ELF machine {number}")
+
+
+def machine_of_libraries(libraries: list[str]) -> str | None:
+    """Return the machine type of a runtime that borrows these, or None if no loader that is known is among them."""
+    return next((_LOADERS[name] for path in libraries if (name := Path(path).name) in _LOADERS), None)
+
+
+def machine_of_system(root: Path) -> str | None:
+    """Return the machine type of the programs under `root`, or None if none of those that every system has is there."""
+    for name in _PROGRAMS:
+        try:
+            with follow(root, name).open("rb") as file:
+                if machine := machine_of_program(file.read(_HEAD_BYTES)):
+                    return machine
+        except OSError:
+            continue
+    return None
+
+
+def follow(root: Path, name: str) -> Path:
+    """Return where a path leads in the system under `root`, absolute links counted from there; OSError in a circle."""
+    left, at, links = [part for part in name.split("/") if part], root, 0
+    while left:
+        part = left.pop(0)
+        if part == "..":
+            at = at.parent if at != root else root
+        elif (at / part).is_symlink():
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(f"{name}: too many links")
+            target = str((at / part).readlink())
+            at = root if target.startswith("/") else at
+            left = [piece for piece in target.split("/") if piece not in ("", ".")] + left
+        else:
+            at = at / part
+    return at
+
+
+def check_fits(runtime: Path, libraries: list[str], *, root: Path) -> None:
+    """Raise ResourceError if a runtime image that borrows `libraries` cannot run in an initramfs of the system at root.
+
+    A root without programs, as a package is built in, is not looked at.
+    """
+    here, its = machine_of_system(root), machine_of_libraries(libraries)
+    if here is None:
+        return
+    hint = "build it with that system's own programs: see --inside of `swarmboot hook build-initramfs`"
+    if its not in (None, here):
+        raise ResourceError(
+            f"the runtime {runtime} is for another machine type than {root}", expected=here, found=its or "", hint=hint
+        )
+    missing = [path for path in libraries if not follow(root, path).exists()]
+    if missing:
+        raise ResourceError(
+            f"the runtime {runtime} is of another distribution than {root}",
+            expected=f"the libraries that it borrows, {missing[0]} among them",
+            found=f"{len(missing)} of {len(libraries)} are missing",
+            hint=hint,
+        )
