@@ -15,9 +15,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from seeder.check.program import HEAD_BYTES, parse_program
 from seeder.hook_files import hook_folder, place
 from seeder.hook_install import Bake, authority_of
-from seeder.hook_machine import follow, machine_of_program, machine_of_system
+from seeder.hook_machine import follow, machine_of_system
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
 from swarmboot.units import format_size
 
@@ -86,7 +87,8 @@ def check_tree(tree: Path) -> None:
     )  # fmt: skip
     if done.returncode in (_CANNOT_RUN, _NOT_FOUND):
         with python.open("rb") as file:
-            machine = machine_of_program(file.read(20)) or "no known machine type"
+            program = parse_program(file.read(HEAD_BYTES))
+        machine = (program and program.machine) or "an unknown machine type"
         raise ToolMissingError(
             f"the programs of {tree} do not run on this machine",
             expected=f"programs for {os.uname().machine}, or QEMU's user emulation for {machine}",

@@ -1,39 +1,23 @@
 """Whether a runtime image fits a system: the same machine type, and every library there that it borrows.
 
-A machine type is named as uname(1) does, and read from the head of an ELF file (elf(5)). It will not run anything.
+Machine types are named as in `seeder.check.program`. It will not run anything.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
+from seeder.check.program import HEAD_BYTES, parse_program
 from swarmboot.errors import ResourceError
 
-_HEAD_BYTES = 20
 _MOST_LINKS = 40
-_BITS = {1: "32", 2: "64"}
-_MACHINES = {
-    (3, "32", "little"): "i686", (40, "32", "little"): "arm", (62, "64", "little"): "x86_64",
-    (183, "64", "little"): "aarch64", (21, "64", "little"): "ppc64le", (22, "64", "big"): "s390x",
-    (243, "64", "little"): "riscv64", (258, "64", "little"): "loongarch64",
-}  # fmt: skip
 _LOADERS = {
-    "ld-linux.so.2": "i686", "ld-linux-armhf.so.3": "arm", "ld-linux-x86-64.so.2": "x86_64",
-    "ld-linux-aarch64.so.1": "aarch64", "ld-linux-riscv64-lp64d.so.1": "riscv64",
-    "ld-linux-loongarch-lp64d.so.1": "loongarch64",
+    "ld-linux.so.2": "x86", "ld-linux-armhf.so.3": "arm", "ld-linux-x86-64.so.2": "x86-64",
+    "ld-linux-aarch64.so.1": "arm64", "ld-linux-riscv64-lp64d.so.1": "riscv",
+    "ld-linux-loongarch-lp64d.so.1": "loongarch",
 }  # fmt: skip
 """The names that glibc gives its dynamic loader, one for each machine type."""
 _PROGRAMS = ("bin/sh", "usr/bin/kmod", "bin/kmod", "sbin/ldconfig")
-
-
-def machine_of_program(head: bytes) -> str | None:
-    """Return the machine type that a program with this head is for, or None if it is no ELF file; needs 20 bytes."""
-    if len(head) < _HEAD_BYTES or head[:4] != b"\x7fELF" or head[4] not in _BITS or head[5] not in (1, 2):
-        return None
-    order: Literal["little", "big"] = "little" if head[5] == 1 else "big"
-    number = int.from_bytes(head[18:20], order)
-    return _MACHINES.get((number, _BITS[head[4]], order), f"ELF machine {number}")
 
 
 def machine_of_libraries(libraries: list[str]) -> str | None:
@@ -46,8 +30,9 @@ def machine_of_system(root: Path) -> str | None:
     for name in _PROGRAMS:
         try:
             with follow(root, name).open("rb") as file:
-                if machine := machine_of_program(file.read(_HEAD_BYTES)):
-                    return machine
+                program = parse_program(file.read(HEAD_BYTES))
+            if program is not None and program.machine:
+                return program.machine
         except OSError:
             continue
     return None

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import IO
 
 from seeder.check.compressed import compression_of, decompressed
+from seeder.hook_machine import machine_of_libraries
 from swarmboot.archive import Entry, Stream, cpio_entries, one_cpio
 from swarmboot.errors import ReleaseError
 
 HOOK = "usr/lib/swarmboot/driver.sh"
 _RUNTIME = "usr/lib/swarmboot/runtime.squashfs"
+_LIBRARIES = "usr/lib/swarmboot/runtime.libraries"
 _KEYS, _DEFAULTS, _TOKEN = (f"etc/swarmboot/{name}" for name in ("fleet.pub", "defaults", "fleet.token"))
 _MODULE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/.*\.ko(?:\.\w+)?\Z")
 _TEXT_MOST_BYTES = 1 << 16
@@ -28,7 +30,8 @@ _PAGE_BYTES = 4096
 class Initramfs:
     """What an initramfs holds. `modules` are the kernel versions of its modules, `unpacked_bytes` what it takes in RAM.
 
-    `keys` and `defaults` are the texts of what the hook was built with; `runtime_bytes` the size of its leecher.
+    `keys` and `defaults` are the texts of what the hook was built with; `runtime_bytes` the size of its leecher, and
+    `runtime_machine` for which machine that is, empty where it cannot be told.
     """
 
     modules: frozenset[str] = frozenset()
@@ -38,6 +41,7 @@ class Initramfs:
     defaults: Mapping[str, str] = field(default_factory=dict)
     unpacked_bytes: int = 0
     runtime_bytes: int = 0
+    runtime_machine: str = ""
 
 
 class _Part:
@@ -62,7 +66,7 @@ class _Reader:
         """Remember what is asked for of some entries; a later one of the same name replaces an earlier."""
         for entry in entries:
             self.sizes[entry.name] = -(-entry.size_bytes // _PAGE_BYTES) * _PAGE_BYTES
-            if entry.name in (_KEYS, _DEFAULTS) and entry.read is not None:
+            if entry.name in (_KEYS, _DEFAULTS, _LIBRARIES) and entry.read is not None:
                 self.texts[entry.name] = entry.read(_TEXT_MOST_BYTES).decode(errors="replace")
 
     def found(self) -> Initramfs:
@@ -77,6 +81,7 @@ class _Reader:
             defaults={pair[0]: pair[1] for pair in pairs if len(pair) == 2},
             unpacked_bytes=sum(self.sizes.values()),
             runtime_bytes=self.sizes.get(_RUNTIME, 0),
+            runtime_machine=machine_of_libraries(self.texts.get(_LIBRARIES, "").split()) or "",
         )
 
 

@@ -18,7 +18,7 @@ from seeder.check.memory import Boot
 from seeder.check.names import check_names, check_pair
 from seeder.check.plugins import check_plugin, check_together, laid_over
 from seeder.check.root import check_init, check_leftovers, init_of
-from seeder.check.stage0 import Signing, check_initramfs, check_kernel, check_modules, check_versions
+from seeder.check.stage0 import Signing, check_initramfs, check_kernel, check_machine, check_modules, check_versions
 from seeder.check.tree import Layer, Node, Tree
 from seeder.release import Release, ReleaseFile
 from seeder.site_writer import SourceFile, source_file
@@ -156,6 +156,7 @@ def _stage0_findings(
     yield from check_initramfs(initramfs, signing, label=label)
     if kernel is not None:
         yield from check_versions(kernel, initramfs, label=label)
+        yield from check_machine(kernel, initramfs, label=label)
 
 
 def _root_findings(

@@ -63,6 +63,20 @@ def check_versions(kernel: Kernel, initramfs: Initramfs, *, label: str) -> list[
     ]
 
 
+def check_machine(kernel: Kernel, initramfs: Initramfs, *, label: str) -> list[Finding]:
+    """Return whether the leecher in an initramfs is for the kernel's machine."""
+    if not kernel.machine or initramfs.runtime_machine in ("", kernel.machine):
+        return []
+    return [
+        fatal(
+            f"{label} holds a leecher for another machine than the kernel",
+            expected=kernel.machine,
+            found=initramfs.runtime_machine,
+            hint="build it in a system of that machine type: `swarmboot hook build-initramfs --inside`",
+        )
+    ]
+
+
 def check_initramfs(initramfs: Initramfs, signing: Signing | None, *, label: str) -> list[Finding]:
     """Return whether an initramfs boots this release: has it the hook, and does it believe who signs?"""
     if not initramfs.has_hook:

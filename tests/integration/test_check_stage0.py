@@ -191,6 +191,20 @@ def test_a_token_in_an_initramfs_that_anybody_may_load_is_noted(bench: Bench) ->
     assert (done.status, "initramfs.img holds the fleet token" in done.out) == (0, True)
 
 
+def test_a_leecher_for_another_machine_than_the_kernels_is_refused(bench: Bench) -> None:
+    bench.initramfs()
+    libraries = bench.folder / "initramfs/usr/lib/swarmboot/runtime.libraries"
+    libraries.write_text("/lib/x86_64-linux-gnu/libc.so.6\n/lib64/ld-linux-x86-64.so.2\n")
+    bench.write(kernel_head(), cpio(bench.folder / "initramfs"))
+    assert bench.publish("--check").status == 0
+    libraries.write_text("/lib/aarch64-linux-gnu/libc.so.6\n/lib/ld-linux-aarch64.so.1\n")
+    bench.write(kernel_head(), cpio(bench.folder / "initramfs"))
+    assert (
+        "initramfs.img holds a leecher for another machine than the kernel: expected x86-64, found arm64"
+        in bench.refused()
+    )
+
+
 def test_modules_of_another_kernel_are_refused_in_the_initramfs_and_noted_in_the_root(bench: Bench) -> None:
     bench.write(kernel_head(), packed(bench.initramfs(version="6.1.0-12-amd64"), "gzip"))
     assert (

@@ -104,7 +104,7 @@ def check(machine: Machine, bench: Bench) -> None:
 def test_the_initramfs_is_built_and_its_runtime_tested_by_arm64_programs(bench: Bench) -> None:
     words = "\n".join(bench.said)
     assert "self-test: last_piece" in words
-    assert re.search(r"initramfs: .* for kernel .* on aarch64", words)
+    assert re.search(r"initramfs: .* for kernel .* on arm64", words)
 
 
 def test_a_runtime_for_this_machine_does_not_go_into_an_arm64_system(bench: Bench) -> None:

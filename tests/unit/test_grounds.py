@@ -9,7 +9,7 @@ from tests.system.vm.grounds import page_installs
 
 
 def test_the_page_names_what_the_hook_and_dracut_need() -> None:
-    hook, dracut = page_installs()
+    hook, dracut, *_ = page_installs()
     assert {"python3-libtorrent", "busybox", "squashfs-tools", "binutils", "iproute2"} <= {*hook}
     assert dracut == ("dracut", "dracut-network")
 

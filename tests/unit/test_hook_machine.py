@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -13,22 +12,20 @@ from seeder.hook_machine import (
     check_fits,
     follow,
     machine_of_libraries,
-    machine_of_program,
     machine_of_system,
 )
 from swarmboot.errors import ResourceError, ToolMissingError
 
 
-def head(number: int, *, bits: int = 64, order: Literal["little", "big"] = "little") -> bytes:
+def head(number: int) -> bytes:
     """Return the head of a program: see elf(5), e_ident, e_type and e_machine."""
-    ident = bytes((0x7F, 0x45, 0x4C, 0x46, bits // 32, 1 if order == "little" else 2, 1)) + bytes(9)
-    return ident + (2).to_bytes(2, order) + number.to_bytes(2, order)
+    return b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + number.to_bytes(2, "little") + bytes(44)
 
 
 AMD64, ARM64 = head(62), head(183)
 LIBRARIES = {
-    "x86_64": ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"],
-    "aarch64": ["/lib/ld-linux-aarch64.so.1", "/lib/aarch64-linux-gnu/libc.so.6"],
+    "x86-64": ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"],
+    "arm64": ["/lib/ld-linux-aarch64.so.1", "/lib/aarch64-linux-gnu/libc.so.6"],
 }
 
 
@@ -47,24 +44,7 @@ def system(root: Path, program: bytes, libraries: list[str]) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("program", "machine"),
-    [
-        (AMD64, "x86_64"),
-        (ARM64, "aarch64"),
-        (head(22, order="big"), "s390x"),
-        (head(62, bits=32), "ELF machine 62"),
-        (head(75), "ELF machine 75"),
-        (b"#!/bin/sh\necho a script of ours\n", None),
-        (ARM64[:19], None),
-        (b"", None),
-    ],
-)
-def test_the_machine_type_is_read_from_a_programs_head(program: bytes, machine: str | None) -> None:
-    assert machine_of_program(program) == machine
-
-
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("machine", ["x86-64", "arm64"])
 def test_the_machine_type_of_a_runtime_is_that_of_the_loader_it_borrows(machine: str) -> None:
     assert machine_of_libraries(LIBRARIES[machine]) == machine
     assert machine_of_libraries(LIBRARIES[machine][1:]) is None
@@ -72,7 +52,7 @@ def test_the_machine_type_of_a_runtime_is_that_of_the_loader_it_borrows(machine:
 
 def test_a_systems_links_are_followed_within_it(tmp_path: Path) -> None:
     root = system(tmp_path / "root", ARM64, [])
-    assert machine_of_system(root) == "aarch64"
+    assert machine_of_system(root) == "arm64"
     (root / "etc").mkdir()
     (root / "etc/up").symlink_to("../../../usr/bin/dash")
     assert follow(root, "etc/up") == root / "usr/bin/dash"
@@ -86,32 +66,32 @@ def test_links_that_go_round_in_a_circle_are_no_program(tmp_path: Path) -> None:
     assert machine_of_system(root) is None
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("machine", ["x86-64", "arm64"])
 def test_a_runtime_fits_the_system_that_it_was_made_on(tmp_path: Path, machine: str) -> None:
-    program = {"x86_64": AMD64, "aarch64": ARM64}[machine]
+    program = {"x86-64": AMD64, "arm64": ARM64}[machine]
     root = system(tmp_path / "root", program, LIBRARIES[machine])
     check_fits(Path("runtime.squashfs"), LIBRARIES[machine], root=root)
 
 
 def test_a_runtime_for_amd64_does_not_go_into_an_arm64_system_even_where_its_libraries_are(tmp_path: Path) -> None:
-    root = system(tmp_path / "root", ARM64, LIBRARIES["x86_64"])
-    with pytest.raises(ResourceError, match=r"another machine type.*expected aarch64, found x86_64; .*--inside"):
-        check_fits(Path("runtime.squashfs"), LIBRARIES["x86_64"], root=root)
+    root = system(tmp_path / "root", ARM64, LIBRARIES["x86-64"])
+    with pytest.raises(ResourceError, match=r"another machine type.*expected arm64, found x86-64; .*--inside"):
+        check_fits(Path("runtime.squashfs"), LIBRARIES["x86-64"], root=root)
 
 
 def test_a_runtime_of_another_distribution_is_refused_by_the_first_library_that_is_missing(tmp_path: Path) -> None:
-    root = system(tmp_path / "root", ARM64, LIBRARIES["aarch64"])
-    borrowed = [*LIBRARIES["aarch64"], "/usr/lib/aarch64-linux-gnu/libcrypto.so.1.1"]
+    root = system(tmp_path / "root", ARM64, LIBRARIES["arm64"])
+    borrowed = [*LIBRARIES["arm64"], "/usr/lib/aarch64-linux-gnu/libcrypto.so.1.1"]
     with pytest.raises(ResourceError, match=r"another distribution.*libcrypto\.so\.1\.1 .*1 of 3 are missing"):
         check_fits(Path("runtime.squashfs"), borrowed, root=root)
 
 
 def test_installing_a_runtime_for_another_machine_type_leaves_nothing_behind(tmp_path: Path) -> None:
-    root = system(tmp_path / "root", ARM64, LIBRARIES["aarch64"])
+    root = system(tmp_path / "root", ARM64, LIBRARIES["arm64"])
     before = sorted(root.rglob("*"))
     runtime = tmp_path / "runtime.squashfs"
     runtime.write_bytes(b"hsqs")
-    runtime.with_suffix(".libraries").write_text("".join(f"{path}\n" for path in LIBRARIES["x86_64"]))
+    runtime.with_suffix(".libraries").write_text("".join(f"{path}\n" for path in LIBRARIES["x86-64"]))
     with pytest.raises(ResourceError, match="another machine type"):
         hook_install.install_code(root, runtime)
     assert sorted(root.rglob("*")) == before
