@@ -39,7 +39,8 @@ install() {
         inst_simple "$name" "/etc/swarmboot/${name##*/}"
     done
     while read -r library; do
-        inst_library "$library"
+        # not inst_library, which dracut 106 no longer has
+        inst_simple "$library" || dfatal "swarmboot: $library cannot be put into the image"
     done <"$code/runtime.libraries"
     dracut_need_initqueue
 }
