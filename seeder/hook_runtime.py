@@ -56,6 +56,7 @@ print(json.dumps({
     "version": "%d.%d" % sys.version_info[:2],
     "tag": sys.implementation.cache_tag,
     "packages": tops,
+    "loaded": sorted({name.partition(".")[0] for name in sys.modules}),
 }))
 """
 _FOLDERS = (
@@ -95,6 +96,7 @@ class Recipe:
     """What is left out of an image and what it borrows: runtime.toml. Names, or shell patterns."""
 
     standard_library: frozenset[str]
+    unless_loaded: frozenset[str]
     packages: frozenset[str]
     extension_modules: tuple[str, ...]
     inside_packages: frozenset[str]
@@ -111,6 +113,7 @@ def read_recipe() -> Recipe:
     lists = {name: text.split() for name, text in tomllib.loads((hook_folder() / "runtime.toml").read_text()).items()}
     return Recipe(
         frozenset(lists["standard_library"]),
+        frozenset(lists["unless_loaded"]),
         frozenset(lists["packages"]),
         tuple(lists["extension_modules"]),
         frozenset(lists["inside_packages"]),
@@ -121,13 +124,17 @@ def read_recipe() -> Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An interpreter, and where the modules that a leecher needs lie with it; `tag` names its extension modules."""
+    """An interpreter, and where the modules that a leecher needs lie with it; `tag` names its extension modules.
+
+    `loaded` are the names at the top of all that the leecher has loaded there.
+    """
 
     executable: Path
     stdlib: Path
     version: str
     tag: str
     packages: dict[str, Path]
+    loaded: frozenset[str]
 
 
 def probe(origin: str) -> Source:
@@ -153,7 +160,8 @@ def probe(origin: str) -> Source:
         )
     found = json.loads(done.stdout)
     packages = {name: Path(path) for name, path in found["packages"].items()} | ours
-    return Source(Path(found["executable"]), Path(found["stdlib"]), found["version"], found["tag"], packages)
+    executable, stdlib, loaded = Path(found["executable"]), Path(found["stdlib"]), frozenset(found["loaded"])
+    return Source(executable, stdlib, found["version"], found["tag"], packages, loaded)
 
 
 def _package(name: str) -> Path:
@@ -219,11 +227,12 @@ def _place_python(source: Source, tree: Path, recipe: Recipe) -> None:
         link.symlink_to(source.executable)
     library = tree / source.stdlib.relative_to("/")
     library.mkdir(parents=True)
+    left_out = recipe.standard_library | (recipe.unless_loaded - source.loaded)
     for path in sorted(source.stdlib.iterdir()):
-        if not _is_left_out(path.stem.split(".")[0], recipe.standard_library):
+        if not _is_left_out(path.stem.split(".")[0], left_out):
             _copy_modules(path, library / path.name, recipe, source.tag)
     for path in sorted((source.stdlib / "lib-dynload").glob("*.so")):
-        if not path.name.startswith(recipe.extension_modules):
+        if not path.name.startswith(recipe.extension_modules) and path.name.split(".")[0] not in left_out:
             _copy_modules(path, library / "lib-dynload" / path.name, recipe, source.tag)
     for path in (library / "encodings").iterdir():
         if path.stem not in recipe.codecs:
