@@ -42,6 +42,11 @@ def chunk_bytes_for(uplink_bytes_per_s: float, responses: int = 1) -> int:
     return 1 << (wanted.bit_length() - 1)
 
 
+def is_exhausted(error: Exception) -> bool:
+    """Return whether an error says that no more files can be opened now: in a moment it may be otherwise."""
+    return isinstance(error, OSError) and error.errno in _EXHAUSTED
+
+
 class SharedFile:
     """One open regular file, read by however many responses; `status` is what fstat(2) says of it."""
 
@@ -69,7 +74,7 @@ class OpenFiles:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno in _EXHAUSTED:
+            if is_exhausted(error):
                 raise
             return None
         status = os.fstat(descriptor)

@@ -148,6 +148,8 @@ class Door:
             findings = self.catalogue.take(await trio.to_thread.run_sync(self.catalogue.read))
             for complaint in findings.complaints:
                 self.log.tell(complaint, source="the site")
+            if findings.changed:
+                self.log.tell("the site was made anew: other manifests than before have the same numbers")
             for manifest in findings.appeared.values():
                 self.log.tell(f"manifest {manifest.sequence} ({manifest.name}) is being served")
             self.log.tell_left_out()

@@ -92,3 +92,57 @@ def test_what_was_pruned_is_forgotten_after_its_grace_unless_a_node_has_it(tmp_p
     now_s += GRACE_S + 1
     catalogue.refresh()
     assert len(registry.torrents) == 1
+
+
+def replaced(folder: Path, number: int, name: str) -> None:
+    """Write another manifest under the same number, in a file of its own."""
+    path = folder / site.manifest_path(Sequence(number))
+    path.unlink()
+    found = build_manifest(sequence=Sequence(number), artifacts=(build_artifact(name),))
+    path.write_bytes(trust.sign(trust.Kind.MANIFEST, manifest.encode(found), build_keys(1)))
+
+
+def test_a_site_that_was_made_anew_is_read_anew_and_one_that_was_touched_is_not(tmp_path: Path) -> None:
+    path = publish(tmp_path, 1)
+    registry = Registry()
+    catalogue = Catalogue(tmp_path, registry)
+    assert catalogue.refresh().changed == frozenset()
+    first = catalogue.manifests[Sequence(1)]
+    path.touch()
+    findings = catalogue.refresh()
+    assert (findings.appeared, findings.changed) == ({}, frozenset())
+    assert catalogue.manifests[Sequence(1)] is first
+    replaced(tmp_path, 1, "changed.squashfs")
+    findings = catalogue.refresh()
+    assert (list(findings.appeared), findings.changed) == ([1], frozenset({1}))
+    (artifact,) = catalogue.manifests[Sequence(1)].artifacts
+    assert artifact.name == "changed.squashfs"
+    assert artifact.info_hash in registry.torrents
+    assert catalogue.refresh().appeared == {}
+
+
+def test_a_known_manifest_that_becomes_noise_is_gone_until_it_can_be_read(tmp_path: Path) -> None:
+    path = publish(tmp_path, 1)
+    catalogue = Catalogue(tmp_path, Registry())
+    catalogue.refresh()
+    path.write_bytes(b"noise")
+    assert catalogue.refresh().gone == {1}
+    assert not catalogue.manifests
+    publish(tmp_path, 1)
+    assert list(catalogue.refresh().appeared) == [1]
+
+
+def test_a_manifest_for_which_there_was_no_descriptor_is_named_once_and_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, 1)
+    catalogue = Catalogue(tmp_path, Registry())
+
+    def no_descriptors(*_path: object, **_most: object) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("seeder.catalogue.read_regular_file", no_descriptors)
+        assert catalogue.refresh().complaints == ("manifest 1 is passed over, it cannot be read: Too many open files",)
+        assert catalogue.refresh().complaints == ()
+    assert list(catalogue.refresh().appeared) == [1]
