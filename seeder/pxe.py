@@ -27,6 +27,7 @@ import trio
 
 from seeder.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
 from seeder.log import Log
+from seeder.pool import PoolWatch
 from swarmboot.errors import (
     MalformedSettingError,
     PortInUseError,
@@ -218,6 +219,7 @@ async def _watch(process: subprocess.Popen[bytes], interface: str, log: Log) -> 
     """Tell what dnsmasq complains about, and raise when it ends."""
     assert process.stderr is not None
     lines: list[str] = []
+    pool = PoolWatch()
     buffer = b""
     async with trio.lowlevel.FdStream(os.dup(process.stderr.fileno())) as said:
         async for chunk in said:
@@ -227,6 +229,8 @@ async def _watch(process: subprocess.Popen[bytes], interface: str, log: Log) -> 
                 lines = [*lines, text][-_LAST_LINES:]
                 if "warning" in text or "failed" in text or "no address range" in text:
                     log.tell(f"dnsmasq: {text}", source="dnsmasq")
+                if said := pool.hear(text, now_s=trio.current_time()):
+                    log.tell(said)
     raise _end(lines, await trio.to_thread.run_sync(process.wait, _END_BOUND_S), interface)
 
 

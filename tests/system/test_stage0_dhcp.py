@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -153,6 +154,22 @@ def test_serve_ends_in_one_clear_line_if_its_dnsmasq_does(rack: BareRack, served
     os.kill(dnsmasq, signal.SIGKILL)
     assert seeder.wait(30) == ResourceError.exit_status
     assert rack.log[-1].startswith("swarmboot: dnsmasq has ended on rack")
+
+
+def test_machines_that_find_no_address_left_are_named_with_what_to_do(rack: BareRack, tmp_path: Path) -> None:
+    leases = rack.work / "state" / "pxe" / "dhcp.leases"
+    leases.parent.mkdir(parents=True)
+    leases.write_text(f"{int(time.time()) + 3600} 52:54:00:00:98:01 10.98.0.100 * *\n")
+    (tmp_path / "ipxe").mkdir()
+    (tmp_path / "ipxe" / FILES[0]).write_bytes(b"iPXE")
+    one = ("--pxe", "rack", "--dhcp-range", "10.98.0.100,10.98.0.100")
+    rack.serve(tiny_release_site(tmp_path), *one, "--ipxe", str(tmp_path / "ipxe"))
+    with other_network(rack) as inside:
+        assert ask(inside, OWN, arch=0, vendor=PXE_CLASS) is None
+    said = [
+        line for line in rack.log if line.startswith(f"no address is left in --dhcp-range for {OWN}: give a larger")
+    ]
+    assert len(said) == 1, rack.log
 
 
 def test_dnsmasq_ends_with_a_seeder_that_is_killed(served: Served) -> None:
