@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from swarmboot import keyfile
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
 from swarmboot.fleet_token import FleetToken, read_tokens, write_token
+from swarmboot.home import user_folder
 from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site, manifest_numbers
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
@@ -358,7 +358,7 @@ def _known_keys(paths: tuple[Path, ...], site: Path) -> list[Ed25519PrivateKey]:
 
 def _own_key() -> Path:
     """Return where the user's own signing key is, or will be."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "swarmboot" / keyfile.PRIVATE_NAME
+    return user_folder("XDG_CONFIG_HOME", ".config", option="--key FILE") / "swarmboot" / keyfile.PRIVATE_NAME
 
 
 def _make_key(*, is_quiet: bool) -> Ed25519PrivateKey:

@@ -15,14 +15,16 @@ import ipaddress
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from seeder.script import parse_mac
 from swarmboot.errors import MalformedSettingError, SpaceError
 
 NODE_IMAGE_MAX_BYTES = 4 << 20
+_NOTES_MOST = 10
 _PADDING = 512
 _ENTRY_BYTES = 110
 _MAC_PATTERN = re.compile(r"[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
@@ -88,6 +90,43 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return ipaddress.ip_network(text) if "/" in text else None
     except ValueError:
         return None
+
+
+def check_node_files(folder: Path) -> None:
+    """Raise MalformedSettingError if a folder of nodes' files is none, or may not be looked into."""
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        raise MalformedSettingError(
+            f"--node-files {folder} cannot be used",
+            expected="a folder with default/ or 52-54-00-12-34-56/ in it",
+            found=error.strerror or str(error),
+            hint="make it, or leave --node-files out",
+        ) from error
+
+
+def node_files_notes(folder: Path) -> list[str]:
+    """Return a line for each thing in a folder of nodes' files that no node will be given, _NOTES_MOST at most."""
+    notes = [note for path in sorted(folder.iterdir()) for note in _notes(path)]
+    left_out = len(notes) - _NOTES_MOST
+    return notes if left_out <= 0 else [*notes[:_NOTES_MOST], f"and {left_out} more in {folder} are passed over"]
+
+
+def _notes(top: Path) -> Iterator[str]:
+    mac = parse_mac(top.name)
+    wanted = mac.replace(":", "-") if mac else "default"
+    if top.name != wanted:
+        hint = f"call it {wanted}" if mac else "expected default, or a MAC address as in 52-54-00-12-34-56"
+        yield f"{top} is passed over: {hint}"
+    elif top.is_symlink() or not top.is_dir():
+        yield f"{top} is passed over: it is {'a link' if top.is_symlink() else 'no folder'}"
+    else:
+        for parent, names, files in os.walk(top):
+            for path in (Path(parent, name) for name in sorted([*names, *files])):
+                if path.is_symlink():
+                    yield f"{path} is passed over: it is a link; put a file in its place"
+                elif not path.is_dir() and not path.is_file():
+                    yield f"{path} is passed over: it is no regular file"
 
 
 def read_node_files(folder: Path, *macs: str) -> dict[str, tuple[int, bytes]]:
