@@ -27,6 +27,7 @@ from leecher.door import Door
 from leecher.fetching import LEAVE_S, Fetching
 from leecher.headstart import HeadStart
 from leecher.ledger import open_ledger
+from leecher.lookout import Lookout
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
 from leecher.progress import Progress, metrics
@@ -48,6 +49,8 @@ from swarmboot.trust import KeySet
 from swarmboot.wire import Neighbour, Presence, Probe
 
 _AGAIN_S, _AGAIN_MOST_S = 1.0, 30.0
+_LOOK_S = 0.25
+"""How often a node looks whether it must find neighbours itself, and whom of those it has heard of it dials."""
 
 
 class Boot:
@@ -326,20 +329,33 @@ class Boot:
                 fetching.move()
 
     async def _meet(self, discovery: Discovery, fetching: Fetching) -> None:
-        """Look for more neighbours on the LAN for as long as the seeder names none, or no piece comes."""
+        """Look for more neighbours on the LAN while the seeder names none or cannot name any, or no piece comes."""
+        lookout = Lookout(self._random)
 
-        def hear(found: Found) -> None:
-            where = Neighbour(found.host, found.presence.port, found.presence.http_port)
-            fetching.meet((where,))
+        def is_left() -> bool:
+            is_stuck = fetching.policy.is_stuck(now_s=time.monotonic())
+            return fetching.policy.is_alone or is_stuck or not self.settings.server
 
         def is_helped() -> bool:
-            is_stuck = fetching.policy.is_stuck(now_s=time.monotonic())
-            return fetching.is_complete or not (fetching.policy.is_alone or is_stuck or not self.settings.server)
+            return fetching.is_complete or not (is_left() or (fetching.is_hidden and not lookout.has_enough))
 
-        while not fetching.is_complete:
-            await trio.sleep(1.0)
-            if not is_helped():
-                await discovery.probe(hear, is_done=is_helped)
+        def hear(found: Found) -> None:
+            lookout.hear(Neighbour(found.host, found.presence.port, found.presence.http_port))
+            if not fetching.is_hidden:
+                fetching.meet(lookout.choose(is_hidden=False))
+
+        async def dial() -> None:
+            while True:
+                await trio.sleep(_LOOK_S)
+                fetching.meet(lookout.choose(is_hidden=fetching.is_hidden and not is_left()))
+
+        async with open_nursery() as nursery:
+            nursery.start_soon(dial)
+            while not fetching.is_complete:
+                await trio.sleep(_LOOK_S)
+                if not is_helped():
+                    await discovery.probe(hear, is_done=is_helped)
+            nursery.cancel_scope.cancel()
 
     def _path(self, artifact: Artifact) -> Path:
         """Return where an image is now: under its name if an earlier run has finished it."""

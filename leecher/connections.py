@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from leecher.watch import WATCH, Deadline
+from swarmboot.addresses import connection_address
 from swarmboot.errors import KeyFileError, ProtocolError, StalledError, TransferError, UnreachableError
 
 CONNECT_S = 5.0
@@ -71,12 +72,23 @@ class OneWriteTls(OneWrite, http.client.HTTPSConnection):
     def __init__(self, *arguments: Any, context: ssl.SSLContext, **options: Any) -> None:
         super().__init__(*arguments, context=context, **options)
         self._tls = context
+        self._source = options.get("source_address")
 
     def connect(self) -> None:
         """Dial and shake hands, within the timeout each; the socket can be shut down meanwhile."""
         http.client.HTTPConnection.connect(self)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
         self.sock.do_handshake()
+
+    def refusal(self, error: ssl.SSLCertVerificationError, url: str) -> TransferError:
+        """Return what a certificate that is not accepted means, and what to do about it."""
+        from leecher.certificate import refusal_of, shown_dates
+
+        def dial() -> socket.socket:
+            return socket.create_connection((self.host, self.port), self.timeout, self._source)
+
+        authorities = self._tls.get_ca_certs()
+        return refusal_of(error, url, authorities=authorities, shown=lambda: shown_dates(dial), now_s=time.time())
 
 
 class Connections:
@@ -88,15 +100,19 @@ class Connections:
         self._is_closed = False
         self._source = (bind, 0) if bind else None
         self._idle: dict[str, list[http.client.HTTPConnection]] = {}
-        self._reached: set[str] = set()
+        self._reached: dict[str, str] = {}
 
     def has_reached(self, url: str) -> bool:
         """Return whether a URL's origin has taken a connection, whether it answered over it or not."""
         return urlsplit(url).netloc in self._reached
 
-    def note_reached(self, url: str) -> None:
-        """Note that a URL's origin has taken a connection."""
-        self._reached.add(urlsplit(url).netloc)
+    def note_reached(self, url: str, connection: http.client.HTTPConnection) -> None:
+        """Note that a URL's origin has taken a connection, and the address at this end of it; raises OSError."""
+        self._reached[urlsplit(url).netloc] = connection_address(connection.sock.getsockname()[0])
+
+    def own_end(self, url: str) -> str:
+        """Return the address at this end of the last connection to a URL's origin; nothing before there was one."""
+        return self._reached.get(urlsplit(url).netloc, "")
 
     def borrow(self, url: str) -> tuple[http.client.HTTPConnection, bool]:
         """Return a connection to a URL's origin that nobody uses, and whether it still has to be dialled."""
@@ -163,7 +179,7 @@ class Exchange(ABC):
                 self.take(connection, response)
         except (OSError, http.client.HTTPException, TransferError) as error:
             connection.close()
-            raise self._failure(error) from error
+            raise self._failure(error, connection) from error
         finally:
             self._end_watch()
         self._connection = None
@@ -185,7 +201,7 @@ class Exchange(ABC):
     def _dial_and_ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         if connection.sock is None:
             connection.connect()
-            self._connections.note_reached(self.url)
+            self._connections.note_reached(self.url, connection)
         connection.sock.settimeout(self._silent_s)
         self._asked_s = time.monotonic()
         self._deadline = WATCH.begin(self._silent_s, self.tear)
@@ -204,11 +220,15 @@ class Exchange(ABC):
         if self._deadline is not None:
             WATCH.finish(self._deadline)
 
-    def _failure(self, error: OSError | http.client.HTTPException | TransferError) -> TransferError:
+    def _failure(
+        self, error: OSError | http.client.HTTPException | TransferError, connection: http.client.HTTPConnection
+    ) -> TransferError:
         if self._is_overdue:
             return self._too_slow()
         if isinstance(error, TransferError):
             return error
+        if isinstance(error, ssl.SSLCertVerificationError) and isinstance(connection, OneWriteTls):
+            return connection.refusal(error, self.url)
         return _translated(error, self.url, self._silent_s)
 
     def _too_slow(self) -> StalledError:
@@ -231,9 +251,6 @@ class Exchange(ABC):
 def _translated(error: OSError | http.client.HTTPException, url: str, silent_s: float) -> TransferError:
     if isinstance(error, TimeoutError):
         return StalledError(f"{url} sends nothing", found=f"silence for {silent_s:g} s")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        what = f"{url} cannot be reached: its certificate is not trusted ({error.verify_message})"
-        return UnreachableError(what, hint="check --ca")
     if isinstance(error, http.client.HTTPException | ConnectionResetError | BrokenPipeError | ssl.SSLError):
         return ProtocolError(f"{url} breaks off: {error or type(error).__name__}")
     return UnreachableError(f"{url} cannot be reached: {error}", hint="check that `swarmboot serve` runs there")

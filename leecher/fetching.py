@@ -48,7 +48,8 @@ _REFUSALS_OF_A_PIECE = 3
 class Fetching:
     """One node's part in the swarm from its first announce until it leaves.
 
-    `wake` is called, in any thread, when a turn has something to take in. `is_stage0_wanted` is what the seeder said.
+    `wake` is called, in any thread, when a turn has something to take in. `is_stage0_wanted` and `is_hidden` are what
+    the seeder said.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Fetching:
         self.swarm: Swarm | None = None
         self.http_port = 0
         self.is_stage0_wanted = False
+        self.is_hidden = False
         self.last_failure: TransferError | None = None
+        self._connections = connections
         self._exchanges = Exchanges(connections, settings.server, self._post, ledger.proving)
         self._settings = settings
         self._ledger = ledger
@@ -284,6 +287,7 @@ class Fetching:
             serves=self._serves,
             serves_bytes_per_s=int(self._settings.up),
             key=self._ledger.key,
+            own_end=self._connections.own_end(self._settings.server),
         )
 
     def leave(self) -> Question | None:
@@ -337,6 +341,7 @@ class Fetching:
         if has_joined and not handout.neighbours and not self._is_dialling:
             self.dial(())  # the first to announce: those who come next will dial this node
         self.is_stage0_wanted |= handout.is_stage0_wanted
+        self.is_hidden |= handout.is_hidden
         if handout.uplink_bytes_per_s != self._uplink_bytes_per_s:
             self._expect_links(handout.uplink_bytes_per_s)
 

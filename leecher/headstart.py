@@ -222,7 +222,8 @@ class HeadStart:
         progress = Progress(settings.progress, self.ledger, fetching)
         while not self._is_over:
             due_s = min(fetching.turn(), progress.show())
-            if fetching.is_complete or (self.ledger.have_bytes and _runnable_besides() + 1 < _processors()):
+            is_idle = bool(self.ledger.have_bytes) and _runnable_besides() + 1 < _processors()
+            if fetching.is_complete or fetching.is_hidden or is_idle:  # who is hidden finds nobody without trio
                 self._is_under_way.set()
             readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)
             if self._woken in readable:

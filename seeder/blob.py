@@ -143,7 +143,10 @@ class BlobFile:
 
 
 class BlobResponse(FileResponse):
-    """A response of a shared file, which it closes; `before_send` is awaited with the size of each piece."""
+    """A response of a shared file, which it closes; `before_send` is awaited with the size of each piece.
+
+    `at_end` is called once it is over, well or not.
+    """
 
     def __init__(
         self,
@@ -152,6 +155,7 @@ class BlobResponse(FileResponse):
         path: Path,
         *,
         before_send: Callable[[int], Awaitable[None]],
+        at_end: Callable[[], None] = lambda: None,
         media_type: str,
         headers: Mapping[str, str] | None = None,
         chunk_bytes: int = MOST_CHUNK_BYTES,
@@ -161,6 +165,7 @@ class BlobResponse(FileResponse):
         self._files = files
         self._file = file
         self._before_send = before_send
+        self._at_end = at_end
         self.size_bytes = file.status.st_size
 
     @asynccontextmanager
@@ -179,6 +184,7 @@ class BlobResponse(FileResponse):
             await super().__call__(scope, receive, counted_send)
         finally:
             self._files.close(self._file)
+            self._at_end()
 
 
 def no_more_files() -> Response:

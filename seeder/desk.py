@@ -192,5 +192,6 @@ class Desk:
                 patience_s=handout.patience_s(self.registry, node, self.limits),
                 is_stage0_wanted=self.is_stage0_wanted and node.is_complete,
                 uplink_bytes_per_s=self.limits.uplink_bytes_per_s,
+                is_hidden=node.is_hidden,
             ),
         )

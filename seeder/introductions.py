@@ -25,12 +25,12 @@ def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random:
     most = _links_most(node, limits)
     more = _MORE_NEIGHBOURS if node.is_starving and len(node.links) < most else 0
     rack = registry.racks[node.rack]
-    if more and (known := _sample(registry.known, node, more, limits=limits, random=random)):
+    if more and (known := _sample(registry, registry.known, node, more, limits=limits, random=random)):
         return tuple(known)
-    near = _sample(rack, node, max(_near_wanted(registry, node, limits), more), limits=limits, random=random)
+    near = _sample(registry, rack, node, max(_near_wanted(registry, node, limits), more), limits=limits, random=random)
     is_one_rack = len(rack) == len(registry.everyone)
     wanted = 0 if is_one_rack else max(_far_wanted(registry, node, limits), more - len(near))
-    far = _sample(registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
+    far = _sample(registry, registry.everyone, node, wanted, limits=limits, random=random, is_far=True)
     return (*near, *far)
 
 
@@ -71,13 +71,28 @@ def _far_wanted(registry: Registry, node: Node, limits: Limits) -> int:
     return min(of_node, of_rack - registry.far_links[node.rack])
 
 
+def can_be_dialled(registry: Registry, node: Node) -> bool:
+    """Return whether other nodes may reach a node where it is: not if several come through one proxy or NAT.
+
+    One that is alone at its address may be behind a NAT that gives each node an address of its own.
+    """
+    return not (node.is_hidden and registry.hidden_at[node.host] > 1)
+
+
 def address(node: Node) -> Neighbour:
     """Return where a node's doors are."""
     return Neighbour(node.host, node.port, node.http_port)
 
 
 def _sample(
-    roster: Roster, node: Node, count: int, *, limits: Limits, random: Random, is_far: bool = False
+    registry: Registry,
+    roster: Roster,
+    node: Node,
+    count: int,
+    *,
+    limits: Limits,
+    random: Random,
+    is_far: bool = False,
 ) -> list[Node]:
     """Return up to `count` nodes that `node` can be introduced to: of twice as many at random, the least connected.
 
@@ -89,7 +104,7 @@ def _sample(
 
     def is_fit(other: Node) -> bool:
         is_stranger = other is not node and other.node not in node.links and len(other.links) < most
-        is_gone = other.state is NodeState.LEAVING or other.is_starting
+        is_gone = other.state is NodeState.LEAVING or other.is_starting or not can_be_dialled(registry, other)
         is_there = not is_gone and not (is_far and other.rack == node.rack)
         return is_stranger and is_there and not node.have.keys().isdisjoint(other.have)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -38,8 +39,9 @@ class Node:
     `rate_from_neighbours` is in bytes per second, since `measured_s`, when it had received `measured_bytes` from them,
     or over the time before that if it was more; `rate_while_leased` is what came in all over the last such time in
     which the origin sent a quarter of it or more, 0 if there was none. `credit` is how many more of its leases were
-    fetched than were let lapse; `doubts` are about pieces that others say they have. Times in seconds, on whatever
-    clock the caller uses.
+    fetched than were let lapse; `doubts` are about pieces that others say they have. `is_hidden` where a proxy or NAT
+    stands between, as the node's own end of its connection has another address than `host`. Times in seconds, on
+    whatever clock the caller uses.
     """
 
     node: NodeId
@@ -67,6 +69,7 @@ class Node:
     key: NodeKey = field(default=NodeKey(b""), repr=False)
     credit: int = 0
     doubts: dict[InfoHash, Doubt] = field(default_factory=dict)
+    is_hidden: bool = False
 
     def may_speak(self, key: NodeKey, host: str) -> bool:
         """Return whether who comes with this key is who began the node; without a key its address must be the same."""
@@ -86,6 +89,18 @@ class Node:
     def is_complete(self) -> bool:
         """Return whether the node has everything it wants."""
         return self.state is NodeState.COMPLETE
+
+
+class Tally(Counter[str]):
+    """How many there are of each name; a name of which there are none is not kept."""
+
+    def change(self, name: str, by: int) -> None:
+        """Count `by` more, or fewer."""
+        count = self[name] + by
+        if count:
+            self[name] = count
+        else:
+            self.pop(name, None)
 
 
 class Roster:

@@ -1,35 +1,152 @@
-"""Keeps what the seeder sends within its uplink: every response takes its turn, chunk by chunk, first come first.
+"""Keeps what the seeder sends within its uplink, and shares that among addresses before it shares it among responses.
 
 A virtual clock: each chunk moves the time at which the next one may go out. Time that nobody used is made up for by a
 quarter of a second at most, so that a busy processor costs no throughput and an idle link gives no burst.
+
+Whose chunk is next is start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): a chunk's tag is the later of
+where the queue is and where its address's last chunk ended, chunks go out by rising tag, and a chunk moves its address
+on by its size over the address's weight. Within an address that is first come, first served. The weight is how many
+responses the address has, so a rack shares as ever, but at most `OF_ONE_NODE` for each node that has fetched leases
+from there: five hundred downloads of one host are two shares, a rack behind one NAT or proxy has those of its nodes. An
+address that is alone has the whole uplink whatever its weight (docs/decisions/0041).
 """
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import trio
 
+from seeder.crowd import counted_as
+
 CATCH_UP_S = 0.25
+OF_ONE_NODE = 2
+"""A node fetches two leases at once: so many responses are its own."""
+
+_ADDRESSES_MOST = 4096
+
+
+@dataclass(slots=True)
+class Share:
+    """One address's part of the uplink: its responses, and the tag at which its next chunk may begin."""
+
+    address: str
+    responses: int = 0
+    ends: float = 0.0
+
+
+@dataclass(slots=True, order=True)
+class Turn:
+    """A chunk that waits: its tag, its place among equals, and whose sleep is cut short when it is next."""
+
+    tag: float
+    number: int
+    sleep: trio.CancelScope | None = field(compare=False, default=None)
+    is_over: bool = field(compare=False, default=False)
+
+
+class Queue:
+    """Whose chunk goes out next. `nodes_at` says how many nodes of an address have proved themselves. Pure."""
+
+    def __init__(self, nodes_at: Callable[[str], int] = lambda _address: 0) -> None:
+        self._nodes_at = nodes_at
+        self._shares: dict[str, Share] = {}
+        self._waiting: list[Turn] = []
+        self._number = 0
+        self._at = 0.0
+
+    def enter(self, host: str) -> Share:
+        """Return the share of an address that one more response has begun at."""
+        address = counted_as(host)
+        share = self._shares.get(address)
+        if share is None:
+            if len(self._shares) >= _ADDRESSES_MOST:
+                self._forget()
+            share = self._shares[address] = Share(address)
+        share.responses += 1
+        return share
+
+    def leave(self, share: Share) -> None:
+        """Take note that a response has ended; an address that is ahead of the queue is remembered until it is not."""
+        share.responses -= 1
+        if not share.responses and share.ends <= self._at:
+            self._shares.pop(share.address, None)
+
+    def _forget(self) -> None:
+        """Forget addresses without a response."""
+        self._shares = {name: share for name, share in self._shares.items() if share.responses}
+
+    def put(self, share: Share, size_bytes: int) -> Turn:
+        """Return the turn of one more chunk, which waits until `take`."""
+        most = OF_ONE_NODE * max(1, self._nodes_at(share.address))
+        tag = max(self._at, share.ends)
+        share.ends = tag + size_bytes / min(max(1, share.responses), most)
+        self._number += 1
+        turn = Turn(tag, self._number)
+        heapq.heappush(self._waiting, turn)
+        return turn
+
+    @property
+    def first(self) -> Turn | None:
+        """Return whose turn it is, None if nobody waits."""
+        waiting = self._waiting
+        while waiting and waiting[0].is_over:
+            heapq.heappop(waiting)
+        return waiting[0] if waiting else None
+
+    def take(self, turn: Turn) -> None:
+        """Take note that a chunk goes out."""
+        self._at = max(self._at, turn.tag)
+        turn.is_over = True
 
 
 class Pacer:
     """Lets bytes go at `rate_bytes_per_s`, payload alone counted."""
 
-    def __init__(self, rate_bytes_per_s: float, *, clock: Callable[[], float] = trio.current_time) -> None:
+    def __init__(
+        self,
+        rate_bytes_per_s: float,
+        *,
+        nodes_at: Callable[[str], int] = lambda _address: 0,
+    ) -> None:
         self._rate_bytes_per_s = rate_bytes_per_s
-        self._clock = clock
-        self._free_s = 0.0
+        self._queue = Queue(nodes_at)
+        self._free_s = -math.inf
+        self._next: Turn | None = None
 
-    def reserve(self, size_bytes: int) -> float:
-        """Return how many seconds to wait before sending `size_bytes`, whose turn is taken now."""
-        now_s = self._clock()
-        start_s = max(self._free_s, now_s - CATCH_UP_S)
-        self._free_s = start_s + size_bytes / self._rate_bytes_per_s
-        return max(0.0, start_s - now_s)
+    def enter(self, host: str) -> Share:
+        """Return what to `take` turns with for one response to an address; give it to `leave` once."""
+        return self._queue.enter(host)
 
-    async def take(self, size_bytes: int) -> None:
+    def leave(self, share: Share) -> None:
+        """Take note that a response has ended."""
+        self._queue.leave(share)
+
+    async def take(self, share: Share, size_bytes: int) -> None:
         """Return when `size_bytes` may be sent."""
-        wait_s = self.reserve(size_bytes)
-        if wait_s > 0:
-            await trio.sleep(wait_s)
+        queue = self._queue
+        turn = queue.put(share, size_bytes)
+        try:
+            while queue.first is not turn or self._free_s > trio.current_time():
+                turn.sleep = trio.CancelScope()
+                self._set_alarm()
+                with turn.sleep:
+                    await trio.sleep_forever()
+            start_s = max(self._free_s, trio.current_time() - CATCH_UP_S)
+            self._free_s = start_s + size_bytes / self._rate_bytes_per_s
+            queue.take(turn)
+        finally:
+            turn.is_over = True
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Let whoever is first sleep until the link is free, and all others until they are first."""
+        first, before = self._queue.first, self._next
+        if before is not None and before is not first and before.sleep is not None:
+            before.sleep.deadline = math.inf
+        self._next = first
+        if first is not None and first.sleep is not None:
+            first.sleep.deadline = self._free_s

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict
 
+from seeder.crowd import counted_as
 from seeder.holdings import Holdings, Torrent
 from seeder.leases import SHOW_S, STALL_S, START_MOST_S, Book, OpenLease, idle_from_s
-from seeder.node import Doubt, ImpostorError, Node, Roster
+from seeder.node import Doubt, ImpostorError, Node, Roster, Tally
 from swarmboot import pieces
 from swarmboot.codec import DecodeError
 from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex
@@ -26,7 +27,8 @@ class Registry:
     """The nodes, their pieces and their leases, as of the facts told so far.
 
     `far_links` counts for each rack the links of its nodes that leave it, `known_at` the nodes with credit at each
-    address. `known` are those nodes, `strangers` the others, the longest silent first.
+    address, `known_near` the same by what an address is counted under (`seeder.crowd`). `known` are those nodes,
+    `strangers` the others, the longest silent first. `hidden_at` counts those that come through a proxy or NAT.
     """
 
     def __init__(self) -> None:
@@ -36,7 +38,9 @@ class Registry:
         self.known = Roster()
         self.racks: dict[str, Roster] = {}
         self.far_links: Counter[str] = Counter()
-        self.known_at: Counter[str] = Counter()
+        self.known_at = Tally()
+        self.known_near = Tally()
+        self.hidden_at = Tally()
         self.strangers: OrderedDict[NodeId, None] = OrderedDict()
         self.book = Book(self.torrents)
         self._is_held_stale = False
@@ -85,11 +89,12 @@ class Registry:
         self._measure(node, announce, now_s, measure_s)
         if announce.port and (is_new or node.is_starting):
             self._open_doors(node, now_s)
-        if node.credit > 0:
-            self.known_at[node.host] -= 1
-            self.known_at[host] += 1
-        else:
+        if node.credit > 0 and node.host != host:
+            self._count_known(node.host, -1)
+            self._count_known(host, 1)
+        if node.credit <= 0:
             self.strangers.move_to_end(node.node)
+        self._hide_behind(node, host, is_hidden=announce.own_end not in ("", host))
         node.host, node.port, node.http_port = host, announce.port, announce.http_port
         node.state, node.is_starving, node.have = announce.state, announce.is_starving, have
         node.serves, node.serves_bytes_per_s = announce.serves, announce.serves_bytes_per_s
@@ -190,9 +195,7 @@ class Registry:
 
     def _know(self, node: Node, *, is_known: bool) -> None:
         """Take a node for one of those with credit, or for a stranger."""
-        self.known_at[node.host] += 1 if is_known else -1
-        if not self.known_at[node.host]:
-            del self.known_at[node.host]
+        self._count_known(node.host, 1 if is_known else -1)
         if is_known:
             self.known.add(node)
             self.strangers.pop(node.node, None)
@@ -205,6 +208,17 @@ class Registry:
                 holdings.known.add(node.node)
             else:
                 holdings.known.discard(node.node)
+
+    def _hide_behind(self, node: Node, host: str, *, is_hidden: bool) -> None:
+        """Take note whether a node comes through a proxy or NAT at `host`."""
+        self.hidden_at.change(node.host, -1 if node.is_hidden else 0)
+        self.hidden_at.change(host, 1 if is_hidden else 0)
+        node.is_hidden = is_hidden
+
+    def _count_known(self, host: str, change: int) -> None:
+        """Count a node with credit at an address, and at what that address is counted under."""
+        self.known_at.change(host, change)
+        self.known_near.change(counted_as(host), change)
 
     def begun(self, host: str, info_hash: InfoHash, first: int, count: int) -> None:
         """Occurs when somebody at `host` asks the seeder's own door for a run of pieces."""
@@ -306,6 +320,7 @@ class Registry:
             return
         self.everyone.remove(node)
         self.racks[node.rack].remove(node)
+        self._hide_behind(node, node.host, is_hidden=False)
         self.strangers.pop(node_id, None)
         if node.credit > 0:
             self._know(node, is_known=False)

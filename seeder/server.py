@@ -30,8 +30,9 @@ from seeder.guard import Guard
 from seeder.handout import GOODPUT
 from seeder.log import Log
 from seeder.node import ImpostorError
-from seeder.pacer import Pacer
+from seeder.pacer import Pacer, Share
 from seeder.private import private_routes
+from seeder.refusals import Refusals
 from seeder.report_line import report_line
 from seeder.stage0_door import Stage0Door
 from seeder.status import STRANGERS, Network, may_read_status
@@ -45,6 +46,7 @@ from swarmboot.wire import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_
 from swarmboot.wire import encode_handout as encode
 
 REFRESH_S = 1.0
+HIDDEN_MOST = 16
 STATUS_PATH = "/status"
 _FILES = {
     "blobs": (re.compile(r"[0-9a-f]{64}\Z"), "application/octet-stream", True),
@@ -86,9 +88,12 @@ class Door:
         self.log = log
         self.sent_bytes = 0
         self._witness = Witness(desk.registry, catalogue)
-        self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT)
+        known = desk.registry.known_near
+        self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT, nodes_at=lambda address: known[address])
         self._files = OpenFiles()
         self._room = BodyRoom()
+        self._refusals = Refusals()
+        self._told_hidden: set[str] = set()
         self.stage0: Stage0Door | None = None
         self._asked: dict[Hashable, _Asked] = {}
         self._stirred = trio.Event()
@@ -148,11 +153,22 @@ class Door:
             findings = self.catalogue.take(await trio.to_thread.run_sync(self.catalogue.read))
             for complaint in findings.complaints:
                 self.log.tell(complaint, source="the site")
+            self._tell_hidden()
             if findings.changed:
                 self.log.tell("the site was made anew: other manifests than before have the same numbers")
             for manifest in findings.appeared.values():
                 self.log.tell(f"manifest {manifest.sequence} ({manifest.name}) is being served")
             self.log.tell_left_out()
+
+    def _tell_hidden(self) -> None:
+        """Say once of an address that nodes come through a proxy or NAT there, at most of HIDDEN_MOST addresses."""
+        for host, count in self.desk.registry.hidden_at.items():
+            if count > 1 and host not in self._told_hidden and len(self._told_hidden) < HIDDEN_MOST:
+                self._told_hidden.add(host)
+                self.log.tell(
+                    f"{count} nodes seem to be at {host}: a proxy or NAT stands between, and nobody can dial them "
+                    "there; they look for each other on their own LAN, by multicast"
+                )
 
     def _deliver(self, answers: list[Answer]) -> None:
         for answer in answers:
@@ -232,6 +248,11 @@ class Door:
         self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=host or "nobody")
         return Response(status_code=204)
 
+    def handshake_refused(self, host: str, alert: str) -> None:
+        """Take note of a client that does not accept this server's certificate."""
+        if said := self._refusals.hear(host, alert, now_s=time.monotonic()):
+            self.log.tell(said)
+
     async def _status(self, request: Request) -> Response:
         proof = self.guard.proof(request.scope)
         client, own = (str((request.scope.get(end) or ("",))[0]) for end in ("client", "server"))
@@ -247,6 +268,7 @@ class Door:
                 "sent_bytes": self.sent_bytes,
                 "connections": len(self.crowd),
                 "cut_off": self.crowd.cut_off,
+                "refused_handshakes": self._refusals.count,
                 "from_neighbours_bytes": sum(node.from_neighbours_bytes for node in nodes),
                 "from_origin_bytes": sum(node.from_origin_bytes for node in nodes),
                 "stage0": self.stage0.status() if self.stage0 else None,
@@ -266,32 +288,31 @@ class Door:
         if file is None:
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
+        host = request.client.host if request.client else ""
+        share = self._pacer.enter(host)
         return BlobResponse(
             self._files,
             file,
             path,
-            before_send=self._turns(request, name) if kind == "blobs" else self._take_turn,
+            before_send=self._turns(share, request, host, name if kind == "blobs" else ""),
+            at_end=lambda: self._pacer.leave(share),
             media_type=media_type,
             headers={"cache-control": cache},
             chunk_bytes=chunk_bytes_for(self.desk.limits.uplink_bytes_per_s, self._files.readers),
         )
 
-    def _turns(self, request: Request, digest: str) -> Callable[[int], Awaitable[None]]:
-        """Return what a blob's chunks wait for, seen by the witness if they are a run of pieces."""
-        host = connection_address(request.client.host if request.client else "")
-        see = self._witness.watch(digest, request.headers.get("range", ""), host=host)
-        if see is None:
-            return self._take_turn
+    def _turns(self, share: Share, request: Request, host: str, digest: str) -> Callable[[int], Awaitable[None]]:
+        """Return what a file's chunks wait for, seen by the witness if they are a run of a blob's pieces."""
+        wanted = request.headers.get("range", "")
+        see = self._witness.watch(digest, wanted, host=host) if digest else None
 
         async def take_turn(size_bytes: int) -> None:
-            await self._take_turn(size_bytes)
-            see(size_bytes)
+            await self._pacer.take(share, size_bytes)
+            self.sent_bytes += size_bytes
+            if see is not None:
+                see(size_bytes)
 
         return take_turn
-
-    async def _take_turn(self, size_bytes: int) -> None:
-        await self._pacer.take(size_bytes)
-        self.sent_bytes += size_bytes
 
 
 class _HandoutResponse:

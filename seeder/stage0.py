@@ -226,7 +226,9 @@ class Stage0Desk:
         self._surveyed_s = now_s
         wanted = {image.sha256 for image in self.stage0.images}
         self._able = tuple(
-            node for node in self._registry.nodes.values() if node.http_port and wanted <= set(node.serves)
+            node
+            for node in self._registry.nodes.values()
+            if node.http_port and not node.is_hidden and wanted <= set(node.serves)
         )
         if self.is_split:
             self._resize()

@@ -58,7 +58,8 @@ class Announce:
     `port` is 0 while the node is starting: it fetches leases, but nobody can dial it and nothing is verified yet.
     `slots` is how many more leases the node could fetch now; `received` names leases whose last byte is in, verified or
     not, and `returned` leases it gives back; `is_starving` says that its neighbours give it nothing although it lacks
-    pieces. A node's address is that of the connection it announces over: it says none.
+    pieces. A node's address is that of the connection it announces over. `own_end` is the address at its own end of
+    that, empty if it does not say: nobody is told it, but where it is another a proxy or NAT stands between.
     `serves` are digests that the node's HTTP door serves at /k/ to machines without an operating system, at most
     `serves_bytes_per_s`, 0 for no limit.
     """
@@ -79,6 +80,7 @@ class Announce:
     serves: tuple[Digest, ...] = ()
     serves_bytes_per_s: int = 0
     key: NodeKey = field(default=NodeKey(b""), repr=False)
+    own_end: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ class Handout:
     `is_supplied` says that neighbours hold all this node lacks and can send it at full speed, so the absence of leases
     is meant. `patience_s` is how long no piece at all may arrive before that is worth a complaint. `is_stage0_wanted`
     asks a complete node to fetch its manifest's kernel and initramfs as well, and to serve them. `uplink_bytes_per_s`
-    is the seeder's own, 0 if it does not say.
+    is the seeder's own, 0 if it does not say. `is_hidden` says that this node comes through a proxy or NAT: nobody is
+    told where it is, so it is to look for neighbours on its LAN itself.
     """
 
     announce_after_s: float
@@ -122,6 +125,7 @@ class Handout:
     patience_s: float = 1.0
     is_stage0_wanted: bool = False
     uplink_bytes_per_s: float = 0.0
+    is_hidden: bool = False
 
 
 def encode_announce(announce: Announce) -> bytes:
@@ -144,6 +148,7 @@ def encode_announce(announce: Announce) -> bytes:
             "serves": list(announce.serves),
             "serves_rate": announce.serves_bytes_per_s,
             "key": announce.key,
+            "own_end": announce.own_end,
         }
     )
 
@@ -171,7 +176,16 @@ def decode_announce(data: bytes) -> Announce:
         serves=tuple(_digest(value) for value in fields.items("serves", most=MAX_SERVED)),
         serves_bytes_per_s=fields.integer("serves_rate", default=0),
         key=NodeKey(fields.raw_or_none("key", exactly=NODE_KEY_BYTES)),
+        own_end=_own_end(fields.text("own_end", most=64, default="")),
     )
+
+
+def _own_end(text: str) -> str:
+    """Return a canonical address, nothing for what is none: it is a hint."""
+    try:
+        return read_address(text) if text else ""
+    except ValueError:
+        return ""
 
 
 def _digest(value: object) -> Digest:
@@ -207,6 +221,7 @@ def encode_handout(handout: Handout) -> bytes:
             "patience": handout.patience_s,
             "stage0": handout.is_stage0_wanted,
             "uplink": handout.uplink_bytes_per_s,
+            "hidden": handout.is_hidden,
         }
     )
 
@@ -227,6 +242,7 @@ def decode_handout(data: bytes) -> Handout:
         patience_s=fields.number("patience", least=0.0, most=86400.0, default=1.0),
         is_stage0_wanted=fields.truth("stage0", default=False),
         uplink_bytes_per_s=fields.number("uplink", least=0.0, most=1e15, default=0.0),
+        is_hidden=fields.truth("hidden", default=False),
     )
 
 

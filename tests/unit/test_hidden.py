@@ -1,0 +1,110 @@
+"""Nodes that come through a proxy or NAT: who is told of whom, and whom they dial themselves."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from leecher.lookout import DIALLED_MOST, HEARD_MOST, Lookout
+from seeder.desk import Desk
+from seeder.handout import Limits
+from seeder.holdings import Torrent
+from seeder.registry import Registry
+from swarmboot import pieces, wire
+from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.wire import Announce, Handout, Neighbour, NodeState
+
+ROOT = InfoHash(b"r" * 32)
+PROXY = "172.17.0.1"
+
+
+def build_desk() -> Desk:
+    registry = Registry()
+    registry.add_torrent(Torrent(ROOT, 64 << 16, 1 << 16))
+    return Desk(registry, Limits(uplink_bytes_per_s=1e6), random=Random(1))
+
+
+def announce(desk: Desk, number: int, *, host: str, own_end: str, state: NodeState = NodeState.FETCHING) -> Handout:
+    """Have node `number` announce; return its handout, which is due at once as it asks for no lease."""
+    node = NodeId(number.to_bytes(16, "big"))
+    told = Announce(node, Sequence(1), state, 6881 + number, have={ROOT: pieces.encode(0, 64)}, own_end=own_end)
+    told = wire.decode_announce(wire.encode_announce(told))
+    answers = desk.announce(number, told, host=host, now_s=float(number))
+    (answer,) = [each for each in answers if each.ticket == number]
+    return wire.decode_handout(wire.encode_handout(answer.handout))
+
+
+def test_nodes_behind_one_address_are_told_so_and_not_of_each_other() -> None:
+    desk = build_desk()
+    handouts = [announce(desk, number, host=PROXY, own_end=f"192.168.1.{number}") for number in range(1, 5)]
+    assert all(handout.is_hidden for handout in handouts)
+    assert handouts[2].neighbours == handouts[3].neighbours == ()
+    assert dict(desk.registry.hidden_at) == {PROXY: 4}
+
+
+def test_nodes_that_are_seen_where_they_are_hear_of_each_other_as_ever() -> None:
+    desk = build_desk()
+    announce(desk, 1, host="10.0.0.1", own_end="10.0.0.1")
+    announce(desk, 2, host="10.0.0.2", own_end="")
+    handout = announce(desk, 3, host="10.0.0.3", own_end="::ffff:10.0.0.3")
+    assert not handout.is_hidden
+    assert {each.host for each in handout.neighbours} == {"10.0.0.1", "10.0.0.2"}
+
+
+def test_nobody_else_is_told_of_nodes_behind_one_address_and_of_one_alone_there_is() -> None:
+    desk = build_desk()
+    announce(desk, 1, host="10.0.0.9", own_end="192.168.1.1")
+    for number in (2, 3):
+        announce(desk, number, host=PROXY, own_end=f"192.168.1.{number}")
+    told = announce(desk, 4, host="10.0.0.4", own_end="10.0.0.4").neighbours
+    assert {each.host for each in told} == {"10.0.0.9"}
+
+
+def test_where_a_node_says_it_is_is_told_to_nobody() -> None:
+    desk = build_desk()
+    announce(desk, 1, host="10.0.0.66", own_end="10.0.0.7")
+    told = announce(desk, 2, host="10.0.0.2", own_end="10.0.0.2").neighbours
+    assert {each.host for each in told} == {"10.0.0.66"}
+
+
+def test_who_leaves_or_is_no_longer_hidden_is_counted_no_more() -> None:
+    desk = build_desk()
+    for number in (1, 2):
+        announce(desk, number, host=PROXY, own_end=f"192.168.1.{number}")
+    announce(desk, 1, host=PROXY, own_end=PROXY)
+    assert dict(desk.registry.hidden_at) == {PROXY: 1}
+    announce(desk, 2, host=PROXY, own_end="192.168.1.2", state=NodeState.LEAVING)
+    assert not desk.registry.hidden_at
+
+
+@pytest.mark.parametrize("text", ["boot.example", "'; halt", "10.0.0.256", "fe80::1%eth0"])
+def test_an_own_end_that_is_no_address_is_passed_over(text: str) -> None:
+    told = Announce(NodeId(bytes(16)), Sequence(1), NodeState.FETCHING, 6881, own_end=text)
+    assert wire.decode_announce(wire.encode_announce(told)).own_end == ""
+
+
+def neighbours(count: int) -> list[Neighbour]:
+    return [Neighbour(f"192.168.{number >> 8}.{number & 255}", 6881) for number in range(1, count + 1)]
+
+
+def test_a_hidden_node_dials_eight_of_a_rack_and_not_all_the_same_eight() -> None:
+    chosen: set[Neighbour] = set()
+    for seed in range(20):
+        lookout = Lookout(Random(seed))
+        for each in neighbours(64):
+            lookout.hear(each)
+        first = lookout.choose(is_hidden=True)
+        assert len(first) == DIALLED_MOST
+        assert lookout.has_enough
+        assert lookout.choose(is_hidden=True) == ()
+        chosen.update(first)
+    assert len(chosen) > 40
+
+
+def test_a_node_that_is_left_alone_dials_all_it_hears_of_within_a_bound() -> None:
+    lookout = Lookout(Random(1))
+    for each in neighbours(3 * HEARD_MOST):
+        lookout.hear(each)
+    assert len(lookout.choose(is_hidden=False)) == HEARD_MOST
+    assert lookout.choose(is_hidden=False) == ()
