@@ -1,9 +1,9 @@
 """The seeder's private certificate authority: made on first start, its certificate exported for initramfs images.
 
 Nodes trust the authority, not the seeder's certificate, so the seeder may change its addresses and renew its
-certificate without rebuilding any initramfs. Certificates begin in 1970, because a node without a battery-backed clock
-may believe that it is 1970; follows RFC 5280. TLS gives privacy and keeps out accidents; what a node boots is decided
-by `swarmboot.trust` alone. This module will not serve anything.
+certificate without rebuilding any initramfs (`seeder.renewal`). Certificates begin in 1970, because a node without a
+battery-backed clock may believe that it is 1970; follows RFC 5280. TLS gives privacy and keeps out accidents; what a
+node boots is decided by `swarmboot.trust` alone. This module will not serve anything.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from swarmboot.errors import KeyFileError
+from swarmboot.validity import validity
 
 CA_NAME = "ca.pem"
 _CA_KEY_NAME = "ca.key"
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_CA_LIFE = datetime.timedelta(days=3650)
-_LEAF_LIFE = datetime.timedelta(days=398)
+_CLOCK_LEAST = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+"""A clock that says less is wrong; what is made then lives from this day on, or an authority of 1970 ended in 1979."""
+
+CA_LIFE = datetime.timedelta(days=3650)
+LEAF_LIFE = datetime.timedelta(days=398)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,14 @@ def given_certificate(certificate: Path, key: Path) -> ServerCertificate:
 
 
 def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
-    """Return a certificate for `names` (addresses, host names) by the authority in `folder`, made if missing."""
+    """Return a certificate for `names` (addresses, host names) by the authority in `folder`, made if missing.
+
+    Raises KeyFileError for an authority that cannot be used or has ended.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority, authority_key = _authority(folder)
     key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
+    now = _clock()
     certificate = (
         x509.CertificateBuilder()
         .subject_name(_name("swarmboot seeder"))
@@ -67,7 +74,7 @@ def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_EPOCH)
-        .not_valid_after(min(now + _LEAF_LIFE, authority.not_valid_after_utc))
+        .not_valid_after(leaf_end(now, validity(authority).ends))
         .add_extension(
             x509.SubjectAlternativeName([_general_name(name) for name in sorted(set(names))]), critical=False
         )
@@ -93,7 +100,61 @@ def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise KeyFileError(f"the authority in {folder} cannot be used", expected="an elliptic curve key")
+    _check_life(folder, certificate, _clock())
     return certificate, key
+
+
+def _clock() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def leaf_end(now: datetime.datetime, authority_end: datetime.datetime) -> datetime.datetime:
+    """Return when a server's certificate that is made now ends."""
+    return min(max(now, _CLOCK_LEAST) + LEAF_LIFE, authority_end)
+
+
+def _check_life(folder: Path, authority: x509.Certificate, now: datetime.datetime) -> None:
+    """Raise KeyFileError for an authority that no node with a right clock accepts."""
+    begins, ends = validity(authority)
+    if ends <= now:
+        raise KeyFileError(
+            f"the authority in {folder} has ended",
+            expected="one that nodes accept today",
+            found=f"an end on {ends:%Y-%m-%d}, and this machine's clock says {now:%Y-%m-%d}",
+            hint=f"if the clock is right, make a new one: move {CA_NAME} and {_CA_KEY_NAME} away, start again, and "
+            f"rebuild the initramfs with the new {CA_NAME}",
+        )
+    if begins > now:
+        raise KeyFileError(
+            f"the authority in {folder} is not valid yet",
+            expected="one that nodes accept today",
+            found=f"a beginning on {begins:%Y-%m-%d}, and this machine's clock says {now:%Y-%m-%d}",
+            hint="set the clock, or make a new authority and rebuild the initramfs with it",
+        )
+
+
+def first_certificate(path: Path) -> x509.Certificate:
+    """Return the first certificate of a PEM file, which is the server's own; raise KeyFileError without one."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise KeyFileError(
+            f"{path} holds no certificate", expected="a certificate in PEM", found=str(error)[:200]
+        ) from error
+
+
+def covers(certificate: x509.Certificate, host: str) -> bool:
+    """Return whether a certificate is one for a host, an address or a name (RFC 6125, section 6.4.3)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    try:
+        return ipaddress.ip_address(host) in names.get_values_for_type(x509.IPAddress)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        wildcard = f"*.{name.partition('.')[2]}"
+        return any(each.lower().rstrip(".") in (name, wildcard) for each in names.get_values_for_type(x509.DNSName))
 
 
 def _make_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
@@ -110,7 +171,7 @@ def _make_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePri
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_EPOCH)
-        .not_valid_after(datetime.datetime.now(datetime.UTC) + _CA_LIFE)
+        .not_valid_after(max(_clock(), _CLOCK_LEAST) + CA_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

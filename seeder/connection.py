@@ -34,6 +34,7 @@ from hypercorn.utils import parse_socket_addr
 
 from seeder.authority import ServerCertificate
 from seeder.crowd import Crowd, Patience, Place
+from swarmboot.addresses import connection_address
 
 BACKLOG = 4096
 WATCH_S = 1.0
@@ -53,12 +54,15 @@ class Settings(Config):
 
     crowd: Crowd
     patience: Patience
+    when_listening: Callable[[ssl.SSLContext], None]
+    when_refused: Callable[[str, str], None]
 
     def create_ssl_context(self) -> ssl.SSLContext | None:
-        """Return the context of `certfile` and `keyfile`; None without them."""
+        """Return the context of `certfile` and `keyfile`, which is told; None without them."""
         context = super().create_ssl_context()
         if context is not None:
             context.num_tickets = 0
+            self.when_listening(context)
         return context
 
 
@@ -68,10 +72,17 @@ def settings(
     *,
     certificate: ServerCertificate | None = None,
     patience: Patience = Patience(),  # noqa: B008 - a frozen value
+    when_listening: Callable[[ssl.SSLContext], None] = lambda _context: None,
+    when_refused: Callable[[str, str], None] = lambda _host, _reason: None,
 ) -> Settings:
-    """Return what Hypercorn is told: HTTP/1.1 on `listener`, which it takes over, over TLS with a certificate."""
+    """Return what Hypercorn is told: HTTP/1.1 on `listener`, which it takes over, over TLS with a certificate.
+
+    `when_listening` is told the TLS context, whose certificate may be changed later; `when_refused` the address of a
+    client that has not accepted this server's certificate, and OpenSSL's name of the alert (RFC 8446, section 6.2).
+    """
     made = Settings()
     made.crowd, made.patience = crowd, patience
+    made.when_listening, made.when_refused = when_listening, when_refused
     made.bind = [f"fd://{listener.detach()}"]
     if certificate is not None:
         made.certfile, made.keyfile = str(certificate.certificate), str(certificate.key)
@@ -157,6 +168,14 @@ def _without_upgrade(request: h11.Request) -> h11.Request:
     return h11.Request(method=request.method, target=request.target, headers=kept, http_version=request.http_version)
 
 
+def _canonical(end: Any) -> Any:
+    """Return one end of a connection with its address as everybody else writes it.
+
+    On a socket for both families an IPv4 address is one in IPv6 (RFC 4291, section 2.5.5.2); a scope is this machine's.
+    """
+    return end and (connection_address(end[0]) or end[0], *end[1:])
+
+
 class Connection(TCPServer):
     """One TCP connection, plain or TLS."""
 
@@ -173,8 +192,8 @@ class Connection(TCPServer):
         crowd, is_tls = self.config.crowd, isinstance(self.stream, trio.SSLStream)
         transport: Any = self.stream.transport_stream.socket if is_tls else self.stream.socket
         try:
-            client = parse_socket_addr(transport.family, transport.getpeername())
-            server = parse_socket_addr(transport.family, transport.getsockname())
+            client = _canonical(parse_socket_addr(transport.family, transport.getpeername()))
+            server = _canonical(parse_socket_addr(transport.family, transport.getsockname()))
         except OSError:  # it has gone already
             return
         with trio.CancelScope() as scope:
@@ -186,7 +205,7 @@ class Connection(TCPServer):
             try:
                 place.wait(now_s, self.config.patience.handshake_s, is_idle=True)
                 if is_tls:
-                    await self.stream.do_handshake()
+                    await self._shake_hands(client)
                 await self._converse(client, server, is_tls=is_tls)
             except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                 pass  # it has ended, in whatever way
@@ -195,6 +214,15 @@ class Connection(TCPServer):
             finally:
                 crowd.leave(place)
                 await self._dissolve()
+
+    async def _shake_hands(self, client: Any) -> None:
+        """Shake hands; raise BrokenResourceError as trio does, once it is told that the client refuses, if it does."""
+        try:
+            await self.stream.do_handshake()
+        except trio.BrokenResourceError as error:
+            if isinstance(error.__cause__, ssl.SSLError) and "_ALERT_" in (error.__cause__.reason or ""):
+                self.config.when_refused(client[0] if client else "", error.__cause__.reason or "")
+            raise
 
     async def _dissolve(self) -> None:
         """Close, and break the circles of what is left, or 60 kB wait for a full collection, which comes seldom.

@@ -34,11 +34,15 @@ class Guard:
     ) -> None:
         self.refused = 0
         self._tokens = tokens
-        self._certificate = certificate
+        self._certificates: tuple[bytes, ...] = (certificate,)
         self._tell = tell
         self._clock = clock
         self._told_s = -TELL_EVERY_S
         self._told = 0
+
+    def also_show(self, certificate: bytes) -> None:
+        """Take note that new connections are shown another certificate; those that are there go on with the last."""
+        self._certificates = (certificate, self._certificates[0])
 
     @property
     def is_open(self) -> bool:
@@ -56,13 +60,17 @@ class Guard:
         """Return whether an announce or report is its node's."""
         return self.is_open or (
             proof is not None
-            and fleet_token.is_proved_by_node(self._tokens, proof, path, body, certificate=self._certificate)
+            and any(
+                fleet_token.is_proved_by_node(self._tokens, proof, path, body, certificate=each)
+                for each in self._certificates
+            )
         )
 
     def is_fleet(self, proof: Proof | None, path: str, body: bytes) -> bool:
         """Return whether a request comes from a holder of the token; nobody is one where there is none."""
-        return proof is not None and fleet_token.is_proved_by_fleet(
-            self._tokens, proof, path, body, certificate=self._certificate
+        return proof is not None and any(
+            fleet_token.is_proved_by_fleet(self._tokens, proof, path, body, certificate=each)
+            for each in self._certificates
         )
 
     def is_named(self, proof: Proof | None, node: bytes | str) -> bool:

@@ -229,8 +229,8 @@ async def _watch(process: subprocess.Popen[bytes], interface: str, log: Log) -> 
                 lines = [*lines, text][-_LAST_LINES:]
                 if "warning" in text or "failed" in text or "no address range" in text:
                     log.tell(f"dnsmasq: {text}", source="dnsmasq")
-                if said := pool.hear(text, now_s=trio.current_time()):
-                    log.tell(said)
+                if told := pool.hear(text, now_s=trio.current_time()):
+                    log.tell(told)
     raise _end(lines, await trio.to_thread.run_sync(process.wait, _END_BOUND_S), interface)
 
 

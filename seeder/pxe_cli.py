@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seeder.bootscript import Stage0Trust
+from swarmboot.addresses import read_server
 from swarmboot.errors import MalformedSettingError, UnreadableError
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ _OPTIONS = (
                  help="The addresses to give out, as in 10.0.0.100,10.0.0.250,1h."),
     click.option("--pxe-listen", default="", metavar="ADDR:PORT",
                  help="Where firmware fetches stage 0 over plain HTTP.  [default: the interface's address, port 80]"),
+    click.option("--server", default="", metavar="URL", callback=lambda _c, _o, url: url and read_server(url),
+                 help="This server's address for nodes, https://HOST:PORT, behind a proxy or NAT.  "
+                      "[default: the address that a machine asks at]"),
     click.option("--stage0-trust", type=click.Choice([each.value for each in Stage0Trust]),
                  default=Stage0Trust.ORIGIN_ONLY.value, show_default=True,
                  help="Whether booted neighbours may serve kernel and initramfs, and who checks them then."),
@@ -59,6 +63,7 @@ class Stage0Flags:
     racks: Path | None
     node_files: Path | None
     ipxe: Path
+    server: str = ""
     is_public: bool = True
 
     @property
@@ -66,11 +71,13 @@ class Stage0Flags:
         """Return whether stage 0 is to be served."""
         return bool(self.pxe or self.pxe_listen)
 
-    def port(self, parse: Callable[[str], tuple[str, int]]) -> int:
+    def port(self, parse: Callable[[str, str], tuple[str, int]]) -> int:
         """Return the port of the plain-HTTP listener; raise MalformedSettingError for a malformed --pxe-listen."""
-        return parse(self.pxe_listen)[1] if self.pxe_listen else DOOR_PORT
+        return parse(self.pxe_listen, "--pxe-listen")[1] if self.pxe_listen else DOOR_PORT
 
-    def open(self, *, https_port: int, state: Path, parse: Callable[[str], tuple[str, int]]) -> Stage0Options | None:
+    def open(
+        self, *, https_port: int, state: Path, parse: Callable[[str, str], tuple[str, int]]
+    ) -> Stage0Options | None:
         """Return what stage 0 runs with, its listener open and dnsmasq's files written; None if it is not wanted.
 
         Raises SettingsError, ResourceError and their kinds for whatever is in the way.
@@ -83,15 +90,17 @@ class Stage0Flags:
         from seeder.serve import listen
         from seeder.stage0_serve import Stage0Options
 
-        host, port = parse(self.pxe_listen)[0] if self.pxe_listen else "", self.port(parse)
+        host, port = parse(self.pxe_listen, "--pxe-listen")[0] if self.pxe_listen else "", self.port(parse)
         options = self.pxe_options(state.resolve() / "pxe", port)
         plan = plan_dhcp(options) if self.pxe else None
         dnsmasq = (prepare(plan, options), plan.interface) if plan else None
         racks = read_rack_map(self.racks)
-        listener = listen(host or (str(plan.address.ip) if plan else "0.0.0.0"), port)  # noqa: S104 - every address
+        host = host or (str(plan.address.ip) if plan else "0.0.0.0")  # noqa: S104 - every address
+        listener = listen(host, port, option="--pxe-listen")
         return Stage0Options(
             listener=listener,
             https_port=https_port,
+            server=self.server,
             trust=Stage0Trust(self.stage0_trust),
             slots=self.stage0_slots,
             dnsmasq=dnsmasq,

@@ -12,6 +12,7 @@ import gc
 import resource
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from seeder.guard import Guard, served_certificate
 from seeder.handout import Limits
 from seeder.log import Log
 from seeder.registry import Registry
+from seeder.renewal import Renewal
 from seeder.server import Door
 from seeder.stage0_serve import Stage0Options, stage0_running
 from seeder.status import Network
@@ -45,7 +47,7 @@ class ServeOptions:
     """What `serve` runs with. Bytes per second; `origins` are mirrors that hold the same site.
 
     `tokens` are the fleet tokens that nodes must prove one of, none for everybody; `node_files` is the folder of nodes'
-    own files, which only those get.
+    own files, which only those get. `issue` makes the certificate anew, None where it is the operator's own.
     """
 
     site: Path
@@ -59,10 +61,14 @@ class ServeOptions:
     tokens: tuple[FleetToken, ...] = ()
     node_files: Path | None = None
     status_from: tuple[Network, ...] = ()
+    issue: Callable[[], ServerCertificate] | None = None
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket; raise PortInUseError if the address is taken or is not this machine's."""
+def listen(host: str, port: int, *, option: str = "--listen") -> socket.socket:
+    """Return a listening TCP socket.
+
+    Raises PortInUseError, which names `option`, if the address is taken, is not this machine's or is not for this user.
+    """
     family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,11 +78,12 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         opened.close()
         taken = "it is taken" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
+        privilege = ", or run as root: ports below 1024 are root's" if error.errno == errno.EACCES else ""
         raise PortInUseError(
             f"cannot listen on {host} port {port}",
             expected="a free port of an address of this machine",
             found=taken,
-            hint="choose another with --listen ADDR:PORT",
+            hint=f"choose another with {option} ADDR:PORT{privilege}",
         ) from error
     return opened
 
@@ -103,6 +110,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         node_files=options.node_files,
         status_from=options.status_from,
     )
+    renewal = Renewal(options.certificate, options.issue, guard, options.log)
     stop = trio.Event()
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
@@ -114,7 +122,15 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         await stack.enter_async_context(door.running())
         if options.stage0 is not None:
             rate = options.uplink_bytes_per_s
-            stage0 = stage0_running(options.stage0, registry, catalogue, crowd, options.log, uplink_bytes_per_s=rate)
+            stage0 = stage0_running(
+                options.stage0,
+                registry,
+                catalogue,
+                crowd,
+                options.log,
+                uplink_bytes_per_s=rate,
+                is_covered=renewal.is_covered,
+            )
             door.stage0 = await stack.enter_async_context(stage0)
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -123,7 +139,16 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         nursery.start_soon(give_back_memory)
         spare_collector()
         tell_started()
-        settings = connection.settings(listener, crowd, certificate=options.certificate)
+        await renewal.tell_endings(catalogue, time.time())
+        nursery.start_soon(renewal.run, catalogue)
+
+        settings = connection.settings(
+            listener,
+            crowd,
+            certificate=options.certificate,
+            when_listening=renewal.listens,
+            when_refused=door.handshake_refused,
+        )
         await connection.serve(door.application(), settings, stop.wait)
         nursery.cancel_scope.cancel()
 

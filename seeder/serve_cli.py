@@ -6,8 +6,10 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import trio
@@ -18,12 +20,15 @@ from seeder.log import Log, Records, keep_standard_streams
 from seeder.pxe_cli import Stage0Flags, stage0_options
 from seeder.serve import ServeOptions, link_rate_bytes_per_s, listen
 from seeder.serve import serve as run
+from seeder.server_names import read_name, usable_names
+from seeder.stage0_node import check_node_files, node_files_notes
 from seeder.stage0_serve import Stage0Options
 from seeder.status import parse_networks
 from swarmboot import site as layout
 from swarmboot.addresses import host_port, read_server, split_host_port
 from swarmboot.errors import MalformedSettingError, SwarmbootError
 from swarmboot.fleet_token import FleetToken, read_tokens
+from swarmboot.home import user_folder
 from swarmboot.units import format_rate, parse_rate
 
 DEFAULT_PORT = 8470
@@ -39,16 +44,16 @@ def state_folder() -> Path:
         return Path(given.partition(":")[0])
     if os.geteuid() == 0:
         return Path("/var/lib/swarmboot")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "swarmboot"
+    return user_folder("XDG_STATE_HOME", ".local/state", option="--state DIR") / "swarmboot"
 
 
-def parse_listen(text: str) -> tuple[str, int]:
+def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
     """Return host and port of `ADDR:PORT`, `:PORT` or `[V6]:PORT`; raise MalformedSettingError otherwise."""
     try:
         host, port = split_host_port(text)
     except ValueError as error:
         raise MalformedSettingError(
-            "--listen is malformed", expected="ADDR:PORT, as in 0.0.0.0:8470", found=repr(text)
+            f"{option} is malformed", expected="ADDR:PORT, as in 0.0.0.0:8470", found=repr(text)
         ) from error
     return host or "0.0.0.0", port  # noqa: S104 - the operator asked for every address
 
@@ -81,7 +86,12 @@ def parse_listen(text: str) -> tuple[str, int]:
 )
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
 @click.option(
-    "--name", "names", multiple=True, metavar="HOST", help="A host name that nodes use for this server; repeatable."
+    "--name",
+    "names",
+    multiple=True,
+    metavar="HOST",
+    callback=lambda _context, _option, names: tuple(map(read_name, names)),
+    help="A host name or address that nodes use for this server; repeatable.",
 )
 @click.option(
     "--state",
@@ -131,13 +141,16 @@ def serve(
     host, port = parse_listen(address)
     with listen(host, port) as listener:
         port = listener.getsockname()[1]
-        certificate = _certificate(tls_cert, tls_key, state or state_folder(), host, names)
+        names = (*names, *filter(None, [urlsplit(stage0["server"]).hostname]))
+        issue = partial(_issue, state or state_folder(), host, names) if tls_cert is None else None
+        certificate = _certificate(tls_cert, tls_key, issue)
         flags = Stage0Flags(**stage0, is_public=not tokens)
+        notes = _node_files_notes(flags.node_files)
         bare = flags.open(https_port=port, state=state or state_folder(), parse=parse_listen)
 
         def tell_started() -> None:
             started = _start_lines(site, host, port, uplink_bytes_per_s, certificate)
-            for line in (*started, *_stage0_lines(bare), _token_line(tokens)):
+            for line in (*started, *_stage0_lines(bare), _token_line(tokens), *notes):
                 log.tell(line)
             notify.tell(notify.READY)
 
@@ -153,6 +166,7 @@ def serve(
             tokens,
             flags.node_files,
             networks,
+            issue,
         )
         try:
             _run(options, listener, tell_started)
@@ -191,6 +205,14 @@ def _token_line(tokens: tuple[FleetToken, ...]) -> str:
     return "no --fleet-token: any host that reaches this port may announce itself, and secret settings are not given"
 
 
+def _node_files_notes(node_files: Path | None) -> list[str]:
+    """Return what of a folder of nodes' files no node is given; raise MalformedSettingError if it is no folder."""
+    if node_files is None:
+        return []
+    check_node_files(node_files)
+    return [f"note: {note}" for note in node_files_notes(node_files)]
+
+
 def _stage0_lines(bare: Stage0Options | None) -> Iterator[str]:
     if bare is not None:
         host, port = bare.listener.getsockname()[:2]
@@ -200,13 +222,20 @@ def _stage0_lines(bare: Stage0Options | None) -> Iterator[str]:
 
 
 def _certificate(
-    tls_cert: Path | None, tls_key: Path | None, state: Path, host: str, names: tuple[str, ...]
+    tls_cert: Path | None, tls_key: Path | None, issue: Callable[[], ServerCertificate] | None
 ) -> ServerCertificate:
     if (tls_cert is None) != (tls_key is None):
         raise MalformedSettingError("--tls-cert and --tls-key belong together", hint="give both or neither")
     if tls_cert is not None and tls_key is not None:
         return given_certificate(tls_cert, tls_key)
-    return issue_certificate(state, [host, "localhost", socket.gethostname(), *local_addresses(), *names])
+    assert issue is not None
+    return issue()
+
+
+def _issue(state: Path, host: str, names: tuple[str, ...]) -> ServerCertificate:
+    """Return a certificate of our own authority for every name and address of this machine, as they are now."""
+    own = usable_names([host, "localhost", socket.gethostname(), *local_addresses()])
+    return issue_certificate(state, [*own, *names])
 
 
 def _start_lines(

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seeder import bootscript
+from seeder.asked_at import asked_at, server_url
 from seeder.blob import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
 from seeder.bootscript import Dialect, Load, Stage0
 from seeder.catalogue import Catalogue
@@ -46,6 +47,7 @@ from swarmboot.manifest import Manifest
 from swarmboot.profile import Identity, select
 
 REFRESH_S = 1.0
+UNCOVERED_MOST = 16
 UNIFIED_NAME = "boot.efi"
 _BINARY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(?:efi|kpxe|kkpxe|pxe|lkrn)\Z")
 _BLOB = re.compile(r"([0-9a-f]{64})(\.sig)?\Z")
@@ -56,6 +58,7 @@ class Stage0Place:
     """Where the door's files are and what it tells nodes.
 
     `server` is the seeder's address for nodes once they run; empty for the host that they asked, at `https_port`.
+    `is_covered` says whether the seeder's certificate is one for a host.
     """
 
     site: Path
@@ -65,6 +68,7 @@ class Stage0Place:
     binaries: tuple[Path, ...] = ()
     racks: RackMap = field(default_factory=RackMap)
     node_files: Path | None = None
+    is_covered: Callable[[str], bool] = lambda _host: True
 
 
 class Stage0Door:
@@ -81,6 +85,7 @@ class Stage0Door:
         self._stirred = trio.Event()
         self._manifest: Manifest | None = None
         self._files = OpenFiles()
+        self._uncovered: set[str] = set()
 
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
@@ -167,20 +172,20 @@ class Stage0Door:
                 channel.send_nowait(verdict.answer)
 
     async def _ipxe(self, request: Request) -> Response:
-        return PlainTextResponse(await self._script(request, bootscript.IPXE))
+        return PlainTextResponse(await self._script(request, bootscript.IPXE, _origin(request)))
 
     async def _grub(self, request: Request) -> Response:
-        return PlainTextResponse(await self._script(request, GRUB))
+        return PlainTextResponse(await self._script(request, GRUB, _origin(request, is_port_told=False)))
 
-    async def _script(self, request: Request, dialect: Dialect) -> str:
-        origin, mac = _origin(request), parse_mac(request.query_params.get("mac", ""))
+    async def _script(self, request: Request, dialect: Dialect, origin: Source) -> str:
+        mac = parse_mac(request.query_params.get("mac", ""))
         if not mac:
             return dialect.entry(origin)
         try:
             stage0, answer = await self._turn(request, mac)
             if isinstance(answer, Queued):
                 return dialect.wait(origin, Mac(mac), answer.ahead, answer.wait_s)
-            return dialect.boot(stage0, self._load(request, mac, stage0, answer))
+            return dialect.boot(stage0, self._load(request, origin, mac, stage0, answer))
         except SwarmbootError as error:
             return dialect.refusal(origin, Mac(mac), str(error))
 
@@ -210,10 +215,10 @@ class Stage0Door:
             self._log.tell(f"machine {mac}{where} loads from {sources}", source=_host(request))
         return stage0, answer
 
-    def _load(self, request: Request, mac: str, stage0: Stage0, granted: Granted) -> Load:
+    def _load(self, request: Request, origin: Source, mac: str, stage0: Stage0, granted: Granted) -> Load:
         return Load(
             mac=Mac(mac),
-            origin=_origin(request),
+            origin=origin,
             cmdline=self._cmdline(request, mac, stage0),
             neighbours=granted.neighbours,
             trust=self.desk.trust,
@@ -225,10 +230,22 @@ class Stage0Door:
         place = self._place.racks.place(mac, _host(request))
         chosen = select(self._manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
         profile = next((each for each in stage0.profiles if each.name == chosen), None)
-        server = self._place.server or f"https://{host_port(_own_host(request), self._place.https_port)}"
+        server = self._place.server or self._server(request)
         return node_cmdline(
             stage0, mac=mac, server=server, rack=place.rack, profile=profile, named=place.profile
         )  # fmt: skip
+
+    def _server(self, request: Request) -> str:
+        """Return the seeder's address for the machine that asks; say so, once a host, if TLS will not accept it."""
+        asked = _origin(request).host
+        url, is_right = server_url(
+            asked, _own(request).host, self._place.https_port, is_covered=self._place.is_covered
+        )  # fmt: skip
+        if not is_right and asked not in self._uncovered and len(self._uncovered) < UNCOVERED_MOST:
+            self._uncovered.add(asked)
+            hint = f"start serve with --name {asked}, or name another address with --server"
+            self._log.tell(f"machines ask for stage 0 at {asked}, which the certificate is not for: {hint}")
+        return url
 
     def _node_files(self, mac: str) -> dict[str, tuple[int, bytes]]:
         return read_node_files(self._place.node_files, mac) if self._place.node_files else {}
@@ -336,10 +353,14 @@ def _host(request: Request) -> str:
     return connection_address(request.client.host) if request.client else ""
 
 
-def _origin(request: Request) -> Source:
+def _own(request: Request) -> Source:
+    """Return this door's own address."""
+    host, port = request.scope["server"][:2]
+    return Source(connection_address(str(host)), port)
+
+
+def _origin(request: Request, *, is_port_told: bool = True) -> Source:
     """Return this door's address as the machine knows it: the one that it asked at."""
-    return Source(_own_host(request), request.scope["server"][1])
-
-
-def _own_host(request: Request) -> str:
-    return connection_address(str(request.scope["server"][0]))
+    own = _own(request)
+    default_port = 80 if is_port_told else own.port
+    return asked_at(request.headers.get("host", ""), own, default_port=default_port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +52,9 @@ async def stage0_running(
     log: Log,
     *,
     uplink_bytes_per_s: float,
+    is_covered: Callable[[str], bool],
 ) -> AsyncIterator[Stage0Door]:
-    """Serve stage 0 while the context is open.
+    """Serve stage 0 while the context is open; `is_covered` says whether the seeder's certificate is one for a host.
 
     Raises PortInUseError or ResourceError, out of the context, if dnsmasq ends before.
     """
@@ -65,6 +66,7 @@ async def stage0_running(
         binaries=(options.ipxe,),
         racks=options.racks,
         node_files=options.node_files,
+        is_covered=is_covered,
     )
     door = Stage0Door(desk, catalogue, place, log)
     stop = trio.Event()
