@@ -61,7 +61,7 @@ def test_the_neighbours_unit_is_exposed_by_at_most_two() -> None:
 
 @needs_analyze
 def test_systemd_finds_no_fault_in_the_units(site: Path, tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text(unit_text(plan_unit((str(site), *PXE, "--name", 'a "b" 50% $HOME'))))
+    (tmp_path / NAME).write_text(unit_text(plan_unit((str(site), *PXE, "--origin", 'a "b" 50% $HOME'))))
     for path in (tmp_path / NAME, SEED):
         done = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)
         assert [line for line in done.stderr.splitlines() if path.name in line] == []
