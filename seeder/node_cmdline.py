@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from seeder.bootscript import Stage0
 from seeder.script import COMMAND_LINE_MOST, NAME_MOST, CommandLine, is_sayable
 from swarmboot.errors import ReleaseError
@@ -34,17 +36,29 @@ def node_cmdline(
 
 def check_carried(name: str, cmdline: str, profiles: tuple[Profile, ...]) -> None:
     """Raise ReleaseError if a boot script cannot carry a release's name, its command line or that of a profile."""
+    for error in uncarried(name, cmdline, profiles):
+        raise error
+
+
+def uncarried(name: str, cmdline: str, profiles: tuple[Profile, ...]) -> Iterator[ReleaseError]:
+    """Yield what a boot script cannot carry of a release's name, its command line and those of its profiles."""
     if not is_sayable(name):
-        raise ReleaseError(
+        yield ReleaseError(
             "the release's name cannot be written into a boot script",
             expected=f"1 to {NAME_MOST} letters, digits, single spaces and . _ + : , / @ ( ) [ ] = ~ ! ? % * -",
             found=repr(name)[:80],
             hint="give it another name in release.toml",
         )
-    own = CommandLine.parse(cmdline)
-    for profile in profiles:
-        _check_length(f"{own} {CommandLine.parse(profile.cmdline)}", COMMAND_LINE_MOST - OWN_MOST)
-    _check_length(str(own), COMMAND_LINE_MOST - OWN_MOST)
+    try:
+        own = CommandLine.parse(cmdline)
+    except ReleaseError as error:
+        yield error
+        own = CommandLine(())
+    for line in ("", *(profile.cmdline for profile in profiles)):
+        try:
+            _check_length(f"{own} {CommandLine.parse(line)}".strip(), COMMAND_LINE_MOST - OWN_MOST)
+        except ReleaseError as error:
+            yield error
 
 
 def _check_length(line: str, most: int) -> None:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seeder.envfile import parse_env
-from seeder.node_cmdline import check_carried
 from seeder.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from seeder.site_writer import SourceFile
 from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
@@ -91,7 +90,6 @@ def read_release(folder: Path) -> Release:
     _check_secrets({*env, *(key for each in settings.profiles for key in each.env)}, secret_env, settings)
     check_plugins(settings.profiles, {plugin.name: plugin for plugin in plugins}, where="release.toml")
     name = settings.name or folder.resolve().name or "release"
-    check_carried(name, settings.cmdline, settings.profiles)
     return Release(
         folder=folder,
         name=name,

@@ -20,6 +20,7 @@ from seeder.check.plugins import check_plugin, check_together, laid_over
 from seeder.check.root import check_init, check_leftovers, init_of
 from seeder.check.stage0 import Signing, check_initramfs, check_kernel, check_machine, check_modules, check_versions
 from seeder.check.tree import Layer, Node, Tree
+from seeder.node_cmdline import uncarried
 from seeder.release import Release, ReleaseFile
 from seeder.site_writer import SourceFile, source_file
 from swarmboot.errors import ReleaseError, ResourceError
@@ -89,7 +90,9 @@ def look(release: Release, signing: Signing | None) -> Looked:
         parts = pool.submit(_stage0_parts, stage0, by_role[Role.KERNEL], by_role[Role.INITRAMFS])
         layers = pool.submit(_layers, images, by_role[Role.ROOT][0], by_role[Role.PLUGIN])
         (kernel, initramfs), (root, plugins) = parts.result(), layers.result()
-    findings = [*stage0.all(), *_stage0_findings(kernel, initramfs, signing, release)]
+    said = uncarried(release.name, release.settings.cmdline, release.settings.profiles)
+    findings = [fatal(each.what, expected=each.expected, found=each.found, hint=each.hint) for each in said]
+    findings += [*stage0.all(), *_stage0_findings(kernel, initramfs, signing, release)]
     findings += [*images.all(), *_root_findings(release, root, plugins, kernel)]
     findings += check_names(release.names, {file.label for file in release.files}, release.notes)
     return Looked(tuple(dict.fromkeys(findings)), images.counted, _boot(kernel, initramfs, by_role[Role.INITRAMFS]))
@@ -177,7 +180,7 @@ def _root_findings(
         chosen = {file: layer for file, layer in sound.items() if names is None or file.name in names}
         tree = _stacked(root, chosen)
         said = check_init(tree, root, cmdline=cmdline, machine=kernel.machine if kernel else "")
-        said += check_together(chosen.values())
+        said += check_together(tree, chosen.values())
         if kernel is not None:
             versions = sorted({*tree.folder_names("usr/lib/modules"), *tree.folder_names("lib/modules")})
             said += check_modules(kernel, versions, root=root.label)

@@ -106,8 +106,14 @@ def _check_whiteouts(plugin: Layer) -> list[Finding]:
     ]
 
 
-def check_together(plugins: Iterable[Layer]) -> list[Finding]:
-    """Return what several plugins do to one another: each linker's cache knows its own libraries only."""
+def check_together(tree: Tree, plugins: Iterable[Layer]) -> list[Finding]:
+    """Return what several plugins do to one another: each linker's cache knows its own libraries only.
+
+    The node has the root's ldconfig write one that knows all, if the root has one.
+    """
+    plugins, ldconfig = list(plugins), tree.resolve("/sbin/ldconfig")
+    if ldconfig is not None:
+        return []
     caches = [plugin.label for plugin in plugins if plugin.nodes.get(_CACHE, Node("")).kind == "file"]
     without = [
         plugin.label
@@ -120,9 +126,9 @@ def check_together(plugins: Iterable[Layer]) -> list[Finding]:
     return [
         Finding(
             "libraries of plugins will not be found by name: the last /etc/ld.so.cache hides the others",
-            expected="one that knows the libraries of all",
+            expected="a root with /sbin/ldconfig, which then writes one that knows all",
             found=found,
-            hint="run ldconfig at the nodes' start, or pack these plugins as one",
+            hint="add it to the root, or pack these plugins as one",
         )
     ]
 

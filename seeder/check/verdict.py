@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from seeder.check.finding import Finding
 from seeder.check.look import Looked, look
 from seeder.check.stage0 import Signing
+from seeder.node_cmdline import check_carried
 from seeder.numbers import next_number
 from seeder.publish import DEFAULT_FLEET, PublishOptions
 from seeder.release import Release
@@ -45,7 +46,8 @@ def signing_of(site: Path, keys: Sequence[Ed25519PrivateKey], options: PublishOp
 def judge(release: Release, signing: Signing | None, manner: Manner) -> Looked:
     """Return what was found in a release, having said it if that is all that is asked for.
 
-    Raises CannotBootError, having said all reasons, for a release that no machine can boot, unless it is forced.
+    Raises CannotBootError, having said all reasons, for a release that no machine can boot, unless it is forced; and
+    ReleaseError, forced or not, if its words would be taken for script by what loads a machine.
     """
     looked = look(release, signing)
     is_refused = bool(looked.fatal) and (manner.is_check or not manner.is_forced)
@@ -60,6 +62,7 @@ def judge(release: Release, signing: Signing | None, manner: Manner) -> Looked:
             f"no machine can boot {release.folder}, for {'the reason' if count == 1 else f'the {count} reasons'} above",
             hint="mend it, or publish it as it is with --force",
         )
+    check_carried(release.name, release.settings.cmdline, release.settings.profiles)
     return looked
 
 

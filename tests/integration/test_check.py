@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from swarmboot import keyfile
-from swarmboot.errors import CannotBootError, NoRootImageError
+from swarmboot.errors import CannotBootError, NoRootImageError, ReleaseError
 from tests.commands import Done, run
 from tests.publishing import published
 from tests.roots import build_root, cpio, loader, squash, tar
@@ -323,6 +323,8 @@ def test_two_linkers_caches_are_noted(bench: Bench, ending: str) -> None:
         (bench.plugin(name) / "etc/ld.so.cache").write_bytes(b"cache")
         assert (bench.check()[2] != "") == (name[0] == "2")
     assert "/etc/ld.so.cache in plugins/10" in bench.check()[2]
+    shutil.copy(bench.root / "usr/lib/systemd/systemd", bench.root / "usr/sbin/ldconfig")
+    assert bench.check()[2] == ""
 
 
 @pytest.mark.parametrize(
@@ -387,6 +389,19 @@ def test_a_name_that_is_passed_over_is_noted_with_what_it_should_be_called(bench
     status, _, noted = bench.check()
     assert status == BOOTS
     assert f"{name} is not published: no part of a release has this name {right}" in noted
+
+
+@pytest.mark.parametrize("word", ["ip=${net0/ip}", "a'b", "x || y", "a #b", "a\\\\b"])
+def test_words_that_no_boot_script_can_carry_are_refused_with_all_else_and_by_force_too(
+    bench: Bench, word: str
+) -> None:
+    remove_init(bench.root)
+    bench.file("release.toml", f'cmdline = "{word}"\n[[profiles]]\nname = "a"\ncmdline = "{word}"')
+    status, refused, _ = bench.check()
+    assert (status, refused.count("cannot be written into a boot script")) == (REFUSED, 1)
+    assert "has no init" in refused
+    assert bench.publish("--force").status == ReleaseError.exit_status
+    assert not (bench.folder / "site").exists()
 
 
 def test_a_quoted_word_with_blanks_reaches_the_kernel_by_both_loaders_and_is_accepted(bench: Bench) -> None:
