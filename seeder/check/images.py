@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 from seeder.check.program import HEAD_BYTES, Program, parse_program
@@ -80,16 +81,22 @@ def _check_magic(file: ReleaseFile) -> None:
 
 
 def _read_squashfs(file: ReleaseFile, is_kept: IsKept) -> Layer:
+    nodes = list_squashfs(file.path, label=file.label, is_kept=is_kept)
+    return Layer(
+        file.label, nodes, lambda path: parse_program(_cat(file, path, HEAD_BYTES)), lambda path: _text(file, path)
+    )
+
+
+def list_squashfs(image: Path, *, label: str, is_kept: IsKept = is_watched) -> dict[str, Node]:
+    """Return the names in a squashfs; raise as the module says."""
     nodes: dict[str, Node] = {}
-    with _unsquashfs(file, "-lln") as output:
+    with _unsquashfs(image, "-lln", label=label) as output:
         for line in output:
             if (match := _LISTED.match(line.rstrip(b"\n"))) and match[5]:
                 path, node = _listed(match)
                 if is_kept(path, node):
                     nodes[path] = node
-    return Layer(
-        file.label, nodes, lambda path: parse_program(_cat(file, path, HEAD_BYTES)), lambda path: _text(file, path)
-    )
+    return nodes
 
 
 def _listed(match: re.Match[bytes]) -> tuple[str, Node]:
@@ -118,16 +125,16 @@ def _text(file: ReleaseFile, path: str) -> str:
 
 
 def _cat(file: ReleaseFile, path: str, most_bytes: int) -> bytes:
-    with _unsquashfs(file, "-cat", "-no-wildcards", path=path) as output:
+    with _unsquashfs(file.path, "-cat", "-no-wildcards", label=file.label, path=path) as output:
         return output.read(most_bytes)
 
 
 @contextmanager
-def _unsquashfs(file: ReleaseFile, *options: str, path: str = "") -> Iterator[IO[bytes]]:
+def _unsquashfs(image: Path, *options: str, label: str, path: str = "") -> Iterator[IO[bytes]]:
     """Run unsquashfs on an image and give what it prints, of which the rest is passed over."""
     if not shutil.which("unsquashfs"):
         raise ToolMissingError("unsquashfs is not installed", hint="install the package squashfs-tools")
-    command = ("unsquashfs", *options, str(file.path), *([path] if path else []))
+    command = ("unsquashfs", *options, str(image), *([path] if path else []))
     with tempfile.TemporaryFile() as words:
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words) as process:
             assert process.stdout is not None
@@ -143,12 +150,12 @@ def _unsquashfs(file: ReleaseFile, *options: str, path: str = "") -> Iterator[IO
                 watchdog.cancel()
                 process.kill()
         if is_late:
-            raise ResourceError(f"{file.label} took unsquashfs longer than {BOUND_S:g} s")
+            raise ResourceError(f"{label} took unsquashfs longer than {BOUND_S:g} s")
         if is_whole and process.returncode > 0:
             words.seek(0)
             said = words.read(400).decode(errors="replace")
             raise ReleaseError(
-                f"{file.label} cannot be read as a squashfs",
+                f"{label} cannot be read as a squashfs",
                 found=" ".join(said.split()) or f"unsquashfs ended with {process.returncode}",
                 hint="build it again, and copy it whole",
             )

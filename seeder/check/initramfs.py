@@ -7,15 +7,17 @@ kernel could not unpack, ResourceError where this machine lacks the program to l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from seeder.check.compressed import compression_of, decompressed
+from seeder.check.images import list_squashfs
 from seeder.hook_machine import machine_of_libraries
 from swarmboot.archive import Entry, Stream, cpio_entries, one_cpio
-from swarmboot.errors import ReleaseError
+from swarmboot.errors import ReleaseError, ResourceError
 
 HOOK = "usr/lib/swarmboot/driver.sh"
 _RUNTIME = "usr/lib/swarmboot/runtime.squashfs"
@@ -24,6 +26,7 @@ _KEYS, _DEFAULTS, _TOKEN = (f"etc/swarmboot/{name}" for name in ("fleet.pub", "d
 _MODULE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/.*\.ko(?:\.\w+)?\Z")
 _TEXT_MOST_BYTES = 1 << 16
 _PAGE_BYTES = 4096
+_CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class Initramfs:
     """What an initramfs holds. `modules` are the kernel versions of its modules, `unpacked_bytes` what it takes in RAM.
 
     `keys` and `defaults` are the texts of what the hook was built with; `runtime_bytes` the size of its leecher, and
-    `runtime_machine` for which machine that is, empty where it cannot be told.
+    `runtime_machine` for which machine that is, empty where it cannot be told; `has_zstd` whether it can unpack
+    zstd, None where it could not be told.
     """
 
     modules: frozenset[str] = frozenset()
@@ -42,6 +46,7 @@ class Initramfs:
     unpacked_bytes: int = 0
     runtime_bytes: int = 0
     runtime_machine: str = ""
+    has_zstd: bool | None = None
 
 
 class _Part:
@@ -58,7 +63,8 @@ class _Part:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, runtime: IO[bytes]) -> None:
+        self.runtime = runtime
         self.sizes: dict[str, int] = {}
         self.texts: dict[str, str] = {}
 
@@ -68,6 +74,15 @@ class _Reader:
             self.sizes[entry.name] = -(-entry.size_bytes // _PAGE_BYTES) * _PAGE_BYTES
             if entry.name in (_KEYS, _DEFAULTS, _LIBRARIES) and entry.read is not None:
                 self.texts[entry.name] = entry.read(_TEXT_MOST_BYTES).decode(errors="replace")
+            elif entry.name == _RUNTIME and entry.read is not None:
+                self._keep(entry.read)
+
+    def _keep(self, read: Callable[[int], bytes]) -> None:
+        self.runtime.seek(0)
+        self.runtime.truncate()
+        while data := read(_CHUNK_BYTES):
+            self.runtime.write(data)
+        self.runtime.flush()
 
     def found(self) -> Initramfs:
         """Return what was found."""
@@ -82,13 +97,21 @@ class _Reader:
             unpacked_bytes=sum(self.sizes.values()),
             runtime_bytes=self.sizes.get(_RUNTIME, 0),
             runtime_machine=machine_of_libraries(self.texts.get(_LIBRARIES, "").split()) or "",
+            has_zstd=_has_zstd(Path(self.runtime.name)) if self.sizes.get(_RUNTIME) else None,
         )
+
+
+def _has_zstd(runtime: Path) -> bool | None:
+    try:
+        return "usr/bin/zstd" in list_squashfs(runtime, label=_RUNTIME)
+    except (ReleaseError, ResourceError):
+        return None
 
 
 def read_initramfs(path: Path, *, label: str, start: int = 0, size_bytes: int | None = None) -> Initramfs:
     """Return what the initramfs in a file, or in a part of it, holds; raise as the module says."""
-    reader = _Reader()
-    with path.open("rb") as file:
+    with path.open("rb") as file, tempfile.NamedTemporaryFile(prefix="swarmboot-runtime.") as runtime:
+        reader = _Reader(runtime)
         file.seek(start)
         part = _Part(file, path.stat().st_size - start if size_bytes is None else size_bytes)
         stream = Stream(part, label)  # type: ignore[arg-type]
@@ -108,4 +131,4 @@ def read_initramfs(path: Path, *, label: str, start: int = 0, size_bytes: int | 
                     found=f"{head.hex()} at byte {stream.position_bytes}",
                     hint="build it again",
                 )
-    return reader.found()
+        return reader.found()

@@ -18,7 +18,15 @@ from seeder.check.memory import Boot
 from seeder.check.names import check_names, check_pair
 from seeder.check.plugins import check_plugin, check_together, laid_over
 from seeder.check.root import check_init, check_leftovers, init_of
-from seeder.check.stage0 import Signing, check_initramfs, check_kernel, check_machine, check_modules, check_versions
+from seeder.check.stage0 import (
+    Signing,
+    check_initramfs,
+    check_kernel,
+    check_machine,
+    check_modules,
+    check_unpackers,
+    check_versions,
+)
 from seeder.check.tree import Layer, Node, Tree
 from seeder.node_cmdline import uncarried
 from seeder.release import Release, ReleaseFile
@@ -157,6 +165,8 @@ def _stage0_findings(
         return
     label = labels.get(Role.INITRAMFS, labels.get(Role.KERNEL, ""))
     yield from check_initramfs(initramfs, signing, label=label)
+    packed = [file.label for file in release.files if file.format.endswith(".zst")]
+    yield from check_unpackers(initramfs, packed, label=label)
     if kernel is not None:
         yield from check_versions(kernel, initramfs, label=label)
         yield from check_machine(kernel, initramfs, label=label)

@@ -77,6 +77,20 @@ def check_machine(kernel: Kernel, initramfs: Initramfs, *, label: str) -> list[F
     ]
 
 
+def check_unpackers(initramfs: Initramfs, packed: list[str], *, label: str) -> list[Finding]:
+    """Return whether an initramfs can unpack the images of a release, `packed` being those in zstd."""
+    if not packed or initramfs.has_zstd is not False:
+        return []
+    return [
+        fatal(
+            f"{label} cannot unpack zstd, as {some(packed)} is packed",
+            expected="zstd in its leecher's image",
+            found="none",
+            hint="install zstd where it is built and run `swarmboot hook build-runtime` again, or pack with gzip",
+        )
+    ]
+
+
 def check_initramfs(initramfs: Initramfs, signing: Signing | None, *, label: str) -> list[Finding]:
     """Return whether an initramfs boots this release: has it the hook, and does it believe who signs?"""
     if not initramfs.has_hook:

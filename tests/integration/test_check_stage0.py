@@ -15,7 +15,7 @@ from seeder.check.kernel import read_kernel
 from swarmboot import keyfile
 from swarmboot.errors import CannotBootError, ReleaseError
 from tests.commands import Done, run
-from tests.roots import build_root, cpio, squash
+from tests.roots import build_root, cpio, squash, tar
 
 pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs", "cpio")
 VERSION = "6.1.0-13-amd64"
@@ -172,6 +172,23 @@ def test_an_initramfs_with_the_keys_from_before_a_rotation_is_accepted(bench: Be
     assert rotated.status == 0, rotated.err
     assert bench.publish("--check").status == 0
     assert bench.publish("--check", "--new-keys").status == CannotBootError.exit_status
+
+
+@pytest.mark.needs("zstd")
+def test_an_initramfs_that_cannot_unpack_the_release_is_refused(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "runtime/usr/bin").mkdir(parents=True)
+    (tmp_path / "plugin/opt").mkdir(parents=True)
+    (bench.release / "plugins").mkdir()
+    tar(tmp_path / "plugin", bench.release / "plugins/10.tar.zst")
+    bench.initramfs()
+    image = bench.folder / "initramfs" / HOOK
+    for program in ("python3", "zstd"):
+        shutil.copy("/usr/bin/true", tmp_path / "runtime/usr/bin" / program)
+        squash(tmp_path / "runtime", image.with_name("runtime.squashfs"))
+        bench.write(kernel_head(), packed(cpio(bench.folder / "initramfs"), "gzip"))
+        if program == "python3":
+            assert "initramfs.img cannot unpack zstd, as plugins/10.tar.zst is packed" in bench.refused()
+    assert bench.publish("--check").status == 0
 
 
 @pytest.mark.parametrize(
