@@ -31,7 +31,7 @@ _DRACUT_CONFIG = """# Made by `swarmboot hook install`: what a kernel's installa
 add_dracutmodules+=" swarmboot "
 hostonly="no"
 """
-_CODE_FILES = ("driver.sh", "seed.service", "seed.init")
+_CODE_FILES = ("driver.sh", "cards.sh", "seed.service", "seed.init")
 _SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_HINT = b"PRIVATE KEY"
 TOKEN_NAME = "fleet.token"  # noqa: S105 - a file's name
@@ -168,5 +168,5 @@ def install_dracut(root: Path) -> None:
 def _copy_adapter(source: Path, to: Path) -> None:
     for path in sorted(source.rglob("*")):
         if path.is_file():
-            mode = 0o644 if path.parent.name == "conf-hooks.d" else 0o755
-            place(to / path.relative_to(source), path.read_bytes(), mode=mode)
+            data = path.read_bytes()
+            place(to / path.relative_to(source), data, mode=0o755 if data.startswith(b"#!") else 0o644)

@@ -16,7 +16,12 @@ check() {
 
 # Called by dracut.
 depends() {
+    local module
     echo network
+    # shellcheck disable=SC2154 # dracutbasedir is dracut's
+    for module in "$dracutbasedir"/modules.d/[0-9][0-9]initqueue; do # a module of its own in newer ones
+        [[ ! -d $module ]] || echo initqueue
+    done
 }
 
 # Called by dracut.
@@ -27,16 +32,22 @@ installkernel() {
 # Called by dracut.
 install() {
     local code=${SWARMBOOT_CODE:-/usr/lib/swarmboot} config=${SWARMBOOT_CONFIG:-/etc/swarmboot} name library
-    # shellcheck disable=SC2154 # moddir and initdir are dracut's
+    # shellcheck disable=SC2154 # moddir and systemdsystemunitdir are dracut's
     inst_hook cmdline 20 "$moddir/swarmboot-cmdline.sh"
+    inst_hook pre-udev 95 "$moddir/swarmboot-bootif.sh"
     inst_hook initqueue/settled 90 "$moddir/swarmboot-wait.sh"
     inst_hook mount 10 "$moddir/swarmboot-mount.sh"
     inst_multiple cat chmod chroot cp ip ln mkdir modprobe mount mv readlink rm rmdir sleep tr umount
-    for name in driver.sh seed.service seed.init runtime.squashfs runtime.libraries; do
+    for name in driver.sh cards.sh seed.service seed.init runtime.squashfs runtime.libraries; do
         inst_simple "$code/$name" "/usr/lib/swarmboot/$name"
     done
     for name in "$config"/*; do
         inst_simple "$name" "/etc/swarmboot/${name##*/}"
+    done
+    # The hooks wait themselves, for an address on any card; these wait for an answer on every one.
+    # shellcheck disable=SC2154
+    for name in systemd-networkd-wait-online nm-wait-online-initrd NetworkManager-wait-online-initrd; do
+        inst_simple "$moddir/wait-online.conf" "$systemdsystemunitdir/$name.service.d/99-swarmboot.conf"
     done
     while read -r library; do
         # not inst_library, which dracut 106 no longer has

@@ -2,9 +2,35 @@
 # dracut's hook `initqueue/settled`, sourced again and again: wait for an address, for ever rather than rd.retry.
 # shellcheck source=initramfs-hook/driver.sh
 . /usr/lib/swarmboot/driver.sh
+# shellcheck source=initramfs-hook/cards.sh
+. /usr/lib/swarmboot/cards.sh
+
+# Take all cards if none has the address in BOOTIF=: systemd-networkd and NetworkManager wait for that card.
+swarmboot_do_without_bootif() {
+    swarmboot_mac=$(swarmboot_bootif "$(getarg BOOTIF=)")
+    [ -n "$swarmboot_mac" ] && ! swarmboot_has_card "$swarmboot_mac" || return 0
+    swarmboot_say_no_card "$swarmboot_mac"
+    echo rd.bootif=0 >>/etc/cmdline.d/20-swarmboot.conf
+    swarmboot_file=/run/systemd/network/60-swarmboot.network
+    if [ -e "$swarmboot_file" ]; then
+        while IFS= read -r swarmboot_line; do
+            case $swarmboot_line in MACAddress=*) swarmboot_line=Type=ether ;; esac
+            echo "$swarmboot_line"
+        done <"$swarmboot_file" >"$swarmboot_file.new"
+        mv "$swarmboot_file.new" "$swarmboot_file"
+        systemctl try-restart systemd-networkd.service 2>/dev/null
+    fi
+    if [ -e /lib/nm-lib.sh ]; then
+        # shellcheck source=/dev/null
+        . /lib/nm-lib.sh
+        nm_generate_connections
+        nm_reload_connections
+    fi
+}
 
 if swarmboot_is_enabled && ! swarmboot_has_address; then
     swarmboot_waited=$((${swarmboot_waited:-0} + 1))
+    [ $swarmboot_waited -ne 60 ] || swarmboot_do_without_bootif
     [ $((swarmboot_waited % 60)) -ne 0 ] || swarmboot_say "still no address after $(swarmboot_uptime) s"
     # shellcheck disable=SC2034 # dracut's own name
     [ $swarmboot_waited -gt 120 ] && [ -n "$(swarmboot_argument timeout)" ] || main_loop=0

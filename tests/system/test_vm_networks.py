@@ -31,6 +31,7 @@ pytestmark = [
 
 BOOT_S = 240.0
 END = "marker: end of it"
+NO_BOOTIF = "BOOTIF=01-52-54-00-FF-FF-FF"
 SERVER = f"swarmboot.server=https://{NAME}:8470"
 PADDING_BYTES = 8_000_000
 _PROFILES = f"""
@@ -95,22 +96,30 @@ def marks(machine: Machine) -> dict[str, str]:
     return found
 
 
-def test_several_cards_and_bootif_names_the_one_to_use(bench: Bench, lan: Lan) -> None:
+def test_several_cards_and_bootif_names_the_one_to_use_or_none_of_them(bench: Bench, lan: Lan) -> None:
     bootif = f"BOOTIF=01-{mac_of('named-card', 1).replace(':', '-').upper()}"
+    cards = ("other", "rack")
     with (
-        bench.boot(lan, "named-card", f"{SERVER} swarmboot.seed=off {bootif}", cards=("other", "rack")) as named,
-        bench.boot(lan, "any-card", f"{SERVER} swarmboot.profile=by-name", cards=("other", "rack")) as unnamed,
+        bench.boot(lan, "named-card", f"{SERVER} swarmboot.seed=off {bootif}", cards=cards) as named,
+        bench.boot(lan, "any-card", f"{SERVER} swarmboot.profile=by-name {NO_BOOTIF}", cards=cards) as unnamed,
     ):
         found = marks(named)
         assert "10.66." not in found["addresses"]
         assert (found["environment"], found["seed"]) == ("ROLE=by-mac", "none")
         found = marks(unnamed)
+        check_says_no_card(unnamed, cards=2)
         assert "10.66." in found["addresses"]
         assert "10.99." in found["addresses"]
         assert (found["environment"], found["seed"]) == ("ROLE=by-name", "placed")
     leases = (lan.work / "other-leases").read_text()
     assert mac_of("any-card", 0) in leases
     assert mac_of("named-card", 0) not in leases
+
+
+def check_says_no_card(machine: Machine, *, cards: int) -> None:
+    """Check that a machine has said once that none of its cards is the one of NO_BOOTIF, and which it has."""
+    (found,) = re.findall("swarmboot: no card has BOOTIF's 52:54:00:ff:ff:ff; found (.*); taking all", machine.console)
+    assert [each.split()[1] for each in found.split(", ")] == [mac_of(machine.name, card) for card in range(cards)]
 
 
 def test_ipv6_alone_and_a_neighbour_that_has_nothing_else_either(bench: Bench) -> None:
@@ -163,14 +172,17 @@ def holds_network_manager(initramfs: Path) -> bool:
     return "usr/sbin/NetworkManager\n" in said
 
 
-def test_dracut_obeys_panic_and_has_a_rescue_shell(bench: Bench, lan: Lan) -> None:
+def test_dracut_obeys_panic_and_has_a_rescue_shell_and_takes_all_cards_if_none_is_bootifs(
+    bench: Bench, lan: Lan
+) -> None:
     cmdline, more = f"{SERVER} swarmboot.sever=x", {"initramfs": images.initramfs("dracut"), "memory": "768"}
     with (
         bench.boot(lan, "reboots", f"{cmdline} panic=1", **more) as reboots,
-        bench.boot(lan, "stays", cmdline, **more) as stays,
+        bench.boot(lan, "stays", f"{cmdline} {NO_BOOTIF}", cards=("", "rack"), **more) as stays,
     ):
         for machine in (reboots, stays):
             machine.wait_for(r"unknown kernel argument swarmboot\.sever", within_s=BOOT_S)
         reboots.wait_for("rebooting in 1 s, as panic= says", within_s=PROMPT_S)
         reboots.process.wait(30)
         stays.wait_for("Press Enter for maintenance|Entering emergency mode", within_s=PROMPT_S)
+        check_says_no_card(stays, cards=2)
