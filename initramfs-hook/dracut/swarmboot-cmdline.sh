@@ -2,32 +2,35 @@
 # dracut's hook `cmdline`, sourced: where swarmboot is enabled, take charge of the root and ask for the network.
 # shellcheck source=initramfs-hook/driver.sh
 . /usr/lib/swarmboot/driver.sh
+# shellcheck source=initramfs-hook/cards.sh
+. /usr/lib/swarmboot/cards.sh
 
 swarmboot_claim() {
     # shellcheck disable=SC2034 # dracut's own names
     root=swarmboot rootok=1
     mkdir -p /etc/cmdline.d
     echo rd.neednet=1 >/etc/cmdline.d/20-swarmboot.conf
-    getarg ip= >/dev/null || swarmboot_ask_for_addresses
+    : >/run/swarmboot-waits # see wait-online.conf
+    case $(getarg ip=) in
+        '') echo ip=dhcp >>/etc/cmdline.d/20-swarmboot.conf && swarmboot_ask_networkd ;;
+        dhcp | on | any) swarmboot_ask_networkd ;;
+    esac
     # shellcheck disable=SC2154 # dracut's own name
     echo '. /usr/lib/swarmboot/driver.sh; swarmboot_has_address' >"$hookdir/initqueue/finished/swarmboot.sh"
 }
 
-# Ask every way of networking that dracut may bring for DHCP and IPv6: network-legacy and NetworkManager read ip=dhcp,
-# networkd is given a file.
-swarmboot_ask_for_addresses() {
-    echo ip=dhcp >>/etc/cmdline.d/20-swarmboot.conf
+# Ask systemd-networkd for DHCP and IPv6 on every card, or on the one that BOOTIF= names. NetworkManager and the older
+# scripts read ip=dhcp; so does systemd, but not where BOOTIF= stands beside it. The number is lower than those of the
+# files that systemd makes of kernel arguments.
+swarmboot_ask_networkd() {
     mkdir -p /run/systemd/network
-    swarmboot_mac=$(getarg BOOTIF=)
+    swarmboot_mac=$(swarmboot_bootif "$(getarg BOOTIF=)")
+    swarmboot_match=Type=ether
+    [ -z "$swarmboot_mac" ] || swarmboot_match=MACAddress=$swarmboot_mac
     {
-        echo '[Match]'
-        if [ -n "$swarmboot_mac" ]; then
-            echo "MACAddress=$(echo "${swarmboot_mac#*-}" | tr 'A-F-' 'a-f:')"
-        else
-            echo 'Type=ether'
-        fi
+        printf '[Match]\n%s\n' "$swarmboot_match"
         printf '[Network]\nDHCP=yes\nIPv6AcceptRA=yes\nKeepConfiguration=dhcp-on-stop\n[DHCPv4]\nClientIdentifier=mac\n'
-    } >/run/systemd/network/90-swarmboot.network
+    } >/run/systemd/network/60-swarmboot.network
 }
 
 if swarmboot_is_enabled; then

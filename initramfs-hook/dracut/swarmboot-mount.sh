@@ -20,6 +20,14 @@ swarmboot_panic() {
     esac
 }
 
+# Let the root's own .network files come before ours, which is still there for a root that has none.
+swarmboot_step_back() {
+    cd /run/systemd/network 2>/dev/null || return 0
+    [ ! -e 60-swarmboot.network ] || mv 60-swarmboot.network 90-swarmboot.network
+    cd /
+}
+
+# The output of dracut's service goes to the journal alone, its errors go to the console as well.
 if swarmboot_is_enabled && ! ismounted "$NEWROOT"; then
-    swarmboot_boot "$NEWROOT" || swarmboot_panic
+    swarmboot_boot "$NEWROOT" >&2 && swarmboot_step_back || swarmboot_panic
 fi

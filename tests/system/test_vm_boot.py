@@ -210,6 +210,7 @@ def test_a_machine_boots_with_dracut_in_place_of_initramfs_tools(bench: Bench, p
     pair.dracut.wait_for(END, within_s=BOOT_S)
     tell_phases(pair.dracut)
     check_root(pair.dracut, bench)
+    pair.dracut.wait_for("MiB of .* from the origin", within_s=1)
     pair.dracut.stop()
 
 
