@@ -29,5 +29,5 @@ swarmboot_step_back() {
 
 # The output of dracut's service goes to the journal alone, its errors go to the console as well.
 if swarmboot_is_enabled && ! ismounted "$NEWROOT"; then
-    swarmboot_boot "$NEWROOT" >&2 && swarmboot_step_back || swarmboot_panic
+    if swarmboot_boot "$NEWROOT" >&2; then swarmboot_step_back; else swarmboot_panic; fi
 fi

@@ -5,10 +5,10 @@
 # shellcheck source=initramfs-hook/cards.sh
 . /usr/lib/swarmboot/cards.sh
 
-# Take all cards if none has the address in BOOTIF=: systemd-networkd and NetworkManager wait for that card.
+# Succeed, having taken all cards, if none has the address in BOOTIF=: networkd and NetworkManager wait for that one.
 swarmboot_do_without_bootif() {
     swarmboot_mac=$(swarmboot_bootif "$(getarg BOOTIF=)")
-    [ -n "$swarmboot_mac" ] && ! swarmboot_has_card "$swarmboot_mac" || return 0
+    [ -n "$swarmboot_mac" ] && ! swarmboot_has_card "$swarmboot_mac" || return 1
     swarmboot_say_no_card "$swarmboot_mac"
     echo rd.bootif=0 >>/etc/cmdline.d/20-swarmboot.conf
     swarmboot_file=/run/systemd/network/60-swarmboot.network
@@ -26,12 +26,20 @@ swarmboot_do_without_bootif() {
         nm_generate_connections
         nm_reload_connections
     fi
+    return 0
 }
 
 if swarmboot_is_enabled && ! swarmboot_has_address; then
-    swarmboot_waited=$((${swarmboot_waited:-0} + 1))
-    [ $swarmboot_waited -ne 60 ] || swarmboot_do_without_bootif
-    [ $((swarmboot_waited % 60)) -ne 0 ] || swarmboot_say "still no address after $(swarmboot_uptime) s"
+    swarmboot_now=$(swarmboot_uptime)
+    swarmboot_now=${swarmboot_now%.*}
+    swarmboot_began=${swarmboot_began:-$swarmboot_now}
+    swarmboot_waited=$((swarmboot_now - swarmboot_began))
+    if [ $swarmboot_waited -ge "${swarmboot_next_word:-30}" ]; then
+        if [ -n "${swarmboot_next_word:-}" ] || ! swarmboot_do_without_bootif; then
+            swarmboot_say "still no address after $(swarmboot_uptime) s"
+        fi
+        swarmboot_next_word=$((swarmboot_waited + 30))
+    fi
     # shellcheck disable=SC2034 # dracut's own name
-    [ $swarmboot_waited -gt 120 ] && [ -n "$(swarmboot_argument timeout)" ] || main_loop=0
+    [ $swarmboot_waited -gt 60 ] && [ -n "$(swarmboot_argument timeout)" ] || main_loop=0
 fi
