@@ -19,7 +19,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -34,31 +34,7 @@ _PROGRAMS = {
 }  # fmt: skip
 """What builds and tests an image, by the Debian package that brings it."""
 _BOUND_S = 600
-_PROBE = """
-import json, os, sys, sysconfig
-if sys.argv[2] == "packages":  # not what pip has put beside the distribution's
-    sys.path = [path for path in sys.path if not path.startswith("/usr/local/")]
-sys.path.insert(0, sys.argv[1])
-import leecher.initramfs, leecher.root, leecher.selftest
-leecher.selftest.check_signatures()  # load what is loaded late
-leecher.selftest.check_neighbours()
-stdlib = sysconfig.get_path("stdlib")
-tops = {}
-for name, module in list(sys.modules.items()):
-    top = name.partition(".")[0]
-    path = getattr(sys.modules.get(top), "__file__", None)
-    if path and "." not in name and not (path.startswith(stdlib + "/") and "-packages/" not in path):
-        tops[name] = os.path.dirname(path) if os.path.basename(path).startswith("__init__.") else path
-tops.pop("__main__", None)
-print(json.dumps({
-    "executable": os.path.realpath(sys._base_executable if hasattr(sys, "_base_executable") else sys.executable),
-    "stdlib": stdlib,
-    "version": "%d.%d" % sys.version_info[:2],
-    "tag": sys.implementation.cache_tag,
-    "packages": tops,
-    "loaded": sorted({name.partition(".")[0] for name in sys.modules}),
-}))
-"""
+_OURS = ("swarmboot", "leecher")
 _FOLDERS = (
     "dev",
     "proc",
@@ -142,13 +118,13 @@ def probe(origin: str) -> Source:
 
     Raises ToolMissingError if it lacks a module that the leecher needs.
     """
-    interpreter, ours = interpreter_of(origin), {name: _package(name) for name in ("swarmboot", "leecher")}
+    interpreter, ours = interpreter_of(origin), {name: _package(name) for name in _OURS}
     with tempfile.TemporaryDirectory(prefix="swarmboot-probe.") as folder:  # these two alone, none of their neighbours
         for name, path in ours.items():
             Path(folder, name).symlink_to(path)
-        command = (interpreter, "-I", "-B", "-c", _PROBE, folder, origin)
+        command = (interpreter, "-E", "-s", "-B", "-m", "leecher.inventory", origin)
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_BOUND_S, check=False)
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_BOUND_S, check=False)
         except FileNotFoundError as error:
             raise ToolMissingError(f"{interpreter} is not there", hint="install the package python3") from error
     if done.returncode != 0:
@@ -237,10 +213,11 @@ def _place_python(source: Source, tree: Path, recipe: Recipe) -> None:
     for path in (library / "encodings").iterdir():
         if path.stem not in recipe.codecs:
             path.unlink()
+    whole = replace(recipe, inside_packages=frozenset({"__pycache__"}))  # its names are those of other people's files
     for name, path in source.packages.items():
         if name in recipe.packages:
             continue
-        _copy_modules(path, library / path.name, recipe, source.tag)
+        _copy_modules(path, library / path.name, whole if name in _OURS else recipe, source.tag)
         beside = path.parent / f"{name}.libs"
         if beside.is_dir():
             shutil.copytree(beside, library / beside.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -31,3 +32,18 @@ def test_the_distributions_packages_are_taken_whatever_pip_has_put_beside_swarmb
     assert executable.is_relative_to("/usr/bin")
     assert trio.is_relative_to("/usr/lib/python3")
     assert leecher == site / "leecher"
+
+
+def test_what_an_interpreter_has_is_told_by_a_program_of_the_leechers(tmp_path: Path) -> None:
+    (tmp_path / "trio.py").write_text("raise ImportError('no trio here')\n")
+    tell = (sys.executable, "-E", "-s", "-B", "-m", "leecher.inventory", "wheels")
+    found = json.loads(subprocess.run(tell, cwd=ROOT, capture_output=True, check=True).stdout)
+    assert {"leecher", "swarmboot", "libtorrent", "trio", "httpx", "msgpack", "cryptography"} <= found[
+        "packages"
+    ].keys()
+    assert not {"json", "pytest", "click", "seeder"} & found["packages"].keys()
+    assert {"json", "ssl", "leecher"} <= set(found["loaded"])
+    for name in ("leecher", "swarmboot"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = subprocess.run(tell, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ImportError: no trio here")
