@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from random import Random
 
 import trio
@@ -17,6 +18,7 @@ import trio
 from leecher.ledger import Ledger
 from leecher.machine import Machine, read_machine, uptime_s
 from leecher.origin import Origin
+from leecher.threads import in_loose_thread
 from swarmboot.codec import pack
 from swarmboot.errors import ProofRefusedError, TransferError
 from swarmboot.report import BOOTED, BootReport, decode_report, encode_report
@@ -91,9 +93,7 @@ class Reporter:
         """Return the report with what tells this machine; without that if a name server that is asked is silent."""
         machine, settings = Machine(), self._settings
         with trio.CancelScope(deadline=trio.current_time() + _MACHINE_S, shield=True):
-            machine = await trio.to_thread.run_sync(
-                read_machine, settings.server, settings.bind, abandon_on_cancel=True
-            )
+            machine = await in_loose_thread(partial(read_machine, settings.server, settings.bind))
         return replace(report, **asdict(machine))
 
     async def _post(self, origin: Origin, report: BootReport) -> None:

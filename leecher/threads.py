@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import trio
 
 from leecher.connections import Exchange
 from leecher.nursery import open_nursery
 from swarmboot.errors import TransferError
+
+T = TypeVar("T")
+_TEAR_S = 0.5
 
 
 def caller(call: Callable[[], None]) -> Callable[[], None]:
@@ -23,12 +28,33 @@ def caller(call: Callable[[], None]) -> Callable[[], None]:
     return call_soon
 
 
+async def in_loose_thread(call: Callable[[], T]) -> T:
+    """Return what `call` returns in a thread, which is left to itself when this is cancelled; `call` may not raise.
+
+    trio's own way has had two names for that, `cancellable` before 0.23 (Debian 12) and `abandon_on_cancel` later.
+    """
+    finished, found = trio.Event(), list[T]()
+    tell = caller(finished.set)
+
+    def run() -> None:
+        try:
+            found.append(call())
+        finally:
+            tell()
+
+    threading.Thread(target=run, name="loose", daemon=True).start()
+    await finished.wait()
+    return found[0]
+
+
 async def in_thread(exchange: Exchange) -> None:
     """Run an exchange in a thread; raises TransferError as it does.
 
-    When cancelled, its connection is torn down, which ends the thread, and the thread is waited for.
+    When cancelled, its connection is torn down, which ends the thread. One that has no connection yet, because a name
+    or the other side does not answer, is left to itself after a moment.
     """
     finished = trio.Event()
+    carrying = trio.CancelScope(shield=True)
     failure: list[TransferError] = []
 
     def run() -> None:
@@ -38,8 +64,8 @@ async def in_thread(exchange: Exchange) -> None:
             failure.append(error)
 
     async def carry() -> None:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(run)
+        with carrying:
+            await in_loose_thread(run)
         finished.set()
 
     async with open_nursery() as nursery:
@@ -49,5 +75,8 @@ async def in_thread(exchange: Exchange) -> None:
         finally:
             if not finished.is_set():
                 exchange.tear()
+                with trio.move_on_after(_TEAR_S, shield=True):
+                    await finished.wait()
+                carrying.cancel()
     if failure:
         raise failure[0]
