@@ -44,6 +44,7 @@ class Turn:
 
     tag: float
     number: int
+    size_bytes: int = field(compare=False)
     sleep: trio.CancelScope | None = field(compare=False, default=None)
     is_over: bool = field(compare=False, default=False)
 
@@ -85,7 +86,7 @@ class Queue:
         tag = max(self._at, share.ends)
         share.ends = tag + size_bytes / min(max(1, share.responses), most)
         self._number += 1
-        turn = Turn(tag, self._number)
+        turn = Turn(tag, self._number, size_bytes)
         heapq.heappush(self._waiting, turn)
         return turn
 
@@ -127,26 +128,33 @@ class Pacer:
 
     async def take(self, share: Share, size_bytes: int) -> None:
         """Return when `size_bytes` may be sent."""
-        queue = self._queue
-        turn = queue.put(share, size_bytes)
+        turn = self._queue.put(share, size_bytes)
+        self._let_go()
         try:
-            while queue.first is not turn or self._free_s > trio.current_time():
+            while not turn.is_over:
                 turn.sleep = trio.CancelScope()
-                self._set_alarm()
+                self._let_go()
                 with turn.sleep:
                     await trio.sleep_forever()
-            start_s = max(self._free_s, trio.current_time() - CATCH_UP_S)
-            self._free_s = start_s + size_bytes / self._rate_bytes_per_s
-            queue.take(turn)
+                self._let_go()
         finally:
-            turn.is_over = True
-            self._set_alarm()
+            if not turn.is_over:
+                turn.is_over = True
+                self._let_go()
 
-    def _set_alarm(self) -> None:
-        """Let whoever is first sleep until the link is free, and all others until they are first."""
-        first, before = self._queue.first, self._next
-        if before is not None and before is not first and before.sleep is not None:
+    def _let_go(self) -> None:
+        """Let go whoever's turn has come; the next sleeps until the link is free, all others until they are next.
+
+        Several at once where the processor is late: each wake by itself costs more than all else here.
+        """
+        now_s = trio.current_time()
+        while (first := self._queue.first) is not None and self._free_s <= now_s:
+            self._free_s = max(self._free_s, now_s - CATCH_UP_S) + first.size_bytes / self._rate_bytes_per_s
+            self._queue.take(first)
+            if first.sleep is not None:
+                first.sleep.deadline = -math.inf
+        before, self._next = self._next, first
+        if before is not None and before is not first and before.sleep is not None and not before.is_over:
             before.sleep.deadline = math.inf
-        self._next = first
         if first is not None and first.sleep is not None:
             first.sleep.deadline = self._free_s
