@@ -8,12 +8,16 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from seeder.authority import issue_certificate
 from swarmboot.errors import KeyFileError, UnreachableError
@@ -104,6 +108,22 @@ def test_an_authority_that_has_ended_is_refused_at_start_with_what_to_do(fleet: 
     assert f"the authority in {state} has ended" in done.stderr
     assert "rebuild the initramfs with the new ca.pem" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_an_authority_that_is_not_valid_yet_is_refused_at_start(fleet: Fleet) -> None:
+    state = fleet.folder / "state"
+    issue_certificate(state, ["127.0.0.1"])
+    key = serialization.load_pem_private_key((state / "ca.key").read_bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an operator's own authority")])
+    now = datetime.now(UTC)
+    own = x509.CertificateBuilder(name, name, key.public_key(), 7, now + timedelta(days=2), now + timedelta(days=900))
+    (state / "ca.pem").write_bytes(own.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    done = program("swarmboot", "serve", str(fleet.site), "--listen", "127.0.0.1:0", "--state", str(state))
+    assert done.returncode == KeyFileError.exit_status
+    (line,) = done.stderr.splitlines()
+    assert f"the authority in {state} is not valid yet" in line
+    assert "set the clock, or make a new authority" in line
 
 
 def test_an_authority_that_is_made_while_the_clock_says_1970_is_good_when_it_is_right(fleet: Fleet) -> None:

@@ -62,3 +62,14 @@ def test_refusals_are_counted_and_told_once_in_a_while() -> None:
     guard.refusal(scope_with())
     assert said[1:] == ["refused 10.0.0.7, which does not prove the fleet token, 1000 since the last such line"]
     assert guard.refused == 1001
+
+
+def test_a_proof_over_a_connection_from_before_a_renewal_counts_on() -> None:
+    guard = Guard((TOKEN,), b"c")
+    guard.also_show(b"d")
+    old = guard.proof(scope_with(header_for("/announce", b"x")))
+    new_header = NodeProver(NODE, TOKEN.key_of(NODE)).header("/announce", b"x", certificate=b"d")
+    assert guard.is_node(old, "/announce", b"x")
+    assert guard.is_node(guard.proof(scope_with(new_header)), "/announce", b"x")
+    guard.also_show(b"e")
+    assert not guard.is_node(old, "/announce", b"x"), "two renewals ago"
