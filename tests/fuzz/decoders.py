@@ -6,9 +6,13 @@ a coverage-guided fuzzer thinks of. What decodes must encode to what decodes to 
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import re
 import stat
+import struct
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +25,9 @@ from leecher.handover import environment_text
 from leecher.initramfs import node_settings, parse_node_file
 from leecher.swarm import _metadata
 from netsim.scenario.toml import parse_scenario
+from seeder.check.compressed import compression_of, decompressed
+from seeder.check.kernel import pe_machine, pe_sections
+from seeder.check.program import parse_program
 from seeder.envfile import parse_env
 from seeder.release_toml import parse_release_toml
 from seeder.script import parse_mac
@@ -28,7 +35,7 @@ from seeder.stage0_node import parse_rack_map
 from seeder.stage0_publish import kernel_version, linux_section
 from seeder.torrent import PieceHasher, build_torrent, info_hash_of, layer_of
 from swarmboot import addresses, fleet_token, manifest, private, report, trust, units, wire
-from swarmboot.archive import cpio_entries, tar_entries
+from swarmboot.archive import Stream, cpio_entries, tar_entries
 from swarmboot.codec import DecodeError, pack, unpack
 from swarmboot.errors import (
     BlobError,
@@ -178,7 +185,22 @@ def _cpio() -> bytes:
 
 
 def _kernel(data: bytes) -> object:
-    return kernel_version(data), linux_section(data)
+    return kernel_version(data), linux_section(data), pe_machine(data), pe_sections(data), parse_program(data)
+
+
+def _elf() -> bytes:
+    """Return a program that names an interpreter, as far as it is looked at."""
+    header = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1) + bytes(6)
+    return header + struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, 8, 8, 1) + b"/lib/ld\0"
+
+
+def _compressed(data: bytes) -> object:
+    """Read what is compressed in bytes as the first of them says, unless that takes a program of its own."""
+    kind = compression_of(data)
+    if kind not in ("gzip", "xz", "lzma", "bzip2"):
+        return None
+    with decompressed(Stream(io.BytesIO(data), "x"), kind, label="x") as file:
+        return [entry.name for entry in cpio_entries(file, name="x")]
 
 
 def _numbers(text: str) -> object:
@@ -315,7 +337,7 @@ DECODERS: tuple[Decoder, ...] = (
         "kernel",
         _kernel,
         (),
-        (b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0" + bytes(100), bytes(0x202) + b"HdrS" + bytes(600)),
+        (b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0" + bytes(100), bytes(0x202) + b"HdrS" + bytes(600), _elf()),
     ),
     Decoder(
         "tar", lambda data: _read_all(tar_entries(io.BytesIO(data), name="x")), (ReleaseError, EscapeError), (_tar(),)
@@ -331,6 +353,12 @@ DECODERS: tuple[Decoder, ...] = (
         lambda data: list(netlink.parse(data)),
         (),
         (b"\x24\0\0\0\x14\0\0\0" + bytes(8) + b"\2\0\0\0\1\0\0\0\x08\0\1\0\x0a\0\0\1" + bytes(4),),
+    ),
+    Decoder(
+        "compressed",
+        _compressed,
+        (ReleaseError, EscapeError),
+        (gzip.compress(_cpio(), mtime=0), lzma.compress(_cpio()), bz2.compress(_cpio())),
     ),
 )
 """All of them, in an order that never changes: a fuzzer's first byte chooses one. New ones come last."""
