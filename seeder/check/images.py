@@ -90,12 +90,17 @@ def _read_squashfs(file: ReleaseFile, is_kept: IsKept) -> Layer:
 def list_squashfs(image: Path, *, label: str, is_kept: IsKept = is_watched) -> dict[str, Node]:
     """Return the names in a squashfs; raise as the module says."""
     nodes: dict[str, Node] = {}
+    is_understood = False
     with _unsquashfs(image, "-lln", label=label) as output:
         for line in output:
-            if (match := _LISTED.match(line.rstrip(b"\n"))) and match[5]:
+            match = _LISTED.match(line.rstrip(b"\n"))
+            is_understood = is_understood or match is not None
+            if match and match[5]:
                 path, node = _listed(match)
                 if is_kept(path, node):
                     nodes[path] = node
+    if not is_understood:  # the root folder is always there
+        raise ResourceError("this unsquashfs lists images in a way that is not known here")
     return nodes
 
 

@@ -6,6 +6,7 @@ kernel could not unpack, ResourceError where this machine lacks the program to l
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -97,20 +98,21 @@ class _Reader:
             unpacked_bytes=sum(self.sizes.values()),
             runtime_bytes=self.sizes.get(_RUNTIME, 0),
             runtime_machine=machine_of_libraries(self.texts.get(_LIBRARIES, "").split()) or "",
-            has_zstd=_has_zstd(Path(self.runtime.name)) if self.sizes.get(_RUNTIME) else None,
+            has_zstd=_has_zstd(self.runtime) if self.sizes.get(_RUNTIME) else None,
         )
 
 
-def _has_zstd(runtime: Path) -> bool | None:
+def _has_zstd(runtime: IO[bytes]) -> bool | None:
+    path = Path(f"/proc/{os.getpid()}/fd/{runtime.fileno()}")
     try:
-        return "usr/bin/zstd" in list_squashfs(runtime, label=_RUNTIME)
+        return "usr/bin/zstd" in list_squashfs(path, label=_RUNTIME)
     except (ReleaseError, ResourceError):
         return None
 
 
 def read_initramfs(path: Path, *, label: str, start: int = 0, size_bytes: int | None = None) -> Initramfs:
     """Return what the initramfs in a file, or in a part of it, holds; raise as the module says."""
-    with path.open("rb") as file, tempfile.NamedTemporaryFile(prefix="swarmboot-runtime.") as runtime:
+    with path.open("rb") as file, tempfile.TemporaryFile() as runtime:
         reader = _Reader(runtime)
         file.seek(start)
         part = _Part(file, path.stat().st_size - start if size_bytes is None else size_bytes)

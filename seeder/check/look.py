@@ -1,14 +1,15 @@
 """Looks at all of a release and says all that it found at once. It reads the release's files and changes nothing.
 
-The images are read beside kernel and initramfs, in threads: unpacking leaves Python's lock.
+Kernel and initramfs are read beside the images, in a thread: unpacking leaves Python's lock.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from seeder.check.finding import Finding, fatal, some
 from seeder.check.images import Image, is_watched, read_image
@@ -31,7 +32,7 @@ from seeder.check.tree import Layer, Node, Tree
 from seeder.node_cmdline import uncarried
 from seeder.release import Release, ReleaseFile
 from seeder.site_writer import SourceFile, source_file
-from swarmboot.errors import ReleaseError, ResourceError
+from swarmboot.errors import ReleaseError, ResourceError, SwarmbootError
 from swarmboot.manifest import UNIFIED, Role
 
 T = TypeVar("T")
@@ -90,14 +91,34 @@ class _Seen:
         return [*self.findings, *notes]
 
 
+class _Beside(Generic[T]):
+    """Work in a thread of its own, which does not hold up a program that is interrupted."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._future: Future[T] = Future()
+        self._work = work
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._future.set_result(self._work())
+        except (SwarmbootError, OSError) as error:
+            self._future.set_exception(error)
+        finally:
+            self._future.cancel()  # without effect on one that has ended
+
+    def result(self) -> T:
+        """Return what the work returns, or raise what it raises."""
+        return self._future.result()
+
+
 def look(release: Release, signing: Signing | None) -> Looked:
     """Return all that is found in a release. `signing` is None where it is not known what signs it."""
     by_role = {role: [file for file in release.files if file.role is role] for role in Role}
     stage0, images = _Seen(), _Seen()
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        parts = pool.submit(_stage0_parts, stage0, by_role[Role.KERNEL], by_role[Role.INITRAMFS])
-        layers = pool.submit(_layers, images, by_role[Role.ROOT][0], by_role[Role.PLUGIN])
-        (kernel, initramfs), (root, plugins) = parts.result(), layers.result()
+    parts = _Beside(lambda: _stage0_parts(stage0, by_role[Role.KERNEL], by_role[Role.INITRAMFS]))
+    root, plugins = _layers(images, by_role[Role.ROOT][0], by_role[Role.PLUGIN])
+    kernel, initramfs = parts.result()
     said = uncarried(release.name, release.settings.cmdline, release.settings.profiles)
     findings = [fatal(each.what, expected=each.expected, found=each.found, hint=each.hint) for each in said]
     findings += [*stage0.all(), *_stage0_findings(kernel, initramfs, signing, release)]

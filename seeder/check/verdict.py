@@ -20,7 +20,8 @@ from seeder.release import Release
 from seeder.signers import own_keys, signer_ids
 from seeder.site_reader import read_own_channel
 from swarmboot import site as layout
-from swarmboot.errors import CannotBootError
+from swarmboot.errors import CannotBootError, ReleaseError
+from swarmboot.ids import MAX_SEQUENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +40,16 @@ def signing_of(site: Path, keys: Sequence[Ed25519PrivateKey], options: PublishOp
         signers=signer_ids(keys),
         rotations=() if options.has_new_keys else tuple(layout.rotations(site)),
         fleet=options.fleet or (current.manifest.fleet if current else DEFAULT_FLEET),
-        sequence=next_number(site),
+        sequence=_next_number(site),
     )
+
+
+def _next_number(site: Path) -> int:
+    """Return the number of the site's next manifest, the largest of all if there is none left."""
+    try:
+        return next_number(site)
+    except ReleaseError:
+        return MAX_SEQUENCE
 
 
 def judge(release: Release, signing: Signing | None, manner: Manner) -> Looked:
