@@ -49,6 +49,20 @@ IMPURE = {
 }
 
 
+NOT_IN_EVERY_TRIO = {"abandon_on_cancel", "cancellable"}
+"""Two names of one argument: trio 0.22 of Debian 12 knows the second alone, 0.35 the first."""
+
+
+def test_the_leecher_calls_trio_as_each_debian_has_it() -> None:
+    found = [
+        f"{path.name}:{call.lineno}"
+        for path in Path(leecher.__file__).parent.glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and NOT_IN_EVERY_TRIO & {keyword.arg for keyword in call.keywords}
+    ]
+    assert not found, f"{found}: use leecher.threads.in_loose_thread"
+
+
 LOAD_EVERY_LEECHER_MODULE = """
 import importlib, pkgutil, sys, leecher
 for module in pkgutil.walk_packages(leecher.__path__, "leecher."):
