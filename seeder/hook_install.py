@@ -67,9 +67,7 @@ def install_code(root: Path, runtime: Path) -> None:
     Raises ResourceError if the runtime is not there, or is not for the system that `root` holds.
     """
     libraries = check_runtime(runtime, root=root)
-    for name in _CODE_FILES:
-        mode = 0o644 if name.endswith(".service") else 0o755
-        place(root / CODE / name, (hook_folder() / name).read_bytes(), mode=mode)
+    install_code_files(root)
     installed = runtime_under(root)
     for source, target in ((libraries, installed.with_suffix(".libraries")), (runtime, installed)):
         place(target, source.read_bytes(), mode=0o644)
@@ -85,6 +83,13 @@ def check_runtime(runtime: Path, *, root: Path) -> Path:
         raise ResourceError(f"{runtime} or its .libraries is missing", hint="run: swarmboot hook build-runtime")
     check_fits(runtime, libraries.read_text().split(), root=root)
     return libraries
+
+
+def install_code_files(root: Path) -> None:
+    """Put the driver and the units under `root`."""
+    for name in _CODE_FILES:
+        mode = 0o644 if name.endswith(".service") else 0o755
+        place(root / CODE / name, (hook_folder() / name).read_bytes(), mode=mode)
 
 
 def config_files(bake: Bake) -> dict[str, tuple[bytes, int]]:
@@ -161,8 +166,13 @@ def install_initramfs_tools(root: Path) -> None:
 
 def install_dracut(root: Path) -> None:
     """Put the dracut module under `root`, and what has every later run of dracut add it."""
-    _copy_adapter(hook_folder() / "dracut", root / DRACUT)
+    install_dracut_module(root)
     place(root / DRACUT_CONFIG, _DRACUT_CONFIG.encode(), mode=0o644)
+
+
+def install_dracut_module(root: Path) -> None:
+    """Put the dracut module under `root`."""
+    _copy_adapter(hook_folder() / "dracut", root / DRACUT)
 
 
 def _copy_adapter(source: Path, to: Path) -> None:

@@ -14,6 +14,7 @@ import os
 import sys
 from importlib.abc import InspectLoader
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -22,6 +23,8 @@ from swarmboot import __version__
 from swarmboot.errors import SpaceError, SwarmbootError, UnreadableError, missing_module
 
 GROUP = "swarmboot.commands"
+BUNDLED = Path(__file__).parent / "bundled"
+"""What a distribution's package brings because the distribution's own is too old: it goes before that."""
 _INTERRUPTED = 130
 
 
@@ -97,6 +100,8 @@ def _from_os(error: OSError) -> SwarmbootError:
 
 def main() -> None:
     """Run the command line; the exit status is the error's own (see `swarmboot.errors`)."""
+    if BUNDLED.is_dir():
+        sys.path.insert(0, str(BUNDLED))
     try:
         swarmboot(standalone_mode=False)
     except click.exceptions.Abort:

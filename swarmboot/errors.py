@@ -276,7 +276,7 @@ def missing_module(error: ModuleNotFoundError) -> ToolMissingError:
     name = (error.name or "").partition(".")[0]
     if not name or name in _OURS:
         raise error
-    hint = f"apt-get install python3-{name.lower()}, or install swarmboot again with pip"
+    hint = f"apt-get install python3-{name.lower().replace('_', '-')}, or install swarmboot again with pip"
     if name == "libtorrent":  # PyPI has no wheel of it for every Python
         hint = "apt-get install python3-libtorrent and make the venv with --system-site-packages"
     return ToolMissingError(f"{name} is missing", hint=hint)

@@ -4,6 +4,7 @@
 # Called by dracut: only where somebody asks for the module, and only if it is whole.
 check() {
     local code=${SWARMBOOT_CODE:-/usr/lib/swarmboot} config=${SWARMBOOT_CONFIG:-/etc/swarmboot} needed
+    [[ -e $config/fleet.pub ]] || return 1 # not set up: as the package installs it
     require_binaries cat chmod chroot cp ip ln mkdir modprobe mount mv readlink rm rmdir sleep tr umount || return 1
     for needed in "$code/runtime.squashfs" "$code/runtime.libraries" "$config/fleet.pub"; do
         if [[ ! -s $needed ]]; then
