@@ -10,6 +10,7 @@ from pathlib import Path
 
 from leecher.identity import read_identity
 from leecher.space import check_space
+from leecher.unpackers import check_unpackers
 from swarmboot.manifest import Artifact, Manifest, Role
 from swarmboot.profile import Selection, select
 from swarmboot.settings import NodeSettings
@@ -36,7 +37,7 @@ def drop_others(manifest: Manifest, into: Path) -> None:
 
 
 def choose(manifest: Manifest, settings: NodeSettings, *, is_unpacked: bool) -> Selection:
-    """Return what this node gets; raise SpaceError if it has no room for it.
+    """Return what this node gets; raise SpaceError if it has no room for it, ToolMissingError if it cannot unpack it.
 
     `is_unpacked` asks for room to unpack the images in RAM as well. The directory that images go to must exist.
     """
@@ -47,6 +48,7 @@ def choose(manifest: Manifest, settings: NodeSettings, *, is_unpacked: bool) -> 
             with suppress(OSError):
                 needed_bytes -= min(artifact.size_bytes, (settings.into / name).stat().st_blocks * 512)
     roles = (Role.ROOT, Role.PLUGIN) if is_unpacked else ()
+    check_unpackers(each.format for each in selection.artifacts if each.role in roles)
     unpacked = [sum(each.unpacked_bytes for each in selection.artifacts if each.role is role) for role in roles]
     check_space(
         settings.into, needed_bytes=max(0, needed_bytes), reserve_bytes=settings.reserve,

@@ -1,4 +1,4 @@
-"""Makes one entry of an archive in the file system, below the process's root directory.
+"""Makes one entry of an archive in the file system, or takes its name away, below the process's root directory.
 
 Links to folders on the way are followed, as the root's own links would be. What an image may bring is decided in
 `leecher.root`.
@@ -7,6 +7,7 @@ Links to folders on the way are followed, as the root's own links would be. What
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,16 @@ def place(entry: Entry) -> None:
         kinds = {"character": stat.S_IFCHR, "block": stat.S_IFBLK, "pipe": stat.S_IFIFO}
         os.mknod(path, kinds[entry.kind] | entry.mode, entry.device)
     _finish(entry, path)
+
+
+def take_away(entry: Entry) -> None:
+    """Remove what has the entry's name, and all that is below it. Links on the way to it are followed."""
+    path = Path("/", entry.name)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
 
 
 def _make_parents(path: Path) -> None:

@@ -1,11 +1,13 @@
 """Unpacks what cannot be mounted: tar and cpio root images, Coinboot-style tar plugins, and all settings on top.
 
-`python -m leecher.root image|layers|plugins FOLDER`. It opens its archives, then makes FOLDER its root directory
-(chroot(2)), so that no name and no link in an archive can lead out of it; names with `..` are refused all the same, and
-an absolute name counts from FOLDER. Plugins may bring device nodes, setuid or setgid files and file capabilities only
+`python -m leecher.root image|layers|plugins|libraries FOLDER`. It opens its archives, then makes FOLDER its root
+directory (chroot(2)), so that no name and no link in an archive can lead out of it; names with `..` are refused all the
+same, and an absolute name counts from FOLDER. A character device 0:0 in a plugin takes its name away, as it does in a
+layer. Plugins may bring device nodes, setuid or setgid files and file capabilities only
 if the release allows them (`allow = ["devices", "setuid"]` in its release.toml); a root image may bring anything. The
-stage `layers` looks for them in the squashfs plugins, mounted at FOLDER/1, FOLDER/2 and so on; it unpacks nothing. It
-will not mount anything.
+stage `layers` looks for them in the squashfs plugins, mounted at FOLDER/1, FOLDER/2 and so on; it unpacks nothing. The
+stage `libraries` has the root's own ldconfig(8) write its cache anew. Why a stage failed is told on the console and
+left in `failure` beside the handover, for the seeder. It will not mount anything.
 """
 
 from __future__ import annotations
@@ -19,21 +21,26 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from leecher import handover as handovers
 from leecher.handover import Handover, Image
-from leecher.placing import place
+from leecher.placing import place, take_away
+from leecher.unpackers import check_unpackers
 from swarmboot.archive import KINDS, Entry, cpio_entries, refusal, tar_entries
-from swarmboot.errors import ReleaseError, SpaceError, SwarmbootError
+from swarmboot.errors import ReleaseError, ResourceError, SpaceError, SwarmbootError
 
 HANDOVER = Path("/run/swarmboot/handover")
 SECRETS = Path("/etc/swarmboot/secret.env")
 """Where the new root finds the release's secret settings: mode 0600, in a folder that is made with mode 0700."""
+FAILURE = "failure"
+_STAGES = ("image", "layers", "plugins", "libraries")
 _USAGE = 64
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EIO, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+_NO_DISK = (errno.EIO, errno.EROFS)
+_LDCONFIG_S = 60.0
 
 
 @contextmanager
@@ -43,6 +50,7 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
         with gzip.open(path, "rb") as file:
             yield file  # type: ignore[misc]
     elif kind.endswith(".zst"):
+        check_unpackers([kind])
         with subprocess.Popen(("zstd", "-dcq", "--long=31", str(path)), stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             yield process.stdout
@@ -74,15 +82,40 @@ def _unpack(image: Image, archive: IO[bytes], allow: tuple[str, ...] | None) -> 
 
 
 def _place(entry: Entry, image: Image) -> None:
-    """Make an entry; raise ReleaseError if it cannot be, OSError if there is no room for it."""
+    """Make an entry, or take away what a plugin's whiteout names.
+
+    Raises SpaceError if there is no room for it, ReleaseError if it cannot be for another reason.
+    """
     try:
-        place(entry)
+        if entry.is_whiteout and image.role == "plugin":
+            take_away(entry)
+        else:
+            place(entry)
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in _NO_DISK:
             raise
+        if error.errno in _NO_ROOM:
+            raise SpaceError(
+                f"there is no room for {entry.name[:80]!r} of {image.name}",
+                found=error.strerror or str(error),
+                hint="give the node more, or raise swarmboot.overlay",
+            ) from error
         raise ReleaseError(
-            f"{image.name} holds {entry.name[:80]!r}, which cannot be made", found=error.strerror or str(error)
+            f"{image.name} brings {entry.name[:80]!r} as a {entry.kind}, which cannot be made",
+            found=obstacle(entry) or error.strerror or str(error),
+            hint="take it out of the archive, or put it where it belongs",
         ) from error
+
+
+def obstacle(entry: Entry) -> str:
+    """Return what of the root stands in an entry's way: a folder in its place, or no folder on the way to it."""
+    path = Path("/", entry.name)
+    for parent in (*reversed(path.parents),):
+        if (parent.exists() or parent.is_symlink()) and not parent.is_dir():
+            kind = "a link that leads to no folder" if parent.is_symlink() else "no folder"
+            return f"{parent} in the root, which is {kind}"
+    is_folder = path.is_dir() and not path.is_symlink()
+    return "a folder of that name in the root" if is_folder and entry.kind != "folder" else ""
 
 
 def check_entry(entry: Entry, allow: tuple[str, ...], *, image: Image) -> None:
@@ -97,16 +130,15 @@ def check_entry(entry: Entry, allow: tuple[str, ...], *, image: Image) -> None:
 
 
 def layer_entries(folder: Path) -> Iterator[Entry]:
-    """Yield what is below a mounted layer. A whiteout, for overlayfs a character device 0:0, is nothing."""
+    """Yield what is below a mounted layer, whiteouts among it as devices 0:0."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(parent, name)
             status = path.lstat()
             kind = KINDS.get(stat.S_IFMT(status.st_mode), "")
-            if kind != "character" or status.st_rdev:
-                has_capability = kind == "file" and "security.capability" in os.listxattr(path, follow_symlinks=False)
-                mode = stat.S_IMODE(status.st_mode)
-                yield Entry(str(path.relative_to(folder)), kind, mode, has_capability=has_capability)
+            has_capability = kind == "file" and "security.capability" in os.listxattr(path, follow_symlinks=False)
+            mode, name = stat.S_IMODE(status.st_mode), str(path.relative_to(folder))
+            yield Entry(name, kind, mode, device=status.st_rdev, has_capability=has_capability)
 
 
 def check_layers(handover: Handover, folder: Path) -> None:
@@ -126,6 +158,9 @@ def _stage(handover: Handover, stage: str) -> tuple[list[Image], tuple[str, ...]
 
 def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
     """Do one stage; raises SwarmbootError. The process's root directory is `root` afterwards."""
+    if stage == "libraries":
+        tell(renew_library_cache(root))
+        return
     handover = handovers.read(HANDOVER)
     if stage == "layers":
         check_layers(handover, root)
@@ -150,6 +185,24 @@ def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
         handovers.write_secret(SECRETS, secrets)
 
 
+def renew_library_cache(root: Path) -> str:
+    """Have the root's own ldconfig write its cache and change nothing else; return what has been done.
+
+    Raises ReleaseError if it fails or takes longer than a minute; a root without one has no such cache, and needs none.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    _enter(root)
+    if not os.access("/sbin/ldconfig", os.X_OK):
+        return "the root has no /sbin/ldconfig; its programs find libraries without"
+    try:
+        subprocess.run(
+            ("/sbin/ldconfig", "-X"), stdin=nothing, stdout=nothing, stderr=nothing, timeout=_LDCONFIG_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ReleaseError("the root's ldconfig has failed", found=str(error)[:200]) from error
+    return "several plugins bring libraries: the root's ld.so.cache is written anew"
+
+
 def _secrets() -> str:
     """Return the release's secret settings as they are to stand in the new root; nothing if it has none."""
     path = HANDOVER / handovers.SECRETS
@@ -163,21 +216,27 @@ def _enter(root: Path) -> None:
 
 def main() -> None:
     """Run the stage that the arguments name and exit with the error's own status."""
-    if len(sys.argv) != 3 or sys.argv[1] not in ("image", "layers", "plugins"):
-        print("usage: python -m leecher.root image|layers|plugins FOLDER", file=sys.stderr)
+    if len(sys.argv) != 3 or sys.argv[1] not in _STAGES:
+        print(f"usage: python -m leecher.root {'|'.join(_STAGES)} FOLDER", file=sys.stderr)
         sys.exit(_USAGE)
+    beside = os.open(HANDOVER, os.O_RDONLY | os.O_DIRECTORY)  # the root directory is another when something fails
     try:
         run(sys.argv[1], Path(sys.argv[2]), tell=_tell)
     except SwarmbootError as error:
-        _tell(str(error))
-        sys.exit(error.exit_status)
+        _fail(error, beside)
     except OSError as error:
-        full = SpaceError(
-            f"{error.filename or 'the root'}: {error.strerror or error}",
-            hint="give the node more, or raise swarmboot.overlay",
-        )
-        _tell(str(full))
-        sys.exit(full.exit_status)
+        what = f"{error.filename or 'the root'}: {error.strerror or error}"
+        room = SpaceError(what, hint="give the node more, or raise swarmboot.overlay")
+        _fail(room if error.errno in _NO_ROOM else ResourceError(what), beside)
+
+
+def _fail(error: SwarmbootError, beside: int) -> NoReturn:
+    _tell(str(error))
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(FAILURE, flags, 0o644, dir_fd=beside), "w") as file:
+            file.write(f"{error}\n")
+    sys.exit(error.exit_status)
 
 
 def _tell(line: str) -> None:

@@ -56,6 +56,11 @@ class Entry:
     size_bytes: int = 0
     read: Callable[[int], bytes] | None = None
 
+    @property
+    def is_whiteout(self) -> bool:
+        """Return whether this takes its name away, as overlayfs has it: a character device 0:0."""
+        return self.kind == "character" and not self.device
+
 
 def safe_name(name: str, *, archive: str) -> str:
     """Return a name below the root, without leading slash or dot; raise EscapeError if it holds `..`."""
@@ -66,7 +71,9 @@ def safe_name(name: str, *, archive: str) -> str:
 
 
 def refusal(entry: Entry, allow: tuple[str, ...]) -> str:
-    """Return which word of `allow` an entry of a plugin would need, or nothing."""
+    """Return which word of `allow` an entry of a plugin would need, or nothing; a whiteout needs none."""
+    if entry.is_whiteout:
+        return ""
     if entry.kind in ("character", "block"):
         return "" if "devices" in allow else "devices"
     is_special = bool(entry.mode & 0o6000 and entry.kind == "file") or entry.has_capability
