@@ -13,14 +13,13 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from random import Random
 
 import trio
 
 from leecher.addresses import changes
 from leecher.checksum import RunningChecksum
-from leecher.choice import PARTIAL, choose, drop_others, partial_name
+from leecher.choice import choose
 from leecher.connections import Connections, tls_context
 from leecher.discovery import Discovery, Found
 from leecher.door import Door
@@ -30,6 +29,7 @@ from leecher.ledger import open_ledger
 from leecher.lookout import Lookout
 from leecher.nursery import open_nursery
 from leecher.origin import Origin
+from leecher.places import PARTIAL
 from leecher.progress import Progress, metrics
 from leecher.release import Release, demands_of
 from leecher.reporting import FirstWord, Reporter
@@ -56,6 +56,8 @@ _LOOK_S = 0.25
 class Boot:
     """One boot with one set of settings. `tell` takes lines for the console.
 
+    It must be whole by `ends_s` on the monotonic clock.
+
     `first_word` is what the neighbour in a booted system has to say to the seeder, in place of reports of its own.
     `head_start` is what has been asked before there was a boot. `is_unpacked` asks for room to unpack the images in
     RAM, which the initramfs hook is going to do. `credentials` say as whom to announce, if an earlier boot left some.
@@ -66,6 +68,7 @@ class Boot:
         settings: NodeSettings,
         *,
         started_s: float,
+        ends_s: float = math.inf,
         tell: Callable[[str], None],
         head_start: HeadStart | None = None,
         is_unpacked: bool = False,
@@ -80,6 +83,7 @@ class Boot:
             else open_ledger(settings, started_s=started_s, credentials=credentials, tell=tell)
         )
         self._tell = tell
+        self._ends_s = ends_s
         self._reporter = Reporter(settings, self.ledger, first_word)
         self._is_unpacked = is_unpacked
         self._head_start = head_start
@@ -117,7 +121,7 @@ class Boot:
                     self._fetching.close()
 
     async def _run(self, origin: Origin, trusted: KeySet, stop: trio.Event) -> None:
-        ends_s = trio.current_time() + (self.settings.timeout or math.inf)
+        ends_s = trio.current_time() + self._ends_s - time.monotonic()
         is_whole = False
         while not (is_whole or stop.is_set()):
             async with open_nursery() as nursery:
@@ -162,8 +166,9 @@ class Boot:
         last: Fetching | Acquisition | SecretSettings | None = self._fetching or self._acquisition
         if self._secret_settings is not None and not self._secret_settings.written.is_set():
             last = self._secret_settings
-        if last is not None and last.last_failure is not None:
-            return last.last_failure
+        for each in (last, self._head_start):
+            if each is not None and each.last_failure is not None:
+                return each.last_failure
         limit = f"an end within {self.settings.timeout:g} s"
         return StalledError("the boot took longer than swarmboot.timeout allows", expected=limit, found="none")
 
@@ -216,7 +221,7 @@ class Boot:
         """
         fetching = rounds.fetching
         async with open_nursery() as readers:
-            checksums = [self._checksum(artifact) for artifact in selection.artifacts]
+            checksums = [RunningChecksum(each, fetching.places.path(each.info_hash)) for each in selection.artifacts]
             for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
                 h = artifact.info_hash
                 readers.start_soon(checksum.follow, partial(fetching.have, h), partial(rounds.flush, h))
@@ -285,8 +290,6 @@ class Boot:
 
     def _select(self, release: Release) -> Selection:
         """Return what this node gets of the release; raise SpaceError if it has no room for it."""
-        if self._is_again:
-            drop_others(release.manifest, self.settings.into)
         selection = choose(release.manifest, self.settings, is_unpacked=self._is_unpacked)
         self.manifest, self.selection = release.manifest, selection
         self.ledger.sequence, self.ledger.profile = release.manifest.sequence, selection.profile
@@ -309,6 +312,7 @@ class Boot:
                 sequence=release.manifest.sequence,
                 random=self._random,
                 tell=self._tell,
+                keeps_old=not self._is_unpacked,
             )
             swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
             fetching.join(swarm, release.documents)
@@ -357,14 +361,6 @@ class Boot:
                     await discovery.probe(hear, is_done=is_helped)
             nursery.cancel_scope.cancel()
 
-    def _path(self, artifact: Artifact) -> Path:
-        """Return where an image is now: under its name if an earlier run has finished it."""
-        final = self.settings.into / artifact.name
-        return final if final.is_file() else self.settings.into / partial_name(artifact)
-
-    def _checksum(self, artifact: Artifact) -> RunningChecksum:
-        return RunningChecksum(artifact, self._path(artifact))
-
     async def _hand_over(self, rounds: Rounds, artifact: Artifact, checksum: RunningChecksum) -> None:
         """Check a finished image whole and give it its name; raise ArtifactError if it is not what was signed."""
         await rounds.flush(artifact.info_hash)
@@ -376,7 +372,7 @@ class Boot:
                 found=found.hex()[:16],
                 hint="suspect this machine's memory or disk",
             )
-        if self._path(artifact).name != artifact.name:
+        if not rounds.fetching.places.is_final(artifact.info_hash):
             await rounds.rename(artifact.info_hash, artifact.name)
         with suppress(OSError):
             (self.settings.into / PARTIAL).rmdir()

@@ -14,7 +14,10 @@ _SWITCHES = ("neighbour", "discovery")
 def _option(setting: Setting) -> Any:
     text = f"{setting.help[0].upper()}{setting.help[1:]}."
     if setting.name in _SWITCHES:
-        return click.option(f"{setting.flag}/--no-{setting.name}", setting.name, default=None, help=text)
+        return click.option(
+            setting.flag, setting.name, is_flag=False, flag_value="on", metavar="[on|off]",
+            help=f"{text} [default: {setting.default}]",
+        )  # fmt: skip
     return click.option(
         setting.flag,
         setting.name,
@@ -41,8 +44,8 @@ def fetch(cmdline: str, **values: Any) -> None:
     flags = {}
     for setting in TABLE:
         value = values[setting.name]
-        if setting.name in _SWITCHES and value is not None:
-            flags[setting.name] = "on" if value else "off"
+        if setting.name in _SWITCHES and values[f"no_{setting.name}"]:
+            flags[setting.name] = "off"
         elif setting.is_repeatable and value:
             flags[setting.name] = ",".join(value)
         elif isinstance(value, str):
@@ -51,4 +54,6 @@ def fetch(cmdline: str, **values: Any) -> None:
 
 
 for _setting in TABLE:
+    if _setting.name in _SWITCHES:
+        fetch = click.option(f"--no-{_setting.name}", is_flag=True, help=f"As {_setting.flag} off.")(fetch)
     fetch = _option(_setting)(fetch)

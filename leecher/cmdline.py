@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -40,6 +41,7 @@ def boot(
     first_word: FirstWord | None = None,
 ) -> Boot:
     """Boot with these settings as `leecher.run.run` does, with a head start: what is asked first needs no trio."""
+    ends_s = time.monotonic() + (settings.timeout or math.inf)
     head_start = (
         HeadStart(settings, started_s=started_s, is_unpacked=is_unpacked, credentials=credentials).begin()
         if settings.server and settings.trust
@@ -47,14 +49,14 @@ def boot(
     )
     try:
         if head_start is not None:
-            head_start.wait()
+            head_start.wait(ends_s)
         lean.import_trio()
         from leecher.run import run
 
         lean.settle()
         return run(
-            settings, started_s=started_s, head_start=head_start, is_unpacked=is_unpacked, credentials=credentials,
-            first_word=first_word,
+            settings, started_s=started_s, ends_s=ends_s, head_start=head_start, is_unpacked=is_unpacked,
+            credentials=credentials, first_word=first_word,
         )  # fmt: skip
     finally:
         if head_start is not None:

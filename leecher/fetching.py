@@ -15,15 +15,14 @@ from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from leecher.choice import is_begun, partial_name
 from leecher.connections import Connections
 from leecher.exchanges import Exchanges
 from leecher.facts import Answered, Ended, Event, Fact, NeighbourBanned, PieceFailed, PieceFinished, Received
 from leecher.ledger import Ledger
+from leecher.places import Places, is_begun
 from leecher.policy import AbortRequest, AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
 from leecher.question import Question
 from swarmboot import pieces as sets
-from swarmboot import site
 from swarmboot.addresses import is_dialable, is_loopback
 from swarmboot.errors import ArtifactError, OriginError, ProofRefusedError, ResourceError, TransferError
 from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
@@ -48,8 +47,8 @@ _REFUSALS_OF_A_PIECE = 3
 class Fetching:
     """One node's part in the swarm from its first announce until it leaves.
 
-    `wake` is called, in any thread, when a turn has something to take in. `is_stage0_wanted` and `is_hidden` are what
-    the seeder said.
+    `keeps_old` is as in `leecher.places`. `wake` is called, in any thread, when a turn has something to take in.
+    `is_stage0_wanted` and `is_hidden` are what the seeder said.
     """
 
     def __init__(
@@ -62,6 +61,7 @@ class Fetching:
         sequence: Sequence,
         random: Random,
         tell: Callable[[str], None],
+        keeps_old: bool = True,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.wake = wake
@@ -75,6 +75,9 @@ class Fetching:
         self._settings = settings
         self._ledger = ledger
         self._artifacts = {artifact.info_hash: artifact for artifact in artifacts}
+        self.places = Places(
+            self._artifacts, settings.into, keeps_old=keeps_old, reserve_bytes=settings.reserve, wake=self._stir
+        )
         self._sequence = sequence
         own = settings.bind or urlsplit(settings.server).hostname or ""
         self._is_here = is_loopback(own)
@@ -129,14 +132,12 @@ class Fetching:
     def join(self, swarm: Swarm, documents: dict[str, bytes]) -> None:
         """Bring the artifacts into a swarm, with whatever an earlier run left behind; takes a few turns.
 
-        Raises ManifestError if a torrent among the documents is not the one that the manifest names.
+        Raises ManifestError if a torrent among the documents is not the one that the manifest names, ResourceError if
+        the folder for what is not whole is somebody else's.
         """
         self.swarm = swarm
         swarm.expect_links(self._uplink_bytes_per_s)
-        for artifact in self._artifacts.values():
-            is_final = (self._settings.into / artifact.name).is_file()
-            name = artifact.name if is_final else partial_name(artifact)
-            swarm.add(artifact, documents[site.torrent_path(artifact.info_hash)], self._settings.into, name)
+        self.places.begin(swarm, documents)
 
     def add_later(self, artifact: Artifact) -> None:
         """Fetch one more artifact, at low priority; the swarm must have checked it."""
@@ -223,7 +224,7 @@ class Fetching:
     def _try_to_join(self, swarm: Swarm) -> None:
         """Begin as a neighbour once it can be dialled and every torrent takes pieces."""
         port = swarm.port
-        if not port or not all(swarm.is_checked(info_hash) for info_hash in self._artifacts):
+        if not self.places.settle(swarm) or not port:
             return
         self._port = port
         self._alone_at_s = time.monotonic() + START_S

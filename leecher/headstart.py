@@ -8,6 +8,7 @@ takes over what has been begun. Whatever goes wrong ends the head start, and the
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import socket
@@ -69,18 +70,19 @@ class HeadStart:
         self._thread.start()
         return self
 
-    def wait(self) -> None:
+    def wait(self, until_s: float = math.inf) -> None:
         """Wait until pieces arrive and a processor is idle, or there is nothing to wait for, `BUSY_S` at most.
 
+        No longer than `until_s` on the monotonic clock, which is the boot's own end.
         Importing meanwhile would delay just what is to be early: where processors are few, even the seeder's answers.
         A seeder that does not answer is waited for no longer than `ANSWER_S`: neighbours may have to be found. Where
         all processors are busy it may be those that its answer waits for, so then up to `ANSWER_MOST_S`.
         """
-        most_s = time.monotonic() + ANSWER_MOST_S
-        while not self._has_read.wait(ANSWER_S):
+        most_s = min(time.monotonic() + ANSWER_MOST_S, until_s)
+        while not self._has_read.wait(_left_s(ANSWER_S, until_s)):
             if _runnable_besides() < _processors() or time.monotonic() >= most_s:
                 return
-        self._is_under_way.wait(BUSY_S)
+        self._is_under_way.wait(_left_s(BUSY_S, until_s))
 
     def when_read(self, call: Callable[[], None]) -> None:
         """Have `call` called, in some thread, when `pointed` is there, and when `has_read`; it may be called twice."""
@@ -92,6 +94,13 @@ class HeadStart:
     def has_read(self) -> bool:
         """Return whether `release` has something to return or raise at once."""
         return self._has_read.is_set()
+
+    @property
+    def last_failure(self) -> TransferError | None:
+        """Return how the last transfer failed, if one did."""
+        if isinstance(self._failure, TransferError):
+            return self._failure
+        return self._fetching.last_failure if self._fetching is not None else None
 
     def release(self) -> Release | None:
         """Wait for the release and return it with its torrents, or None if there is none to be had this way.
@@ -211,6 +220,7 @@ class HeadStart:
             sequence=release.manifest.sequence,
             random=self.random,
             tell=tell,
+            keeps_old=not self._is_unpacked,
             wake=self._stir,
         )
         fetching.turn()
@@ -228,6 +238,10 @@ class HeadStart:
             readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)
             if self._woken in readable:
                 self._woken.recv(4096)
+
+
+def _left_s(most_s: float, until_s: float) -> float:
+    return max(0.0, min(most_s, until_s - time.monotonic()))
 
 
 def _runnable_besides() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 
 import trio
@@ -18,6 +19,7 @@ def run(
     settings: NodeSettings,
     *,
     started_s: float,
+    ends_s: float = math.inf,
     head_start: HeadStart | None = None,
     is_unpacked: bool = False,
     credentials: str = "",
@@ -27,7 +29,7 @@ def run(
 
     `is_unpacked` says that the images will be unpacked in RAM, so that room is asked for that as well.
 
-    SIGINT and SIGTERM stop it cleanly.
+    `ends_s` is when it must be whole, on the monotonic clock. SIGINT and SIGTERM stop it cleanly.
 
     A stop before the images are complete raises KeyboardInterrupt; what has been fetched stays for the next run.
     """
@@ -35,6 +37,7 @@ def run(
         settings,
         head_start=head_start,
         started_s=started_s,
+        ends_s=ends_s,
         tell=tell,
         is_unpacked=is_unpacked,
         credentials=credentials,

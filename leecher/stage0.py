@@ -111,7 +111,10 @@ class Stage0Neighbour:
     async def _fetch(self, artifacts: tuple[Artifact, ...]) -> None:
         for artifact in artifacts:
             torrent = self.documents[site.torrent_path(artifact.info_hash)]
-            await self.rounds.add_later(artifact, torrent, self._path(artifact))
+            path = self._path(artifact)
+            if path.is_symlink():  # made by whoever else may write there
+                path.unlink()
+            await self.rounds.add_later(artifact, torrent, path)
         await self.rounds.until(lambda: self.rounds.fetching.is_complete)
         for artifact in artifacts:
             await self._check(artifact)

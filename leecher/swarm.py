@@ -223,6 +223,12 @@ class Swarm:
         self._handles[artifact.info_hash] = self._session.add_torrent(parameters)
         self._metadata[artifact.info_hash] = metadata
 
+    def move(self, artifact: Artifact, torrent: bytes, folder: Path, file_name: str) -> None:
+        """Have an artifact that was not started yet in another file, with what that holds, which is checked anew."""
+        self._session.remove_torrent(self._handles.pop(artifact.info_hash))
+        self._checked.discard(artifact.info_hash)
+        self.add(artifact, torrent, folder, file_name)
+
     def expect_links(self, bytes_per_s: float) -> None:
         """Let neighbours that connect from now on ask for as much ahead as links of this rate need; 0 for unknown."""
         self._link_bytes_per_s = bytes_per_s

@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 from swarmboot.report import VERIFIED
-from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, nginx, program, serving, status
+from tests.integration.world import (
+    Fleet,
+    asking,
+    booting,
+    build_fleet,
+    build_release,
+    is_arriving,
+    nginx,
+    program,
+    serving,
+    status,
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +128,7 @@ def test_two_releases_boot_side_by_side(tmp_path: Path) -> None:
     first, second = build_release(tmp_path / "one", seed=1), build_release(tmp_path / "two", seed=2)
     fleet = build_fleet(tmp_path / "fleet", first)
     with serving(fleet, "--uplink", "20mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as early:
-        while not (early.into / ".partial").exists():
+        while not is_arriving(early.into):
             assert early.process.poll() is None
         fleet.publish(second)
         with booting(tmp_path, 2, *asking(seeder, fleet)) as late:

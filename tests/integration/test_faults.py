@@ -42,6 +42,7 @@ from tests.integration.world import (
     build_fleet,
     build_release,
     hostile,
+    is_arriving,
     program,
     serving,
     wait_for,
@@ -314,8 +315,7 @@ def test_a_neighbour_that_dies_in_mid_transfer_is_survived(tmp_path: Path, fleet
     with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour", "--up", "8mbit") as bad:
         bad.report()
         with booting(tmp_path, 2, *asking(seeder, fleet)) as node:
-            partial = node.into / ".partial"
-            wait_for(lambda: (partial.is_dir() and any(partial.iterdir())) or None, node.process)
+            wait_for(lambda: is_arriving(node.into) or None, node.process)
             bad.process.kill()
             assert node.end()[0] == 0
 
@@ -327,7 +327,7 @@ def test_a_seeder_that_dies_in_mid_boot_leaves_a_warm_rack_enough(tmp_path: Path
     ):
         warm.report()
         with booting(tmp_path, 2, *asking(seeder, fleet)) as node:
-            wait_for(lambda: (node.into / ".partial").is_dir() or None, node.process)
+            wait_for(lambda: is_arriving(node.into) or None, node.process)
             seeder.process.kill()
             assert node.end()[0] == 0
 
@@ -343,6 +343,12 @@ def test_a_malformed_setting_is_named_with_an_example(tmp_path: Path) -> None:
 
 def test_a_node_with_nobody_to_ask_says_so(tmp_path: Path, fleet: Fleet) -> None:
     refused(tmp_path, MalformedSettingError, "--trust", fleet.pub, "--discovery", "off", words=("nobody to ask",))
+
+
+@pytest.mark.parametrize("words", [["--discovery", "off"], ["--no-discovery"], ["--discovery=no"]])
+def test_discovery_is_turned_off_either_way_for_people_too(fleet: Fleet, tmp_path: Path, words: list[str]) -> None:
+    done = program("swarmboot", "fetch", "--trust", fleet.pub, "--into", tmp_path / "x", *words)
+    check_refusal(done.returncode, done.stderr, MalformedSettingError, "nobody to ask")
 
 
 def test_a_profile_that_is_not_there_is_named(tmp_path: Path, fleet: Fleet) -> None:
@@ -380,7 +386,7 @@ def test_a_tmpfs_that_fills_up_during_the_download_ends_the_boot(
 ) -> None:
     subprocess.run(["mount", "-o", "remount,size=5m", str(small_tmpfs)], check=True)
     with serving(fleet, "--uplink", "1mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
-        wait_for(lambda: (small_tmpfs / ".partial").is_dir() or None, node.process)
+        wait_for(lambda: is_arriving(small_tmpfs) or None, node.process)
         with suppress(OSError), (small_tmpfs / "filler").open("wb", buffering=0) as filler:
             while filler.write(bytes(65536)):
                 pass

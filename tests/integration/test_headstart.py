@@ -228,3 +228,18 @@ def test_what_an_earlier_run_left_behind_is_not_leased_again(tmp_path: Path, fle
         with booting(tmp_path, 4, *asking(seeder, fleet)) as node:
             report = node.report()
         assert report["bytes_from"] == {"neighbours": 0, "origin": 0}
+
+
+@pytest.mark.parametrize("has_read", [False, True])
+def test_a_head_start_is_waited_for_no_longer_than_the_boot_may_take(
+    tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, has_read: bool
+) -> None:
+    monkeypatch.setattr(headstart, "ANSWER_S", 3600.0)
+    monkeypatch.setattr(headstart, "BUSY_S", 3600.0)
+    settings = settings_for(tmp_path, fleet, "https://127.0.0.1:1", authority(fleet))
+    head_start = HeadStart(settings, started_s=time.monotonic())
+    if has_read:
+        head_start._has_read.set()
+    head_start.wait(time.monotonic())
+    for end in (head_start._wake, head_start._woken, head_start.connections):
+        end.close()

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, program, serving, wait_for
+from tests.integration.world import (
+    Fleet,
+    asking,
+    booting,
+    build_fleet,
+    build_release,
+    is_arriving,
+    program,
+    serving,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -31,7 +41,7 @@ def next_release(fleet: Fleet) -> Path:
 def test_a_node_whose_release_is_pruned_in_mid_boot_starts_over_with_the_new_one(tmp_path: Path, fleet: Fleet) -> None:
     release = next_release(fleet)
     with serving(fleet, "--uplink", "1mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
-        wait_for(lambda: (node.into / ".partial").is_dir() or None, node.process)
+        wait_for(lambda: is_arriving(node.into) or None, node.process)
         fleet.publish(release)
         prune(fleet, "--grace", "0")
         status, said = node.end()
@@ -44,7 +54,7 @@ def test_a_node_whose_release_is_pruned_in_mid_boot_starts_over_with_the_new_one
 def test_a_node_whose_release_is_pruned_in_mid_boot_within_the_grace_goes_on(tmp_path: Path, fleet: Fleet) -> None:
     release = next_release(fleet)
     with serving(fleet, "--uplink", "16mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
-        wait_for(lambda: (node.into / ".partial").is_dir() or None, node.process)
+        wait_for(lambda: is_arriving(node.into) or None, node.process)
         fleet.publish(release)
         assert "--grace" in prune(fleet)
         status, said = node.end()
@@ -55,7 +65,7 @@ def test_a_node_whose_release_is_pruned_in_mid_boot_within_the_grace_goes_on(tmp
 def test_a_channel_that_vanishes_and_comes_back_in_mid_boot_is_waited_for(tmp_path: Path, fleet: Fleet) -> None:
     release = next_release(fleet)
     with serving(fleet, "--uplink", "1mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
-        wait_for(lambda: (node.into / ".partial").is_dir() or None, node.process)
+        wait_for(lambda: is_arriving(node.into) or None, node.process)
         for blob in (fleet.site / "blobs").iterdir():
             blob.unlink()
         channel = fleet.site / "channels" / "stable.swarm"

@@ -138,6 +138,12 @@ def wait_for(look: Callable[[], T | None], process: subprocess.Popen[str]) -> T:
     return found
 
 
+def is_arriving(into: Path) -> bool:
+    """Return whether the first bytes of an image have been written below `into`."""
+    partial = into / ".partial"
+    return partial.is_dir() and any(partial.iterdir())
+
+
 def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:

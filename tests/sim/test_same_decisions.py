@@ -28,6 +28,7 @@ from tests.integration.world import (
     booting,
     build_fleet,
     build_release,
+    is_arriving,
     serving,
     wait_for,
 )
@@ -55,7 +56,7 @@ def recorded(folder: Path, fleet: Fleet, seeder: Seeder, *, is_seeder_killed: bo
     process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         if is_seeder_killed:
-            wait_for(lambda: (folder / "here" / ".partial").is_dir() or None, process)
+            wait_for(lambda: is_arriving(folder / "here") or None, process)
             seeder.process.kill()
         wait_for(lambda: report.exists() or None, process)
     finally:
@@ -140,7 +141,7 @@ def test_a_node_among_others_decides_the_same(tmp_path: Path, fleet: Fleet) -> N
             stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--neighbour"))
             for number in (1, 2, 3)
         ]
-        wait_for(lambda: (first.into / ".partial").is_dir() or None, first.process)
+        wait_for(lambda: is_arriving(first.into) or None, first.process)
         trace = recorded(tmp_path, fleet, seeder)
     assert kinds(replay(trace)) >= {AnnounceRequest, ConnectRequest}
 
