@@ -157,6 +157,8 @@ def build_runtime(out: Path, *, origin: str, compression: str, say: Callable[[st
     if os.geteuid() != 0:
         raise PrivilegeError("building the runtime needs root", hint="its self-test runs in a chroot")
     check_programs()
+    for note in notes_of_what_is_missing():
+        say(note)
     source, recipe = probe(origin), read_recipe()
     with tempfile.TemporaryDirectory(prefix="swarmboot-runtime.") as work:
         tree = Path(work) / "tree"
@@ -173,6 +175,12 @@ def build_runtime(out: Path, *, origin: str, compression: str, say: Callable[[st
         out.with_suffix(".libraries").write_text("".join(f"{path}\n" for path in borrowed))
         temporary.replace(out)
     say(f"runtime: {out}, {format_size(out.stat().st_size)}, Python {source.version} from {source.executable}")
+
+
+def notes_of_what_is_missing() -> list[str]:
+    """Return what a runtime that is built on this machine is going to lack, a line each."""
+    lacks_zstd = "note: zstd is not installed: nodes with this runtime cannot unpack tar.zst and cpio.zst images"
+    return [] if shutil.which("zstd") else [lacks_zstd]
 
 
 def check_programs() -> None:

@@ -20,7 +20,7 @@ from seeder import hook_install
 from seeder.hook_cli import hook
 from seeder.hook_files import hook_folder
 from seeder.hook_install import Bake
-from seeder.hook_runtime import check_programs, is_for, read_recipe
+from seeder.hook_runtime import check_programs, is_for, notes_of_what_is_missing, read_recipe
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError, SwarmbootError, ToolMissingError
 from swarmboot.fleet_token import read_tokens, write_token
 from swarmboot.keyfile import write_pair
@@ -197,3 +197,11 @@ def test_mkinitramfs_is_told_to_keep_an_initramfs_with_a_token_to_root(tmp_path:
         env={"PATH": os.environ["PATH"], "SWARMBOOT_CONFIG": str(tmp_path)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["y", "0077" if has_token else "none"]
+
+
+def test_a_runtime_without_zstd_is_built_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (note,) = notes_of_what_is_missing()
+    assert "cannot unpack tar.zst" in note
+    (tmp_path / "zstd").touch(0o755)
+    assert notes_of_what_is_missing() == []
