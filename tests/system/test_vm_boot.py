@@ -20,7 +20,7 @@ import pytest
 
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan, wait_for_line
-from tests.system.vm.machine import Machine, booting
+from tests.system.vm.machine import Machine, booting, mac_of
 from tests.system.vm.programs import PROMPT_S, running
 
 pytestmark = [
@@ -190,6 +190,16 @@ def refuse(bench: Bench, name: str, *, cmdline: str, memory: str, line: str) -> 
 def test_a_second_machine_takes_nine_tenths_from_the_first(bench: Bench, second: Machine) -> None:
     check_root(second, bench)
     assert share_from_neighbours(second) >= 0.9
+
+
+def test_a_system_that_has_come_up_says_so_itself_under_its_boots_own_id(bench: Bench, second: Machine) -> None:
+    log, mac = bench.lan.work / "seeder-8470.log", mac_of(second.name)
+    verified = wait_for_line(log, re.compile(rf"{mac}.*\) images verified in "), within_s=PROMPT_S)
+    boot = re.search(r"boot [0-9a-f]{8}\)", verified)
+    assert boot is not None
+    wait_for_line(log, re.compile(rf"{mac}.* {re.escape(boot[0])} booted .* after its kernel started"), within_s=BOOT_S)
+    booted = [line for line in log.read_text().splitlines() if mac in line and " booted " in line]
+    assert len(booted) == 1, booted
 
 
 @pytest.mark.parametrize(
