@@ -133,6 +133,21 @@ def test_a_nodes_neighbour_seeds_without_any_right_or_writable_code(plain: Servi
     assert plain.rights(SEED) == (False, {0})
     maps = container.run("cat", f"/proc/{container.shown(SEED, 'MainPID')}/maps").splitlines()
     assert not [line for line in maps if {"w", "x"} <= set(line.split()[1])]
+    check_reports(container)
+
+
+def check_reports(container: Container) -> None:
+    """Check that the seeder was told of the images by the initramfs and of the boot by the neighbour, each once."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+
+    def told(what: str) -> int:
+        return sum(f"boot {boot}) {what} " in line for line in container.journal(NAME).splitlines())
+
+    container.wait_until(lambda: told("booted") == 1)
+    assert told("images verified") == 1
+    container.run("systemctl", "restart", SEED)
+    container.wait_until(lambda: container.journal(SEED).count("complete; seeding") == 2)
+    assert told("booted") == 1
 
 
 @pytest.fixture(scope="module")
