@@ -46,7 +46,7 @@ def test_a_neighbour_that_moves_is_found_at_its_new_address(tmp_path: Path) -> N
     fleet, release, report = images.fleet(), tmp_path / "release", tmp_path / "report.json"
     release.mkdir()
     (release / "rootfs.squashfs").write_bytes(b"hsqs" + Random(4).randbytes(SIZE_BYTES))
-    images.publish(release, site=tmp_path / "site", keys=fleet.keys)
+    images.publish(release, "--force", site=tmp_path / "site", keys=fleet.keys)
     with ExitStack() as stack:
         lan = stack.enter_context(open_lan(tmp_path / "lan"))
         lan.serve(tmp_path / "site", state=fleet.state(tmp_path / "state"), uplink="20mbit")

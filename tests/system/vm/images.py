@@ -238,11 +238,11 @@ def write_marker(tree: Path) -> None:
         (units / name).symlink_to("/dev/null")
 
 
-def publish(release: Path, *, site: Path, keys: Path) -> None:
-    """Publish a release with the key in `keys`, made now if there is none."""
+def publish(release: Path, *more: str, site: Path, keys: Path) -> None:
+    """Publish a release with the key in `keys`, made now if there is none; `more` are further arguments."""
     if not keys.exists():
         run(*SWARMBOOT, "keygen", "--out", str(keys))
-    run(*SWARMBOOT, "publish", str(release), "--site", str(site), "--key", str(keys / "swarmboot.key"))
+    run(*SWARMBOOT, "publish", str(release), "--site", str(site), "--key", str(keys / "swarmboot.key"), *more)
 
 
 def base_initramfs(out: Path, *, kernel: Kernel) -> Path:
