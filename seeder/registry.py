@@ -211,11 +211,10 @@ class Registry:
 
     def _hide_behind(self, node: Node, host: str, *, is_hidden: bool) -> None:
         """Take note whether a node comes through a proxy or NAT at `host`."""
-        if node.is_hidden == is_hidden and node.host == host:
-            return
-        self.hidden_at.change(node.host, -1 if node.is_hidden else 0)
-        self.hidden_at.change(host, 1 if is_hidden else 0)
-        node.is_hidden = is_hidden
+        if node.is_hidden != is_hidden or node.host != host:
+            self.hidden_at.change(node.host, -1 if node.is_hidden else 0)
+            self.hidden_at.change(host, 1 if is_hidden else 0)
+            node.is_hidden = is_hidden
 
     def _count_known(self, host: str, change: int) -> None:
         """Count a node with credit at an address, and at what that address is counted under."""
