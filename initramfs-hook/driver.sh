@@ -10,40 +10,115 @@ swarmboot_config=${swarmboot_config:-/etc/swarmboot}
 swarmboot_run=/run/swarmboot
 swarmboot_ipv6_since=${swarmboot_ipv6_since:-/run/swarmboot-ipv6-since}
 swarmboot_console=${swarmboot_console:-/dev/console}
+swarmboot_newline='
+'
+swarmboot_space=$(printf ' \t\v\f\r')$swarmboot_newline
 
 # Print one line on the console.
 swarmboot_say() {
     echo "swarmboot: $*" >"$swarmboot_console" 2>/dev/null || echo "swarmboot: $*" >&2
 }
 
-# Print the last value of the kernel argument swarmboot.NAME.
+# Take up the kernel command line for swarmboot_next_argument; the last line end is /proc's.
+swarmboot_read_arguments() {
+    swarmboot_left=
+    swarmboot_gap=
+    while IFS= read -r swarmboot_line || [ -n "$swarmboot_line" ]; do
+        swarmboot_left=$swarmboot_left$swarmboot_gap$swarmboot_line
+        swarmboot_gap=$swarmboot_newline
+    done <"$swarmboot_cmdline"
+}
+
+# Put the next argument into swarmboot_name and swarmboot_value, which is `on` if it has none (then swarmboot_word is the
+# name alone). Fails at the end, or at `--`. As the kernel takes it apart: swarmboot/arguments.py, with the same tests.
+swarmboot_next_argument() {
+    # shellcheck disable=SC2295 # within brackets it is a list of characters
+    swarmboot_left=${swarmboot_left#"${swarmboot_left%%[!$swarmboot_space]*}"}
+    [ -n "$swarmboot_left" ] || return 1
+    swarmboot_word=
+    while :; do
+        # shellcheck disable=SC2295
+        swarmboot_part=${swarmboot_left%%[$swarmboot_space\"]*}
+        swarmboot_word=$swarmboot_word$swarmboot_part
+        swarmboot_left=${swarmboot_left#"$swarmboot_part"}
+        case $swarmboot_left in
+            \"*\"*)
+                swarmboot_part=${swarmboot_left#\"}
+                swarmboot_part=\"${swarmboot_part%%\"*}\"
+                ;;
+            \"*) swarmboot_part=$swarmboot_left ;;
+            *) break ;;
+        esac
+        swarmboot_word=$swarmboot_word$swarmboot_part
+        swarmboot_left=${swarmboot_left#"$swarmboot_part"}
+    done
+    swarmboot_quoted=no
+    case $swarmboot_word in \"*) swarmboot_quoted=yes ;; esac
+    swarmboot_word=${swarmboot_word#\"}
+    swarmboot_value=${swarmboot_word#?} # an argument that begins with = has no name there
+    swarmboot_name=${swarmboot_word%"$swarmboot_value"}${swarmboot_value%%=*}
+    case $swarmboot_value in
+        *=*)
+            swarmboot_value=${swarmboot_value#*=}
+            case $swarmboot_value in \"*) swarmboot_quoted=yes ;; esac
+            swarmboot_value=${swarmboot_value#\"}
+            [ $swarmboot_quoted = no ] || swarmboot_value=${swarmboot_value%\"}
+            ;;
+        *)
+            [ $swarmboot_quoted = no ] || swarmboot_name=${swarmboot_name%\"}
+            swarmboot_word=$swarmboot_name
+            swarmboot_value=on
+            [ "$swarmboot_name" != -- ]
+            ;;
+    esac
+}
+
+# Print the value of the setting $1: the last kernel argument swarmboot.NAME, else what stands in the node's own file,
+# else what was baked in.
 swarmboot_argument() {
     swarmboot_found=
-    read -r swarmboot_line <"$swarmboot_cmdline"
-    set -f
-    for swarmboot_word in $swarmboot_line; do
-        case $swarmboot_word in "swarmboot.$1="*) swarmboot_found=${swarmboot_word#*=} ;; esac
+    for swarmboot_file in "$swarmboot_config/defaults" "$swarmboot_config/node"; do
+        [ -r "$swarmboot_file" ] || continue
+        while read -r swarmboot_line || [ -n "$swarmboot_line" ]; do
+            case $swarmboot_line in "$1="*) swarmboot_found=${swarmboot_line#*=} ;; esac
+        done <"$swarmboot_file"
     done
-    set +f
-    echo "$swarmboot_found"
+    swarmboot_read_arguments
+    while swarmboot_next_argument; do
+        [ "$swarmboot_name" != "swarmboot.$1" ] || swarmboot_found=$swarmboot_value
+    done
+    printf '%s\n' "$swarmboot_found"
 }
 
 # Succeed if the kernel command line asks for swarmboot. swarmboot=0 wins over everything; a misspelt argument counts,
 # so that the leecher can name it.
 swarmboot_is_enabled() {
     swarmboot_wanted=no
-    read -r swarmboot_line <"$swarmboot_cmdline"
-    set -f
-    for swarmboot_word in $swarmboot_line; do
-        case $swarmboot_word in
+    swarmboot_read_arguments
+    while swarmboot_next_argument; do
+        case $swarmboot_name=$swarmboot_value in
             swarmboot=0 | swarmboot=off | swarmboot=no) swarmboot_wanted=never ;;
-            swarmboot | swarmboot=* | swarmboot.* | swarmboot_* | root=swarmboot | boot=swarmboot)
+            swarmboot=* | swarmboot.* | swarmboot_* | root=swarmboot | boot=swarmboot)
                 [ $swarmboot_wanted = never ] || swarmboot_wanted=yes
                 ;;
         esac
     done
-    set +f
     [ $swarmboot_wanted = yes ]
+}
+
+# Succeed if something is mounted at $1.
+swarmboot_is_mounted() {
+    while read -r _ swarmboot_where _; do
+        [ "$swarmboot_where" != "$1" ] || return 0
+    done <"${swarmboot_mounts:-/proc/mounts}"
+    return 1
+}
+
+# Unmount all that is mounted at $1; what is in use, as by a rescue shell that stands in it, goes out of the way.
+swarmboot_unmount() {
+    while swarmboot_is_mounted "$1"; do
+        umount "$1" 2>/dev/null || umount -l "$1" || return 1
+    done
 }
 
 # Succeed if the leecher's image is mounted. Its python3 may be an absolute link, which leads nowhere from here.
@@ -51,34 +126,45 @@ swarmboot_has_leecher() {
     [ -x "$swarmboot_run/runtime/usr/bin/python3" ] || [ -L "$swarmboot_run/runtime/usr/bin/python3" ]
 }
 
-# Make the tmpfs that everything goes to, of a size of its own, and mount the leecher's image in it. May be run again.
+# Make the tmpfs that everything goes to, of a size of its own, and mount the leecher's image in it. May be run again,
+# wherever it was left the last time: each mount is made once.
 swarmboot_prepare() {
-    ! swarmboot_has_leecher || return 0
     for swarmboot_module in loop squashfs overlay; do modprobe -q "$swarmboot_module" || :; done
+    mkdir -p "$swarmboot_run"
+    swarmboot_is_mounted "$swarmboot_run" || swarmboot_make_tmpfs || return 1
+    for swarmboot_folder in etc lib images layers runtime handover stage0; do
+        mkdir -p "$swarmboot_run/$swarmboot_folder"
+    done
+    chmod 1777 "$swarmboot_run/stage0"
+    cp -L "$swarmboot_config"/* "$swarmboot_run/etc/"
+    echo '127.0.0.1 localhost' >"$swarmboot_run/etc/hosts"
+    echo '::1 localhost' >>"$swarmboot_run/etc/hosts"
+    swarmboot_is_mounted "$swarmboot_run/runtime" || swarmboot_mount_leecher || return 1
+    for swarmboot_folder in dev proc sys run/swarmboot; do
+        swarmboot_is_mounted "$swarmboot_run/runtime/$swarmboot_folder" ||
+            mount --bind "/$swarmboot_folder" "$swarmboot_run/runtime/$swarmboot_folder" || return 1
+    done
+}
+
+# Mount the tmpfs, as large as swarmboot.memory has it.
+swarmboot_make_tmpfs() {
     swarmboot_size=$(swarmboot_argument memory)
     case $swarmboot_size in # a malformed one is named by the leecher
         [1-9]*[0-9%kKmMgG]) ;;
         *) swarmboot_size=75% ;;
     esac
-    mkdir -p "$swarmboot_run"
     mount -t tmpfs -o "mode=0755,nodev,nosuid,size=$swarmboot_size" swarmboot "$swarmboot_run" ||
         mount -t tmpfs -o mode=0755,nodev,nosuid,size=75% swarmboot "$swarmboot_run" || return 1
-    mount --make-private "$swarmboot_run" || return 1 # systemd shares mounts: what is bound below would come back here
-    for swarmboot_folder in etc lib images layers runtime handover stage0; do
-        mkdir "$swarmboot_run/$swarmboot_folder"
-    done
-    chmod 1777 "$swarmboot_run/stage0"
+    mount --make-private "$swarmboot_run" # systemd shares mounts: what is bound below would come back here
+}
+
+# Mount the leecher's image, with the libraries that it borrows beside it.
+swarmboot_mount_leecher() {
     while read -r swarmboot_library; do
         cp -L "$swarmboot_library" "$swarmboot_run/lib/" || return 1
     done <"$swarmboot_files/runtime.libraries"
-    cp -L "$swarmboot_config"/* "$swarmboot_run/etc/"
-    echo '127.0.0.1 localhost' >"$swarmboot_run/etc/hosts"
-    echo '::1 localhost' >>"$swarmboot_run/etc/hosts"
     cp "$swarmboot_files/runtime.squashfs" "$swarmboot_run/" || return 1
-    mount -t squashfs -o loop,ro,nodev,nosuid "$swarmboot_run/runtime.squashfs" "$swarmboot_run/runtime" || return 1
-    for swarmboot_folder in dev proc sys run/swarmboot; do
-        mount --bind "/$swarmboot_folder" "$swarmboot_run/runtime/$swarmboot_folder" || return 1
-    done
+    mount -t squashfs -o loop,ro,nodev,nosuid "$swarmboot_run/runtime.squashfs" "$swarmboot_run/runtime"
 }
 
 # Succeed if a card has an address that can reach others: IPv4, or IPv6 past duplicate detection and without IPv4 for
@@ -130,6 +216,18 @@ swarmboot_name_servers() {
     done
 }
 
+# Print what the network calls this machine: DHCP's word to ipconfig or networkd, or that of ip=.
+swarmboot_host_name() {
+    for swarmboot_file in /run/net-*.conf /run/systemd/netif/leases/*; do
+        [ -f "$swarmboot_file" ] || continue
+        while IFS='=' read -r swarmboot_name swarmboot_value; do
+            swarmboot_value=${swarmboot_value#[\"\']}
+            swarmboot_value=${swarmboot_value%[\"\']}
+            case $swarmboot_name=$swarmboot_value in HOSTNAME=?*) printf '%s\n' "$swarmboot_value" && return ;; esac
+        done <"$swarmboot_file"
+    done
+}
+
 # Run a module of the leecher in its image.
 swarmboot_leecher() {
     LANG=C.UTF-8 chroot "$swarmboot_run/runtime" /usr/bin/python3 -I -S -B -m "$@"
@@ -139,6 +237,16 @@ swarmboot_leecher() {
 swarmboot_fail() {
     swarmboot_say "$*"
     ! swarmboot_has_leecher || swarmboot_leecher leecher.initramfs report "$*"
+    return 1
+}
+
+# Fail after the leecher, having told the seeder why: in its own words, which the console has had from it, or, where it
+# left none, in these.
+swarmboot_fail_as_told() {
+    swarmboot_reason=
+    [ ! -s "$swarmboot_run/handover/failure" ] || read -r swarmboot_reason <"$swarmboot_run/handover/failure" || :
+    [ -n "$swarmboot_reason" ] || swarmboot_fail "$* (status $swarmboot_status)" || return 1
+    swarmboot_leecher leecher.initramfs report "$swarmboot_reason"
     return 1
 }
 
@@ -194,6 +302,8 @@ swarmboot_planned() {
 
 # Let the leecher unpack into a folder, or search what is mounted below it. It sees the folder as /mnt.
 swarmboot_unpack() {
+    rm -f "$swarmboot_run/handover/failure"
+    swarmboot_status='of mount'
     mount --rbind "$2" "$swarmboot_run/runtime/mnt" || return 1
     swarmboot_leecher leecher.root "$1" /mnt
     swarmboot_status=$?
@@ -203,10 +313,11 @@ swarmboot_unpack() {
 
 # Take apart what an attempt before has left, for a retry from the rescue shell.
 swarmboot_take_apart() {
-    umount "$1" 2>/dev/null
+    swarmboot_unmount "$swarmboot_run/runtime/mnt"
+    swarmboot_unmount "$1"
     for swarmboot_layer in "$swarmboot_run"/layers/* "$swarmboot_run/changes"; do
         [ -d "$swarmboot_layer" ] || continue
-        umount "$swarmboot_layer" 2>/dev/null
+        swarmboot_unmount "$swarmboot_layer"
         rmdir "$swarmboot_layer"
     done
 }
@@ -282,13 +393,11 @@ swarmboot_resolve() {
 # would be left only by a panic, and nobody would be told.
 swarmboot_check_init() {
     swarmboot_init=
-    read -r swarmboot_line <"$swarmboot_cmdline"
-    set -f
-    for swarmboot_word in $swarmboot_line; do
-        case $swarmboot_word in init=*) swarmboot_init=${swarmboot_word#init=} ;; esac
+    swarmboot_read_arguments
+    while swarmboot_next_argument; do
+        [ "$swarmboot_name" != init ] || [ "$swarmboot_word" = init ] || swarmboot_init=$swarmboot_value
     done
-    set +f
-    for swarmboot_file in ${swarmboot_init:-/sbin/init /etc/init /bin/init}; do
+    for swarmboot_file in "${swarmboot_init:-/sbin/init}" "${swarmboot_init:-/etc/init}" "${swarmboot_init:-/bin/init}"; do
         swarmboot_found=$(swarmboot_resolve "$1" "$swarmboot_file") || continue
         [ ! -f "$swarmboot_found" ] || [ ! -x "$swarmboot_found" ] || return 0
     done
@@ -316,10 +425,10 @@ swarmboot_assemble() {
                 mkdir "$swarmboot_layer"
                 mount -t tmpfs -o "mode=0755,size=$swarmboot_size" swarmboot-root "$swarmboot_layer" || return 1
                 swarmboot_unpack image "$swarmboot_layer" ||
-                    swarmboot_fail "$swarmboot_name cannot be unpacked (see the line before)" || return 1
+                    swarmboot_fail_as_told "$swarmboot_name cannot be unpacked" || return 1
                 ;;
             plugin/*)
-                swarmboot_tars=yes
+                if [ $swarmboot_tars = no ]; then swarmboot_tars=one; else swarmboot_tars=several; fi
                 continue
                 ;;
             *) continue ;;
@@ -329,7 +438,7 @@ swarmboot_assemble() {
     done <"$swarmboot_run/handover/plan"
     if [ "$(swarmboot_planned search)" = on ]; then
         swarmboot_unpack layers "$swarmboot_run/layers" ||
-            swarmboot_fail 'a plugin brings what it may not (see the line before)' || return 1
+            swarmboot_fail_as_told 'the plugins cannot be searched' || return 1
     fi
     swarmboot_check_merged || return 1
     mkdir "$swarmboot_run/changes"
@@ -337,12 +446,33 @@ swarmboot_assemble() {
     mkdir "$swarmboot_run/changes/upper" "$swarmboot_run/changes/work"
     chmod 0755 "$swarmboot_run/changes/upper"
     swarmboot_stack "$1" || swarmboot_fail 'the layers cannot be put together as an overlay' || return 1
-    if [ $swarmboot_tars = yes ] || [ -s "$1/etc/environment" ] || [ -L "$1/etc/environment" ] ||
+    if [ $swarmboot_tars != no ] || [ -s "$1/etc/environment" ] || [ -L "$1/etc/environment" ] ||
         [ -s "$swarmboot_run/handover/secret.env" ]; then
-        swarmboot_unpack plugins "$1" || swarmboot_fail 'a plugin cannot be unpacked (see the line before)' || return 1
+        swarmboot_unpack plugins "$1" || swarmboot_fail_as_told 'a plugin cannot be unpacked' || return 1
     elif [ -s "$swarmboot_run/handover/environment" ]; then
         cp "$swarmboot_run/handover/environment" "$1/etc/environment"
     fi
+    ! swarmboot_hides_libraries || swarmboot_unpack libraries "$1" ||
+        swarmboot_say "programs may not find the libraries of every plugin (status $swarmboot_status)"
+}
+
+# Succeed if one plugin's ld.so.cache may hide the libraries that others bring, in folders of their own or not: if
+# several bring a cache or folders to search, or one brings folders and no cache (ld.so(8), ldconfig(8)).
+swarmboot_hides_libraries() {
+    swarmboot_number=0
+    swarmboot_caches=0
+    for swarmboot_layer in "$swarmboot_run"/layers/*/etc "$swarmboot_run/changes/upper/etc"; do
+        [ "$swarmboot_layer" != "$swarmboot_run/layers/0/etc" ] || continue
+        for swarmboot_file in "$swarmboot_layer/ld.so.cache" "$swarmboot_layer"/ld.so.conf.d/*; do
+            [ -e "$swarmboot_file" ] || continue
+            swarmboot_number=$((swarmboot_number + 1))
+            [ "$swarmboot_layer" != "$swarmboot_run/changes/upper/etc" ] || [ "$swarmboot_tars" != several ] ||
+                swarmboot_number=$((swarmboot_number + 1))
+            break
+        done
+        [ ! -e "$swarmboot_layer/ld.so.cache" ] || swarmboot_caches=$((swarmboot_caches + 1))
+    done
+    [ $swarmboot_number -gt 1 ] || [ $swarmboot_number -gt $swarmboot_caches ]
 }
 
 # Leave behind what starts the leecher again, as a neighbour, once the root at $1 has booted.
@@ -383,6 +513,7 @@ swarmboot_boot() {
     swarmboot_prepare || swarmboot_fail "$swarmboot_run cannot be set up: is there room in RAM, are loop and squashfs there?" ||
         return 1
     swarmboot_name_servers >"$swarmboot_run/etc/resolv.conf"
+    swarmboot_host_name >"$swarmboot_run/handover/hostname"
     swarmboot_follow_name_servers &
     swarmboot_follower=$!
     swarmboot_fetch
@@ -390,8 +521,10 @@ swarmboot_boot() {
     kill "$swarmboot_follower" 2>/dev/null
     [ $swarmboot_status -eq 0 ] || return 1
     swarmboot_lay_down ''
-    swarmboot_assemble "$1" || return 1
-    swarmboot_check_init "$1" || return 1
+    if ! swarmboot_assemble "$1" || ! swarmboot_check_init "$1"; then
+        swarmboot_unmount "$1" # or it would be taken for a root, dracut's way
+        return 1
+    fi
     swarmboot_keep_seeding "$1"
     rm -f "$swarmboot_run/handover/secret.env" "$swarmboot_run/etc/fleet.token" # the booted system has no use for them
     for swarmboot_folder in run/swarmboot dev proc sys; do umount "$swarmboot_run/runtime/$swarmboot_folder"; done

@@ -32,6 +32,7 @@ from leecher.machine import read_machine
 from leecher.node_files import fetch_node_files, lay_down
 from leecher.proving import Proving, proving_of
 from leecher.question import Question
+from swarmboot.arguments import last_value
 from swarmboot.errors import (
     KeyFileError,
     MalformedSettingError,
@@ -110,7 +111,12 @@ def _settings(forced: Mapping[str, str]) -> NodeSettings:
     path, node = BAKED / "defaults", BAKED / "node"
     defaults = parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
     defaults |= parse_node_file(_text(node), where=str(node)) if node.is_file() else {}
-    return node_settings(_text(Path("/proc/cmdline")), defaults, forced)
+    return node_settings(_cmdline(), defaults, forced)
+
+
+def _cmdline() -> str:
+    """Return the kernel's command line without the line end that /proc adds."""
+    return _text(Path("/proc/cmdline")).removesuffix("\n")
 
 
 def _text(path: Path) -> str:
@@ -210,7 +216,7 @@ def report(text: str) -> None:
         server, authority, bind, proving = settings.server, settings.ca, settings.bind, proving_of(settings)
     except SwarmbootError:
         proving = baked_proving(BAKED)
-        server, authority, bind = _server_on(_text(Path("/proc/cmdline"))), BAKED / "ca.pem", ""
+        server, authority, bind = _server_on(_cmdline()), BAKED / "ca.pem", ""
     if server:
         node = new_node_id()
         failed = BootReport(node.hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
@@ -230,9 +236,9 @@ def baked_proving(config: Path) -> Proving:
 
 def _server_on(cmdline: str) -> str:
     """Return the server on a command line that has other faults, or nothing."""
-    words = [word for word in cmdline.split() if word.startswith("swarmboot.server=")]
+    server = last_value(cmdline, "swarmboot.server")
     try:
-        return build_settings(parse_cmdline(words[-1])).server if words else ""
+        return build_settings({"server": server}).server if server else ""
     except SwarmbootError:
         return ""
 

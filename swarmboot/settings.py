@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmboot.addresses import read_server, split_host_port
+from swarmboot.arguments import kernel_arguments
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
 from swarmboot.ids import MAX_SEQUENCE
 from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_fleet_name
@@ -254,8 +255,7 @@ TABLE: tuple[Setting, ...] = (
 )
 
 _BY_NAME = {setting.name: setting for setting in TABLE}
-_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|\Z))+')
-_ARGUMENT = re.compile(r"swarmboot[._]([^=]*)(?:=(.*))?\Z", re.DOTALL)
+_ARGUMENT = re.compile(r"swarmboot([._])(.*)\Z", re.DOTALL)
 
 
 def parse_cmdline(cmdline: str) -> dict[str, str]:
@@ -266,14 +266,14 @@ def parse_cmdline(cmdline: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     unknown: list[str] = []
-    for word in _words(cmdline):
-        match = _ARGUMENT.match(word)
+    for argument, given in kernel_arguments(cmdline):
+        match = _ARGUMENT.match(argument)
         if not match:
             continue
-        name, value = match[1], "on" if match[2] is None else match[2]
+        name, value = match[2], "on" if given is None else given
         setting = _BY_NAME.get(name)
-        if setting is None or not word.startswith("swarmboot."):
-            unknown.append(word.split("=", 1)[0])
+        if setting is None or match[1] != ".":
+            unknown.append(argument)
         elif setting.is_repeatable and name in found:
             found[name] += "," + value
         else:
@@ -285,11 +285,6 @@ def parse_cmdline(cmdline: str) -> dict[str, str]:
             hint="correct the spelling or take it out",
         )
     return found
-
-
-def _words(cmdline: str) -> list[str]:
-    """Split as the kernel does: at spaces, double quotes keeping them; an unclosed quote runs to the end."""
-    return [word.replace('"', "") for word in _WORD.findall(cmdline)]
 
 
 def parse_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -248,7 +248,7 @@ def test_the_booted_system_is_left_neither_token_nor_secrets(shell: tuple[str, .
     status, _ = drive(shell, tmp_path, call)
     assert status == 0
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
-    assert left == ["etc/fleet.pub", "etc/resolv.conf", "handover/credentials"]
+    assert left == ["etc/fleet.pub", "etc/resolv.conf", "handover/credentials", "handover/hostname"]
 
 
 def test_a_token_is_copied_for_root_alone(shell: tuple[str, ...], tmp_path: Path) -> None:
@@ -299,3 +299,119 @@ def test_the_init_script_gives_the_neighbour_its_credentials_on_standard_input(
     command = (*shell, "-c", f"{script}\nwait", "seed", "start")
     subprocess.run(command, env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}, check=True, timeout=20)
     assert (tmp_path / "given").read_text() == "one key\n"
+
+
+_MOUNTING = """
+    mount() {
+        for last in "$@"; do :; done
+        [ "$last" != "$fails" ] || return 1
+        [ "$1" != --make-private ] || return 0
+        echo "x $last y" >>"$swarmboot_mounts"
+    }
+    umount() {
+        for last in "$@"; do :; done
+        grep -v " $last " "$swarmboot_mounts" >"$swarmboot_mounts.new"
+        mv "$swarmboot_mounts.new" "$swarmboot_mounts"
+    }
+    modprobe() { :; }
+"""
+
+
+@pytest.mark.parametrize("where", ["", "runtime", "runtime/sys"])
+def test_a_retry_from_the_rescue_shell_mounts_nothing_twice(shell: tuple[str, ...], tmp_path: Path, where: str) -> None:
+    """The first attempt ends where it may, or succeeds and leaves its binds to nobody."""
+    config, files, run, mounts = (tmp_path / name for name in ("config", "files", "run", "mounts"))
+    for folder in (config, files):
+        folder.mkdir()
+    (config / "fleet.pub").write_text("x")
+    (files / "runtime.libraries").write_text("")
+    (files / "runtime.squashfs").write_text("x")
+    mounts.write_text("")
+    call = f"""
+        swarmboot_config={config}; swarmboot_files={files}; swarmboot_run={run}; swarmboot_mounts={mounts}
+        {_MOUNTING}
+        fails={run / where if where else "/nothing"}
+        swarmboot_prepare >{tmp_path}/first; echo "first $?"
+        fails=/nothing
+        swarmboot_prepare; echo "second $?"
+    """
+    status, said = drive(shell, tmp_path, call)
+    assert (status, f"first {1 if where else 0}" in said, "second 0" in said) == (0, True, True), said
+    made = sorted(line.split()[1] for line in mounts.read_text().splitlines())
+    binds = [f"{run}/runtime/{name}" for name in ("dev", "proc", "run/swarmboot", "sys")]
+    if not where.startswith("runtime/"):
+        assert made == sorted([str(run), f"{run}/runtime", *binds])
+    assert len(made) == len(set(made)) == 6
+
+
+def test_what_an_attempt_has_mounted_is_taken_apart_whatever_lies_on_it(shell: tuple[str, ...], tmp_path: Path) -> None:
+    mounts, root = tmp_path / "mounts", tmp_path / "root"
+    for folder in ("layers/0", "layers/1", "changes", "root"):
+        (tmp_path / folder).mkdir(parents=True)
+    places = (root, root, tmp_path / "layers/0", tmp_path / "changes")
+    mounts.write_text("".join(f"x {place} y\n" for place in (*places, tmp_path)))
+    call = f"swarmboot_mounts={mounts}; {_MOUNTING} swarmboot_take_apart {root}"
+    assert drive(shell, tmp_path, call) == (0, "")
+    assert mounts.read_text() == f"x {tmp_path} y\n"
+    assert not list((tmp_path / "layers").iterdir())
+
+
+def test_a_root_that_fails_its_check_is_not_left_for_a_root(shell: tuple[str, ...], tmp_path: Path) -> None:
+    for name in ("etc", "handover", "root"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mounts").write_text(f"x {tmp_path}/root y\n")
+    call = f"""
+        for name in prepare name_servers follow_name_servers fetch lay_down assemble leecher; do
+            eval "swarmboot_$name() {{ :; }}"
+        done
+        {_MOUNTING}
+        swarmboot_mounts={tmp_path}/mounts
+        swarmboot_boot {tmp_path}/root
+    """
+    status, _ = drive(shell, tmp_path, call)
+    assert (status, (tmp_path / "mounts").read_text()) == (1, "")
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["in the leecher's words", "without a word of it"])
+def test_why_an_image_cannot_be_unpacked_reaches_the_seeder(shell: tuple[str, ...], tmp_path: Path, told: bool) -> None:
+    (tmp_path / "handover").mkdir()
+    (tmp_path / "handover/failure").write_text("of the time before\n")
+    (tmp_path / "runtime/mnt").mkdir(parents=True)
+    plant(tmp_path, {"runtime/usr/bin/python3": "755"}, {})
+    reason = "10.tar.gz brings 'var' as a link, \\n which cannot be made"
+    tell = f"printf '%s\\n' \"{reason}\" >{tmp_path}/handover/failure" if told else ":"
+    call = f"""
+        mount() {{ :; }}; umount() {{ :; }}
+        swarmboot_leecher() {{
+            case $1 in leecher.root) {tell}; return 50 ;; esac
+            printf '%s\\n' "$*"
+        }}
+        swarmboot_unpack plugins /root || swarmboot_fail_as_told 'a plugin cannot be unpacked'
+    """
+    said = reason if told else "a plugin cannot be unpacked (status 50)"
+    assert drive(shell, tmp_path, call) == (1, f"leecher.initramfs report {said}\n")
+    assert ("a plugin cannot" in (tmp_path / "console").read_text()) is not told
+
+
+@pytest.mark.parametrize(
+    ("brought", "tars", "is_needed"),
+    [
+        ([], "no", False),
+        (["layers/0/etc/ld.so.cache", "layers/0/etc/ld.so.conf.d/libc.conf"], "no", False),
+        (["layers/1/etc/ld.so.cache"], "no", False),
+        (["layers/1/etc/ld.so.cache", "layers/1/etc/ld.so.conf.d/a.conf"], "no", False),
+        (["layers/1/etc/ld.so.conf.d/a.conf"], "no", True),
+        (["layers/1/etc/ld.so.cache", "layers/12/etc/ld.so.cache"], "no", True),
+        (["layers/1/etc/ld.so.cache", "layers/2/etc/ld.so.conf.d/a.conf"], "no", True),
+        (["layers/1/etc/ld.so.cache", "changes/upper/etc/ld.so.cache"], "one", True),
+        (["changes/upper/etc/ld.so.cache"], "one", False),
+        (["changes/upper/etc/ld.so.cache"], "several", True),
+        (["changes/upper/etc/environment"], "several", False),
+    ],
+)
+def test_the_library_cache_is_made_anew_where_plugins_would_hide_each_others(
+    shell: tuple[str, ...], tmp_path: Path, brought: list[str], tars: str, is_needed: bool
+) -> None:
+    plant(tmp_path, dict.fromkeys(brought, "644"), {})
+    status, said = drive(shell, tmp_path, f"swarmboot_tars={tars}; swarmboot_hides_libraries")
+    assert (status == 0, said) == (is_needed, "")
