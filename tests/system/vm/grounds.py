@@ -131,8 +131,8 @@ def page_installs() -> list[tuple[str, ...]]:
 
 def ground(suite: str, generator: str) -> Ground:
     """Return a suite with the hook in it for a generator, made now if it is not there."""
-    fresh, trusted = _fresh(suite), images.fleet()
-    chroot = Chroot((fresh / "tree", fresh / "upper"))
+    base, trusted = fresh(suite), images.fleet()
+    chroot = Chroot((base / "tree", base / "upper"))
     runtime = _runtime(suite, chroot)
     if generator == "dracut":
         chroot = chroot.on_top(_with_dracut(suite, chroot) / "upper")
@@ -144,14 +144,14 @@ def ground(suite: str, generator: str) -> Ground:
         _install_hook(folder, chroot, generator=generator, runtime=runtime, trusted=trusted)
 
     folder = cached(f"ground.{suite}.{generator}", fingerprint(sources, *_names(chroot), runtime.name), build)
-    return Ground(suite, generator, folder, chroot.on_top(folder / "upper"), fresh / "rootfs.squashfs")
+    return Ground(suite, generator, folder, chroot.on_top(folder / "upper"), base / "rootfs.squashfs")
 
 
 def _names(chroot: Chroot) -> list[str]:
     return [layer.parent.name for layer in chroot.layers]
 
 
-def _fresh(suite: str) -> Path:
+def fresh(suite: str) -> Path:
     """Return a folder with a fresh system (`tree`), a node's root, and what the page has one install (`upper`)."""
     packages = (*_KERNEL, *_SWARMBOOTS_OWN, *page_installs()[0])
 
