@@ -2,18 +2,18 @@
 
 Follows what the node asks for before it fetches (`leecher.space`) and the kernel's own bounds: an initramfs is unpacked
 into a tmpfs of half of the RAM that is left (Documentation/filesystems/ramfs-rootfs-initramfs.rst) while it is still
-there packed, and the images go into one of three quarters. docs/release.md has the measurements.
+there packed, and the images go into one of three quarters. docs/release.md has a measurement.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-OWN_BYTES = 40 << 20
-"""What the kernel takes for itself, beside its image, on a machine of a gibibyte or less."""
+OWN_BYTES = 28 << 20
+"""What the kernel takes for itself, beside its image, on a machine of a few hundred MiB."""
 
-LEECHER_BYTES = 56 << 20
-"""What the leecher takes while it fetches, libraries included."""
+LEECHER_BYTES = 32 << 20
+"""What the leecher takes when it asks for room; what it takes to fetch comes out of what is kept free."""
 
 _HALF, _IMAGES_SHARE = 0.5, 0.75
 

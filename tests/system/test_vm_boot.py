@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from seeder.check.initramfs import read_initramfs
+from seeder.check.kernel import read_kernel
+from seeder.check.memory import Boot
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan, wait_for_line
 from tests.system.vm.machine import Machine, booting, mac_of
@@ -208,6 +211,20 @@ def test_a_system_that_has_come_up_says_so_itself_under_its_boots_own_id(bench: 
 def test_a_machine_that_must_not_boot_says_why_on_its_console(second: Machine, name: str, status: str) -> None:
     assert re.search(rf"swarmboot: stopped: .*{status}", REFUSALS[name])
     assert READY not in REFUSALS[name]
+
+
+def test_publish_counts_the_memory_that_a_machine_asks_for(bench: Bench, second: Machine) -> None:
+    said = re.search(r"expected ([0-9.]+) MiB and ([0-9.]+) MiB to spare, found ([0-9.]+) MiB", REFUSALS["dwarf"])
+    assert said is not None
+    image_mib, reserve_mib, found_mib = map(float, said.groups())
+    asked_mib = 256 + image_mib + reserve_mib - found_mib
+    kernel = read_kernel(bench.kernel.image, label="vmlinuz")
+    inside = read_initramfs(bench.initramfs, label="initramfs.img")
+    packed_bytes = bench.initramfs.stat().st_size
+    boot = Boot(kernel.memory_bytes, packed_bytes, inside.unpacked_bytes, inside.runtime_bytes)
+    told_mib = boot.needed_bytes(int(image_mib * 2**20), 0, int(reserve_mib * 2**20)) / 2**20
+    print(f"\na machine of 256 MiB asks for {asked_mib:.1f} MiB; publish says {told_mib:.1f} MiB")
+    assert 0.97 < told_mib / asked_mib < 1.15
 
 
 def test_a_refusal_reaches_the_seeder(bench: Bench, second: Machine) -> None:
