@@ -24,7 +24,7 @@ def unpacked(package: str, *, suite: str, architecture: str = "amd64") -> Path:
     """Return the folder that a package is unpacked in; leave the test out if it is not to be had here."""
 
     def build(folder: Path) -> None:
-        apt = _apt(suite, architecture)
+        apt = apt_for(suite, architecture)
         folder.mkdir()
         run(*apt, "download", f"{package}:{architecture}", folder=folder)
         (deb,) = folder.glob("*.deb")
@@ -39,7 +39,7 @@ def kernel(flavour: str, *, suite: str, architecture: str) -> Path:
     name = f"linux-image-{flavour}"
 
     def package() -> str:
-        depends = run("apt-cache", *_apt(suite, architecture)[1:], "depends", f"{name}:{architecture}")
+        depends = run("apt-cache", *apt_for(suite, architecture)[1:], "depends", f"{name}:{architecture}")
         return next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line).partition(":")[0]
 
     (found,) = unpacked(_or_leave_out(name, suite, package), suite=suite, architecture=architecture).glob(
@@ -48,19 +48,15 @@ def kernel(flavour: str, *, suite: str, architecture: str) -> Path:
     return found
 
 
-def mirror() -> str:
-    """Return the address of the mirror that this machine has its own Debian packages from."""
-    found = run("apt-get", "indextargets", "--format", "$(ORIGIN) $(SITE)", "Created-By: Packages")
-    return next(line.split()[1] for line in found.splitlines() if line.startswith("Debian "))
-
-
-def _apt(suite: str, architecture: str) -> tuple[str, ...]:
+def apt_for(suite: str, architecture: str) -> tuple[str, ...]:
     """Return apt-get with the package lists of one suite and architecture, fetched now if they are not there."""
+    found = run("apt-get", "indextargets", "--format", "$(ORIGIN) $(SITE)", "Created-By: Packages")
+    mirror = next(line.split()[1] for line in found.splitlines() if line.startswith("Debian "))
 
     def build(folder: Path) -> None:
         (folder / "lists/partial").mkdir(parents=True)
         (folder / "archives/partial").mkdir(parents=True)
-        (folder / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror()} {suite} main\n")
+        (folder / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror} {suite} main\n")
         run(*_options(folder, architecture), "update", "--quiet=2", within_s=_UPDATE_S)
 
     return _options(cached(f"apt.{architecture}.{suite}", "lists", build), architecture)
