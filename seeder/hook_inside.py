@@ -43,6 +43,7 @@ _ENTER = """
 set -eu
 tree=$1 stage=$2 place=$3
 shift 3
+mount --bind "$tree" "$tree"
 mkdir -p "$tree$place"
 mount --bind "$stage" "$tree$place"
 mount -t proc proc "$tree/proc"
