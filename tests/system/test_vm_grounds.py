@@ -121,10 +121,11 @@ def test_a_second_card_without_an_address_costs_no_wait(bench: Bench) -> None:
 @pytest.mark.vm_all
 def test_bootif_spares_the_other_networks_server_and_a_fixed_address_is_kept(bench: Bench) -> None:
     cards = ("other", "rack")
-    named, fixed = f"BOOTIF=01-{mac_of('bootif', 1).replace(':', '-')}", "ip=10.99.0.77::10.99.0.1:255.255.255.0:node"
+    named = {name: f"BOOTIF=01-{mac_of(name, 1).replace(':', '-')}" for name in ("bootif", "fixed")}
+    fixed = ("ip=10.99.0.77::10.99.0.1:255.255.255.0:node:eth1:none:10.99.0.1", "nameserver=10.99.0.1")
     with (
-        bench.boot_tiny("bootif", named, cards=cards) as first,
-        bench.boot_tiny("fixed", f"{fixed}:eth1:none:10.99.0.1", "nameserver=10.99.0.1", cards=cards) as second,
+        bench.boot_tiny("bootif", "ip=dhcp", named["bootif"], cards=cards) as first,
+        bench.boot_tiny("fixed", *fixed, named["fixed"], cards=cards) as second,
     ):
         assert "10.99." in check_tiny(first)
         assert "10.99.0.77/24" in check_tiny(second)
