@@ -12,7 +12,7 @@ def test_a_site_made_anew_under_a_running_seeder_is_served_and_leased_at_once(tm
     fleet = build_fleet(tmp_path / "fleet", release)
     changed = build_release(tmp_path / "changed", seed=2)
     other = tmp_path / "other"  # put in its place whole, so that the seeder does not see it empty for a moment
-    assert program("swarmboot", "publish", changed, "--site", other, "--key", fleet.key).returncode == 0
+    assert program("swarmboot", "publish", changed, "--site", other, "--key", fleet.key, "--force").returncode == 0
     with serving(fleet) as seeder:
         fleet.site.rename(tmp_path / "aside")
         other.rename(fleet.site)
