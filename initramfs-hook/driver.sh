@@ -305,7 +305,7 @@ swarmboot_unpack() {
     rm -f "$swarmboot_run/handover/failure"
     swarmboot_status='of mount'
     mount --rbind "$2" "$swarmboot_run/runtime/mnt" || return 1
-    swarmboot_leecher leecher.root "$1" /mnt
+    swarmboot_leecher leecher.initramfs.root "$1" /mnt
     swarmboot_status=$?
     umount -l "$swarmboot_run/runtime/mnt"
     return $swarmboot_status

@@ -36,10 +36,10 @@ def fetch(cmdline: str, **values: Any) -> None:
     Example:
       swarmboot fetch --server https://10.0.0.1:8470 --ca ca.pem --trust swarmboot.pub --into /var/tmp/images
     """
-    from leecher import lean  # noqa: F401 - must come first
+    from leecher.machine import lean_start  # noqa: F401 - must come first
 
     # isort: split
-    from leecher.cmdline import boot, process_started_s, settings_from
+    from leecher.boot.start import boot, process_started_s, settings_from
 
     flags = {}
     for setting in TABLE:

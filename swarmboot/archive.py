@@ -2,7 +2,7 @@
 
 `tar_entries` and `cpio_entries` turn bytes into entries and touch no file, in memory that does not grow with what an
 archive claims. Names with `..`, numbers that no file can have and malformed archives raise ReleaseError. Nodes make
-files of the entries (`leecher.placing`); `publish` looks at them before it signs.
+files of the entries (`leecher.initramfs.placing`); `publish` looks at them before it signs.
 """
 
 from __future__ import annotations

@@ -280,7 +280,7 @@ def _is_credential(path: Path) -> bool:
 
 def write_token(path: Path) -> None:
     """Make a token in a new file of mode 0600; raise KeyFileError if it is there already or cannot be written."""
-    from swarmboot.keyfile import write_new
+    from swarmboot.release.key_files import write_new
 
     write_new(path, format_token(os.urandom(TOKEN_BYTES)).encode(), mode=0o600)
 

@@ -20,7 +20,7 @@ from swarmboot.addresses import read_server, split_host_port
 from swarmboot.arguments import kernel_arguments
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
 from swarmboot.ids import MAX_SEQUENCE
-from swarmboot.site import DEFAULT_CHANNEL, check_channel_name, check_fleet_name
+from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name
 from swarmboot.units import parse_duration, parse_rate, parse_size
 
 SEED_RATE = "500mbit"

@@ -1,4 +1,4 @@
-"""The product's stage-0 admission, `seeder.admission`, behind the seam of `netsim.delivery.stage0_loads`.
+"""The product's stage-0 admission, `seeder.policy.admission`, behind the seam of `netsim.delivery.stage0_loads`.
 
 Deviation: the simulator says which end has finished a load, not whose load it was; the oldest load of that end is taken
 for the one, as loads of one size that share an end finish in order.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from seeder.admission import Admission, AdmissionLimits
+from seeder.policy.admission import Admission, AdmissionLimits
 
 
 class ProductAdmission:

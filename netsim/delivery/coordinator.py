@@ -1,4 +1,4 @@
-"""The seeder's front desk on simulated time: announces in, handouts out, as `seeder.server` carries them.
+"""The seeder's front desk on simulated time: announces in, handouts out, as `seeder.serve.app` carries them.
 
 Deviations: an announce takes `announce_s` of one processor, first come first served, and half a round trip each way;
 its bytes are counted but do not queue behind image bytes. A dead seeder refuses at once, as a killed process does.
@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable
 
 from netsim.delivery.policy_loop import Action
-from seeder.desk import Answer, Desk
-from swarmboot.wire import Announce, Handout
+from seeder.policy.desk import Answer, Desk
+from swarmboot.wire.announce import Announce, Handout
 
 ANNOUNCE_S = 0.0007
-"""Processor time of one announce over TLS: what `seeder.handout.Limits.announces_per_s` stands for."""
+"""Processor time of one announce over TLS: what `seeder.policy.handout.Limits.announces_per_s` stands for."""
 
 HANDOUT_BYTES = 900
 """An HTTP answer with a handout, about, headers and all."""

@@ -1,9 +1,9 @@
-"""One node's loop on simulated time: facts to `leecher.policy.Policy`, its requests to the node's doors.
+"""One node's loop on simulated time: facts to `leecher.policy.node_policy.Policy`, its requests to the node's doors.
 
-It does what `leecher.fetching.Fetching.run` does on real time, and nothing else: ask the policy, act, sleep until the
-policy's next wake or until stirred. Handouts, failed announces, ended runs, found neighbours and the last piece stir;
-other pieces do not; facts that come while the loop is waking are acted on together. tests/sim/test_same_decisions.py
-holds the two against each other.
+It does what `leecher.swarm.fetcher.Fetching.run` does on real time, and nothing else: ask the policy, act, sleep until
+the policy's next wake or until stirred. Handouts, failed announces, ended runs, found neighbours and the last piece
+stir; other pieces do not; facts that come while the loop is waking are acted on together.
+tests/sim/test_same_decisions.py holds the two against each other.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run
+from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run
 from swarmboot.ids import InfoHash
-from swarmboot.pieces import Pieces
-from swarmboot.wire import Handout, Neighbour
+from swarmboot.release.piece_set import Pieces
+from swarmboot.wire.announce import Handout, Neighbour
 
 Action = Callable[[float], None]
 

@@ -1,7 +1,8 @@
 """swarmboot's own way: the real desk and the real policies on simulated time, swapping through `netsim.swap.exchange`.
 
-`seeder.desk` hands out neighbours and leases, one `leecher.policy` a node decides what to ask and fetch; the messages
-between them are the product's. Deviations, beside those of `netsim.swap.exchange` and `netsim.delivery.coordinator`:
+`seeder.policy.desk` hands out neighbours and leases, one `leecher.policy.node_policy` a node decides what to ask and
+fetch; the messages between them are the product's. Deviations, beside those of `netsim.swap.exchange` and
+`netsim.delivery.coordinator`:
 
 * Connections to origins are kept open, the manifest's among them: a run costs one round trip and `SERVE_S` of the
   server before its first byte.
@@ -25,13 +26,13 @@ from netsim.scenario.fleet import Fleet
 from netsim.scenario.scenario import Scenario
 from netsim.swap.exchange import PieceExchange
 from netsim.swap.torrents import Torrents
-from seeder.desk import Desk
-from seeder.handout import Limits
-from seeder.holdings import Torrent
-from seeder.registry import Registry
+from seeder.policy.desk import Desk
+from seeder.policy.handout import Limits
+from seeder.policy.holdings import Torrent
+from seeder.policy.registry import Registry
 
 DISCOVERY_S = 1.3
-"""`leecher.source`: the seeder's head start, then what it takes to gather answers."""
+"""`leecher.boot.acquisition`: the seeder's head start, then what it takes to gather answers."""
 
 FOUND_MOST = 20
 

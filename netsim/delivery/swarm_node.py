@@ -1,7 +1,7 @@
 """One node of the swarm on simulated time: the doors through which its policy's requests go.
 
-What the shell in `leecher.fetching` does with sockets and libtorrent, this does with transfers and the exchange. The
-announce that a request stands for has the same content as the shell's.
+What the shell in `leecher.swarm.fetcher` does with sockets and libtorrent, this does with transfers and the exchange.
+The announce that a request stands for has the same content as the shell's.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from leecher.policy import Policy, Wanted
+from leecher.policy.node_policy import Policy, Wanted
 from netsim.delivery.policy_loop import Action, PolicyLoop
-from swarmboot import pieces as sets
 from swarmboot.ids import NodeId, Sequence
-from swarmboot.wire import Announce, Handout, Neighbour
+from swarmboot.release import piece_set as sets
+from swarmboot.wire.announce import Announce, Handout, Neighbour
 
 if TYPE_CHECKING:
-    from leecher.policy import AnnounceRequest, Run
+    from leecher.policy.node_policy import AnnounceRequest, Run
     from netsim.delivery.swarm_world import SwarmWorld
     from netsim.swap.torrents import Image
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from netsim.demo.children import Child, Children, run_verb
 from swarmboot.errors import LabError
-from swarmboot.report import VERIFIED
 from swarmboot.units import format_rate
+from swarmboot.wire.report import VERIFIED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netsim.scenario.spread import Shape, Spread, fixed
-from seeder.handout import GOODPUT
+from seeder.policy.handout import GOODPUT
 from swarmboot.errors import ScenarioError
 from swarmboot.units import format_rate
 

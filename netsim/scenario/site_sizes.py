@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from netsim.scenario.scenario import Release
-from swarmboot import manifest, site, trust
-from swarmboot.manifest import Role
-from swarmboot.pieces import piece_bytes_for
+from swarmboot.release import layout, manifest, trust
+from swarmboot.release.manifest import Role
+from swarmboot.release.piece_set import piece_bytes_for
 
 
 def sizes_of_site(folder: Path) -> Release:
     """Return what a node loads of the newest release; raise SiteError without one, ManifestError for a broken one."""
-    newest = site.manifest_numbers(site.check_site(folder))[-1]
-    data = (folder / site.manifest_path(newest)).read_bytes()
+    newest = layout.manifest_numbers(layout.check_site(folder))[-1]
+    data = (folder / layout.manifest_path(newest)).read_bytes()
     release = manifest.decode(trust.open_envelope(data, trust.Kind.MANIFEST).payload)
     root = release.root
     images = [each for each in release.artifacts if each.role in (Role.ROOT, Role.PLUGIN)]

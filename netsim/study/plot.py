@@ -18,7 +18,7 @@ from netsim.scenario.arrays import Floats
 from netsim.study.result import SCATTERS, sentence
 from netsim.study.runs import Run
 from swarmboot.errors import MalformedSettingError, ToolMissingError
-from swarmboot.report import PHASES
+from swarmboot.wire.report import PHASES
 
 FORMATS = (".svg", ".png", ".html")
 _COLOURS = {

@@ -12,8 +12,8 @@ from netsim.scenario.arrays import Floats
 from netsim.scenario.scenario import Scenario
 from netsim.study.limit import limit_s
 from netsim.study.simulation import Outcome
-from swarmboot.report import BOOTED, FAILED, PHASES, BootReport
 from swarmboot.units import format_duration
+from swarmboot.wire.report import BOOTED, FAILED, PHASES, BootReport
 
 SCATTERS = ("swarmboot+stage0", "swarmboot")
 PLAIN = "https"

@@ -28,8 +28,8 @@ from netsim.fluid.topology import Topology
 from netsim.scenario.arrays import Floats
 from netsim.scenario.fleet import CLIENT_START_S, Fleet, draw_fleet
 from netsim.scenario.scenario import Scenario
-from seeder.admission import AdmissionLimits
-from swarmboot.report import PHASES
+from seeder.policy.admission import AdmissionLimits
+from swarmboot.wire.report import PHASES
 
 _QUIET_S = 120.0
 _TICKS, _TICKS_OF_MANY = 140, 70

@@ -145,7 +145,7 @@ class PieceExchange:
         self._complete(end)
 
     def pieces_of(self, end: int, torrent: int) -> int:
-        """Return what an end has of a torrent, as `swarmboot.pieces` writes it."""
+        """Return what an end has of a torrent, as `swarmboot.release.piece_set` writes it."""
         return to_pieces(self.have[self.starts[torrent] : self.starts[torrent + 1], end])
 
     def fill(self, end: int) -> None:

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from swarmboot import pieces
-from swarmboot.pieces import Pieces
+from swarmboot.release import piece_set
+from swarmboot.release.piece_set import Pieces
 
 WORD = 64
 Words = npt.NDArray[np.uint64]
@@ -20,7 +20,7 @@ _bitwise_count = getattr(np, "bitwise_count", None)
 def full_words(count: int) -> Words:
     """Return the set of the first `count` pieces."""
     width = -(-count // WORD)
-    return np.frombuffer(pieces.all_pieces(count).to_bytes(8 * width, "little"), np.dtype("<u8")).astype(np.uint64)
+    return np.frombuffer(piece_set.all_pieces(count).to_bytes(8 * width, "little"), np.dtype("<u8")).astype(np.uint64)
 
 
 def to_pieces(words: Words) -> Pieces:

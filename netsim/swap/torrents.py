@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from netsim.scenario.scenario import Release
 from netsim.swap.exchange import Habits
 from swarmboot.ids import InfoHash
-from swarmboot.pieces import piece_bytes_for
+from swarmboot.release.piece_set import piece_bytes_for
 
 _QUEUE_BYTES = 256 * 1024
 """What a node of a large fleet requests ahead of one neighbour at least, for the simulation's speed."""

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seeder.authority import issue_certificate
+from seeder.http.authority import issue_certificate
 from tests.bench.load import processor_s
 from tests.bench.seeder import LISTEN, image_of, listening, pinned, resident_bytes
-from tests.integration.world import build_fleet, build_release
+from tests.support.loopback import build_fleet, build_release
 
 IMAGE_BYTES = 64 << 20
 SAMPLE_S = 1.0

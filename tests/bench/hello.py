@@ -9,10 +9,11 @@ from typing import Any, cast
 import hypercorn.trio
 import trio
 
-from seeder import connection
-from seeder.authority import given_certificate
-from seeder.crowd import Crowd
-from seeder.serve import listen, spare_collector
+from seeder.http import hypercorn_connection
+from seeder.http.authority import given_certificate
+from seeder.http.crowd import Crowd
+from seeder.http.listener import listen
+from seeder.serve.run import spare_collector
 
 BODY = b"x" * 400
 
@@ -34,11 +35,11 @@ def main() -> None:
     listener = listen("127.0.0.1", 0)
     print(f"listening on https://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     spare_collector()
-    settings = connection.settings(listener, Crowd(), certificate=certificate)
+    settings = hypercorn_connection.settings(listener, Crowd(), certificate=certificate)
     if sys.argv[3:] == ["stock"]:
         trio.run(hypercorn.trio.serve, cast(Any, hello), settings)
     else:
-        trio.run(connection.serve, hello, settings, trio.sleep_forever)
+        trio.run(hypercorn_connection.serve, hello, settings, trio.sleep_forever)
 
 
 if __name__ == "__main__":

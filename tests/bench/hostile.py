@@ -18,10 +18,10 @@ from typing import Any
 
 import trio
 
-from swarmboot import pieces
 from swarmboot.ids import InfoHash, LeaseId, NodeId, Sequence
-from swarmboot.report import FAILED, BootReport, encode_report
-from swarmboot.wire import ANNOUNCE_PATH, REPORT_PATH, Announce, NodeState, decode_handout, encode_announce
+from swarmboot.release import piece_set
+from swarmboot.wire.announce import ANNOUNCE_PATH, REPORT_PATH, Announce, NodeState, decode_handout, encode_announce
+from swarmboot.wire.report import FAILED, BootReport, encode_report
 
 PAUSE_S = 0.5
 IDLE_EACH = 20
@@ -84,7 +84,7 @@ def request(path: str, body: bytes, *, length: int | None = None) -> bytes:
 
 def announce(target: Target, random: Random) -> Announce:
     """Return a forged node's announce."""
-    have = {target.info_hash: pieces.encode(pieces.of(random.sample(range(target.count), 3)), target.count)}
+    have = {target.info_hash: piece_set.encode(piece_set.of(random.sample(range(target.count), 3)), target.count)}
     node = NodeId(random.randbytes(16))
     return Announce(node=node, sequence=Sequence(1), state=NodeState.FETCHING, port=6881, have=have, rack="forged")
 
@@ -110,7 +110,9 @@ async def drip(target: Target, own: str, _random: Random) -> None:
 async def burn_leases(target: Target, own: str, random: Random) -> None:
     """Take all the leases that are given and say at once that they have been received."""
     client = await dial(target, own)
-    node = replace(announce(target, random), port=0, slots=64, have={target.info_hash: pieces.encode(0, target.count)})
+    node = replace(
+        announce(target, random), port=0, slots=64, have={target.info_hash: piece_set.encode(0, target.count)}
+    )
     received: tuple[LeaseId, ...] = ()
     while True:
         await client.say(request(ANNOUNCE_PATH, encode_announce(replace(node, received=received))))

@@ -24,9 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from netsim.lab.strategies.torrent import Version, make_torrent
-from seeder import hook_runtime
+from seeder.hook import runtime_image
 from swarmboot.units import format_size, parse_size
-from tests.integration.world import Fleet, asking, booting, build_fleet, serving
+from tests.support.loopback import Fleet, asking, booting, build_fleet, serving
 
 _RAM = "/dev/shm"
 _BOUND_S = 120.0
@@ -67,7 +67,7 @@ def took_s(began_s: float, path: Path) -> float:
 
 def python_of(origin: str) -> tuple[str, ...]:
     """Return how a runtime image's Python starts: the distribution's with its packages, or this one with its wheels."""
-    source = hook_runtime.probe(origin)
+    source = runtime_image.probe(origin)
     folders = sorted({str(path.parent) for path in source.packages.values()})
     return ("env", f"PYTHONPATH={os.pathsep.join(folders)}", str(source.executable), "-S")
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from swarmboot import pieces
 from swarmboot.ids import InfoHash, NodeId, Sequence
-from swarmboot.wire import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, encode_announce
+from swarmboot.release import piece_set
+from swarmboot.wire.announce import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, encode_announce
 
 BOUND_S = 50.0
 GROWTH_BYTES = 4 << 20
@@ -53,7 +53,7 @@ class Script:
         """Return the node's next announce as an HTTP request."""
         is_complete = self.number % 3 == 0
         random = Random(self.number << 20 | self._said)
-        self._have |= pieces.of(random.sample(range(self.count), self.count // 64))
+        self._have |= piece_set.of(random.sample(range(self.count), self.count // 64))
         self._said += 1
         body = encode_announce(
             Announce(
@@ -64,8 +64,8 @@ class Script:
                 http_port=8471,
                 rack=f"rack{self.number // 40}",
                 have={
-                    self.info_hash: pieces.encode(
-                        pieces.all_pieces(self.count) if is_complete else self._have, self.count
+                    self.info_hash: piece_set.encode(
+                        piece_set.all_pieces(self.count) if is_complete else self._have, self.count
                     )
                 },
                 slots=0 if is_complete else 2,

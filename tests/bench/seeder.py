@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seeder.authority import ServerCertificate, issue_certificate
-from swarmboot import manifest, trust
-from swarmboot.manifest import Artifact
+from seeder.http.authority import ServerCertificate, issue_certificate
+from swarmboot.release import manifest, trust
+from swarmboot.release.manifest import Artifact
 from tests.bench.load import processor_s
-from tests.integration.world import Fleet, build_fleet, build_release, running_nginx
+from tests.support.loopback import Fleet, build_fleet, build_release, running_nginx
 
 IMAGE_BYTES = 64 << 20
 BLOB_READERS = 4

@@ -20,21 +20,21 @@ from typing import Any, TypeVar
 
 import libtorrent as lt
 
-from leecher import addresses as netlink
-from leecher.handover import environment_text
-from leecher.initramfs import node_settings, parse_node_file
-from leecher.swarm import _metadata
+from leecher.boot.hand_off import environment_text
+from leecher.initramfs.__main__ import node_settings, parse_node_file
+from leecher.machine import addresses as netlink
+from leecher.swarm.session import _metadata
 from netsim.scenario.toml import parse_scenario
-from seeder.check.compressed import compression_of, decompressed
-from seeder.check.kernel import pe_machine, pe_sections
-from seeder.check.program import parse_program
-from seeder.envfile import parse_env
-from seeder.release_toml import parse_release_toml
-from seeder.script import parse_mac
-from seeder.stage0_node import parse_rack_map
-from seeder.stage0_publish import kernel_version, linux_section
-from seeder.torrent import PieceHasher, build_torrent, info_hash_of, layer_of
-from swarmboot import addresses, fleet_token, manifest, private, report, trust, units, wire
+from seeder.boot_script.grammar import parse_mac
+from seeder.program import parse_program
+from seeder.publish.check.compressed import compression_of, decompressed
+from seeder.publish.check.kernel import pe_machine, pe_sections
+from seeder.publish.env_file import parse_env
+from seeder.publish.release_toml import parse_release_toml
+from seeder.publish.stage0 import kernel_version, linux_section
+from seeder.site.torrent import PieceHasher, build_torrent, info_hash_of, layer_of
+from seeder.stage0.rack_map import parse_rack_map
+from swarmboot import addresses, fleet_token, units
 from swarmboot.archive import Stream, cpio_entries, tar_entries
 from swarmboot.codec import DecodeError, pack, unpack
 from swarmboot.errors import (
@@ -49,9 +49,12 @@ from swarmboot.errors import (
     TrustError,
 )
 from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex, Sequence
-from swarmboot.manifest import Profile
+from swarmboot.release import manifest, trust
+from swarmboot.release.manifest import Profile
 from swarmboot.toml import TomlError
-from tests.builders import build_artifact, build_bytes, build_key_set, build_keys, build_manifest, build_plugin
+from swarmboot.wire import announce, private, report
+from swarmboot.wire.discovery import Presence, Probe, decode_datagram, encode_presence, encode_probe
+from tests.support.builders import build_artifact, build_bytes, build_key_set, build_keys, build_manifest, build_plugin
 
 T = TypeVar("T")
 LONGEST_BYTES = 1 << 16
@@ -95,19 +98,19 @@ def _of_text(call: Callable[[str], object]) -> Callable[[bytes], object]:
     return lambda data: call(data.decode("utf-8", "replace"))
 
 
-def _encode_datagram(value: wire.Probe | wire.Presence) -> bytes:
-    return wire.encode_probe(value) if isinstance(value, wire.Probe) else wire.encode_presence(value)
+def _encode_datagram(value: Probe | Presence) -> bytes:
+    return encode_probe(value) if isinstance(value, Probe) else encode_presence(value)
 
 
 _NODE, _HASH = NodeId(bytes(range(16))), InfoHash(bytes(range(32)))
 _KEYS = build_key_set(1, 2, threshold=1)
 _CHANNEL = trust.Channel("test", "stable", Sequence(7), bytes(32), 1_800_000_000)
-_ANNOUNCE = wire.Announce(
-    _NODE, Sequence(7), wire.NodeState.FETCHING, 6881, 8471, rack="r1", have={_HASH: b"\x01"}, slots=4,
+_ANNOUNCE = announce.Announce(
+    _NODE, Sequence(7), announce.NodeState.FETCHING, 6881, 8471, rack="r1", have={_HASH: b"\x01"}, slots=4,
     received=(LeaseId(1),), returned=(LeaseId(2),), is_starving=True, from_neighbours_bytes=5, from_origin_bytes=6,
 )  # fmt: skip
-_HANDOUT = wire.Handout(
-    1.5, (wire.Neighbour("10.0.0.7", 6881, 8471),), (wire.Lease(LeaseId(1), _HASH, PieceIndex(0), 4, 0),),
+_HANDOUT = announce.Handout(
+    1.5, (announce.Neighbour("10.0.0.7", 6881, 8471),), (announce.Lease(LeaseId(1), _HASH, PieceIndex(0), 4, 0),),
     ("https://10.0.0.1:8470",), True, 2.0, True, 1e8,
 )  # fmt: skip
 _MANIFEST = build_manifest(
@@ -262,20 +265,23 @@ DECODERS: tuple[Decoder, ...] = (
     Decoder("manifest", _twice(manifest.decode, manifest.encode), (ManifestError,), (manifest.encode(_MANIFEST),)),
     Decoder(
         "announce",
-        _twice(wire.decode_announce, wire.encode_announce),
+        _twice(announce.decode_announce, announce.encode_announce),
         (DecodeError,),
-        (wire.encode_announce(_ANNOUNCE),),
+        (announce.encode_announce(_ANNOUNCE),),
     ),
     Decoder(
-        "handout", _twice(wire.decode_handout, wire.encode_handout), (DecodeError,), (wire.encode_handout(_HANDOUT),)
+        "handout",
+        _twice(announce.decode_handout, announce.encode_handout),
+        (DecodeError,),
+        (announce.encode_handout(_HANDOUT),),
     ),
     Decoder(
         "datagram",
-        _twice(wire.decode_datagram, _encode_datagram),
+        _twice(decode_datagram, _encode_datagram),
         (DecodeError,),
         (
-            wire.encode_probe(wire.Probe(_NODE, (bytes(16),))),
-            wire.encode_presence(wire.Presence(_NODE, Sequence(7), 6881, 8471)),
+            encode_probe(Probe(_NODE, (bytes(16),))),
+            encode_presence(Presence(_NODE, Sequence(7), 6881, 8471)),
         ),
     ),
     Decoder(

@@ -10,15 +10,15 @@ from random import Random
 
 import pytest
 
-from leecher.connections import Connections
-from leecher.fetching import Fetching
-from leecher.headstart import HeadStart
-from leecher.ledger import Ledger
-from leecher.swarm import Swarm, ahead_bytes, seed_ahead_bytes
+from leecher.boot.head_start import HeadStart
+from leecher.origin.connection_pool import Connections
+from leecher.swarm.counters import Ledger
+from leecher.swarm.fetcher import Fetching
+from leecher.swarm.session import Swarm, ahead_bytes, seed_ahead_bytes
 from swarmboot.ids import new_node_id
 from swarmboot.settings import build_settings
-from swarmboot.wire import Handout
-from tests.integration.world import Fleet, build_fleet, build_release, serving
+from swarmboot.wire.announce import Handout
+from tests.support.loopback import Fleet, build_fleet, build_release, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libtorrent 2.1 on calls that 2.0 needs
 

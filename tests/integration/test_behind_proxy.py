@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from tests.integration.world import (
+from tests.support.loopback import (
     Fleet,
     Seeder,
     asking,

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from swarmboot.errors import ResourceError, SpaceError
-from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, serving, wait_for
+from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, serving, wait_for
 
 IMAGE = "rootfs.squashfs"
 SIZE_BYTES = 3_000_000
@@ -144,7 +144,7 @@ def test_without_room_beside_the_old_image_it_stays_and_that_is_said_before_the_
 
 _INITRAMFS = """
 import sys, time
-from leecher.cmdline import boot
+from leecher.boot.start import boot
 from swarmboot.settings import build_settings
 settings = build_settings(dict(word.split("=", 1) for word in sys.argv[1:]))
 boot(settings, started_s=time.monotonic(), is_unpacked=True)

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from seeder import blob
-from seeder.blob import BlobFile, OpenFiles, chunk_bytes_for
+from seeder.http import file_response
+from seeder.http.file_response import BlobFile, OpenFiles, chunk_bytes_for
 
 DATA = Random(5).randbytes(700_001)
 
@@ -43,12 +43,12 @@ async def test_a_file_is_read_whole_from_any_place(
 
 
 def test_a_turn_is_ten_milliseconds_of_the_uplink() -> None:
-    assert chunk_bytes_for(1e3) == blob.LEAST_CHUNK_BYTES
+    assert chunk_bytes_for(1e3) == file_response.LEAST_CHUNK_BYTES
     assert chunk_bytes_for(12.5e6) == 1 << 16
-    assert chunk_bytes_for(125e6) == blob.MOST_CHUNK_BYTES
-    assert chunk_bytes_for(125e6, 256) == blob.MOST_CHUNK_BYTES
-    assert chunk_bytes_for(125e6, 1000) * 1000 <= blob.CHUNKS_BYTES
-    assert chunk_bytes_for(125e6, 100_000) == blob.LEAST_CHUNK_BYTES
+    assert chunk_bytes_for(125e6) == file_response.MOST_CHUNK_BYTES
+    assert chunk_bytes_for(125e6, 256) == file_response.MOST_CHUNK_BYTES
+    assert chunk_bytes_for(125e6, 1000) * 1000 <= file_response.CHUNKS_BYTES
+    assert chunk_bytes_for(125e6, 100_000) == file_response.LEAST_CHUNK_BYTES
 
 
 def test_a_file_is_open_once_however_many_read_it(tmp_path: Path) -> None:

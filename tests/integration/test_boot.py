@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot.report import VERIFIED
-from tests.integration.world import (
+from swarmboot.wire.report import VERIFIED
+from tests.support.loopback import (
     Fleet,
     asking,
     booting,

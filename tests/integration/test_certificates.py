@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from seeder.authority import issue_certificate
+from seeder.http.authority import issue_certificate
 from swarmboot.errors import KeyFileError, UnreachableError
-from tests.integration.world import Fleet, Seeder, booting, build_fleet, build_release, program, serving, wait_for
+from tests.support.loopback import Fleet, Seeder, booting, build_fleet, build_release, program, serving, wait_for
 
 pytestmark = pytest.mark.needs("faketime")
 DAY_S = 86_400

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot import keyfile
 from swarmboot.errors import CannotBootError, NoRootImageError, ReleaseError
-from tests.commands import Done, run
-from tests.publishing import published
-from tests.roots import build_root, cpio, loader, squash, tar
+from swarmboot.release import key_files
+from tests.support.bootable_roots import build_root, cpio, loader, squash, tar
+from tests.support.commands import Done, run
+from tests.support.publishing import published
 
 pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs")
 BOOTS = 0
@@ -58,9 +58,9 @@ class Bench:
             (squash if name.endswith("squashfs") else tar)(folder, self.release / "plugins" / name)
 
     def publish(self, *options: object) -> Done:
-        private = self.folder / "keys" / keyfile.PRIVATE_NAME
+        private = self.folder / "keys" / key_files.PRIVATE_NAME
         if not private.exists():
-            keyfile.write_pair(private.parent)
+            key_files.write_pair(private.parent)
         return run("publish", self.release, "--site", self.folder / "site", "--key", private, *options)
 
     def check(self) -> tuple[int, str, str]:

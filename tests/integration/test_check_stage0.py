@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from seeder.check.initramfs import HOOK, read_initramfs
-from seeder.check.kernel import read_kernel
-from swarmboot import keyfile
+from seeder.publish.check.initramfs import HOOK, read_initramfs
+from seeder.publish.check.kernel import read_kernel
 from swarmboot.errors import CannotBootError, ReleaseError
-from tests.commands import Done, run
-from tests.roots import build_root, cpio, squash, tar
+from swarmboot.release import key_files
+from tests.support.bootable_roots import build_root, cpio, squash, tar
+from tests.support.commands import Done, run
 
 pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs", "cpio")
 VERSION = "6.1.0-13-amd64"
@@ -75,7 +75,7 @@ class Bench:
         self.release = folder / "release"
         self.release.mkdir()
         squash(build_root(folder / "root"), self.release / "rootfs.squashfs")
-        self.private, public = keyfile.write_pair(folder / "keys")
+        self.private, public = key_files.write_pair(folder / "keys")
         self.keys = public.read_text()
 
     def initramfs(self, **changes: object) -> bytes:
@@ -158,15 +158,15 @@ def test_an_initramfs_without_the_hook_is_refused(bench: Bench) -> None:
 
 def test_an_initramfs_of_another_fleets_key_is_refused(bench: Bench, tmp_path: Path) -> None:
     bench.write(kernel_head(), packed(bench.initramfs(), "gzip"))
-    bench.private, _ = keyfile.write_pair(tmp_path / "other")
+    bench.private, _ = key_files.write_pair(tmp_path / "other")
     assert "believes other keys than the ones that sign this release" in bench.refused()
 
 
 def test_an_initramfs_with_the_keys_from_before_a_rotation_is_accepted(bench: Bench, tmp_path: Path) -> None:
     bench.write(kernel_head(), packed(bench.initramfs(), "gzip"))
     assert bench.publish().status == 0
-    old, old_public = bench.private, bench.folder / "keys" / keyfile.PUBLIC_NAME
-    bench.private, public = keyfile.write_pair(tmp_path / "new")
+    old, old_public = bench.private, bench.folder / "keys" / key_files.PUBLIC_NAME
+    bench.private, public = key_files.write_pair(tmp_path / "new")
     rotated = run("rotate", bench.folder / "site", "--trust", old_public, "--new-trust", public, "--key", old,
                   "--key", bench.private)  # fmt: skip
     assert rotated.status == 0, rotated.err

@@ -8,10 +8,10 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from leecher.checksum import RunningChecksum
-from swarmboot import pieces
+from leecher.swarm.checksum import RunningChecksum
 from swarmboot.ids import Digest
-from tests.builders import build_artifact
+from swarmboot.release import piece_set
+from tests.support.builders import build_artifact
 
 PIECE = 1 << 16
 CONTENT = bytes(range(256)) * 1024
@@ -40,7 +40,7 @@ async def test_what_was_read_while_it_arrived_counts(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(CONTENT[: 2 * PIECE])
     checksum = build_checksum(path)
-    await follow_until_read(checksum, pieces.span(0, 2))
+    await follow_until_read(checksum, piece_set.span(0, 2))
     with path.open("ab") as file:
         file.write(CONTENT[2 * PIECE :])
     assert await checksum.finish() == hashlib.sha256(CONTENT).digest()
@@ -50,7 +50,7 @@ async def test_a_gap_is_not_read_over(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(CONTENT[:PIECE] + bytes(len(CONTENT) - PIECE))
     checksum = build_checksum(path)
-    await follow_until_read(checksum, pieces.of([0, 2, 3]))
+    await follow_until_read(checksum, piece_set.of([0, 2, 3]))
     path.write_bytes(CONTENT)
     assert await checksum.finish() == hashlib.sha256(CONTENT).digest()
 
@@ -59,7 +59,7 @@ async def test_bytes_read_before_they_were_written_are_read_again(tmp_path: Path
     path = tmp_path / "image"
     path.write_bytes(bytes(len(CONTENT)))
     checksum = build_checksum(path)
-    await follow_until_read(checksum, pieces.span(0, 2))
+    await follow_until_read(checksum, piece_set.span(0, 2))
     path.write_bytes(CONTENT)
     assert await checksum.finish() == hashlib.sha256(CONTENT).digest()
 

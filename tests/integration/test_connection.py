@@ -1,4 +1,4 @@
-"""Connections as Hypercorn's trio worker serves them with `seeder.connection`, over plain TCP on loopback."""
+"""Connections as Hypercorn's trio worker serves them with ours in place of its own, over plain TCP on loopback."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import trio
 
-from seeder import connection
-from seeder.authority import issue_certificate
-from seeder.crowd import Crowd, Patience
+from seeder.http import hypercorn_connection
+from seeder.http.authority import issue_certificate
+from seeder.http.crowd import Crowd, Patience
 
 BOUND_S = 20.0
 PATIENCE = Patience()
@@ -51,7 +51,7 @@ async def serving(
     """Serve an application; yield a function that connects to it."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    settings = connection.settings(listener, Crowd() if crowd is None else crowd, patience=patience)
+    settings = hypercorn_connection.settings(listener, Crowd() if crowd is None else crowd, patience=patience)
     settings.graceful_timeout = 2 * BOUND_S
     stop = trio.Event()
     streams: list[trio.SocketStream] = []
@@ -62,7 +62,7 @@ async def serving(
 
     with trio.fail_after(BOUND_S):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.serve, application, settings, stop.wait)
+            nursery.start_soon(hypercorn_connection.serve, application, settings, stop.wait)
             yield connect
             stop.set()
         for stream in streams:
@@ -270,13 +270,15 @@ async def test_a_connection_that_has_ended_leaves_nothing_to_collect(tmp_path: P
     context = ssl.create_default_context(cafile=certificate.authority)
     listener = socket.create_server(("127.0.0.1", 0))
     port, stop = listener.getsockname()[1], trio.Event()
-    settings = connection.settings(listener, Crowd(), certificate=certificate, patience=Patience(head_s=0.3))
+    settings = hypercorn_connection.settings(listener, Crowd(), certificate=certificate, patience=Patience(head_s=0.3))
 
     def left() -> int:
-        return sum(isinstance(each, connection.Connection | connection.Http) for each in gc.get_objects())
+        return sum(
+            isinstance(each, hypercorn_connection.Connection | hypercorn_connection.Http) for each in gc.get_objects()
+        )
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(connection.serve, answering(b"hello"), settings, stop.wait)
+        nursery.start_soon(hypercorn_connection.serve, answering(b"hello"), settings, stop.wait)
         gc.collect()
         gc.disable()
         try:
@@ -300,7 +302,7 @@ async def test_a_connection_that_has_ended_leaves_nothing_to_collect(tmp_path: P
 def test_a_handshake_carries_no_tickets(tmp_path: Path) -> None:
     certificate = issue_certificate(tmp_path, ["127.0.0.1"])
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = connection.settings(listener, Crowd(), certificate=certificate).create_ssl_context()
+        server = hypercorn_connection.settings(listener, Crowd(), certificate=certificate).create_ssl_context()
     assert server is not None
     client = ssl.create_default_context(cafile=certificate.authority)
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -11,11 +11,11 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 
-from leecher.connections import Connections
-from leecher.question import Question
-from leecher.span import Span, SpanExchange
+from leecher.origin.connection_pool import Connections
+from leecher.origin.range_request import Span, SpanExchange
+from leecher.origin.small_request import Question
 from swarmboot.errors import ProtocolError, StalledError
-from tests.integration.world import BOUND_S
+from tests.support.loopback import BOUND_S
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LENGTH = HEAD + b"content-length: 100000\r\n\r\n"

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from leecher.headstart import HeadStart
-from leecher.swarm import Swarm
-from swarmboot import site
-from swarmboot.manifest import Artifact
+from leecher.boot.head_start import HeadStart
+from leecher.swarm.session import Swarm
+from swarmboot.release import layout
+from swarmboot.release.manifest import Artifact
 from swarmboot.settings import build_settings
-from swarmboot.wire import Neighbour
-from tests.integration.world import build_fleet, build_release, serving
+from swarmboot.wire.announce import Neighbour
+from tests.support.loopback import build_fleet, build_release, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libtorrent 2.1 on calls that 2.0 needs
 
@@ -36,7 +36,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, bytes]
         head_start.abandon()
     assert release is not None
     first = release.manifest.artifacts[0]
-    return first, release.documents[site.torrent_path(first.info_hash)]
+    return first, release.documents[layout.torrent_path(first.info_hash)]
 
 
 def build_swarm(folder: Path, address: str, artifact: tuple[Artifact, bytes]) -> Swarm:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from leecher import door as doors
-from leecher import room
-from leecher.door import Door
-from tests.integration.world import BOUND_S
+from leecher.neighbour import http_server as doors
+from leecher.neighbour import room
+from leecher.neighbour.http_server import Door
+from tests.support.loopback import BOUND_S
 
 DOCUMENT = bytes(range(256)) * 4096
 SIZE_BYTES = 64 << 20

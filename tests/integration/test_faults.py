@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot import manifest as manifests
-from swarmboot import site, trust
 from swarmboot.errors import (
     ArtifactError,
     ExpiredError,
@@ -33,8 +31,10 @@ from swarmboot.errors import (
     UnreachableError,
 )
 from swarmboot.ids import Sequence
-from swarmboot.keyfile import read_private
-from tests.integration.world import (
+from swarmboot.release import layout, trust
+from swarmboot.release import manifest as manifests
+from swarmboot.release.key_files import read_private
+from tests.support.loopback import (
     Fleet,
     HostileOrigin,
     asking,
@@ -92,7 +92,7 @@ def asking_hostile(origin: HostileOrigin, fleet: Fleet) -> list[str | Path]:
 def sign_site(fleet: Fleet, *, expires_unix_s: int | None = None, crit: str = "") -> None:
     """Sign the site's manifest again with the fleet's own key, altered."""
     key = read_private(fleet.key)
-    path = fleet.site / site.manifest_path(Sequence(1))
+    path = fleet.site / layout.manifest_path(Sequence(1))
     payload = trust.open_envelope(path.read_bytes(), trust.Kind.MANIFEST).payload
     if expires_unix_s is not None:
         from dataclasses import replace
@@ -104,7 +104,7 @@ def sign_site(fleet: Fleet, *, expires_unix_s: int | None = None, crit: str = ""
         payload = pack({**unpack(payload, max_bytes=1 << 20), "crit": [crit], crit: 1})
     data = trust.sign(trust.Kind.MANIFEST, payload, [key])
     path.write_bytes(data)
-    channel = fleet.site / site.channel_path("stable")
+    channel = fleet.site / layout.channel_path("stable")
     import hashlib
 
     pointer = trust.encode_channel(trust.Channel("swarmboot", "stable", Sequence(1), hashlib.sha256(data).digest()))
@@ -144,7 +144,7 @@ def test_a_private_key_given_as_public_is_not_shown(tmp_path: Path, fleet: Fleet
 
 
 def test_an_altered_manifest_is_refused(tmp_path: Path, broken: Fleet) -> None:
-    path = broken.site / site.manifest_path(Sequence(1))
+    path = broken.site / layout.manifest_path(Sequence(1))
     data = bytearray(path.read_bytes())
     data[data.index(b"rootfs")] ^= 1
     path.write_bytes(bytes(data))
@@ -172,7 +172,7 @@ def test_a_manifest_below_the_floor_is_refused(tmp_path: Path, fleet: Fleet) -> 
 
 
 def test_a_manifest_larger_than_its_bound_is_not_read(tmp_path: Path, broken: Fleet) -> None:
-    (broken.site / site.manifest_path(Sequence(1))).write_bytes(bytes(trust.ENVELOPE_MAX_BYTES + 1))
+    (broken.site / layout.manifest_path(Sequence(1))).write_bytes(bytes(trust.ENVELOPE_MAX_BYTES + 1))
     with serving(broken) as seeder:
         arguments: list[str | Path] = [*asking(seeder, broken), "--timeout", "3s"]
         refused(tmp_path, ProtocolError, *arguments, words=("sends too much", "at most"))

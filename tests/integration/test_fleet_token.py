@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leecher.node_files import fetch_node_files
-from leecher.proving import proving_of
+from leecher.initramfs.node_files import fetch_node_files
+from leecher.origin.proving import proving_of
 from swarmboot.fleet_token import (
     PROOF_HEADER,
     FleetProver,
@@ -25,12 +25,12 @@ from swarmboot.fleet_token import (
     read_tokens,
 )
 from swarmboot.ids import NodeId, Sequence
-from swarmboot.private import NodeFiles
-from swarmboot.profile import Identity
-from swarmboot.report import VERIFIED, BootReport, encode_report
+from swarmboot.release.profile import Identity
 from swarmboot.settings import build_settings
-from swarmboot.wire import Announce, NodeState, encode_announce
-from tests.integration.world import (
+from swarmboot.wire.announce import Announce, NodeState, encode_announce
+from swarmboot.wire.private import NodeFiles
+from swarmboot.wire.report import VERIFIED, BootReport, encode_report
+from tests.support.loopback import (
     Fleet,
     Seeder,
     asking,
@@ -147,8 +147,8 @@ def test_a_proof_is_worth_nothing_for_another_node_server_or_body(fleet: Fleet, 
 
 
 def test_the_token_never_leaves_over_plain_http(fleet: Fleet, token: Path, tmp_path: Path) -> None:
-    from leecher.connections import Connections, OneWrite, tls_context
-    from leecher.question import Question
+    from leecher.origin.connection_pool import Connections, OneWrite, tls_context
+    from leecher.origin.small_request import Question
 
     (secret,) = read_tokens(token)
     question = Question(
@@ -188,7 +188,7 @@ def node_files(folder: Path) -> Path:
 def asked_files(seeder: Seeder, fleet: Fleet, *tokens: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[NodeFiles, str]:
     """Return the files that a node with these tokens is given, and what it says."""
     identity = Identity(frozenset({"52:54:00:00:00:01"}))
-    monkeypatch.setattr("leecher.node_files.read_identity", lambda: identity)
+    monkeypatch.setattr("leecher.initramfs.node_files.read_identity", lambda: identity)
     words = {"server": seeder.address, "ca": str(seeder.ca), "trust": str(fleet.pub)}
     settings = build_settings(words | ({"fleet_token": str(tokens[0])} if tokens else {}))
     said: list[str] = []
@@ -233,9 +233,9 @@ def test_a_node_goes_on_without_its_files_where_the_seeder_is_gone(
 
 _NEIGHBOUR = """
 import sys, time
-from leecher.cmdline import boot
-from leecher.reporting import FirstWord
-from swarmboot.report import BOOTED, BootReport
+from leecher.boot.start import boot
+from leecher.boot.reporting import FirstWord
+from swarmboot.wire.report import BOOTED, BootReport
 from swarmboot.settings import build_settings
 credentials, *words = sys.argv[1:]
 settings = build_settings(dict(word.split("=", 1) for word in words))
@@ -282,8 +282,8 @@ def test_a_neighbour_announces_with_its_credentials_and_can_have_nothing_else(
 
 
 def test_a_kept_connection_whose_tls_has_broken_is_dialled_anew(fleet: Fleet, token: Path) -> None:
-    from leecher.connections import Connections, OneWriteTls, tls_context
-    from leecher.question import Question
+    from leecher.origin.connection_pool import Connections, OneWriteTls, tls_context
+    from leecher.origin.small_request import Question
 
     (secret,) = read_tokens(token)
     with serving(fleet, "--fleet-token", str(token)) as seeder:

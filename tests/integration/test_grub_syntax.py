@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
-from seeder.bootscript import Stage0Trust
-from seeder.grubscript import GRUB
-from seeder.script import CommandLine, Mac, Source
-from tests.unit.test_script import EVIL, ODD, build_load, build_stage0
+from seeder.boot_script.grammar import CommandLine, Mac, Source
+from seeder.boot_script.grub import GRUB
+from seeder.boot_script.load import Stage0Trust
+from tests.unit.seeder.test_grammar import EVIL, ODD, build_load, build_stage0
 
 pytestmark = pytest.mark.needs("grub-script-check")
 

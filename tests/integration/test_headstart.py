@@ -15,17 +15,18 @@ from random import Random
 
 import pytest
 
-from leecher import headstart, lean
-from leecher.cmdline import boot
-from leecher.connections import Connections
-from leecher.fetching import START_S, Fetching
-from leecher.headstart import HeadStart
-from leecher.ledger import Ledger
-from leecher.swarm import Swarm
+from leecher.boot import head_start as headstart
+from leecher.boot.head_start import HeadStart
+from leecher.boot.start import boot
+from leecher.machine import lean_start
+from leecher.origin.connection_pool import Connections
+from leecher.swarm.counters import Ledger
+from leecher.swarm.fetcher import START_S, Fetching
+from leecher.swarm.session import Swarm
 from swarmboot.errors import KeyFileError, TransferError
 from swarmboot.ids import new_node_id
 from swarmboot.settings import NodeSettings, build_settings
-from tests.integration.world import (
+from tests.support.loopback import (
     BOUND_S,
     Fleet,
     asking,
@@ -65,9 +66,7 @@ def begun(settings: NodeSettings) -> Iterator[HeadStart]:
 
 
 def test_the_first_questions_need_neither_trio_nor_libtorrent() -> None:
-    code = (
-        "import sys; from leecher import lean; import leecher.cmdline; print({'trio', 'libtorrent'} & {*sys.modules})"
-    )
+    code = "import sys, leecher.machine.lean_start, leecher.boot.start; print({'trio', 'libtorrent'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND_S, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -194,7 +193,7 @@ def test_an_interrupt_before_the_boot_is_there_ends_the_head_start(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lean, "import_trio", interrupt)
+    monkeypatch.setattr(lean_start, "import_trio", interrupt)
     with serving(fleet, "--uplink", "8mbit") as seeder:
         settings = settings_for(tmp_path, fleet, seeder.address, seeder.ca)
         with pytest.raises(KeyboardInterrupt):

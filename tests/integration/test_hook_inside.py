@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from swarmboot.errors import ResourceError, ToolMissingError
-from swarmboot.keyfile import write_pair
-from tests.commands import Done, run
+from swarmboot.release.key_files import write_pair
+from tests.support.commands import Done, run
 
 pytestmark = pytest.mark.root
 VAX = b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\x00\x4b\x00" + bytes(44)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 _ASK = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from seeder.hook_runtime import probe
+from seeder.hook.runtime_image import probe
 found = probe("packages")
 print(found.executable, found.packages["trio"], found.packages["leecher"])
 """
@@ -36,7 +36,7 @@ def test_the_distributions_packages_are_taken_whatever_pip_has_put_beside_swarmb
 
 def test_what_an_interpreter_has_is_told_by_a_program_of_the_leechers(tmp_path: Path) -> None:
     (tmp_path / "trio.py").write_text("raise ImportError('no trio here')\n")
-    tell = (sys.executable, "-E", "-s", "-B", "-m", "leecher.inventory", "wheels")
+    tell = (sys.executable, "-E", "-s", "-B", "-m", "leecher.initramfs.inventory", "wheels")
     found = json.loads(subprocess.run(tell, cwd=ROOT, capture_output=True, check=True).stdout)
     assert {"leecher", "swarmboot", "libtorrent", "trio", "httpx", "msgpack", "cryptography"} <= found[
         "packages"

@@ -20,20 +20,20 @@ from random import Random
 
 import pytest
 
-from leecher.discovery import GROUP, PORT
-from leecher.hearsay import DOORS_OF_ONE
-from seeder.publish import issue
-from seeder.site_writer import SiteWriter
-from swarmboot import manifest as manifests
-from swarmboot import pieces, trust
+from leecher.neighbour.discovery import GROUP, PORT
+from leecher.policy.hearsay import DOORS_OF_ONE
+from seeder.site.issue import issue
+from seeder.site.writer import SiteWriter
 from swarmboot.codec import pack
 from swarmboot.errors import ReleaseError
 from swarmboot.ids import InfoHash, NodeId, Sequence
-from swarmboot.keyfile import read_private, read_trust
-from swarmboot.manifest import Role
-from swarmboot.trust import open_envelope
-from swarmboot.wire import Presence, Probe, decode_datagram, encode_presence
-from tests.integration.world import (
+from swarmboot.release import manifest as manifests
+from swarmboot.release import piece_set, trust
+from swarmboot.release.key_files import read_private, read_trust
+from swarmboot.release.manifest import Role
+from swarmboot.release.trust import open_envelope
+from swarmboot.wire.discovery import Presence, Probe, decode_datagram, encode_presence
+from tests.support.loopback import (
     Fleet,
     Seeder,
     asking,
@@ -78,7 +78,7 @@ def announce(seeder: Seeder, number: int, **fields: object) -> None:
 
 def has_everything(fleet: Fleet) -> dict[InfoHash, bytes]:
     artifacts = manifest_of(fleet).artifacts
-    return {each.info_hash: pieces.encode(pieces.all_pieces(each.pieces), each.pieces) for each in artifacts}
+    return {each.info_hash: piece_set.encode(piece_set.all_pieces(each.pieces), each.pieces) for each in artifacts}
 
 
 def test_forty_announces_of_a_host_that_is_no_address_end_no_boot(fleet: Fleet, release: Path, tmp_path: Path) -> None:

@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from seeder.catalogue import Catalogue
-from seeder.crowd import Crowd
-from seeder.desk import Desk
-from seeder.handout import Limits
+from seeder.http.crowd import Crowd
 from seeder.log import Log
-from seeder.registry import Registry
-from seeder.server import Door
-from seeder.status import parse_networks
-from swarmboot.report import FAILED, BootReport, encode_report
-from tests.integration.world import (
+from seeder.policy.desk import Desk
+from seeder.policy.handout import Limits
+from seeder.policy.registry import Registry
+from seeder.serve.app import Door
+from seeder.serve.status import parse_networks
+from seeder.site.catalogue import Catalogue
+from swarmboot.wire.report import FAILED, BootReport, encode_report
+from tests.support.loopback import (
     BOUND_S,
     Fleet,
     Seeder,

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from leecher.discovery import PORT
+from leecher.neighbour.discovery import PORT
 from swarmboot.ids import NodeId, NodeKey
-from swarmboot.keyfile import read_trust
-from swarmboot.report import BOOTED, VERIFIED, BootReport
-from swarmboot.wire import NodeState, Probe, decode_datagram, encode_probe
-from tests.integration import liar
-from tests.integration.liar import Liar
-from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, serving, status
+from swarmboot.release.key_files import read_trust
+from swarmboot.wire.announce import NodeState
+from swarmboot.wire.discovery import Probe, decode_datagram, encode_probe
+from swarmboot.wire.report import BOOTED, VERIFIED, BootReport
+from tests.support import lying_host
+from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, serving, status
+from tests.support.lying_host import Liar
 
 KEY = NodeKey(b"k" * 16)
 
@@ -39,7 +40,7 @@ def test_who_knows_a_nodes_id_can_neither_remove_nor_move_it_nor_report_for_it(f
         mallory = stack.enter_context(Liar(seeder))
         for state in NodeState:
             for key in (NodeKey(b""), KEY):
-                forged = liar.announce(node=node_id, state=state, key=key)
+                forged = lying_host.announce(node=node_id, state=state, key=key)
                 assert mallory.announce(forged) == (403, None)
         assert mallory.report(BootReport(node_id.hex(), "forged")) == 403
         found = status(seeder)
@@ -85,7 +86,7 @@ def test_a_node_whose_id_another_began_boots_under_its_next(fleet: Fleet, tmp_pa
     )
     python = ["env", f"PYTHONPATH={taken}:{Path.cwd()}", sys.executable]
     with serving(fleet) as seeder, Liar(seeder) as mallory:
-        assert mallory.announce(liar.announce(node=NodeId(bytes(16)), key=KEY))[0] == 200
+        assert mallory.announce(lying_host.announce(node=NodeId(bytes(16)), key=KEY))[0] == 200
         with booting(tmp_path, 1, *asking(seeder, fleet), "--discovery", "off", python=python) as node:
             assert node.end()[0] == 0
             report = node.report()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swarmboot.errors import ResourceError
-from tests.integration.world import asking, booting, build_fleet, build_release, serving
+from tests.support.loopback import asking, booting, build_fleet, build_release, serving
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
     [sys.executable, pytest.param("/usr/bin/python3", marks=pytest.mark.needs("/usr/share/doc/python3-libtorrent"))],
 )
 def test_a_last_piece_that_ends_early_is_taken(interpreter: str) -> None:
-    code = "from leecher.selftest import check_last_piece; check_last_piece()"
+    code = "from leecher.initramfs.selftest import check_last_piece; check_last_piece()"
     path = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     done = subprocess.run([interpreter, "-W", "ignore", "-c", path + code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

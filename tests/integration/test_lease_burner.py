@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from seeder.catalogue import Catalogue
-from seeder.registry import Registry
-from swarmboot import pieces
+from seeder.policy.registry import Registry
+from seeder.site.catalogue import Catalogue
 from swarmboot.ids import InfoHash
-from swarmboot.wire import Announce, Lease, NodeState
-from tests.integration import liar
-from tests.integration.liar import Liar
-from tests.integration.world import Fleet, Seeder, asking, booting, build_fleet, build_release, serving
+from swarmboot.release import piece_set
+from swarmboot.wire.announce import Announce, Lease, NodeState
+from tests.support import lying_host
+from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, build_release, serving
+from tests.support.lying_host import Liar
 
 SIZE_BYTES = 12_000_000
 UPLINK_BYTES_PER_S = 12.5e6
@@ -40,8 +40,8 @@ def torrents(fleet: Fleet) -> dict[InfoHash, int]:
 @contextmanager
 def lying(seeder: Seeder, fleet: Fleet, lie: Lie) -> Iterator[list[Lease]]:
     """Announce as `lie` says, again and again, with all leases that were got; yield those."""
-    have = {info_hash: pieces.encode(0, count) for info_hash, count in torrents(fleet).items()}
-    announce, got, stop = liar.announce(have=have, slots=64), list[Lease](), threading.Event()
+    have = {info_hash: piece_set.encode(0, count) for info_hash, count in torrents(fleet).items()}
+    announce, got, stop = lying_host.announce(have=have, slots=64), list[Lease](), threading.Event()
 
     def run() -> None:
         fresh: list[Lease] = []
@@ -90,7 +90,7 @@ def test_a_rack_beside_a_lease_burner_needs_no_rescue_and_little_more_than_one_c
 
 
 def test_what_only_a_liar_has_is_leased_to_who_waits_for_it(fleet: Fleet, tmp_path: Path) -> None:
-    have = {h: pieces.encode(pieces.all_pieces(count), count) for h, count in torrents(fleet).items()}
+    have = {h: piece_set.encode(piece_set.all_pieces(count), count) for h, count in torrents(fleet).items()}
 
     def say_all(announce: Announce, _fresh: list[Lease]) -> Announce:
         return replace(announce, state=NodeState.COMPLETE, port=9, slots=0, have=have)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot import errors, keyfile, manifest, site, trust
+from swarmboot import errors
 from swarmboot.ids import MAX_SEQUENCE, Sequence
-from tests.builders import build_bytes
-from tests.commands import run
-from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, program, serving
+from swarmboot.release import key_files, layout, manifest, trust
+from tests.support.builders import build_bytes
+from tests.support.commands import run
+from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, program, serving
 
 
 @pytest.fixture
@@ -23,13 +24,13 @@ def fleet(tmp_path: Path) -> Fleet:
 
 def fast_forward(fleet: Fleet, number: int = MAX_SEQUENCE) -> None:
     """Publish the newest release once more as a thief of the key would: under a number far ahead."""
-    keys = [keyfile.read_private(fleet.key)]
+    keys = [key_files.read_private(fleet.key)]
     payload = trust.open_envelope((fleet.site / "manifests/1.swarm").read_bytes(), trust.Kind.MANIFEST).payload
     forged = replace(manifest.decode(payload), sequence=Sequence(number))
     signed = trust.sign(trust.Kind.MANIFEST, manifest.encode(forged), keys)
     pointer = trust.Channel(forged.fleet, "stable", Sequence(number), hashlib.sha256(signed).digest())
     signed_pointer = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(pointer), keys)
-    (fleet.site / site.manifest_path(Sequence(number))).write_bytes(signed)
+    (fleet.site / layout.manifest_path(Sequence(number))).write_bytes(signed)
     (fleet.site / "channels/stable.swarm").write_bytes(trust.encode_channel_file(signed_pointer, []))
 
 
@@ -57,7 +58,7 @@ def test_numbers_that_are_used_up_are_said_to_be(fleet: Fleet) -> None:
 def rotate(fleet: Fleet, *options: object) -> Fleet:
     """Change the fleet's keys; return the fleet with the new ones, as publishers see it."""
     new = Fleet(fleet.folder / "new")
-    keyfile.write_pair(new.folder / "keys")
+    key_files.write_pair(new.folder / "keys")
     keys = ["--key", fleet.key, "--key", new.key]
     done = run("rotate", fleet.site, "--trust", fleet.pub, "--new-trust", new.pub, *keys, *options)
     assert done.status == 0, done.err
@@ -86,7 +87,7 @@ def test_an_operator_whose_key_was_stolen_rotates_and_publishes_on(tmp_path: Pat
 
 def test_a_rotation_that_keeps_enough_old_keys_lifts_no_floor(tmp_path: Path, fleet: Fleet) -> None:
     both = tmp_path / "both.pub"
-    keyfile.write_pair(tmp_path / "more")
+    key_files.write_pair(tmp_path / "more")
     both.write_text(fleet.pub.read_text() + (tmp_path / "more/swarmboot.pub").read_text())
     keys = ["--key", fleet.key, "--key", tmp_path / "more/swarmboot.key"]
     assert run("rotate", fleet.site, "--trust", fleet.pub, "--new-trust", both, *keys).status == 0
@@ -107,7 +108,7 @@ def test_a_release_of_another_fleet_with_the_same_keys_is_refused(tmp_path: Path
 def test_a_channel_and_a_manifest_of_two_fleets_are_refused(tmp_path: Path, fleet: Fleet) -> None:
     data = (fleet.site / "manifests/1.swarm").read_bytes()
     pointer = trust.Channel("another", "stable", Sequence(1), hashlib.sha256(data).digest())
-    signed = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(pointer), [keyfile.read_private(fleet.key)])
+    signed = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(pointer), [key_files.read_private(fleet.key)])
     (fleet.site / "channels/stable.swarm").write_bytes(trust.encode_channel_file(signed, []))
     status, said = boots(tmp_path, fleet)
     assert status == errors.FleetError.exit_status, said
@@ -124,7 +125,7 @@ def test_a_fleet_name_that_no_setting_could_hold_is_not_published(tmp_path: Path
 
 def pointer_of(fleet: Fleet) -> trust.Channel:
     data = (fleet.site / "channels/stable.swarm").read_bytes()
-    return trust.open_channel_file(data, keyfile.read_trust([fleet.pub])).channel
+    return trust.open_channel_file(data, key_files.read_trust([fleet.pub])).channel
 
 
 def test_a_pointer_with_an_end_is_signed_again_without_a_new_manifest(fleet: Fleet) -> None:
@@ -142,7 +143,7 @@ def test_a_pointer_with_an_end_is_signed_again_without_a_new_manifest(fleet: Fle
 
 def test_a_node_refuses_a_pointer_that_is_over(tmp_path: Path, fleet: Fleet) -> None:
     expired = replace(pointer_of(fleet), expires_unix_s=1_750_000_001)
-    signed = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(expired), [keyfile.read_private(fleet.key)])
+    signed = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(expired), [key_files.read_private(fleet.key)])
     (fleet.site / "channels/stable.swarm").write_bytes(trust.encode_channel_file(signed, []))
     status, said = boots(tmp_path, fleet)
     assert status == errors.ExpiredError.exit_status, said

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from swarmboot import keyfile
-from tests.builders import build_release
-from tests.commands import run
+from swarmboot.release import key_files
+from tests.support.builders import build_release
+from tests.support.commands import run
 
 
 def publish_on_a_terminal(words: list[str]) -> str:
@@ -36,7 +36,7 @@ def read_terminal(descriptor: int) -> bytes:
 
 
 def test_a_terminal_gets_a_bar_and_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
-    private, _ = keyfile.write_pair(tmp_path / "keys")
+    private, _ = key_files.write_pair(tmp_path / "keys")
     release = build_release(tmp_path / "release", size_bytes=8 << 20)
     options = [str(release), "--site", str(tmp_path / "site"), "--key", str(private)]
     shown = publish_on_a_terminal([sys.executable, "-m", "swarmboot", "publish", "--force", *options])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.world import (
+from tests.support.loopback import (
     Fleet,
     asking,
     booting,

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from seeder.progress import NoProgress
-from seeder.publish import PublishOptions, publish
-from seeder.release import read_release
-from seeder.site_writer import writing
-from swarmboot import errors, keyfile, site
-from tests.builders import build_bytes, build_release
-from tests.commands import run, run_program
-from tests.publishing import Place, build_place, published
+from seeder.publish.publish import PublishOptions, publish
+from seeder.publish.release_dir import read_release
+from seeder.site.progress import NoProgress
+from seeder.site.writer import writing
+from swarmboot import errors
+from swarmboot.release import key_files, layout
+from tests.support.builders import build_bytes, build_release
+from tests.support.commands import run, run_program
+from tests.support.publishing import Place, build_place, published
 
 
 @pytest.fixture
@@ -31,10 +32,10 @@ def test_a_release_becomes_a_site_that_verifies(place: Place) -> None:
     found = place.manifest(1)
     assert [artifact.name for artifact in found.artifacts] == ["rootfs.squashfs", "10-a.squashfs"]
     for artifact in found.artifacts:
-        blob = (place.site / site.blob_path(artifact.sha256)).read_bytes()
+        blob = (place.site / layout.blob_path(artifact.sha256)).read_bytes()
         assert hashlib.sha256(blob).digest() == artifact.sha256
         assert len(blob) == artifact.size_bytes
-        assert (place.site / site.torrent_path(artifact.info_hash)).is_file()
+        assert (place.site / layout.torrent_path(artifact.info_hash)).is_file()
         assert artifact.info_hash.hex()[:16] in done.out
     assert "published release as manifest 1 on channel stable" in done.out
     assert "a node needs 64.1 MiB of RAM" in done.out
@@ -124,8 +125,8 @@ def test_another_file_of_the_same_size_is_copied(place: Place) -> None:
 def test_a_blob_that_was_lost_is_brought_back(place: Place) -> None:
     place.publish()
     root = place.manifest(1).root
-    (place.site / site.blob_path(root.sha256)).unlink()
-    (place.site / site.torrent_path(root.info_hash)).write_bytes(b"garbage")
+    (place.site / layout.blob_path(root.sha256)).unlink()
+    (place.site / layout.torrent_path(root.info_hash)).write_bytes(b"garbage")
     assert place.verify().status == errors.BlobError.exit_status
     assert place.publish("--json").value["is_new"] is False
     assert place.verify().status == 0
@@ -136,7 +137,7 @@ def test_a_manifest_with_less_than_a_third_of_its_life_left_is_issued_anew(place
         with writing(place.site) as writer:
             found = publish(
                 read_release(place.release),
-                [keyfile.read_private(place.key)],
+                [key_files.read_private(place.key)],
                 writer=writer,
                 options=PublishOptions(life_s=900),
                 now_unix_s=now_unix_s,
@@ -205,7 +206,7 @@ def test_whoever_serves_the_site_can_read_all_of_it(place: Place) -> None:
 
 
 def test_signed_by_two_keys_it_satisfies_a_threshold_of_two(place: Place, tmp_path: Path) -> None:
-    second, public = keyfile.write_pair(tmp_path / "second")
+    second, public = key_files.write_pair(tmp_path / "second")
     fleet = tmp_path / "fleet.pub"
     fleet.write_text(place.public.read_text() + public.read_text() + "threshold 2\n")
     too_few = place.publish("--trust", fleet)
@@ -218,7 +219,7 @@ def test_signed_by_two_keys_it_satisfies_a_threshold_of_two(place: Place, tmp_pa
 def test_another_key_than_before_is_refused_until_it_is_meant(place: Place, tmp_path: Path) -> None:
     place.publish()
     before = published(place.site)
-    private, public = keyfile.write_pair(tmp_path / "other")
+    private, public = key_files.write_pair(tmp_path / "other")
     arguments = ("publish", "--force", place.release, "--site", place.site, "--key", private)
     refused = run(*arguments)
     assert refused.status == errors.ThresholdError.exit_status
@@ -233,7 +234,7 @@ def test_another_key_than_before_is_refused_until_it_is_meant(place: Place, tmp_
 
 def test_a_channel_that_was_tampered_with_is_issued_anew(place: Place) -> None:
     place.publish()
-    path = place.site / site.channel_path("stable")
+    path = place.site / layout.channel_path("stable")
     data = bytearray(path.read_bytes())
     data[-40] ^= 1
     path.write_bytes(data)

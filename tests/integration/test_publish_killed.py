@@ -12,16 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot import keyfile
-from tests.builders import build_release
-from tests.commands import run
+from swarmboot.release import key_files
+from tests.support.builders import build_release
+from tests.support.commands import run
 
 # Runs the real program and kills it with SIGKILL just before the step with this number: a step is any opening, renaming
 # or removing of a file of the site.
 KILLED_AT = """
 import os, signal, sys
 site, last = sys.argv.pop(1), int(sys.argv.pop(1))
-from seeder import cli, publish, progress, release, site_writer
+from seeder.publish import cli
+from seeder.publish import publish
+from seeder.site import progress
+from seeder.publish import release_dir as release
+from seeder.site import writer as site_writer
 steps = 0
 def watch(event, arguments):
     global steps
@@ -43,7 +47,7 @@ class Scene:
 
     def __init__(self, folder: Path, *, size_bytes: int) -> None:
         self.site = folder / "site"
-        self.key, self.public = keyfile.write_pair(folder / "keys")
+        self.key, self.public = key_files.write_pair(folder / "keys")
         first = build_release(folder / "first", plugins=["10-a.squashfs"])
         done = run("publish", "--force", first, "--site", self.site, "--key", self.key)
         assert done.status == 0, done.err

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from seeder.site_writer import writing
-from swarmboot import errors, keyfile
+from seeder.site.writer import writing
+from swarmboot import errors
 from swarmboot.errors import SwarmbootError
-from tests.builders import build_release
-from tests.commands import run, run_program
-from tests.publishing import Place, build_place, published
+from swarmboot.release import key_files
+from tests.support.builders import build_release
+from tests.support.commands import run, run_program
+from tests.support.publishing import Place, build_place, published
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_site_within_the_release_is_refused(place: Place) -> None:
 
 
 def test_a_key_within_the_site_is_refused(place: Place) -> None:
-    private, _ = keyfile.write_pair(place.site / "keys-of-mine")
+    private, _ = key_files.write_pair(place.site / "keys-of-mine")
     done = run("publish", "--force", place.release, "--site", place.site, "--key", private)
     assert done.status == errors.KeyFileError.exit_status
     assert "lies in the site, which is public" in done.line

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from seeder.publish import PublishOptions, publish
-from seeder.release import read_release
-from seeder.site_writer import writing
-from swarmboot import errors, keyfile
-from tests.builders import build_bytes, build_release
-from tests.commands import run
+from seeder.publish.publish import PublishOptions, publish
+from seeder.publish.release_dir import read_release
+from seeder.site.writer import writing
+from swarmboot import errors
+from swarmboot.release import key_files
+from tests.support.builders import build_bytes, build_release
+from tests.support.commands import run
 
 pytestmark = pytest.mark.root
 
@@ -53,7 +54,7 @@ class Filler:
 
 
 def test_a_release_too_large_for_the_disk_is_refused_with_both_sizes(tmp_path: Path, disk: Path) -> None:
-    private, public = keyfile.write_pair(tmp_path / "keys")
+    private, public = key_files.write_pair(tmp_path / "keys")
     site = disk / "site"
     small = build_release(tmp_path / "small", size_bytes=MIB)
     assert run("publish", "--force", small, "--site", site, "--key", private).status == 0
@@ -68,12 +69,12 @@ def test_a_release_too_large_for_the_disk_is_refused_with_both_sizes(tmp_path: P
 
 
 def test_a_disk_that_fills_while_copying_leaves_the_release_before(tmp_path: Path, disk: Path) -> None:
-    private, public = keyfile.write_pair(tmp_path / "keys")
+    private, public = key_files.write_pair(tmp_path / "keys")
     site = disk / "site"
     small = build_release(tmp_path / "small", size_bytes=MIB)
     assert run("publish", "--force", small, "--site", site, "--key", private).status == 0
     large = read_release(build_release(tmp_path / "large", size_bytes=4 * MIB, seed=1))
-    keys = [keyfile.read_private(private)]
+    keys = [key_files.read_private(private)]
     with pytest.raises(errors.SpaceError, match="has too little room"), writing(site) as writer:
         publish(large, keys, writer=writer, options=PublishOptions(), now_unix_s=1e9, progress=Filler(disk))
     assert list((site / ".incoming").iterdir()) == []
@@ -84,7 +85,7 @@ def test_a_disk_that_fills_while_copying_leaves_the_release_before(tmp_path: Pat
 
 
 def test_a_disk_without_room_for_a_folder_is_called_full(tmp_path: Path, disk: Path) -> None:
-    private, _ = keyfile.write_pair(tmp_path / "keys")
+    private, _ = key_files.write_pair(tmp_path / "keys")
     subprocess.run(["mount", "-o", "remount,nr_inodes=4", str(disk)], check=True)
     release = build_release(tmp_path / "release", files={"env/a.env": build_bytes(0)})
     done = run("publish", "--force", release, "--site", disk / "site", "--key", private)

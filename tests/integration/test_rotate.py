@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot import errors, keyfile
-from tests.builders import build_bytes, build_release
-from tests.commands import Done, run
+from swarmboot import errors
+from swarmboot.release import key_files
+from tests.support.builders import build_bytes, build_release
+from tests.support.commands import Done, run
 
 
 class Scene:
@@ -19,7 +20,7 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.site = folder / "site"
-        pairs = [keyfile.write_pair(folder / name) for name in ("one", "two", "three")]
+        pairs = [key_files.write_pair(folder / name) for name in ("one", "two", "three")]
         self.keys, self.publics = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         self.release = build_release(folder / "release")
         for channel in ("stable", "edge"):

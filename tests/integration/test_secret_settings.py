@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_fleet_token import make_token
-from tests.integration.world import Fleet, Seeder, asking, booting, build_release, program, serving
+from tests.support.loopback import Fleet, Seeder, asking, booting, build_release, program, serving
 
 PASSWORD, GPU_KEY = "correct-horse-battery", "gpu-licence-4711"
 TOML = f"""

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from swarmboot.errors import MalformedSettingError, PortInUseError
-from tests.commands import BOUND_S, run
-from tests.integration.world import Fleet, build_fleet, build_release, serving, wait_for
+from tests.support.commands import BOUND_S, run
+from tests.support.loopback import Fleet, build_fleet, build_release, serving, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.world import asking, booting, build_fleet, build_release, program, serving, status, wait_for
+from tests.support.loopback import asking, booting, build_fleet, build_release, program, serving, status, wait_for
 
 
 def test_a_site_made_anew_under_a_running_seeder_is_served_and_leased_at_once(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.world import Fleet, asking, booting, build_fleet, build_release, hostile, serving
+from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, hostile, serving
 
 
 @pytest.fixture(scope="module")

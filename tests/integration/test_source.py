@@ -11,16 +11,17 @@ from random import Random
 import pytest
 import trio
 
-from leecher.connections import Connections, tls_context
-from leecher.discovery import Discovery, Found
-from leecher.door import Door
-from leecher.origin import Origin
-from leecher.release import Demands
-from leecher.source import Acquired, Acquisition
+from leecher.boot.acquisition import Acquired, Acquisition
+from leecher.boot.trusted_release import Demands
+from leecher.neighbour.discovery import Discovery, Found
+from leecher.neighbour.http_server import Door
+from leecher.origin.client import Origin
+from leecher.origin.connection_pool import Connections, tls_context
 from swarmboot.ids import Sequence, new_node_id
-from swarmboot.keyfile import read_trust
-from swarmboot.wire import Neighbour, Presence, Probe
-from tests.integration.world import BOUND_S, Fleet, build_fleet, build_release, serving
+from swarmboot.release.key_files import read_trust
+from swarmboot.wire.announce import Neighbour
+from swarmboot.wire.discovery import Presence, Probe
+from tests.support.loopback import BOUND_S, Fleet, build_fleet, build_release, serving
 
 
 @pytest.fixture(scope="module")

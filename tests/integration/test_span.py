@@ -12,9 +12,9 @@ from random import Random
 import pytest
 import trio
 
-from leecher.connections import Connections
-from leecher.span import Span, SpanExchange
-from leecher.threads import in_thread
+from leecher.origin.connection_pool import Connections
+from leecher.origin.range_request import Span, SpanExchange
+from leecher.origin.threads import in_thread
 
 DATA = Random(3).randbytes(3 << 20)
 SENT_AT_ONCE = 20_000

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.integration.world import BOUND_S, Fleet, Seeder, asking, booting, build_fleet, build_release, serving, status
+from tests.support.loopback import BOUND_S, Fleet, Seeder, asking, booting, build_fleet, build_release, serving, status
 
 T = TypeVar("T")
 MAC = "52-54-00-12-34-56"

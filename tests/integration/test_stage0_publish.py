@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from swarmboot.errors import KeyFileError, MalformedSettingError, ToolMissingError
-from tests.integration.world import build_release, program
+from tests.support.loopback import build_release, program
 
 
 @pytest.fixture

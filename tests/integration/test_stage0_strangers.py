@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.integration.world import BOUND_S, Fleet, Seeder, build_fleet, build_release, serving
+from tests.support.loopback import BOUND_S, Fleet, Seeder, build_fleet, build_release, serving
 
 FIRST, VICTIM, FORGER = "127.0.0.2", "127.0.0.3", "127.0.0.66"
 MAC = "52:54:00:00:00:01"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.integration.world import Seeder, build_fleet, build_release, serving
+from tests.support.loopback import Seeder, build_fleet, build_release, serving
 
 HOSTILE, HONEST = "127.0.0.66", "127.0.0.7"
 DOWNLOADS = 60

@@ -11,18 +11,20 @@ from typing import Any
 import libtorrent as lt
 import pytest
 
-from seeder.progress import NoProgress
-from seeder.publish import PublishOptions, issue, publish
-from seeder.release import read_release
-from seeder.site_writer import writing
-from seeder.torrent import PieceHasher, build_torrent
-from swarmboot import errors, keyfile, site, trust
+from seeder.publish.publish import PublishOptions, publish
+from seeder.publish.release_dir import read_release
+from seeder.site.issue import issue
+from seeder.site.progress import NoProgress
+from seeder.site.torrent import PieceHasher, build_torrent
+from seeder.site.writer import writing
+from swarmboot import errors
 from swarmboot.codec import pack, unpack
 from swarmboot.errors import SwarmbootError
 from swarmboot.ids import Sequence
-from swarmboot.manifest import Artifact, decode, encode
-from tests.builders import build_artifact, build_manifest, build_release
-from tests.commands import Done, run, run_program
+from swarmboot.release import key_files, layout, trust
+from swarmboot.release.manifest import Artifact, decode, encode
+from tests.support.builders import build_artifact, build_manifest, build_release
+from tests.support.commands import Done, run, run_program
 
 
 class Scene:
@@ -30,7 +32,7 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.site = folder / "site"
-        self.private, self.public = keyfile.write_pair(folder / "keys")
+        self.private, self.public = key_files.write_pair(folder / "keys")
         self.release = build_release(folder / "release", size_bytes=300_000, plugins=["10-a.squashfs"])
         self.publish()
         self.root, self.plugin = self.artifacts()
@@ -40,7 +42,7 @@ class Scene:
         assert done.status == 0, done.err
 
     def artifacts(self) -> tuple[Artifact, ...]:
-        data = (self.site / site.manifest_path(Sequence(1))).read_bytes()
+        data = (self.site / layout.manifest_path(Sequence(1))).read_bytes()
         payload = trust.open_envelope(data, trust.Kind.MANIFEST).payload
         return decode(payload).artifacts
 
@@ -48,10 +50,10 @@ class Scene:
         return run("verify", self.site, "--trust", self.public, *options)
 
     def blob(self, artifact: Artifact) -> Path:
-        return self.site / site.blob_path(artifact.sha256)
+        return self.site / layout.blob_path(artifact.sha256)
 
     def torrent(self, artifact: Artifact) -> Path:
-        return self.site / site.torrent_path(artifact.info_hash)
+        return self.site / layout.torrent_path(artifact.info_hash)
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def torrent_with_another_layer(scene: Scene) -> None:
 
 def torrent_too_large(scene: Scene) -> None:
     with scene.torrent(scene.root).open("ab") as file:
-        file.truncate(site.TORRENT_MAX_BYTES + 1)
+        file.truncate(layout.TORRENT_MAX_BYTES + 1)
 
 
 def manifest_missing(scene: Scene) -> None:
@@ -184,7 +186,7 @@ def manifest_rolled_back(scene: Scene) -> None:
 
 
 def signed_with_a_critical_field(scene: Scene) -> None:
-    key = keyfile.read_private(scene.private)
+    key = key_files.read_private(scene.private)
     value = unpack(encode(build_manifest(sequence=Sequence(2))), max_bytes=1 << 20)
     signed = trust.sign(trust.Kind.MANIFEST, pack({**value, "crit": ["verity"], "verity": 1}), [key])
     (scene.site / "manifests" / "2.swarm").write_bytes(signed)
@@ -217,12 +219,12 @@ def test_what_the_keys_do_not_vouch_for_is_refused(
 
 
 def test_another_public_key_is_refused(scene: Scene, tmp_path: Path) -> None:
-    _, public = keyfile.write_pair(tmp_path / "other")
+    _, public = key_files.write_pair(tmp_path / "other")
     assert run("verify", scene.site, "--trust", public).status == errors.ThresholdError.exit_status
 
 
 def test_too_few_keys_are_refused(scene: Scene, tmp_path: Path) -> None:
-    _, second = keyfile.write_pair(tmp_path / "other")
+    _, second = key_files.write_pair(tmp_path / "other")
     fleet = tmp_path / "fleet.pub"
     fleet.write_text(f"threshold 2\n{scene.public.read_text()}{second.read_text()}")
     done = run("verify", scene.site, "--trust", fleet)
@@ -235,7 +237,7 @@ def test_an_expired_manifest_is_refused(scene: Scene) -> None:
     with writing(scene.site) as writer:
         publish(
             read_release(scene.release),
-            [keyfile.read_private(scene.private)],
+            [key_files.read_private(scene.private)],
             writer=writer,
             options=PublishOptions(life_s=3600),
             now_unix_s=1e9,
@@ -268,7 +270,7 @@ def test_what_belongs_to_no_manifest_is_noted(scene: Scene) -> None:
 
 
 def test_what_is_no_site_is_refused(tmp_path: Path) -> None:
-    _, public = keyfile.write_pair(tmp_path / "keys")
+    _, public = key_files.write_pair(tmp_path / "keys")
     done = run("verify", tmp_path, "--trust", public)
     assert done.status == errors.SiteError.exit_status
 
@@ -277,11 +279,11 @@ def test_a_torrent_that_describes_other_bytes_than_its_blob_is_refused_even_if_s
     hasher = PieceHasher(1 << 16)
     hasher.update(b"other bytes")
     torrent = build_torrent(hasher.finish())
-    scene.site.joinpath(site.torrent_path(torrent.info_hash)).write_bytes(torrent.data)
+    scene.site.joinpath(layout.torrent_path(torrent.info_hash)).write_bytes(torrent.data)
     root = build_artifact(
         sha256=scene.root.sha256, size_bytes=scene.root.size_bytes, info_hash=torrent.info_hash, piece_bytes=1 << 16
     )
     manifest = build_manifest(artifacts=(root,), expires_unix_s=2**40)
     with writing(scene.site) as writer:
-        issue(writer, manifest, "stable", [keyfile.read_private(scene.private)])
+        issue(writer, manifest, "stable", [key_files.read_private(scene.private)])
     assert scene.verify().status == errors.BlobError.exit_status

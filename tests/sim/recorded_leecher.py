@@ -13,11 +13,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import leecher.fetching
-from leecher.cmdline import main
-from leecher.policy import Policy, Request, Wanted
+import leecher.swarm.fetcher
+from leecher.boot.start import main
+from leecher.policy.node_policy import Policy, Request, Wanted
 from swarmboot.ids import InfoHash
-from swarmboot.wire import Handout, Neighbour
+from swarmboot.wire.announce import Handout, Neighbour
 
 SEED = 20
 
@@ -98,7 +98,7 @@ class Recorder(Policy):
 
 def record(path: Path, arguments: list[str]) -> None:
     """Run the leecher to its end and write its policy's trace."""
-    leecher.fetching.Policy = Recorder  # type: ignore[attr-defined]
+    leecher.swarm.fetcher.Policy = Recorder  # type: ignore[attr-defined]
     sys.argv[1:] = arguments
     try:
         main(time.monotonic())

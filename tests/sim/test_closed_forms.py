@@ -13,8 +13,8 @@ from netsim.scenario.scenario import TIMED_PHASES, Faults, Hardware, Network, Re
 from netsim.scenario.spread import fixed
 from netsim.study.limit import limit_s
 from netsim.study.simulation import Outcome, simulate
-from seeder.handout import GOODPUT
-from swarmboot.report import PHASES
+from seeder.policy.handout import GOODPUT
+from swarmboot.wire.report import PHASES
 
 MB = 1_000_000
 IMAGES_ONLY = Release(images=(40 * MB,), kernel_bytes=0, initramfs_bytes=0)

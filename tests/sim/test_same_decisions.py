@@ -17,10 +17,11 @@ from random import Random
 
 import pytest
 
-from leecher.policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Request, Run
+from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Request, Run
 from netsim.delivery.policy_loop import WAKING_S, PolicyLoop
-from swarmboot.wire import Neighbour
-from tests.integration.world import (
+from swarmboot.wire.announce import Neighbour
+from tests.sim.recorded_leecher import SEED, Fact, Trace
+from tests.support.loopback import (
     BOUND_S,
     Fleet,
     Seeder,
@@ -32,7 +33,6 @@ from tests.integration.world import (
     serving,
     wait_for,
 )
-from tests.sim.recorded_leecher import SEED, Fact, Trace
 
 LATE_S = 0.5
 """How much later than netsim's loop would the real one may ask: this machine is shared."""

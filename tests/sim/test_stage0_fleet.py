@@ -13,8 +13,8 @@ from netsim.delivery.stage0_loads import EveryoneAtOnce
 from netsim.scenario.arrays import Floats
 from netsim.scenario.scenario import Network, Scenario
 from netsim.study.simulation import STRATEGIES, Morning
-from seeder.admission import AdmissionLimits
-from swarmboot.report import PHASES
+from seeder.policy.admission import AdmissionLimits
+from swarmboot.wire.report import PHASES
 
 SCENARIO = Scenario(nodes=500, network=Network(racks=10)).check()
 NEITHER, ADMISSION, BOTH = "everyone at once", "admission", "admission, and neighbours serve"

@@ -23,7 +23,7 @@ from netsim.study.result import SimulationResult, durations_s, result_of, senten
 from netsim.study.runs import run_all
 from netsim.study.simulation import STRATEGIES, simulate
 from swarmboot.errors import ScenarioError
-from swarmboot.report import BOOTED, PHASES, decode_report, encode_report
+from swarmboot.wire.report import BOOTED, PHASES, decode_report, encode_report
 
 SMALL = Scenario(nodes=24, release=Release(images=(20_000_000,), kernel_bytes=2_000_000, initramfs_bytes=4_000_000))
 MIRRORED = replace(SMALL, network=Network(mirrors=1))

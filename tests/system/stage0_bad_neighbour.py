@@ -14,11 +14,11 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from seeder.catalogue import Catalogue
-from seeder.registry import Registry
+from seeder.policy.registry import Registry
+from seeder.site.catalogue import Catalogue
 from swarmboot.ids import NodeId
-from swarmboot.manifest import Role
-from swarmboot.wire import ANNOUNCE_PATH, Announce, NodeState, encode_announce
+from swarmboot.release.manifest import Role
+from swarmboot.wire.announce import ANNOUNCE_PATH, Announce, NodeState, encode_announce
 from tests.system.stage0_rack import ADDRESS, https_context
 
 _CHANGED_BYTES = 1000

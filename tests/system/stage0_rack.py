@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from seeder.authority import issue_certificate
-from seeder.stage0_node import node_image
+from seeder.http.authority import issue_certificate
+from seeder.stage0.rack_map import node_image
 from tests.system.vm.lan import wait_for_namespace
 from tests.system.vm.machine import CPU, Machine
 from tests.system.vm.programs import BOUND_TO_US, PATH, STAY_ROOT, SWARMBOOT, run, running

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from netsim.demo.release import sample_release
-from seeder.check.initramfs import read_initramfs
-from seeder.check.kernel import read_kernel, read_sections
+from seeder.publish.check.initramfs import read_initramfs
+from seeder.publish.check.kernel import read_kernel, read_sections
 from swarmboot.errors import CannotBootError
-from tests.commands import Done, run
-from tests.roots import build_root, squash
+from tests.support.bootable_roots import build_root, squash
+from tests.support.commands import Done, run
 from tests.system.stage0_packages import kernel as other_kernel
 from tests.system.stage0_packages import unpacked
 from tests.system.vm import images

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seeder.hook_files import hook_folder
+from seeder.hook.files import hook_folder
 from tests.system.systemd import systemd_running
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("/usr/lib/systemd/systemd")]

@@ -18,7 +18,7 @@ ip link set rack up
 ip route add default via 10.98.0.254
 exec "$@"
 """
-ASK = "import sys; from leecher.discovery import is_on_link; print(*filter(is_on_link, sys.argv[1:]))"
+ASK = "import sys; from leecher.neighbour.discovery import is_on_link; print(*filter(is_on_link, sys.argv[1:]))"
 
 
 def test_only_addresses_of_this_machine_and_its_links_need_no_router() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from leecher.handover import Handover, Image, write
+from leecher.boot.hand_off import Handover, Image, write
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mksquashfs", "unshare", "zstd")]
 
@@ -20,7 +20,7 @@ DRIVER = Path(__file__).parent.parent.parent / "initramfs-hook" / "driver.sh"
 _STEP = """
 import sys
 from pathlib import Path
-from leecher import root
+from leecher.initramfs import root
 root.HANDOVER = Path(sys.argv.pop(1))
 root.main()
 """
@@ -31,7 +31,7 @@ mount() { command mount "$@" || { echo "mount $*" >&2; return 1; }; }
 swarmboot_has_leecher() { :; }
 swarmboot_leecher() {
     case $1 in
-        leecher.root) "$python" -c "$step" "$swarmboot_run/handover" "$2" "$swarmboot_run/runtime/mnt" ;;
+        leecher.initramfs.root) "$python" -c "$step" "$swarmboot_run/handover" "$2" "$swarmboot_run/runtime/mnt" ;;
         leecher.initramfs) echo "to the seeder: $3" ;;
     esac
 }

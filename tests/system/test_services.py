@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from seeder import hook_install
-from seeder.authority import issue_certificate
-from seeder.hook_install import Bake
-from seeder.pxe import CAPABILITIES
-from seeder.unit import NAME, unit_text
-from seeder.unit_cli import plan_unit
+from seeder.hook import install
+from seeder.hook.install import Bake
+from seeder.http.authority import issue_certificate
+from seeder.serve.unit import NAME, unit_text
+from seeder.serve.unit_cli import plan_unit
+from seeder.stage0.dnsmasq_process import CAPABILITIES
 from swarmboot.fleet_token import write_token
-from tests.integration.world import Fleet, build_fleet, build_release
+from tests.support.loopback import Fleet, build_fleet, build_release
 from tests.system.stage0_rack import ADDRESS, PXE, BareRack, other_network
 from tests.system.systemd import Container, systemd_running
 from tests.system.vm import images
@@ -124,9 +124,9 @@ def test_a_nodes_neighbour_seeds_without_any_right_or_writable_code(plain: Servi
     container, folder = plain.container, plain.fleet.folder / "hook"
     authority = plain.fleet.folder / "ca.pem"
     authority.write_text(container.run("cat", "/var/lib/swarmboot/ca.pem"))
-    hook_install.install_code(folder, images.runtime_image())
+    install.install_code(folder, images.runtime_image())
     defaults = {"server": "https://127.0.0.1:8470", "discovery": "off"}
-    hook_install.install_config(folder, Bake((plain.fleet.pub,), authority, defaults=defaults))
+    install.install_config(folder, Bake((plain.fleet.pub,), authority, defaults=defaults))
     container.run("sh", "-euc", _BOOT_A_NODE, "sh", str(folder))
     container.start(SEED)
     container.wait_until(lambda: "complete; seeding" in container.journal(SEED))

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot import site as layout
-from swarmboot import trust
-from swarmboot.manifest import UNIFIED, Artifact, Role, decode
+from swarmboot.release import layout, trust
+from swarmboot.release.manifest import UNIFIED, Artifact, Role, decode
 from tests.system.stage0_packages import unpacked
 from tests.system.stage0_rack import (
     ADDRESS,

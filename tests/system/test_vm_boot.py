@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from seeder.check.initramfs import read_initramfs
-from seeder.check.kernel import read_kernel
-from seeder.check.memory import Boot
+from seeder.publish.check.initramfs import read_initramfs
+from seeder.publish.check.kernel import read_kernel
+from seeder.publish.check.memory import Boot
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan, wait_for_line
 from tests.system.vm.machine import Machine, booting, mac_of

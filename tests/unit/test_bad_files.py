@@ -12,14 +12,15 @@ from typing import Any
 import libtorrent as lt
 import pytest
 
-from leecher import handover, initramfs
-from leecher.swarm import _metadata
+from leecher.boot import hand_off
+from leecher.initramfs import __main__ as initramfs
+from leecher.swarm.session import _metadata
 from netsim.scenario.toml import read_scenario
-from seeder.authority import given_certificate, issue_certificate
-from seeder.release_toml import parse_release_toml
-from seeder.stage0_node import NODE_IMAGE_MAX_BYTES, node_image, parse_rack_map, read_node_files
-from seeder.stage0_publish import kernel_version, linux_section, signer
-from seeder.torrent import PieceHasher, build_torrent, layer_of
+from seeder.http.authority import given_certificate, issue_certificate
+from seeder.publish.release_toml import parse_release_toml
+from seeder.publish.stage0 import kernel_version, linux_section, signer
+from seeder.site.torrent import PieceHasher, build_torrent, layer_of
+from seeder.stage0.rack_map import NODE_IMAGE_MAX_BYTES, node_image, parse_rack_map, read_node_files
 from swarmboot.codec import DecodeError, unpack
 from swarmboot.errors import (
     BlobError,
@@ -32,11 +33,11 @@ from swarmboot.errors import (
     SpaceError,
     SwarmbootError,
 )
-from swarmboot.keyfile import read_private, read_trust
+from swarmboot.release.key_files import read_private, read_trust
 from swarmboot.settings import TABLE, build_settings
 from swarmboot.toml import TomlError, parse_toml
 from swarmboot.units import parse_duration, parse_rate, parse_size
-from tests.builders import build_artifact, build_bytes
+from tests.support.builders import build_artifact, build_bytes
 
 MANY = "9" * 5000
 
@@ -211,9 +212,9 @@ def test_keys_and_certificates_that_are_none_are_refused(tmp_path: Path, data: b
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{}", "[]", '{"images": [{"x": 1}]}', '{"images": 7}', "nan", ""])
 def test_a_handover_that_the_boot_has_not_written_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / handover.FACTS).write_text(text)
+    (tmp_path / hand_off.FACTS).write_text(text)
     with pytest.raises(ResourceError, match=r"handover\.json is not what the boot has written"):
-        handover.read(tmp_path)
+        hand_off.read(tmp_path)
 
 
 def test_a_file_beside_the_initramfs_that_is_no_text_is_refused(

@@ -6,14 +6,15 @@ from random import Random
 
 import pytest
 
-from leecher.lookout import DIALLED_MOST, HEARD_MOST, Lookout
-from seeder.desk import Desk
-from seeder.handout import Limits
-from seeder.holdings import Torrent
-from seeder.registry import Registry
-from swarmboot import pieces, wire
+from leecher.policy.lookout import DIALLED_MOST, HEARD_MOST, Lookout
+from seeder.policy.desk import Desk
+from seeder.policy.handout import Limits
+from seeder.policy.holdings import Torrent
+from seeder.policy.registry import Registry
 from swarmboot.ids import InfoHash, NodeId, Sequence
-from swarmboot.wire import Announce, Handout, Neighbour, NodeState
+from swarmboot.release import piece_set
+from swarmboot.wire import announce as wire
+from swarmboot.wire.announce import Announce, Handout, Neighbour, NodeState
 
 ROOT = InfoHash(b"r" * 32)
 PROXY = "172.17.0.1"
@@ -28,7 +29,7 @@ def build_desk() -> Desk:
 def announce(desk: Desk, number: int, *, host: str, own_end: str, state: NodeState = NodeState.FETCHING) -> Handout:
     """Have node `number` announce; return its handout, which is due at once as it asks for no lease."""
     node = NodeId(number.to_bytes(16, "big"))
-    told = Announce(node, Sequence(1), state, 6881 + number, have={ROOT: pieces.encode(0, 64)}, own_end=own_end)
+    told = Announce(node, Sequence(1), state, 6881 + number, have={ROOT: piece_set.encode(0, 64)}, own_end=own_end)
     told = wire.decode_announce(wire.encode_announce(told))
     answers = desk.announce(number, told, host=host, now_s=float(number))
     (answer,) = [each for each in answers if each.ticket == number]

@@ -17,36 +17,11 @@ import pytest
 
 import leecher
 import swarmboot
-from leecher.selftest import NOT_ON_A_NODE
-from seeder.hook_runtime import read_recipe
+from leecher.initramfs.selftest import NOT_ON_A_NODE
+from seeder.hook.runtime_image import read_recipe
 
 PARTS = ("swarmboot", "seeder", "leecher", "netsim")
 LEECHER_MAY_LOAD = {"libtorrent", "trio", "httpx", "msgpack", "cryptography"}
-PURE_MODULES = {
-    "seeder.registry",
-    "seeder.holdings",
-    "seeder.leases",
-    "seeder.node",
-    "seeder.allowance",
-    "seeder.handout",
-    "seeder.introductions",
-    "seeder.desk",
-    "seeder.admission",
-    "leecher.policy",
-}
-IMPURE = {
-    "socket",
-    "ssl",
-    "subprocess",
-    "pathlib",
-    "os",
-    "time",
-    "threading",
-    "trio",
-    "httpx",
-    "libtorrent",
-    "starlette",
-}
 
 
 NOT_IN_EVERY_TRIO = {"abandon_on_cancel", "cancellable"}
@@ -60,7 +35,7 @@ def test_the_leecher_calls_trio_as_each_debian_has_it() -> None:
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and NOT_IN_EVERY_TRIO & {keyword.arg for keyword in call.keywords}
     ]
-    assert not found, f"{found}: use leecher.threads.in_loose_thread"
+    assert not found, f"{found}: use leecher.origin.threads.in_loose_thread"
 
 
 LOAD_EVERY_LEECHER_MODULE = """
@@ -113,23 +88,6 @@ def test_the_ground_that_the_leecher_stands_on_needs_nothing_more(graph: grimp.I
     }
     extra = {module: third_party(graph, module) - LEECHER_MAY_LOAD for module in ground | {"swarmboot"}}
     assert {module: names for module, names in extra.items() if names} == {}
-
-
-def test_the_simulator_drives_only_pure_modules_of_the_parts(graph: grimp.ImportGraph) -> None:
-    driven = {
-        name
-        for module in modules_of(graph, "netsim")
-        for name in graph.find_modules_directly_imported_by(module)
-        if part_of(name) in {"seeder", "leecher"}
-    }
-    assert driven - PURE_MODULES == set()
-
-
-def test_pure_modules_reach_no_socket_path_or_clock(graph: grimp.ImportGraph) -> None:
-    impure = {
-        module: graph.find_modules_directly_imported_by(module) & IMPURE for module in PURE_MODULES & graph.modules
-    }
-    assert {module: names for module, names in impure.items() if names} == {}
 
 
 def with_requirements(distribution: str, found: set[str]) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from seeder.hook_cli import hook
+from seeder.hook.cli import hook
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "settings.md"
 

@@ -21,7 +21,7 @@ from netsim.lab.rack.processes import failure_of, is_listening
 from netsim.lab.run.payload import digest
 from netsim.lab.strategies.https import nginx_configuration
 from netsim.lab.strategies.swarmboot import PORT, leecher_command, seeder_command
-from swarmboot.report import VERIFIED
+from swarmboot.wire.report import VERIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

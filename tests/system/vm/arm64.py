@@ -145,7 +145,7 @@ def initramfs(debian: Arm64, out: Path) -> list[str]:
 
 def forget_runtime(debian: Arm64) -> None:
     """Have the next build make the runtime again if this source tree has changed since it was made."""
-    sources = [*ROOT.glob("leecher/*.py"), *ROOT.glob("swarmboot/*.py"), *ROOT.glob("seeder/hook_*.py")]
+    sources = [*ROOT.glob("leecher/**/*.py"), *ROOT.glob("swarmboot/**/*.py"), *ROOT.glob("seeder/hook/*.py")]
     key, noted = fingerprint([*sources, ROOT / "initramfs-hook/runtime.toml"]), debian.tree.parent / "runtime.key"
     if not noted.exists() or noted.read_text() != key:
         for name in ("runtime.squashfs", "runtime.libraries"):

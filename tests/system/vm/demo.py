@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from swarmboot.report import PHASES
+from swarmboot.wire.report import PHASES
 from tests.system.vm import images
 from tests.system.vm.lan import NAME, open_lan
 from tests.system.vm.machine import Machine, booting

@@ -137,7 +137,7 @@ def ground(suite: str, generator: str) -> Ground:
     if generator == "dracut":
         chroot = chroot.on_top(_with_dracut(suite, chroot) / "upper")
     sources = [path for path in (ROOT / "initramfs-hook").rglob("*") if path.is_file()]
-    sources += [*ROOT.glob("seeder/hook_*.py"), trusted.trust, trusted.authority]
+    sources += [*ROOT.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
 
     def build(folder: Path) -> None:
         folder.mkdir()
@@ -183,7 +183,7 @@ def _with_dracut(suite: str, chroot: Chroot) -> Path:
 
 def _runtime(suite: str, chroot: Chroot) -> Path:
     """Return a folder with the runtime image that `hook install` would build in a suite."""
-    sources = [*ROOT.glob("leecher/*.py"), *ROOT.glob("swarmboot/*.py"), *ROOT.glob("seeder/hook_*.py")]
+    sources = [*ROOT.glob("leecher/**/*.py"), *ROOT.glob("swarmboot/**/*.py"), *ROOT.glob("seeder/hook/*.py")]
     sources += [ROOT / "initramfs-hook" / "runtime.toml"]
 
     def build(folder: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsim.demo.release import sample_release
-from seeder.authority import issue_certificate
+from seeder.http.authority import issue_certificate
 from tests.system.vm.cache import ROOT, cached, fingerprint
 from tests.system.vm.programs import SWARMBOOT, run
 
@@ -143,7 +143,7 @@ def fleet() -> Fleet:
 
 def runtime_image() -> Path:
     """Return the runtime image of this source tree, built once; zstd, because emulation makes xz slow."""
-    sources = [*ROOT.glob("leecher/*.py"), *ROOT.glob("swarmboot/*.py"), *ROOT.glob("seeder/hook_*.py")]
+    sources = [*ROOT.glob("leecher/**/*.py"), *ROOT.glob("swarmboot/**/*.py"), *ROOT.glob("seeder/hook/*.py")]
     sources += [ROOT / "initramfs-hook" / "runtime.toml"]
     packages = _versions("libc6", "libssl3", "python3-libtorrent")
 
@@ -185,7 +185,7 @@ def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = ())
     """
     kernel, runtime, trusted = debian_kernel(), runtime_image(), fleet()
     sources = [path for path in (ROOT / "initramfs-hook").rglob("*") if path.is_file()]
-    sources += [*ROOT.glob("seeder/hook_*.py"), trusted.trust, trusted.authority]
+    sources += [*ROOT.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
     packages = _versions("initramfs-tools-core", "dracut-core", "dracut-network", "busybox", "kmod", "udev")
 
     def build(folder: Path) -> None:

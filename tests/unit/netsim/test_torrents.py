@@ -8,7 +8,7 @@ import pytest
 from netsim.delivery.stock import stock_piece_bytes
 from netsim.scenario.scenario import Release
 from netsim.swap.torrents import Torrents
-from swarmboot.pieces import piece_bytes_for
+from swarmboot.release.piece_set import piece_bytes_for
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import libtorrent as lt
 
-from swarmboot import pieces
 from swarmboot.codec import DecodeError
 from swarmboot.ids import InfoHash, Sequence
-from swarmboot.site import manifest_numbers
-from swarmboot.wire import ANNOUNCE_PATH, HANDOUT_MAX_BYTES, WIRE_TYPE, decode_handout, encode_announce
+from swarmboot.release import piece_set
+from swarmboot.release.layout import manifest_numbers
+from swarmboot.wire.announce import ANNOUNCE_PATH, HANDOUT_MAX_BYTES, WIRE_TYPE, decode_handout, encode_announce
 
 if TYPE_CHECKING:
-    from swarmboot.wire import Announce, Handout
+    from swarmboot.wire.announce import Announce, Handout
 
 RETRY_S = 0.2
 
@@ -59,11 +59,11 @@ class Torrents:
 
     def everything(self) -> dict[InfoHash, bytes]:
         """Return the claim to have every piece of every torrent, as an announce has it."""
-        return {each: pieces.encode(pieces.all_pieces(count), count) for each, count in self._counts.items()}
+        return {each: piece_set.encode(piece_set.all_pieces(count), count) for each, count in self._counts.items()}
 
     def nothing(self) -> dict[InfoHash, bytes]:
         """Return the claim to have no piece yet of any torrent."""
-        return {each: pieces.encode(0, count) for each, count in self._counts.items()}
+        return {each: piece_set.encode(0, count) for each, count in self._counts.items()}
 
     @property
     def _counts(self) -> dict[InfoHash, int]:

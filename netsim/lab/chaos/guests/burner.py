@@ -15,7 +15,7 @@ from pathlib import Path
 
 from netsim.lab.chaos.guests.announcing import RETRY_S, Announcer, Torrents
 from swarmboot.ids import NodeId
-from swarmboot.wire import MAX_LEASES, Announce, NodeState
+from swarmboot.wire.announce import MAX_LEASES, Announce, NodeState
 
 _PER_S = 50.0
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from netsim.lab.chaos.guests.announcing import Announcer, Torrents
 from swarmboot.ids import NodeId
-from swarmboot.wire import Announce, NodeState
+from swarmboot.wire.announce import Announce, NodeState
 
 _CLOSED_PORT = 9
 _EVERY_S = 1.0

@@ -23,7 +23,7 @@ import libtorrent as lt
 
 from netsim.lab.chaos.guests.announcing import RETRY_S, Announcer, Torrents
 from swarmboot.ids import NodeId
-from swarmboot.wire import Announce, NodeState
+from swarmboot.wire.announce import Announce, NodeState
 
 PORT = 6999
 _SEED_PORT = 6998

@@ -1,0 +1,1 @@
+"""One boot from settings to verified images, and on as a neighbour."""

@@ -1,0 +1,115 @@
+"""What the leecher leaves for the hook: which images to mount in which order, and what else the booted node is told.
+
+Three files in one folder. `plan` is for the shell, a line an image, of words without blanks or quotes:
+
+    root FORMAT NAME      plugin FORMAT NAME      overlay SIZE      seed on|off      search on|off
+
+`search` says whether the squashfs plugins are searched for what plugins may not bring.
+
+`environment` is the /etc/environment of a root that has none, and `handover.json` is for `leecher.initramfs.root`,
+which unpacks what cannot be mounted and merges settings. `secret.env` are the release's secret settings, if it has
+some, for root only, and `credentials` what the neighbour in the booted system announces with. It will not mount or
+unpack anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from swarmboot.errors import ResourceError
+from swarmboot.release.manifest import Manifest
+from swarmboot.release.profile import Selection
+from swarmboot.settings import NodeSettings
+
+PLAN = "plan"
+FACTS = "handover.json"
+ENVIRONMENT = "environment"
+SECRETS = "secret.env"
+CREDENTIALS = "credentials"
+ALL_ALLOWED = frozenset({"devices", "setuid"})
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image on this node, under the folder of the images."""
+
+    role: str
+    format: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Everything that the root is made of. `allow` names what plugins may bring beyond plain files."""
+
+    folder: str
+    images: tuple[Image, ...]
+    env: Mapping[str, str]
+    allow: tuple[str, ...]
+    overlay: str
+    is_seeding: bool
+
+
+def handover_of(manifest: Manifest, selection: Selection, settings: NodeSettings) -> Handover:
+    """Return what a booted selection becomes."""
+    images = tuple(Image(each.role.value, each.format, each.name) for each in selection.artifacts)
+    folder = str(settings.into)
+    return Handover(folder, images, dict(selection.env), manifest.allow, settings.overlay, settings.seed > 0)
+
+
+def plan(handover: Handover) -> str:
+    """Return the shell's part."""
+    lines = [f"{image.role} {image.format} {image.name}" for image in handover.images]
+    lines += [f"overlay {handover.overlay}", f"seed {'on' if handover.is_seeding else 'off'}"]
+    has_layers = any(image.role == "plugin" and image.format == "squashfs" for image in handover.images)
+    is_searched = has_layers and not ALL_ALLOWED.issubset(handover.allow)
+    lines += [f"search {'on' if is_searched else 'off'}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write(handover: Handover, folder: Path) -> None:
+    """Write the files; raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FACTS).write_text(json.dumps(asdict(handover)))
+    (folder / ENVIRONMENT).write_text(environment_text("", handover.env))
+    (folder / PLAN).write_text(plan(handover))
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, in place of one that was there; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(text)
+
+
+def read(folder: Path) -> Handover:
+    """Return what `write` wrote; raise ResourceError for anything else, OSError if it cannot be read."""
+    try:
+        value = json.loads((folder / FACTS).read_text())
+        images = tuple(Image(**image) for image in value.pop("images"))
+        return Handover(images=images, allow=tuple(value.pop("allow")), **value)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ResourceError(f"{folder / FACTS} is not what the boot has written", hint="boot again") from error
+
+
+def environment_text(old: str, env: Mapping[str, str]) -> str:
+    """Return /etc/environment with the release's settings in it: as data, each on its line, in place of older ones.
+
+    Values are quoted as systemd's EnvironmentFile= reads them (systemd.exec(5)) where they hold more than plain
+    characters; pam_env(8) takes the quotes off as well.
+    """
+    kept = [line for line in old.splitlines() if line.partition("=")[0].strip() not in env]
+    return "".join(f"{line}\n" for line in [*kept, *(f"{name}={_quoted(value)}" for name, value in env.items())])
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN_VALUE.match(value) else '"' + re.sub(r'([\\"$`])', r"\\\1", value) + '"'

@@ -1,0 +1,254 @@
+"""A boot's first questions, asked while the rest of the program is still being imported.
+
+trio takes most of a start (docs/performance.md), and until a whole rack has imported it its seeder would have nothing
+to do. So the signed documents, the first announces and the first leases are asked for, and the swarm is joined, in
+plain threads, with what the standard library, the signatures and at last libtorrent need. When the boot is there it
+takes over what has been begun. Whatever goes wrong ends the head start, and the boot goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+from leecher.boot.selection import choose
+from leecher.boot.trusted_release import Release, Request, demands_of, open_release, torrents_of
+from leecher.machine.console import tell
+from leecher.origin.connection_pool import Connections, tls_context
+from leecher.origin.small_request import Question
+from leecher.swarm.counters import open_ledger
+from leecher.swarm.fetcher import Fetching
+from leecher.swarm.progress import Progress
+from swarmboot.errors import SwarmbootError, TransferError, TrustError
+from swarmboot.ids import Sequence
+from swarmboot.release.key_files import read_trust
+from swarmboot.release.manifest import Artifact
+from swarmboot.settings import NodeSettings
+
+ANSWER_S, ANSWER_MOST_S, BUSY_S = 0.5, 5.0, 10.0
+_LEAVE_S = 1.0
+
+
+class HeadStart:
+    """One boot's head start. `begin` it, import the rest, and give it to the boot.
+
+    `credentials` say as whom to announce, if an earlier boot has left some. Raises KeyFileError if the certificate
+    authority or the fleet token is unusable.
+    """
+
+    def __init__(
+        self, settings: NodeSettings, *, started_s: float, is_unpacked: bool = False, credentials: str = ""
+    ) -> None:
+        self.ledger = open_ledger(settings, started_s=started_s, credentials=credentials, tell=tell)
+        self.connections = Connections(tls_context(settings.ca), bind=settings.bind)
+        self.random = Random(self.ledger.node)
+        self._settings = settings
+        self._is_unpacked = is_unpacked
+        self._release: Release | None = None
+        self._fetching: Fetching | None = None
+        self._failure: SwarmbootError | None = None
+        self._has_read = threading.Event()
+        self._when_read: Callable[[], None] = lambda: None
+        self.pointed: tuple[int, Sequence] | None = None
+        self._is_under_way = threading.Event()
+        self._is_over = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="head start", daemon=True)
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+
+    def begin(self) -> HeadStart:
+        """Start asking; return this head start."""
+        self._thread.start()
+        return self
+
+    def wait(self, until_s: float = math.inf) -> None:
+        """Wait until pieces arrive and a processor is idle, or there is nothing to wait for, `BUSY_S` at most.
+
+        No longer than `until_s` on the monotonic clock, which is the boot's own end.
+        Importing meanwhile would delay just what is to be early: where processors are few, even the seeder's answers.
+        A seeder that does not answer is waited for no longer than `ANSWER_S`: neighbours may have to be found. Where
+        all processors are busy it may be those that its answer waits for, so then up to `ANSWER_MOST_S`.
+        """
+        most_s = min(time.monotonic() + ANSWER_MOST_S, until_s)
+        while not self._has_read.wait(_left_s(ANSWER_S, until_s)):
+            if _runnable_besides() < _processors() or time.monotonic() >= most_s:
+                return
+        self._is_under_way.wait(_left_s(BUSY_S, until_s))
+
+    def when_read(self, call: Callable[[], None]) -> None:
+        """Have `call` called, in some thread, when `pointed` is there, and when `has_read`; it may be called twice."""
+        self._when_read = call
+        if self._has_read.is_set():
+            call()
+
+    @property
+    def has_read(self) -> bool:
+        """Return whether `release` has something to return or raise at once."""
+        return self._has_read.is_set()
+
+    @property
+    def last_failure(self) -> TransferError | None:
+        """Return how the last transfer failed, if one did."""
+        if isinstance(self._failure, TransferError):
+            return self._failure
+        return self._fetching.last_failure if self._fetching is not None else None
+
+    def release(self) -> Release | None:
+        """Wait for the release and return it with its torrents, or None if there is none to be had this way.
+
+        Raises TransferError and TrustError as the reading of it did.
+        """
+        self._has_read.wait()
+        if self._release is None and isinstance(self._failure, TransferError | TrustError):
+            raise self._failure
+        return self._release
+
+    def take_over(self, release: Release) -> Fetching | None:
+        """Stop, and return what has been begun with this release, in its swarm; None if there is nothing to go on with.
+
+        Raises the SwarmbootError that ended it.
+        """
+        if self._end():
+            self._thread.join()
+        if release is not self._release:
+            self._close()
+            return None
+        if self._failure is not None:
+            raise self._failure
+        fetching, self._fetching = self._fetching, None
+        return fetching
+
+    def abandon(self) -> None:
+        """Stop, leave what has been begun and was not taken over, and close the connections."""
+        self._end()
+        self._thread.join(_LEAVE_S)
+        self._close()
+        self.connections.close()
+
+    def _close(self) -> None:
+        fetching, self._fetching = self._fetching, None
+        if fetching is not None:
+            fetching.close()
+
+    def _end(self) -> bool:
+        """Let the thread end; return whether it does at once. One that still reads will begin nothing afterwards."""
+        with self._lock:
+            self._is_over = True
+            is_soon = self._has_read.is_set()
+        self._stir()
+        return is_soon
+
+    def _stir(self) -> None:
+        with suppress(OSError):  # it is going to wake anyhow, or is over
+            self._wake.send(b"!")
+
+    def _run(self) -> None:
+        """Read the release, and fetch as long as nothing fails and nobody takes over."""
+        try:
+            self.ledger.end_phase("leecher_start")
+            release, artifacts = self._read()
+            self.ledger.end_phase("manifest")
+            if self._tell_read():
+                self._fetch(release, artifacts)
+        except SwarmbootError as error:
+            self._failure = error
+        except OSError:
+            return  # the boot comes to the same, and says so
+        finally:
+            self._tell_read()
+            self._is_under_way.set()
+            self._wake.close()
+            self._woken.close()
+
+    def _tell_read(self) -> bool:
+        """Let it be known that the release is there, or will not be; return whether it is still of use.
+
+        `when_read` may hear of it twice.
+        """
+        with self._lock:
+            self._has_read.set()
+            is_of_use = not self._is_over
+        self._when_read()
+        return is_of_use
+
+    def _read(self) -> tuple[Release, tuple[Artifact, ...]]:
+        """Read and return the release and what of it this node gets; its torrents are among the documents."""
+        settings = self._settings
+        asking = open_release(demands_of(settings, read_trust(settings.trust)))
+        request = next(asking)
+        try:
+            while True:
+                request = asking.send(self._document(request))
+                self._note_pointed(request)
+        except StopIteration as done:
+            release: Release = done.value
+        settings.into.mkdir(parents=True, exist_ok=True)
+        selection = choose(release.manifest, settings, is_unpacked=self._is_unpacked)
+        self.ledger.total_bytes = selection.size_bytes
+        for path, request in torrents_of(selection.artifacts).items():
+            release.documents[path] = self._document(request)
+        self._release = release
+        return release, selection.artifacts
+
+    def _note_pointed(self, request: Request) -> None:
+        """Let it be known which release the server's channel points to, before the release itself is there."""
+        self.pointed = request.standing
+        self._when_read()
+
+    def _document(self, request: Request) -> bytes:
+        question = Question(self.connections, f"{self._settings.server}/{request.path}", max_bytes=request.max_bytes)
+        question.run()
+        return question.answer
+
+    def _fetch(self, release: Release, artifacts: tuple[Artifact, ...]) -> None:
+        """Announce, join the swarm, and fetch until the boot takes over."""
+        settings = self._settings
+        fetching = Fetching(
+            self.connections,
+            settings,
+            self.ledger,
+            artifacts,
+            sequence=release.manifest.sequence,
+            random=self.random,
+            tell=tell,
+            keeps_old=not self._is_unpacked,
+            wake=self._stir,
+        )
+        fetching.turn()
+        from leecher.swarm.session import Swarm
+
+        swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
+        self._fetching = fetching
+        fetching.join(swarm, release.documents)
+        progress = Progress(settings.progress, self.ledger, fetching)
+        while not self._is_over:
+            due_s = min(fetching.turn(), progress.show())
+            is_idle = bool(self.ledger.have_bytes) and _runnable_besides() + 1 < _processors()
+            if fetching.is_complete or fetching.is_hidden or is_idle:  # who is hidden finds nobody without trio
+                self._is_under_way.set()
+            readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)
+            if self._woken in readable:
+                self._woken.recv(4096)
+
+
+def _left_s(most_s: float, until_s: float) -> float:
+    return max(0.0, min(most_s, until_s - time.monotonic()))
+
+
+def _runnable_besides() -> int:
+    """Return how many threads of this machine run or want to, besides the one that asks (proc(5), loadavg)."""
+    running, _, _ = Path("/proc/loadavg").read_text().split()[3].partition("/")
+    return int(running) - 1
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1

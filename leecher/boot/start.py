@@ -1,0 +1,110 @@
+"""The leecher as a program for an initramfs: settings from flags, the environment and a kernel command line.
+
+`python -m leecher --cmdline "$(cat /proc/cmdline)"`. Standard library only, because click has no place in an initramfs;
+`swarmboot fetch` offers the same settings to people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+from leecher.boot.head_start import HeadStart
+from leecher.machine import lean_start
+from leecher.machine.console import tell
+from swarmboot.errors import SpaceError, SwarmbootError, missing_module
+from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline, parse_environment
+
+if TYPE_CHECKING:
+    from leecher.boot.boot import Boot
+    from leecher.boot.reporting import FirstWord
+
+_INTERRUPTED = 130
+
+
+def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
+    """Return the settings: flags over the environment over the kernel command line; raises SettingsError."""
+    return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
+
+
+def boot(
+    settings: NodeSettings,
+    *,
+    started_s: float,
+    is_unpacked: bool = False,
+    credentials: str = "",
+    first_word: FirstWord | None = None,
+) -> Boot:
+    """Boot with these settings as `leecher.boot.run.run` does, with a head start: what is asked first needs no trio."""
+    ends_s = time.monotonic() + (settings.timeout or math.inf)
+    head_start = (
+        HeadStart(settings, started_s=started_s, is_unpacked=is_unpacked, credentials=credentials).begin()
+        if settings.server and settings.trust
+        else None
+    )
+    try:
+        if head_start is not None:
+            head_start.wait(ends_s)
+        lean_start.import_trio()
+        from leecher.boot.run import run
+
+        lean_start.settle()
+        return run(
+            settings, started_s=started_s, ends_s=ends_s, head_start=head_start, is_unpacked=is_unpacked,
+            credentials=credentials, first_word=first_word,
+        )  # fmt: skip
+    finally:
+        if head_start is not None:
+            head_start.abandon()  # Python ends a process whose other threads are in a C++ library with an abort
+
+
+def main(started_s: float) -> NoReturn:
+    """Parse the arguments, boot, and exit with the error's own status (see `swarmboot.errors`)."""
+    parser = argparse.ArgumentParser(prog="leecher", description="Fetch a release from neighbours and the seeder.")
+    parser.add_argument(
+        "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
+    )
+    for setting in TABLE:
+        is_switch = setting.name in ("neighbour", "discovery")
+        parser.add_argument(
+            setting.flag,
+            help=f"{setting.help}, as in {setting.example}",
+            metavar="VALUE",
+            **({"nargs": "?", "const": "on"} if is_switch else {"action": "append"}),  # type: ignore[arg-type]
+        )
+    arguments = vars(parser.parse_args())
+    try:
+        flags = {
+            setting.name: value if isinstance(value, str) else ",".join(value) if setting.is_repeatable else value[-1]
+            for setting in TABLE
+            if (value := arguments[setting.name]) is not None
+        }
+        boot(settings_from(arguments["cmdline"], flags), started_s=started_s)
+    except KeyboardInterrupt:
+        tell("stopped")
+        sys.exit(_INTERRUPTED)
+    except ModuleNotFoundError as error:
+        refusal: SwarmbootError = missing_module(error)
+        tell(str(refusal))
+        sys.exit(refusal.exit_status)
+    except SwarmbootError as error:
+        tell(str(error))
+        sys.exit(error.exit_status)
+    except OSError as error:
+        refusal = SpaceError(f"{error.filename or 'the images'}: {error.strerror or error}")
+        tell(str(refusal))
+        sys.exit(refusal.exit_status)
+    sys.exit(0)
+
+
+def process_started_s() -> float:
+    """Return when this process began, on the monotonic clock, from /proc/self/stat (proc(5), field 22)."""
+    with open("/proc/self/stat") as file:  # noqa: PTH123 - pathlib is not imported yet, and this is the start-up path
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    since_boot_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic() - (since_boot_s - ticks / os.sysconf("SC_CLK_TCK"))

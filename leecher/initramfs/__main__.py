@@ -1,0 +1,293 @@
+"""The leecher as the initramfs hook runs it: `python -m leecher.initramfs fetch|seed|report TEXT`.
+
+`fetch` brings the images into RAM and writes the handover, `seed` is the neighbour after the switch of roots, `report`
+tells the seeder why the hook gave up. Settings come from the kernel command line over what was baked into the
+initramfs. Network faults are retried for as long as `swarmboot.timeout` says. It will not mount, unpack or reboot.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("CRYPTOGRAPHY_OPENSSL_NO_LEGACY", "1")  # Debian ships OpenSSL's legacy provider separately
+
+# isort: split
+from leecher.machine import lean_start  # noqa: F401 - must come first
+
+# isort: split
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, NoReturn
+
+from leecher.boot import hand_off
+from leecher.boot.start import boot, process_started_s
+from leecher.initramfs.node_files import fetch_node_files, lay_down
+from leecher.machine import clock
+from leecher.machine.console import tell
+from leecher.machine.this_boot import read_machine
+from leecher.origin.connection_pool import Connections, tls_context
+from leecher.origin.proving import Proving, proving_of
+from leecher.origin.small_request import Question
+from swarmboot.arguments import last_value
+from swarmboot.errors import (
+    KeyFileError,
+    MalformedSettingError,
+    SpaceError,
+    SwarmbootError,
+    TransferError,
+    UnknownSettingError,
+)
+from swarmboot.fleet_token import Prover, encode_credentials
+from swarmboot.ids import new_node_id, new_node_key
+from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline
+from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
+from swarmboot.wire.report import FAILED, BootReport, encode_report
+
+if TYPE_CHECKING:
+    from leecher.boot.boot import Boot
+    from leecher.boot.reporting import FirstWord
+
+BAKED = Path("/etc/swarmboot")
+STATE = Path("/run/swarmboot")
+_PAUSE_S, _PAUSE_MOST_S = 1.0, 30.0
+_REPORT_S = 3.0
+_CREDENTIALS_MOST = 256
+_TEXT_MOST_BYTES = 1 << 16
+_USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
+
+
+def parse_defaults(text: str, *, where: str) -> dict[str, str]:
+    """Return the settings in a file of `name=value` lines; raise UnknownSettingError for a name not in the table."""
+    lines = [line.strip() for line in text.splitlines()]
+    found = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    unknown = sorted(found.keys() - {setting.name for setting in TABLE})
+    if unknown:
+        raise UnknownSettingError(
+            f"{where} sets {', '.join(unknown)}, which is no setting", hint="run `swarmboot hook install` again"
+        )
+    return found
+
+
+def node_settings(cmdline: str, defaults: Mapping[str, str], forced: Mapping[str, str]) -> NodeSettings:
+    """Return the settings of a node: forced over the command line over the defaults; the highest floor counts, and the
+    fleet token is the one that was baked in.
+
+    Raises SettingsError naming the argument, and if the command line, which comes over plain HTTP, names another fleet
+    than the one that was baked in.
+    """
+    baked = build_settings(defaults)
+    settings = build_settings(defaults, parse_cmdline(cmdline), forced)
+    if baked.fleet and settings.fleet != baked.fleet:
+        raise MalformedSettingError(
+            "swarmboot.fleet contradicts what the initramfs was built with",
+            expected=repr(baked.fleet),
+            found=repr(settings.fleet),
+            hint="take it off the command line, or rebuild the initramfs",
+        )
+    token = settings.fleet_token if "fleet_token" in forced else baked.fleet_token
+    return replace(settings, floor=max(settings.floor, baked.floor), fleet_token=token)
+
+
+def parse_node_file(text: str, *, where: str) -> dict[str, str]:
+    """Return the settings in a file that was loaded beside the initramfs: none that say what is trusted.
+
+    Raises UnknownSettingError for those and for names not in the table.
+    """
+    found = parse_defaults(text, where=where)
+    refused = sorted(found.keys() & {"trust", "ca", "floor", "fleet", "fleet_token", "secrets"})
+    if refused:
+        raise UnknownSettingError(
+            f"{where} sets {', '.join(refused)}, which only the initramfs itself may",
+            hint="take it out of --node-files",
+        )
+    return found
+
+
+def _settings(forced: Mapping[str, str]) -> NodeSettings:
+    path, node = BAKED / "defaults", BAKED / "node"
+    defaults = parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
+    defaults |= parse_node_file(_text(node), where=str(node)) if node.is_file() else {}
+    return node_settings(_cmdline(), defaults, forced)
+
+
+def _cmdline() -> str:
+    """Return the kernel's command line without the line end that /proc adds."""
+    return _text(Path("/proc/cmdline")).removesuffix("\n")
+
+
+def _text(path: Path) -> str:
+    """Return the beginning of a file that came over plain HTTP, or a command line that did: any bytes, any length."""
+    with path.open("rb") as file:
+        return file.read(_TEXT_MOST_BYTES).decode(errors="replace").replace("\0", "\ufffd")
+
+
+def pause_s(attempt: int, random: Random) -> float:
+    """Return how long to wait before an attempt, counted from 1: doubling, with jitter."""
+    return random.uniform(0.5, 1.0) * min(_PAUSE_MOST_S, _PAUSE_S * 2.0 ** min(attempt, 8))
+
+
+def fetch(started_s: float) -> None:
+    """Bring the images and write the handover; raises the SwarmbootError that ended it."""
+    (STATE / "boot.json").unlink(missing_ok=True)  # an earlier attempt's, which would stand for one of this one's
+    forced = {
+        "into": str(STATE / "images"),
+        "report": str(STATE / "boot.json"),
+        "progress": "plain",
+        "secrets": str(STATE / "handover" / hand_off.SECRETS),
+    }
+    settings = _settings({**forced, "neighbour": "off"})
+    line = clock.clamp(settings.clock)
+    if line:
+        tell(line)
+    files = fetch_node_files(settings, proving_of(settings), tell=tell)
+    if files:
+        lay_down(files, state=STATE, settings=BAKED / "node")
+        settings = _settings({**forced, "neighbour": "off"})
+    booted = _boot(settings, started_s)
+    assert booted.manifest is not None
+    assert booted.selection is not None
+    hand_off.write(hand_off.handover_of(booted.manifest, booted.selection, settings), STATE / "handover")
+    tokens = booted.ledger.proving.tokens
+    credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
+    hand_off.write_secret(STATE / "handover" / hand_off.CREDENTIALS, credentials)
+
+
+def _boot(settings: NodeSettings, started_s: float) -> Boot:
+    """Boot, and again after a network fault, until it is done or `swarmboot.timeout` is over."""
+    random, began_s, attempt = Random(), time.monotonic(), 0
+    while True:
+        left_s = settings.timeout - (time.monotonic() - began_s) if settings.timeout else 0.0
+        try:
+            return boot(replace(settings, timeout=max(left_s, 0.0)), started_s=started_s, is_unpacked=True)
+        except TransferError as error:
+            attempt += 1
+            wait_s = pause_s(attempt, random)
+            if settings.timeout and time.monotonic() - began_s + wait_s >= settings.timeout:
+                raise
+            tell(f"{error}; trying again in {wait_s:.0f} s")
+            time.sleep(wait_s)
+
+
+def seed(started_s: float) -> None:
+    """Be a neighbour with the images that are there, until stopped; return at once where seeding is off.
+
+    Standard input holds the credentials that `fetch` has left, where there is a fleet token; the token itself is gone.
+    """
+    forced = {"into": str(STATE / "images"), "progress": "none", "neighbour": "on", "timeout": "0", "report": ""}
+    settings = _settings({**forced, "reserve": "0", "fleet_token": "", "secrets": ""})
+    credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MOST)
+    if settings.seed:
+        _give_up_root()
+        limit = min(settings.seed, settings.up or settings.seed)
+        boot(replace(settings, up=limit), started_s=started_s, credentials=credentials, first_word=_first_word())
+
+
+def _first_word() -> FirstWord:
+    """Return what a booted system says to the seeder: nothing if this service was only started again."""
+    from leecher.boot.reporting import FirstWord, word_of_a_booted_system
+
+    said, left = STATE / "stage0" / ".booted", STATE / "boot.json"
+    if said.is_symlink() or said.exists():
+        return FirstWord(None)
+
+    def note() -> None:
+        with suppress(OSError):
+            os.close(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+    return FirstWord(word_of_a_booted_system(_text(left) if left.is_file() else ""), note)
+
+
+def _give_up_root() -> None:
+    """Become nobody where nothing has seen to it before: an init script may not know how."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
+
+
+def report(text: str) -> None:
+    """Tell the seeder why this boot failed, if one is configured and it listens within three seconds."""
+    try:
+        settings = _settings({})
+        server, authority, bind, proving = settings.server, settings.ca, settings.bind, proving_of(settings)
+    except SwarmbootError:
+        proving = baked_proving(BAKED)
+        server, authority, bind = _server_on(_cmdline()), BAKED / "ca.pem", ""
+    if server:
+        node = new_node_id()
+        failed = BootReport(node.hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
+        failed = replace(failed, **asdict(read_machine(server, bind)))
+        _post(f"{server}{REPORT_PATH}", authority, bind, encode_report(failed), proving.node(node))
+
+
+def baked_proving(config: Path) -> Proving:
+    """Return what proves the fleet token that was baked in, whatever else is wrong with a boot's settings."""
+    path = config / "defaults"
+    try:
+        defaults = parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
+        return proving_of(build_settings(defaults))
+    except SwarmbootError:
+        return Proving()
+
+
+def _server_on(cmdline: str) -> str:
+    """Return the server on a command line that has other faults, or nothing."""
+    server = last_value(cmdline, "swarmboot.server")
+    try:
+        return build_settings({"server": server}).server if server else ""
+    except SwarmbootError:
+        return ""
+
+
+def _post(url: str, authority: Path | None, bind: str, body: bytes, prover: Prover | None) -> None:
+    try:
+        connections = Connections(tls_context(authority), bind=bind, connect_s=_REPORT_S)
+        Question(
+            connections, url, max_bytes=4096, body=body, media_type=WIRE_TYPE, silent_s=_REPORT_S, prover=prover
+        ).run()
+    except (TransferError, KeyFileError) as error:
+        tell(f"the failure could not be reported: {error}")
+
+
+def main() -> NoReturn:
+    """Do what the arguments say and exit with the error's own status (see `swarmboot.errors`)."""
+    verb, *rest = sys.argv[1:] or [""]
+    started_s = process_started_s()
+    verbs = {
+        "fetch": lambda: fetch(started_s),
+        "seed": lambda: seed(started_s),
+        "report": lambda: report(" ".join(rest)),
+    }
+    if verb not in verbs:
+        print("usage: python -m leecher.initramfs fetch|seed|report TEXT", file=sys.stderr)
+        sys.exit(_USAGE)
+    try:
+        verbs[verb]()
+    except KeyboardInterrupt:
+        sys.exit(0 if verb == "seed" else _INTERRUPTED)
+    except SwarmbootError as error:
+        _refuse(error, is_reported=not _is_early(error))
+    except OSError as error:
+        _refuse(SpaceError(f"{error.filename or 'the images'}: {error.strerror or error}"), is_reported=False)
+    sys.exit(0)
+
+
+def _is_early(error: SwarmbootError) -> bool:
+    """Return whether an error occurred before the boot could have reported it: bad settings or keys."""
+    return not (STATE / "boot.json").exists() and not isinstance(error, TransferError)
+
+
+def _refuse(error: SwarmbootError, *, is_reported: bool) -> NoReturn:
+    tell(str(error))
+    if not is_reported:
+        report(str(error))
+    sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""This machine: addresses, clock, memory and disk, identity, console."""

@@ -1,0 +1,1 @@
+"""Talking to the seeder and other origins over HTTPS: small requests, ranges, proofs, deadlines."""

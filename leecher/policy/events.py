@@ -1,0 +1,68 @@
+"""What can happen to a node that fetches: what exchanges with origins bring, and what libtorrent reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leecher.policy.node_policy import Run
+from swarmboot.errors import ProofRefusedError, TransferError
+from swarmboot.ids import InfoHash, NodeId
+from swarmboot.wire.announce import Handout
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Occurs when the seeder has answered an announce; without a handout if it has not, or with nonsense.
+
+    `has_joined` says whether the node could be dialled when it announced; `refused` is the id that it announced if the
+    seeder takes that for another's; `failure` is one that a person should hear of.
+    """
+
+    handout: Handout | None
+    has_joined: bool = False
+    refused: NodeId | None = None
+    failure: ProofRefusedError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Occurs when a piece of a run is in, not verified."""
+
+    run: Run
+    index: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Occurs when a run has been received whole, or has failed."""
+
+    run: Run
+    failure: TransferError | None
+
+
+@dataclass(frozen=True, slots=True)
+class PieceFinished:
+    """Occurs when a piece has been verified, from a neighbour or handed in."""
+
+    info_hash: InfoHash
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class PieceFailed:
+    """Occurs when a piece's hash does not match."""
+
+    info_hash: InfoHash
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourBanned:
+    """Occurs when a neighbour sent corrupt blocks and is not asked again."""
+
+    address: str
+
+
+Fact = Answered | Received | Ended
+Event = PieceFinished | PieceFailed | NeighbourBanned

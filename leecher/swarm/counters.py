@@ -1,0 +1,95 @@
+"""What one boot has taken so far: seconds by phase, bytes by source, failures; it becomes the boot report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from leecher.origin.proving import Proving, proving_of
+from swarmboot.errors import SwarmbootError
+from swarmboot.fleet_token import decode_credentials
+from swarmboot.ids import NodeId, NodeKey, new_node_id, new_node_key
+from swarmboot.settings import NodeSettings
+from swarmboot.wire.report import FAILED, VERIFIED, BootReport
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included.
+
+    `node` and `key` are who the node is to the seeder; the key is told to nobody else. `proving` shows that it is
+    one of the fleet's.
+    """
+
+    node: NodeId
+    started_s: float
+    rack: str = ""
+    profile: str = ""
+    sequence: int = 0
+    total_bytes: int = 0
+    from_origin_bytes: int = 0
+    from_neighbours_bytes: int = 0
+    hash_failures: int = 0
+    rescues: int = 0
+    have_bytes: int = 0
+    is_complete: bool = False
+    is_told: bool = False
+    stage0: str = ""
+    key: NodeKey = field(default_factory=new_node_key, repr=False)
+    proving: Proving = field(default_factory=Proving, repr=False)
+    phases: dict[str, float] = field(default_factory=dict)
+    _phase_s: float = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return the seconds since the boot began."""
+        return time.monotonic() - self.started_s
+
+    def take_new_name(self) -> None:
+        """Be another to the seeder: occurs when it says that this id is somebody else's."""
+        self.node, self.key = new_node_id(), new_node_key()
+
+    def end_phase(self, name: str) -> None:
+        """Record that a phase has ended now, unless it had ended already; the next one begins."""
+        if name in self.phases:
+            return
+        now_s = time.monotonic()
+        self.phases[name] = now_s - (self._phase_s or self.started_s)
+        self._phase_s = now_s
+
+    def report(self, error: SwarmbootError | None = None) -> BootReport:
+        """Return the boot's report as of now."""
+        return BootReport(
+            node=self.node.hex(),
+            outcome=FAILED if error else VERIFIED,
+            sequence=self.sequence,
+            profile=self.profile,
+            rack=self.rack,
+            error=str(error)[:1024] if error else "",
+            exit_status=error.exit_status if error else 0,
+            phases=dict(self.phases),
+            bytes_from={"neighbours": self.from_neighbours_bytes, "origin": self.from_origin_bytes},
+            hash_failures=self.hash_failures,
+            rescues=self.rescues,
+            stage0=self.stage0[:1024],
+            finished_unix_s=time.time(),
+            key=self.key,
+        )
+
+
+def open_ledger(
+    settings: NodeSettings, *, started_s: float, credentials: str = "", tell: Callable[[str], None]
+) -> Ledger:
+    """Return a new boot's ledger; `credentials` say as whom it is to announce, if an earlier boot has left some.
+
+    Raises KeyFileError if the fleet token cannot be used.
+    """
+    known = decode_credentials(credentials)
+    if known is not None:
+        node, key, prover = known
+        return Ledger(node, started_s, rack=settings.rack, key=NodeKey(key), proving=Proving(one=prover))
+    proving = proving_of(settings)
+    if proving.tokens and settings.server.startswith("http:"):
+        tell("the fleet token is not used: swarmboot.server is no https:// address")
+    return Ledger(new_node_id(), started_s, rack=settings.rack, proving=proving)

@@ -1,0 +1,206 @@
+"""The verb `swarmboot hook`: build the runtime, install the initramfs hook, build an initramfs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swarmboot.errors import MalformedSettingError, ResourceError
+from swarmboot.ids import MAX_SEQUENCE
+
+_PATH = click.Path(path_type=Path)
+_SETTINGS_HEAD = """# Settings of a node
+
+Made by `swarmboot hook settings` from the one table in `swarmboot/settings.py`. A flag goes over the environment, which
+goes over the kernel command line, which goes over what `swarmboot hook install --default NAME=VALUE` has baked in. An
+argument that is unknown or malformed is named on the console and stops the boot.
+
+`swarmboot=0` on the kernel command line turns the initramfs hook off, whatever else stands there.
+"""
+WORTH = (
+    "the initramfs will hold the fleet token: a secret on a disk with mode 0600, in a signed image over HTTPS or in a "
+    "firmware's own store, and none where stage 0 is handed to anybody over plain HTTP"
+)
+RUNTIME = Path("/usr/lib/swarmboot/runtime.squashfs")
+
+
+@click.group()
+def hook() -> None:
+    """Make machines boot by one kernel argument: the initramfs hook.
+
+    \b
+    Example:
+      swarmboot hook install --initramfs-tools --trust fleet.pub --ca ca.pem
+      swarmboot hook build-initramfs --kernel 6.1.0-13-amd64 --out initramfs.img --trust fleet.pub --ca ca.pem
+    """
+
+
+def _baked(command: Any) -> Any:
+    """Add the flags that say what goes into the initramfs beside programs."""
+    for option in (
+        click.option("--default", "defaults", multiple=True, metavar="NAME=VALUE",
+                     help="Another default, as in server=https://10.0.0.1:8470; repeatable."),
+        click.option("--floor", type=click.IntRange(min=0, max=MAX_SEQUENCE), default=0, show_default=True,
+                     help="Lowest manifest number that nodes may boot."),
+        click.option("--fleet", default="", metavar="NAME",
+                     help="Boot this fleet's releases only.  [default: any that the keys have signed]"),
+        click.option("--fleet-token", "token", type=_PATH, metavar="FILE",
+                     help="The fleet's token, a secret: the initramfs is one too then."),
+        click.option("--ca", "authority", type=_PATH, metavar="PEM",
+                     help="Authority of the seeder's certificate. [default: the public ones known here]"),
+        click.option("--trust", type=_PATH, multiple=True, required=True, metavar="PUB",
+                     help="The fleet's public key file; repeatable."),
+        click.option("--runtime", type=_PATH, metavar="IMAGE", help="The runtime image; built there if it is missing.  "
+                     f"[default: the system's own, {RUNTIME}]"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _bake(
+    trust: tuple[Path, ...],
+    authority: Path | None,
+    floor: int,
+    fleet: str,
+    defaults: tuple[str, ...],
+    token: Path | None,
+) -> Any:
+    from seeder.hook.install import Bake, config_files
+
+    pairs = [text.partition("=") for text in defaults]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise MalformedSettingError(f"--default {wrong[0]} has no value", expected="NAME=VALUE")
+    baked = {name: value for name, _, value in pairs} | ({"fleet": fleet} if fleet else {})
+    bake = Bake(trust, authority, floor, defaults=baked, token=token)
+    config_files(bake)  # all of it is read before the minute that a runtime takes, and before anything is written
+    return bake
+
+
+@hook.command("build-runtime")
+@click.option("--out", type=_PATH, default=RUNTIME, show_default=True, help="Where to write the image.")
+@click.option("--from", "origin", type=click.Choice(["packages", "wheels"]), default="packages", show_default=True,
+              help="Whose modules: the distribution's Python, or the Python that runs this.")  # fmt: skip
+@click.option("--compression", type=click.Choice(["xz", "zstd"]), default="xz", show_default=True,
+              help="xz is smaller, zstd unpacks faster.")  # fmt: skip
+def build_runtime(out: Path, origin: str, compression: str) -> None:
+    """Build and test the image that the leecher runs from.
+
+    \b
+    Example:
+      swarmboot hook build-runtime
+    """
+    _build_runtime(out, origin, compression)
+
+
+def _build_runtime(out: Path, origin: str = "packages", compression: str = "xz") -> None:
+    from seeder.hook import runtime_image
+
+    runtime_image.build_runtime(out, origin=origin, compression=compression, say=click.echo)
+
+
+@hook.command()
+@click.option("--initramfs-tools", "has_initramfs_tools", is_flag=True, help="For Debian, Ubuntu and relatives.")
+@click.option("--dracut", "has_dracut", is_flag=True, help="For Fedora, openSUSE, newer Ubuntu and relatives.")
+@click.option("--root", type=_PATH, default=Path("/"), show_default=True, help="Folder to install under.")
+@_baked
+def install(
+    has_initramfs_tools: bool,
+    has_dracut: bool,
+    root: Path,
+    runtime: Path | None,
+    trust: tuple[Path, ...],
+    authority: Path | None,
+    floor: int,
+    fleet: str,
+    defaults: tuple[str, ...],
+    token: Path | None,
+) -> None:
+    """Put the hook where this distribution's initramfs generator finds it.
+
+    \b
+    Example:
+      swarmboot hook install --initramfs-tools --trust fleet.pub --ca ca.pem
+      update-initramfs -u
+    """
+    from seeder.hook import install
+
+    if not has_initramfs_tools and not has_dracut:
+        raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
+    bake = _bake(trust, authority, floor, fleet, defaults, token)
+    runtime = runtime or install.runtime_under(root)
+    is_built_now = not runtime.exists()
+    if is_built_now:
+        _build_runtime(runtime)
+    try:
+        install.install_code(root, runtime)
+    except ResourceError:
+        if is_built_now:
+            for path in (runtime, runtime.with_suffix(".libraries")):
+                path.unlink()
+        raise
+    install.install_config(root, bake)
+    if has_initramfs_tools:
+        install.install_initramfs_tools(root)
+        click.echo(f"installed under {root / install.INITRAMFS_TOOLS}; now run: update-initramfs -u")
+    if token is not None:
+        click.echo(WORTH)
+    if has_dracut:
+        install.install_dracut(root)
+        click.echo(f"installed in {root / install.DRACUT}; now run: dracut --force")
+
+
+@hook.command("build-initramfs")
+@click.option("--kernel", required=True, metavar="VERSION", help="Kernel version, as under /lib/modules.")
+@click.option("--out", type=_PATH, required=True, metavar="FILE", help="Where to write the initramfs.")
+@click.option("--generator", type=click.Choice(["initramfs-tools", "dracut"]), default="initramfs-tools",
+              show_default=True, help="Whose program builds it.")  # fmt: skip
+@click.option("--inside", "tree", type=_PATH, metavar="TREE",
+              help="Build by the programs of the system in this folder; --runtime is in it too.")  # fmt: skip
+@_baked
+def build_initramfs(
+    kernel: str,
+    out: Path,
+    generator: str,
+    tree: Path | None,
+    runtime: Path | None,
+    trust: tuple[Path, ...],
+    authority: Path | None,
+    floor: int,
+    fleet: str,
+    defaults: tuple[str, ...],
+    token: Path | None,
+) -> None:
+    """Build an initramfs for the fleet; this machine's own stays as it is.
+
+    \b
+    Example:
+      swarmboot hook build-initramfs --kernel 6.1.0-13-amd64 --out initramfs.img --trust fleet.pub --ca ca.pem
+      swarmboot hook build-initramfs --inside arm64/ --kernel 6.12.57+deb13-arm64 --out arm64.img --trust fleet.pub
+    """
+    from seeder.hook import build_initramfs, inside
+
+    bake = _bake(trust, authority, floor, fleet, defaults, token)
+    runtime = runtime or RUNTIME
+    if tree is not None:
+        inside.build_inside(tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)
+        return
+    if not runtime.exists():
+        _build_runtime(runtime)
+    if token is not None:
+        click.echo(WORTH)
+    build_initramfs.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)
+
+
+@hook.command("settings")
+def show_settings() -> None:
+    """Print every kernel argument, as the page docs/settings.md.
+
+    \b
+    Example:
+      swarmboot hook settings >docs/settings.md
+    """
+    from swarmboot.settings import describe
+
+    click.echo(f"{_SETTINGS_HEAD}\n{describe()}", nl=False)

@@ -1,0 +1,80 @@
+"""Whether a runtime image fits a system: the same machine type, and every library there that it borrows.
+
+Machine types are named as in `seeder.program`. It will not run anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seeder.program import HEAD_BYTES, parse_program
+from swarmboot.errors import ResourceError
+
+_MOST_LINKS = 40
+_LOADERS = {
+    "ld-linux.so.2": "x86", "ld-linux-armhf.so.3": "arm", "ld-linux-x86-64.so.2": "x86-64",
+    "ld-linux-aarch64.so.1": "arm64", "ld-linux-riscv64-lp64d.so.1": "riscv",
+    "ld-linux-loongarch-lp64d.so.1": "loongarch",
+}  # fmt: skip
+"""The names that glibc gives its dynamic loader, one for each machine type."""
+_PROGRAMS = ("bin/sh", "usr/bin/kmod", "bin/kmod", "sbin/ldconfig")
+
+
+def machine_of_libraries(libraries: list[str]) -> str | None:
+    """Return the machine type of a runtime that borrows these, or None if no loader that is known is among them."""
+    return next((_LOADERS[name] for path in libraries if (name := Path(path).name) in _LOADERS), None)
+
+
+def machine_of_system(root: Path) -> str | None:
+    """Return the machine type of the programs under `root`, or None if none of those that every system has is there."""
+    for name in _PROGRAMS:
+        try:
+            with follow(root, name).open("rb") as file:
+                program = parse_program(file.read(HEAD_BYTES))
+            if program is not None and program.machine:
+                return program.machine
+        except OSError:
+            continue
+    return None
+
+
+def follow(root: Path, name: str) -> Path:
+    """Return where a path leads in the system under `root`, absolute links counted from there; OSError in a circle."""
+    left, at, links = [part for part in name.split("/") if part], root, 0
+    while left:
+        part = left.pop(0)
+        if part == "..":
+            at = at.parent if at != root else root
+        elif (at / part).is_symlink():
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(f"{name}: too many links")
+            target = str((at / part).readlink())
+            at = root if target.startswith("/") else at
+            left = [piece for piece in target.split("/") if piece not in ("", ".")] + left
+        else:
+            at = at / part
+    return at
+
+
+def check_fits(runtime: Path, libraries: list[str], *, root: Path) -> None:
+    """Raise ResourceError if a runtime image that borrows `libraries` cannot run in an initramfs of the system at root.
+
+    A root without programs, as a package is built in, is not looked at.
+    """
+    here, its = machine_of_system(root), machine_of_libraries(libraries)
+    if here is None:
+        return
+    hint = "build it with that system's own programs: see --inside of `swarmboot hook build-initramfs`"
+    if its not in (None, here):
+        raise ResourceError(
+            f"the runtime {runtime} is for another machine type than {root}", expected=here, found=its or "", hint=hint
+        )
+    missing = [path for path in libraries if not follow(root, path).exists()]
+    if missing:
+        raise ResourceError(
+            f"the runtime {runtime} is of another distribution than {root}",
+            expected=f"the libraries that it borrows, {missing[0]} among them",
+            found=f"{len(missing)} of {len(libraries)} are missing",
+            hint=hint,
+        )

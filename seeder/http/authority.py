@@ -1,0 +1,220 @@
+"""The seeder's private certificate authority: made on first start, its certificate exported for initramfs images.
+
+Nodes trust the authority, not the seeder's certificate, so the seeder may change its addresses and renew its
+certificate without rebuilding any initramfs (`seeder.serve.renewal`). Certificates begin in 1970, because a node
+without a battery-backed clock may believe that it is 1970; follows RFC 5280. TLS gives privacy and keeps out accidents;
+what a node boots is decided by `swarmboot.trust` alone. This module will not serve anything.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import re
+import ssl
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from swarmboot.errors import KeyFileError
+from swarmboot.validity import validity
+
+CA_NAME = "ca.pem"
+_CA_KEY_NAME = "ca.key"
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_CLOCK_LEAST = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+"""A clock that says less is wrong; what is made then lives from this day on, or an authority of 1970 ended in 1979."""
+
+CA_LIFE = datetime.timedelta(days=3650)
+LEAF_LIFE = datetime.timedelta(days=398)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """Paths of what the HTTPS server presents, and of the authority that nodes must know (None: a public one)."""
+
+    certificate: Path
+    key: Path
+    authority: Path | None
+
+
+def given_certificate(certificate: Path, key: Path) -> ServerCertificate:
+    """Return the operator's own certificate and key; raise KeyFileError if they do not load together."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ssl.SSLError) as error:
+        raise KeyFileError(
+            f"the TLS certificate {certificate} and key {key} cannot be used: {error.strerror or error}",
+            hint="give a PEM certificate chain and its unencrypted key",
+        ) from error
+    return ServerCertificate(certificate, key, None)
+
+
+def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
+    """Return a certificate for `names` (addresses, host names) by the authority in `folder`, made if missing.
+
+    Raises KeyFileError for an authority that cannot be used or has ended.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority, authority_key = _authority(folder)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = _clock()
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_name("swarmboot seeder"))
+        .issuer_name(authority.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_EPOCH)
+        .not_valid_after(leaf_end(now, validity(authority).ends))
+        .add_extension(
+            x509.SubjectAlternativeName([_general_name(name) for name in sorted(set(names))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    _write(folder / "server.key", _key_pem(key), mode=0o600)
+    _write(folder / "server.pem", certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    return ServerCertificate(folder / "server.pem", folder / "server.key", folder / CA_NAME)
+
+
+def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / CA_NAME).read_bytes())
+        key = serialization.load_pem_private_key((folder / _CA_KEY_NAME).read_bytes(), password=None)
+    except FileNotFoundError:
+        return _make_authority(folder)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(
+            f"the authority in {folder} cannot be used", found=str(error)[:200], hint="restore it, or move it away"
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise KeyFileError(f"the authority in {folder} cannot be used", expected="an elliptic curve key")
+    _check_life(folder, certificate, _clock())
+    return certificate, key
+
+
+def _clock() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def leaf_end(now: datetime.datetime, authority_end: datetime.datetime) -> datetime.datetime:
+    """Return when a server's certificate that is made now ends."""
+    return min(max(now, _CLOCK_LEAST) + LEAF_LIFE, authority_end)
+
+
+def _check_life(folder: Path, authority: x509.Certificate, now: datetime.datetime) -> None:
+    """Raise KeyFileError for an authority that no node with a right clock accepts."""
+    begins, ends = validity(authority)
+    if ends <= now:
+        raise KeyFileError(
+            f"the authority in {folder} has ended",
+            expected="one that nodes accept today",
+            found=f"an end on {ends:%Y-%m-%d}, and this machine's clock says {now:%Y-%m-%d}",
+            hint=f"if the clock is right, make a new one: move {CA_NAME} and {_CA_KEY_NAME} away, start again, and "
+            f"rebuild the initramfs with the new {CA_NAME}",
+        )
+    if begins > now:
+        raise KeyFileError(
+            f"the authority in {folder} is not valid yet",
+            expected="one that nodes accept today",
+            found=f"a beginning on {begins:%Y-%m-%d}, and this machine's clock says {now:%Y-%m-%d}",
+            hint="set the clock, or make a new authority and rebuild the initramfs with it",
+        )
+
+
+def first_certificate(path: Path) -> x509.Certificate:
+    """Return the first certificate of a PEM file, which is the server's own; raise KeyFileError without one."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise KeyFileError(
+            f"{path} holds no certificate", expected="a certificate in PEM", found=str(error)[:200]
+        ) from error
+
+
+def covers(certificate: x509.Certificate, host: str) -> bool:
+    """Return whether a certificate is one for a host, an address or a name (RFC 6125, section 6.4.3)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    try:
+        return ipaddress.ip_address(host) in names.get_values_for_type(x509.IPAddress)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        wildcard = f"*.{name.partition('.')[2]}"
+        return any(each.lower().rstrip(".") in (name, wildcard) for each in names.get_values_for_type(x509.DNSName))
+
+
+def _make_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name("swarmboot private authority")
+    usage = x509.KeyUsage(
+        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_EPOCH)
+        .not_valid_after(max(_clock(), _CLOCK_LEAST) + CA_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    _write(folder / _CA_KEY_NAME, _key_pem(key), mode=0o600)
+    _write(folder / CA_NAME, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    return certificate, key
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write(path: Path, data: bytes, *, mode: int) -> None:
+    """Write a whole file or nothing, never readable by others for a moment when it must not be."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        os.fchmod(file.fileno(), mode)
+    Path(temporary).replace(path)
+
+
+def local_addresses() -> list[str]:
+    """Return this machine's IP addresses, from fib_trie and if_inet6 in /proc/self/net (proc(5))."""
+    found = {"127.0.0.1", "::1"}
+    trie = Path("/proc/self/net/fib_trie")
+    if trie.exists():
+        found.update(re.findall(r"-- ([0-9.]+)\n\s+/32 host LOCAL", trie.read_text()))
+    inet6 = Path("/proc/self/net/if_inet6")
+    if inet6.exists():
+        found.update(str(ipaddress.IPv6Address(int(line.split()[0], 16))) for line in inet6.read_text().splitlines())
+    return sorted(found)

@@ -1,0 +1,1 @@
+"""From a release directory to a signed site, and the publisher's commands."""

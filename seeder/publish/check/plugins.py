@@ -1,0 +1,160 @@
+"""Whether plugins do over a root what they are meant to: as the node judges them, and what it cannot see. Pure.
+
+A squashfs is a layer of an overlay; a tar is laid down over all layers, links on the way followed.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+
+from seeder.publish.check.finding import Finding, fatal, some
+from seeder.publish.check.tree import Layer, Node, Tree
+from swarmboot.archive import Entry, refusal
+
+_CACHE, _CONFIG = "etc/ld.so.cache", "etc/ld.so.conf.d/"
+
+
+def check_plugin(plugin: Layer, root: Layer, *, is_layer: bool, allow: tuple[str, ...]) -> list[Finding]:
+    """Return what a plugin brings that the node stops for, and what will not be as it was meant.
+
+    `is_layer` says that it is a squashfs; `allow` is what the release allows.
+    """
+    findings = _check_allowed(plugin, allow)
+    if is_layer:
+        return findings + _check_links(plugin, root) + _check_hidden(plugin, root)
+    laid = laid_over(plugin, Tree([root]))
+    return findings + _check_whiteouts(plugin) + _check_replaced(laid, root)
+
+
+def _check_allowed(plugin: Layer, allow: tuple[str, ...]) -> list[Finding]:
+    special: dict[str, list[str]] = {}
+    for path, node in plugin.nodes.items():
+        if word := refusal(Entry(path, node.kind, node.mode, has_capability=node.has_capability), allow):
+            special.setdefault(word, []).append(path)
+    return [
+        fatal(
+            f"{plugin.label} brings what the release does not allow",
+            expected="plain files, folders and links",
+            found=f"{some(sorted(paths))} ({word})",
+            hint=f'take it out, or write allow = ["{word}"] into release.toml',
+        )
+        for word, paths in special.items()
+    ]
+
+
+def _check_links(plugin: Layer, root: Layer) -> list[Finding]:
+    """Return the folders of a layer that hide a link of the root and all that it leads to."""
+    return [
+        Finding(
+            f"{plugin.label} brings /{path} as a folder, where the root has a link to {link.target}",
+            expected=f"its files below {link.target}",
+            hint="pack it again with its files there",
+            is_fatal="/" not in path,
+        )
+        for path, node in plugin.nodes.items()
+        if node.kind == "folder" and (link := root.nodes.get(path, node)).kind == "link"
+    ]
+
+
+def _check_hidden(plugin: Layer, root: Layer) -> list[Finding]:
+    hidden = _not_folders(plugin, root)
+    if not hidden:
+        return []
+    return [
+        Finding(
+            f"{plugin.label} hides folders of the root, and all that is in them, by files or links of their names",
+            found=some(hidden),
+            hint="pack it again with folders there, if that is not meant",
+        )
+    ]
+
+
+def _check_replaced(plugin: Layer, root: Layer) -> list[Finding]:
+    replaced = _not_folders(plugin, root)
+    if not replaced:
+        return []
+    return [
+        fatal(
+            f"{plugin.label} brings files or links where the root has folders, which nodes do not replace",
+            found=some(replaced),
+            hint="pack it again with folders there",
+        )
+    ]
+
+
+def _not_folders(plugin: Layer, root: Layer) -> list[str]:
+    """Return what a plugin brings in the place of a folder of the root. A whiteout is meant to take it away."""
+    return sorted(
+        f"/{path}"
+        for path, node in plugin.nodes.items()
+        if node.kind not in ("folder", "whiteout") and root.nodes.get(path, node).kind == "folder"
+    )
+
+
+def _check_whiteouts(plugin: Layer) -> list[Finding]:
+    named = sorted(path for path in plugin.nodes if posixpath.basename(path).startswith(".wh."))
+    if not named:
+        return []
+    return [
+        Finding(
+            f"{plugin.label} holds whiteouts by name, as container images have them: nodes lay them down as files",
+            expected="character devices 0:0, which take a name away",
+            found=some(named),
+            hint="pack it again as a squashfs of the overlay's upper folder",
+        )
+    ]
+
+
+def check_together(tree: Tree, plugins: Iterable[Layer]) -> list[Finding]:
+    """Return what several plugins do to one another: each linker's cache knows its own libraries only.
+
+    The node has the root's ldconfig write one that knows all, if the root has one.
+    """
+    plugins, ldconfig = list(plugins), tree.resolve("/sbin/ldconfig")
+    if ldconfig is not None:
+        return []
+    caches = [plugin.label for plugin in plugins if plugin.nodes.get(_CACHE, Node("")).kind == "file"]
+    without = [
+        plugin.label
+        for plugin in plugins
+        if _CACHE not in plugin.nodes and any(path.startswith(_CONFIG) for path in plugin.nodes)
+    ]
+    if len(caches) < 2 and not without:
+        return []
+    found = f"/{_CACHE} in {some(caches)}" if len(caches) > 1 else f"/{_CONFIG} without it in {some(without)}"
+    return [
+        Finding(
+            "libraries of plugins will not be found by name: the last /etc/ld.so.cache hides the others",
+            expected="a root with /sbin/ldconfig, which then writes one that knows all",
+            found=found,
+            hint="add it to the root, or pack these plugins as one",
+        )
+    ]
+
+
+def laid_over(plugin: Layer, below: Tree) -> Layer:
+    """Return a tar plugin as a layer: its names where the links of what is below lead to."""
+    places: dict[str, str] = {}
+
+    def place(path: str) -> str:
+        folder, name = posixpath.split(path)
+        if not path or path in places:
+            return places.get(path, "")
+        at = posixpath.join(place(folder), name)
+        real = below.resolve(at)
+        places[path] = real if real is not None and _is_folder(below, real) else at
+        return places[path]
+
+    moved: dict[str, str] = {}
+    nodes: dict[str, Node] = {}
+    for path, node in plugin.nodes.items():
+        folder, name = posixpath.split(path)
+        at = place(path) if node.kind == "folder" else posixpath.join(place(folder), name)
+        nodes[at], moved[at] = node, path
+    return Layer(plugin.label, nodes, lambda path: plugin.program(moved[path]), lambda path: plugin.text(moved[path]))
+
+
+def _is_folder(tree: Tree, path: str) -> bool:
+    found = tree.find(path)
+    return path == "" or (found is not None and found[1].kind == "folder")

@@ -1,0 +1,373 @@
+"""The publisher's commands: keygen, publish, verify, rotate, prune. Click and words only; the work is elsewhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
+from swarmboot.fleet_token import FleetToken, read_tokens, write_token
+from swarmboot.home import user_folder
+from swarmboot.release import key_files
+from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site, manifest_numbers
+from swarmboot.units import parse_duration, parse_rate, parse_size
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from seeder.publish.publish import Published, PublishOptions
+    from seeder.publish.uki import Signing
+    from seeder.publish.verdict import Manner
+
+_PATH = click.Path(path_type=Path)
+
+
+def _duration(_context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Return seconds, at least one; raise MalformedSettingError naming the flag."""
+    if text is None:
+        return None
+    duration_s = parse_duration(text)
+    if duration_s < 1:
+        raise MalformedSettingError(f"{parameter.opts[0]} is out of range", expected="from 1s to 36500d", found=text)
+    return duration_s
+
+
+def _size(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int:
+    """Return bytes, 0 for a flag not given; raise MalformedSettingError."""
+    return 0 if text is None else parse_size(text)
+
+
+@click.command()
+@click.option("--out", type=_PATH, metavar="DIR", help="Folder to put the two files of a key pair into.")
+@click.option("--fleet-token", type=_PATH, metavar="FILE", help="Make a fleet token in this file.")
+def keygen(out: Path | None, fleet_token: Path | None) -> None:
+    """Make a signing key and its public half, or a fleet token.
+
+    The key signs releases and stays with you; the public half goes into the nodes' initramfs. A fleet token, if you
+    want one, goes to `serve`, to `publish` where there are secret settings, and into the nodes' initramfs.
+
+    \b
+    Example:
+      swarmboot keygen --out ~/fleet-keys
+      swarmboot keygen --fleet-token ~/fleet-keys/fleet.token
+    """
+    if out is None and fleet_token is None:
+        raise MalformedSettingError("nothing to make", expected="--out DIR or --fleet-token FILE", found="neither")
+    if fleet_token is not None:
+        write_token(fleet_token)
+        click.echo(f"fleet token: {fleet_token} (a secret: whoever holds it is taken for one of the fleet's nodes)")
+    if out is None:
+        return
+    private, public = key_files.write_pair(out)
+    click.echo(f"signing key: {private} (keep it offline; whoever holds it decides what nodes boot)")
+    click.echo(f"public key:  {public} (give it to the nodes)")
+
+
+@click.command()
+@click.argument("release", type=_PATH)
+@click.option("--site", type=_PATH, metavar="DIR", help="Where to publish; `site` beside RELEASE without it.")
+@click.option("--key", "keys", type=_PATH, multiple=True, envvar="SWARMBOOT_KEY", metavar="FILE",
+              help="Signing key; repeat it to sign with several.  [env: SWARMBOOT_KEY]")  # fmt: skip
+@click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="Channel to point to the release.")
+@click.option("--fleet", default="", help="Name of the fleet; the site's own without it.")
+@click.option("--expires", "life_s", callback=_duration, metavar="DURATION",
+              help="How long the release may be booted.  [default: 365d]")  # fmt: skip
+@click.option("--pointer-expires", "pointer_life_s", callback=_duration, metavar="DURATION",
+              help="How long nodes may take this for the newest: publish again, as from cron, before.")  # fmt: skip
+@click.option("--piece", "piece_bytes", callback=_size, metavar="SIZE", help="Piece length; chosen by size without it.")
+@click.option("--trust", type=_PATH, multiple=True, metavar="PUB",
+              help="Public keys the nodes are built with: refuse to sign with too few of them.")  # fmt: skip
+@click.option("--new-keys", is_flag=True, help="Sign with other keys than before: nodes are rebuilt with them.")
+@click.option("--fleet-token", type=_PATH, metavar="FILE",
+              help="Seal the release's secret settings for the holders of this token.")  # fmt: skip
+@click.option("--nodes", type=click.IntRange(min=0), default=0, metavar="N", help="Say what stage 0 costs N nodes.")
+@click.option("--uplink", default="1gbit", show_default=True, metavar="RATE", help="The server's link, for --nodes.")
+@click.option("--stage0-key", type=_PATH, metavar="DIR",
+              help="Sign kernel and initramfs for iPXE's imgverify with the key in DIR, made if need be.")  # fmt: skip
+@click.option(
+    "--uki", is_flag=True, help="Publish kernel and initramfs as one unified kernel image, for UEFI only (needs ukify)."
+)
+@click.option("--secureboot-key", type=_PATH, metavar="FILE", help="Sign it with this key, PEM (needs sbsign).")
+@click.option("--secureboot-cert", type=_PATH, metavar="FILE", help="The certificate that Secure Boot knows, PEM.")
+@click.option("--check", "is_check", is_flag=True, help="Only look at RELEASE and say what is found; write nothing.")
+@click.option("--force", "is_forced", is_flag=True, help="Publish it although no machine can boot it.")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+def publish(
+    release: Path,
+    site: Path | None,
+    keys: tuple[Path, ...],
+    channel: str,
+    fleet: str,
+    life_s: float | None,
+    pointer_life_s: float | None,
+    piece_bytes: int,
+    trust: tuple[Path, ...],
+    new_keys: bool,
+    fleet_token: Path | None,
+    nodes: int,
+    uplink: str,
+    stage0_key: Path | None,
+    uki: bool,
+    secureboot_key: Path | None,
+    secureboot_cert: Path | None,
+    is_check: bool,
+    is_forced: bool,
+    is_json: bool,
+) -> None:
+    """Publish the RELEASE directory as a signed, content-addressed site.
+
+    RELEASE holds rootfs.squashfs and, if you like, vmlinuz, initramfs.img, plugins/, env/ and release.toml. Without
+    --key your own signing key is taken, and made the first time. Publishing the same release again changes nothing.
+    What no machine could boot is refused, unless --force.
+
+    \b
+    Example:
+      swarmboot publish release/ --check
+      swarmboot publish release/
+      swarmboot publish release/ --site /srv/site --key ~/fleet-keys/swarmboot.key
+    """
+    from seeder.publish.publish import PublishOptions
+    from seeder.publish.verdict import Manner
+
+    options = PublishOptions(
+        channel=check_channel_name(channel),
+        fleet=check_fleet_name(fleet) if fleet else "",
+        life_s=life_s,
+        pointer_life_s=pointer_life_s,
+        piece_bytes=piece_bytes,
+        trust=key_files.read_trust(trust) if trust else None,
+        has_new_keys=new_keys,
+        tokens=_tokens(fleet_token, [site or release.resolve().parent / "site", release]),
+    )
+    secureboot = (secureboot_key, secureboot_cert)
+    stage0 = _Stage0(nodes=nodes, uplink=uplink, key=stage0_key, is_unified=uki, secureboot=secureboot)
+    site = site or release.resolve().parent / "site"
+    manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json)
+    _publish(release, site, keys, options, stage0, manner)
+
+
+def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
+    """Return the fleet tokens in a file; raise KeyFileError if it lies where it is going to be served."""
+    if path is None:
+        return ()
+    if any(path.resolve().is_relative_to(folder.resolve()) for folder in public):
+        raise KeyFileError(f"{path} lies in the release or the site", hint="move it elsewhere, and make a new one")
+    return read_tokens(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage0:
+    """What `publish` is asked about stage 0; `secureboot` are key and certificate."""
+
+    nodes: int
+    uplink: str
+    key: Path | None
+    is_unified: bool
+    secureboot: tuple[Path | None, Path | None]
+
+
+def _publish(
+    release: Path, site: Path, keys: tuple[Path, ...], options: PublishOptions, stage0: _Stage0, manner: Manner
+) -> None:
+    """Look at a release, publish it and say so."""
+    from seeder.publish import publish as work
+    from seeder.publish import uki as stage0_uki
+    from seeder.publish.release_dir import read_release
+    from seeder.publish.stage0 import sign_stage0
+    from seeder.publish.verdict import judge, signing_of, with_findings
+    from seeder.site.progress import choose_progress
+    from seeder.site.writer import writing
+
+    found = read_release(release)
+    _check_apart(release, site)
+    secureboot = _secureboot(*stage0.secureboot, is_wanted=stage0.is_unified)
+    known = _known_keys(keys, site)
+    is_known = bool(known) or not manner.is_check
+    looked = judge(found, signing_of(site, known, options) if is_known else None, manner)
+    if manner.is_check:
+        return
+    found = with_findings(found, looked)
+    signing = known or [_make_key(is_quiet=manner.is_json)]
+    progress = choose_progress("hashed", is_quiet=manner.is_json)
+    with writing(site) as writer:
+        found = stage0_uki.unify(found, site, secureboot) if stage0.is_unified else found
+        published = work.publish(
+            found, signing, writer=writer, options=options, now_unix_s=time.time(), progress=progress
+        )
+        said = sign_stage0(writer, published.manifest, stage0.key) if stage0.key else []
+    said += _stage0_costs(published, stage0)
+    _print_published(replace(published, boot=looked.boot), site, said, is_json=manner.is_json)
+
+
+def _stage0_costs(published: Published, stage0: _Stage0) -> list[str]:
+    """Return what stage 0 costs the nodes, in lines."""
+    from seeder.publish.stage0 import cost_lines
+
+    uplink_bytes_per_s, image_bytes = parse_rate(stage0.uplink), published.images_bytes[""]
+    return cost_lines(
+        published.manifest, nodes=stage0.nodes, image_bytes=image_bytes, uplink_bytes_per_s=uplink_bytes_per_s
+    )
+
+
+def _print_published(published: Published, site: Path, said: list[str], *, is_json: bool) -> None:
+    """Print what was published, and what was said of its stage 0 before the last line."""
+    from seeder.publish.printout import published_lines, published_value
+
+    *lines, last = published_lines(published, site=site)
+    _print([*lines, *said, last], {**published_value(published, site=site), "stage0": said}, is_json=is_json)
+
+
+@click.command()
+@click.argument("site", type=_PATH)
+@click.option(
+    "--trust", type=_PATH, multiple=True, required=True, metavar="PUB", help="Public keys that must have signed."
+)
+@click.option("--channel", default="", help="Check this channel only; all of them without it.")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+def verify(site: Path, trust: tuple[Path, ...], channel: str, is_json: bool) -> None:
+    """Check a published SITE from its signatures to the last piece of every blob.
+
+    \b
+    Example:
+      swarmboot verify site/ --trust ~/.config/swarmboot/swarmboot.pub
+    """
+    from seeder.publish.printout import verified_lines, verified_value
+    from seeder.site import verify as work
+    from seeder.site.progress import choose_progress
+
+    trusted = key_files.read_trust(trust)
+    progress = choose_progress("verified", is_quiet=is_json)
+    channel = check_channel_name(channel) if channel else ""
+    verified = work.verify_site(site, trusted, channel=channel, now_unix_s=time.time(), progress=progress)
+    _print(verified_lines(verified, site=site), verified_value(verified, site=site), is_json=is_json)
+
+
+@click.command()
+@click.argument("site", type=_PATH)
+@click.option("--trust", type=_PATH, multiple=True, required=True, metavar="PUB", help="Keys the nodes are built with.")
+@click.option(
+    "--new-trust", type=_PATH, multiple=True, required=True, metavar="PUB", help="Keys that take their place."
+)
+@click.option("--key", "keys", type=_PATH, multiple=True, required=True, metavar="FILE",
+              help="Signing key, old or new; repeat it until both have enough.")  # fmt: skip
+@click.option("--keys-only", is_flag=True,
+              help="Issue nothing anew: stolen keys may have signed what the channels point to.")  # fmt: skip
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+def rotate(
+    site: Path,
+    trust: tuple[Path, ...],
+    new_trust: tuple[Path, ...],
+    keys: tuple[Path, ...],
+    keys_only: bool,
+    is_json: bool,
+) -> None:
+    """Change the keys of a SITE: nodes built with the old ones follow, because the old keys sign the new.
+
+    Everything the channels point to is issued anew, signed by the new keys; with --keys-only that waits for the next
+    publish.
+
+    \b
+    Example:
+      swarmboot rotate site/ --trust old/swarmboot.pub --new-trust new/swarmboot.pub \\
+        --key old/swarmboot.key --key new/swarmboot.key
+    """
+    from seeder.publish.printout import rotated_lines, rotated_value
+    from seeder.site import rotate as work
+    from seeder.site.writer import writing
+
+    old, new = key_files.read_trust(trust), key_files.read_trust(new_trust)
+    signing = _signing_keys(keys, site, is_quiet=is_json)
+    check_site(site)
+    with writing(site) as writer:
+        rotated = work.rotate(writer, signing, old=old, new=new, now_unix_s=time.time(), is_reissued=not keys_only)
+    _print(rotated_lines(rotated), rotated_value(rotated), is_json=is_json)
+
+
+@click.command()
+@click.argument("site", type=_PATH)
+@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="How many manifests to keep.")
+@click.option("--grace", default="1h", show_default=True, metavar="TIME",
+              help="Keep for so long what a channel has pointed to; 0 to drop it at once.")  # fmt: skip
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+def prune(site: Path, keep: int, grace: str, is_json: bool) -> None:
+    """Drop old manifests of a SITE, and the blobs that no other needs.
+
+    What a channel points to always stays, and what one has pointed to within the last hour: nodes may be booting it.
+
+    \b
+    Example:
+      swarmboot prune site/ --keep 5
+    """
+    from seeder.publish.printout import pruned_lines, pruned_value
+    from seeder.site import prune as work
+    from seeder.site.writer import writing
+
+    check_site(site)
+    with writing(site) as writer:
+        pruned = work.prune(writer, keep=keep, grace_s=parse_duration(grace), now_unix_s=time.time())
+    _print(pruned_lines(pruned), pruned_value(pruned), is_json=is_json)
+
+
+def _print(lines: list[str], value: dict[str, Any], *, is_json: bool) -> None:
+    click.echo(json.dumps(value) if is_json else "\n".join(lines))
+
+
+def _check_apart(release: Path, site: Path) -> None:
+    """Raise SiteError if the site would be written into the release, or the release is read from the site."""
+    inner, outer = site.resolve(), release.resolve()
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner / "blobs"):
+        raise SiteError(f"the site {site} lies in the release {release}", hint="choose another folder with --site")
+
+
+def _secureboot(key: Path | None, certificate: Path | None, *, is_wanted: bool) -> Signing | None:
+    """Return what a unified kernel image is signed with, if anything; raise MalformedSettingError for half of it."""
+    from seeder.publish.uki import Signing
+
+    if (key is None) != (certificate is None):
+        raise MalformedSettingError(
+            "--secureboot-key and --secureboot-cert belong together", hint="give both or neither"
+        )
+    if key is None or certificate is None:
+        return None
+    if not is_wanted:
+        raise MalformedSettingError("--secureboot-key signs a unified kernel image", hint="give --uki as well")
+    return Signing(key, certificate)
+
+
+def _known_keys(paths: tuple[Path, ...], site: Path) -> list[Ed25519PrivateKey]:
+    """Return the keys given, else the user's own, none if that is still to be made."""
+    if not paths:
+        private = _own_key()
+        if not private.exists() and manifest_numbers(site):
+            raise KeyFileError(
+                f"no signing key is configured, and {site} was published with one",
+                expected=f"--key FILE, SWARMBOOT_KEY or {private}",
+                hint="give the key it was published with",
+            )
+        paths = (private,) if private.exists() else ()
+    for path in paths:
+        if path.resolve().is_relative_to(site.resolve()):
+            raise KeyFileError(f"{path} lies in the site, which is public", hint="move it elsewhere, and replace it")
+    return [key_files.read_private(path) for path in paths]
+
+
+def _own_key() -> Path:
+    """Return where the user's own signing key is, or will be."""
+    return user_folder("XDG_CONFIG_HOME", ".config", option="--key FILE") / "swarmboot" / key_files.PRIVATE_NAME
+
+
+def _make_key(*, is_quiet: bool) -> Ed25519PrivateKey:
+    """Make the user's own signing key, and say so."""
+    private, public = key_files.write_pair(_own_key().parent)
+    click.echo(f"made a signing key, {private}; its public half, for the nodes, is {public}", err=is_quiet)
+    return key_files.read_private(private)
+
+
+def _signing_keys(paths: tuple[Path, ...], site: Path, *, is_quiet: bool) -> list[Ed25519PrivateKey]:
+    """Return the keys given, else the user's own, made now if this is the first time."""
+    return _known_keys(paths, site) or [_make_key(is_quiet=is_quiet)]

@@ -1,0 +1,262 @@
+"""What a release directory holds, as a plan of what to publish: nothing is hashed and nothing is written here.
+
+    vmlinuz  initramfs.img     stage 0, optional            plugins/  layers, in name order
+    boot.efi                   in place of both, a unified kernel image
+    rootfs.squashfs            the root image, exactly one  env/      KEY=value files: data, never sourced
+    release.toml               optional: name, cmdline, allow, profiles
+                                                            env/*.secret.env   secret ones, sealed for the fleet token
+
+Every file is named by its path inside the directory, and a symbolic link may not lead out of it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seeder.publish.env_file import parse_env
+from seeder.publish.release_toml import ReleaseSettings, check_plugins, parse_release_toml
+from seeder.site.writer import SourceFile
+from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
+from swarmboot.release.manifest import MAX_ARTIFACTS, UNIFIED, Role, is_safe_name
+
+ROOT_FORMATS = ("squashfs", "tar.zst", "tar.gz", "cpio.zst", "cpio.gz")
+PLUGIN_FORMATS = ("squashfs", "tar.gz", "tar.zst")
+_KERNELS = ("vmlinuz", "vmlinuz-*")
+_UNIFIED = ("boot.efi",)
+_INITRAMFS = ("initramfs.img", "initrd.img", "initramfs-*", "initrd.img-*")
+_TEXT_MAX_BYTES = 1 << 20
+_SEALED = (".secret.env",)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """One file to publish. `path` is where to read it, links followed; `label` is its path inside the release."""
+
+    path: Path
+    label: str
+    name: str
+    role: Role
+    format: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release directory as read: its files in the manifest's order, its settings, and what a person should know.
+
+    `names` are all that is in it, hidden names left out; `counted` is what archives take unpacked, where it is known.
+    """
+
+    folder: Path
+    name: str
+    files: tuple[ReleaseFile, ...]
+    env: Mapping[str, str]
+    settings: ReleaseSettings = field(default_factory=ReleaseSettings)
+    notes: tuple[str, ...] = ()
+    secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    names: tuple[str, ...] = ()
+    counted: Mapping[SourceFile, int] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the secret settings of each profile's nodes, the empty name for no profile; without empty ones."""
+        own = self.settings.secret_env
+        names = ("", *(profile.name for profile in self.settings.profiles))
+        found = {name: {**self.secret_env, **own.get(name, {})} for name in names}
+        return {name: env for name, env in found.items() if env}
+
+
+def read_release(folder: Path) -> Release:
+    """Return what the directory holds.
+
+    Raises NoRootImageError without exactly one root image, EscapeError for a link that leads out, UnreadableError for
+    a file that is empty, unreadable or not regular, and ReleaseError for anything else that cannot be published.
+    """
+    if not folder.is_dir():
+        found = "something else" if folder.exists() else "no such directory"
+        raise UnreadableError(f"{folder} is no release", expected="a directory with a root image", found=found)
+    reader = _Reader(folder)
+    root = reader.root_image()
+    stage0 = reader.stage0()
+    plugins = reader.plugins()
+    files = (*stage0, root, *plugins)
+    _check_names(files)
+    settings = reader.settings()
+    env, secret_env = reader.env(), reader.env(is_secret=True)
+    _check_secrets({*env, *(key for each in settings.profiles for key in each.env)}, secret_env, settings)
+    check_plugins(settings.profiles, {plugin.name: plugin for plugin in plugins}, where="release.toml")
+    name = settings.name or folder.resolve().name or "release"
+    return Release(
+        folder=folder,
+        name=name,
+        files=files,
+        env=env,
+        settings=settings,
+        secret_env=secret_env,
+        notes=tuple(reader.notes),
+        names=tuple(reader.names()),
+    )
+
+
+class _Reader:
+    """Finds and opens what one release directory holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._real = folder.resolve()
+        self.notes: list[str] = []
+
+    def names(self, under: str = "") -> list[str]:
+        """Return the names in the directory or in one folder of it, sorted; hidden ones are left out."""
+        folder = self._folder / under
+        if not folder.exists() and not folder.is_symlink():
+            return []
+        self._inside(folder, under or ".")
+        try:
+            return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+        except OSError as error:
+            raise UnreadableError(f"{under or self._folder} cannot be read: {error.strerror}") from error
+
+    def _inside(self, path: Path, label: str) -> Path:
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(self._real):
+            raise EscapeError(
+                f"{label} is a link that leads out of the release",
+                expected=f"a file inside {self._real}",
+                found=str(real),
+                hint="copy the file into the release",
+            )
+        return real
+
+    def file(self, label: str, role: Role, kind: str) -> ReleaseFile:
+        """Return one file of the release, checked to be a regular, readable file with something in it."""
+        real = self._inside(self._folder / label, label)
+        size_bytes = check_regular(real, label=label).st_size
+        name = Path(label).name
+        if not is_safe_name(name):
+            raise ReleaseError(
+                f"{label!r} has a name that cannot be published",
+                expected="letters, digits, dots, dashes and underscores",
+                hint="rename the file",
+            )
+        return ReleaseFile(real, label, name, role, kind, size_bytes)
+
+    def root_image(self) -> ReleaseFile:
+        """Return the root image."""
+        wanted = {f"rootfs.{kind}": kind for kind in ROOT_FORMATS}
+        found = [name for name in self.names() if name in wanted]
+        if len(found) != 1:
+            raise NoRootImageError(
+                f"{self._folder} holds {'no root image' if not found else 'more than one root image'}",
+                expected=f"exactly one of {', '.join(wanted)}",
+                found=", ".join(found) or "none of them",
+                hint="put the root image there under that name" if not found else "keep one of them",
+            )
+        return self.file(found[0], Role.ROOT, wanted[found[0]])
+
+    def optional(self, patterns: tuple[str, ...], role: Role, kind: str) -> list[ReleaseFile]:
+        """Return the one file of a stage 0 role, or nothing; an exact name beats a pattern."""
+        names = self.names()
+        exact = [name for name in patterns if name in names]
+        loose = [name for name in names if any(Path(name).match(pattern) for pattern in patterns if "*" in pattern)]
+        found = exact or loose
+        if len(found) > 1:
+            raise ReleaseError(
+                f"{self._folder} holds more than one {role}",
+                expected=f"one, named {patterns[0]}",
+                found=", ".join(found),
+                hint=f"keep one, or name the right one {patterns[0]}",
+            )
+        return [self.file(name, role, kind) for name in found]
+
+    def stage0(self) -> list[ReleaseFile]:
+        """Return kernel and initramfs, or the unified kernel image that takes their place."""
+        parts = [*self.optional(_KERNELS, Role.KERNEL, "linux"), *self.optional(_INITRAMFS, Role.INITRAMFS, "cpio")]
+        unified = self.optional(_UNIFIED, Role.KERNEL, UNIFIED)
+        if unified:
+            self.notes += [f"{part.label} is not published: {_UNIFIED[0]} takes its place" for part in parts]
+        return unified or parts
+
+    def plugins(self) -> list[ReleaseFile]:
+        """Return the plugins in name order, which is the order they are stacked in."""
+        plugins = []
+        for name in self.names("plugins"):
+            kind = next((kind for kind in PLUGIN_FORMATS if name.endswith(f".{kind}")), None)
+            if kind is None:
+                self.notes.append(f"plugins/{name} is not published: not a .{', .'.join(PLUGIN_FORMATS)}")
+            else:
+                plugins.append(self.file(f"plugins/{name}", Role.PLUGIN, kind))
+        return plugins
+
+    def env(self, *, is_secret: bool = False) -> dict[str, str]:
+        """Return the settings of all env/*.env files in name order, a later one winning; the secret or the others."""
+        settings: dict[str, str] = {}
+        for name in self.names("env"):
+            if name.endswith(".env"):
+                if name.endswith(_SEALED) == is_secret:
+                    where = f"env/{name}"
+                    settings.update(parse_env(self._text(where), where=where, is_secret=is_secret))
+            elif not is_secret:
+                self.notes.append(f"env/{name} is not published: not a .env")
+        return settings
+
+    def settings(self) -> ReleaseSettings:
+        """Return what release.toml says, or the defaults without one."""
+        if "release.toml" not in self.names():
+            return ReleaseSettings()
+        return parse_release_toml(self._text("release.toml"), where="release.toml")
+
+    def _text(self, label: str) -> str:
+        real = self._inside(self._folder / label, label)
+        check_regular(real, label=label, may_be_empty=True)
+        try:
+            with real.open("rb") as file:
+                data = file.read(_TEXT_MAX_BYTES + 1)
+            if len(data) > _TEXT_MAX_BYTES:
+                raise ReleaseError(f"{label} is too large for a text file", expected=f"at most {_TEXT_MAX_BYTES} bytes")
+            return data.decode("utf-8-sig")
+        except OSError as error:
+            raise UnreadableError(f"{label} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ReleaseError(f"{label} is no text", expected="UTF-8", found=f"byte {error.start} is not") from error
+
+
+def check_regular(path: Path, *, label: str, may_be_empty: bool = False) -> os.stat_result:
+    """Return the file's status; raise UnreadableError if it is not regular, not readable, or empty."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError(f"{label} is not a regular file", hint="replace it by the file itself")
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        hint = "check the file, its mode and its owner"
+        raise UnreadableError(f"{label} cannot be read: {error.strerror}", hint=hint) from error
+    if status.st_size == 0 and not may_be_empty:
+        raise UnreadableError(f"{label} is empty", expected="at least one byte", hint="build it again")
+    return status
+
+
+def _check_secrets(public: set[str], secret_env: Mapping[str, str], settings: ReleaseSettings) -> None:
+    """Raise ReleaseError if a setting is both secret and public."""
+    secret = {*secret_env, *(key for each in settings.secret_env.values() for key in each)}
+    if both := sorted(public & secret):
+        raise ReleaseError(
+            f"the setting {both[0]} is secret in one place and public in another",
+            hint="keep it in env/*.secret.env or in secret_env alone, and change its value: the old one is known",
+        )
+
+
+def _check_names(files: tuple[ReleaseFile, ...]) -> None:
+    if len(files) > MAX_ARTIFACTS:
+        raise ReleaseError(
+            "the release holds too many files", expected=f"at most {MAX_ARTIFACTS}", found=f"{len(files)}"
+        )
+    labels: dict[str, str] = {}
+    for file in files:
+        if file.name in labels:
+            raise ReleaseError(f"{labels[file.name]} and {file.label} share a name", hint="rename one of them")
+        labels[file.name] = file.label

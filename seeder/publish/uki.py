@@ -1,0 +1,122 @@
+"""A unified kernel image in place of kernel and initramfs: one file that Secure Boot can check whole.
+
+ukify(1) makes it, and signs it where it is given a key. It holds the release's command line too, and under Secure Boot
+no other counts. An image that is signed is not the same bytes when it is made again, so it is kept in the site by what
+it was made of. Nothing here is what a running node trusts: that is the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seeder.boot_script.grammar import CommandLine
+from seeder.publish.release_dir import Release, ReleaseFile
+from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
+from swarmboot.release.manifest import UNIFIED, Role
+from swarmboot.settings import UNIFIED_WORD
+
+NAME = "boot.efi"
+_KEPT = "stage0/boot-{}.efi"
+_TOOL_BOUND_S = 300
+_PLACES = (Path("/usr/lib/systemd/ukify"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The key and the certificate that Secure Boot knows, both PEM."""
+
+    key: Path
+    certificate: Path
+
+
+def unify(release: Release, site: Path, signing: Signing | None) -> Release:
+    """Return the release with a unified kernel image in place of its kernel and initramfs.
+
+    Raises ToolMissingError without ukify, KeyFileError for a key that cannot be read, and ReleaseError without a kernel
+    and an initramfs or if ukify fails.
+    """
+    kernel, initramfs = (_only(release, role) for role in (Role.KERNEL, Role.INITRAMFS))
+    kept = site / _KEPT.format(_fingerprint(release, (kernel, initramfs), signing))
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        stale = list(kept.parent.glob(_KEPT.rpartition("/")[2].format("*")))
+        _make(kernel.path, initramfs.path, release.settings.cmdline, kept, signing)
+        for path in stale:
+            path.unlink(missing_ok=True)
+    image = ReleaseFile(kept, NAME, NAME, Role.KERNEL, UNIFIED, kept.stat().st_size)
+    others = tuple(file for file in release.files if file not in (kernel, initramfs))
+    return replace(release, files=(image, *others), notes=(*release.notes, *_notes(release, signing)))
+
+
+def _notes(release: Release, signing: Signing | None) -> list[str]:
+    notes = []
+    if signing is None:
+        notes.append("the unified kernel image is not signed: give --secureboot-key and --secureboot-cert")
+    if "swarmboot.server=" not in release.settings.cmdline:
+        notes.append(
+            "under Secure Boot the command line in the unified kernel image is the only one, and it lacks "
+            "swarmboot.server=: put it into cmdline in release.toml"
+        )
+    return notes
+
+
+def _only(release: Release, role: Role) -> ReleaseFile:
+    found = [file for file in release.files if file.role is role and file.format != UNIFIED]
+    if len(found) != 1:
+        raise ReleaseError(
+            f"{release.folder} holds no {role} for a unified kernel image",
+            expected="vmlinuz and initramfs.img in it",
+            found="not both",
+        )
+    return found[0]
+
+
+def _fingerprint(release: Release, files: tuple[ReleaseFile, ...], signing: Signing | None) -> str:
+    digest = hashlib.sha256(release.settings.cmdline.encode())
+    for file in files:
+        with file.path.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    if signing is not None:
+        for path in (signing.key, signing.certificate):
+            try:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as error:
+                raise KeyFileError(f"{path} cannot be read: {error.strerror}", expected="a PEM file") from error
+    return digest.hexdigest()[:16]
+
+
+def told_cmdline(cmdline: CommandLine) -> str:
+    """Return the image's command line; it does not begin with `@`, by which ukify would take it for a file's name."""
+    own = f"swarmboot.stage0={UNIFIED_WORD}"
+    return f"{own} {cmdline}" if str(cmdline).startswith("@") else f"{cmdline} {own}"
+
+
+def _make(kernel: Path, initramfs: Path, cmdline: str, out: Path, signing: Signing | None) -> None:
+    tool = shutil.which("ukify") or next((str(path) for path in _PLACES if path.is_file()), None)
+    if tool is None:
+        raise ToolMissingError(
+            "ukify is not installed", hint="apt install systemd-ukify (Debian 13), or leave out --uki"
+        )
+    temporary = out.with_suffix(".tmp")
+    words = [
+        f"--linux={kernel}",
+        f"--initrd={initramfs}",
+        f"--cmdline={told_cmdline(CommandLine.parse(cmdline))}",
+        f"--output={temporary}",
+    ]
+    if signing is not None:
+        if shutil.which("sbsign") is None:
+            raise ToolMissingError("sbsign is not installed", hint="apt install sbsigntool")
+        words += ["--signtool=sbsign", f"--secureboot-private-key={signing.key}"]
+        words += [f"--secureboot-certificate={signing.certificate}"]
+    done = subprocess.run(
+        [tool, "build", *words], capture_output=True, text=True, timeout=_TOOL_BOUND_S, check=False
+    )  # fmt: skip
+    if done.returncode or not temporary.is_file():
+        temporary.unlink(missing_ok=True)
+        raise ReleaseError("ukify cannot make a unified kernel image", found=done.stderr.strip()[-300:])
+    temporary.replace(out)

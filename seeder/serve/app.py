@@ -1,0 +1,327 @@
+"""The seeder's HTTP door: the site's files with Range requests, announces, boot reports and a status page.
+
+An ASGI application on Starlette, run by Hypercorn's trio worker. It carries facts to the desk and the desk's answers to
+the nodes; it decides nothing. The seeder is an origin and a coordinator, not a BitTorrent peer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from seeder.http.crowd import Crowd
+from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
+from seeder.http.pacer import Pacer, Share
+from seeder.http.refusals import Refusals
+from seeder.http.request_body import BodyRoom
+from seeder.log import Log
+from seeder.policy.desk import Answer, Desk
+from seeder.policy.handout import GOODPUT
+from seeder.policy.node import ImpostorError
+from seeder.serve.guard import Guard
+from seeder.serve.private import private_routes
+from seeder.serve.report_line import report_line
+from seeder.serve.status import STRANGERS, Network, may_read_status
+from seeder.serve.witness import Witness
+from seeder.site.catalogue import Catalogue
+from seeder.stage0.app import Stage0Door
+from swarmboot.addresses import connection_address, is_dialable
+from swarmboot.codec import DecodeError
+from swarmboot.fleet_token import Proof
+from swarmboot.release import layout
+from swarmboot.wire.announce import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
+from swarmboot.wire.announce import encode_handout as encode
+from swarmboot.wire.report import REPORT_MAX_BYTES, decode_report
+
+REFRESH_S = 1.0
+HIDDEN_MOST = 16
+STATUS_PATH = "/status"
+_FILES = {
+    "blobs": (re.compile(r"[0-9a-f]{64}\Z"), "application/octet-stream", True),
+    "torrents": (re.compile(r"[0-9a-f]{64}\.torrent\Z"), "application/x-bittorrent", True),
+    "manifests": (layout.MANIFEST_NAME, "application/octet-stream", True),
+    "channels": (re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\.swarm\Z"), "application/octet-stream", False),
+    "keys": (layout.KEYS_NAME, "application/octet-stream", True),
+}
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A node's request at the desk, its own ticket: the handout once there is one, and the event if it waits for it."""
+
+    handout: Handout | None = None
+    answered: trio.Event | None = None
+
+
+class Door:
+    """The seeder's HTTP application and the task that answers nodes who wait."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        catalogue: Catalogue,
+        log: Log,
+        *,
+        crowd: Crowd,
+        guard: Guard | None = None,
+        node_files: Path | None = None,
+        status_from: tuple[Network, ...] = (),
+    ) -> None:
+        self.desk = desk
+        self.crowd = crowd
+        self.guard = guard or Guard()
+        self._node_files = node_files
+        self._status_from = status_from
+        self.catalogue = catalogue
+        self.log = log
+        self.sent_bytes = 0
+        self._witness = Witness(desk.registry, catalogue)
+        known = desk.registry.known_near
+        self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT, nodes_at=lambda address: known[address])
+        self._files = OpenFiles()
+        self._room = BodyRoom()
+        self._refusals = Refusals()
+        self._told_hidden: set[str] = set()
+        self.stage0: Stage0Door | None = None
+        self._asked: dict[Hashable, _Asked] = {}
+        self._stirred = trio.Event()
+        self._tick_s = math.inf
+
+    def application(self) -> ASGIApp:
+        """Return the ASGI application: Starlette, but for announces, whose way past its layers is short.
+
+        They are most of what a rack asks for; Starlette's routing and error handling would cost as much as the desk.
+        """
+        starlette = Starlette(
+            routes=[
+                Route(REPORT_PATH, self._report, methods=["POST"]),
+                Route(STATUS_PATH, self._status),
+                *private_routes(self.guard, self.catalogue.folder, self._node_files),
+                Route("/{kind}/{name}", self._file),
+            ]
+        )
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"] == ANNOUNCE_PATH and scope["method"] == "POST":
+                response = await self._announce(scope, receive)
+                await response(scope, receive, send)
+            else:
+                await starlette(scope, receive, send)
+
+        return application
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer waiting nodes and follow the site while the context is open."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tick)
+            nursery.start_soon(self._refresh)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            self._stirred = trio.Event()
+            due_s = self.desk.next_tick_s(now_s=time.monotonic())
+            self._tick_s = math.inf if due_s is None else due_s
+            with trio.move_on_after(max(0.0, self._tick_s - time.monotonic())):
+                await self._stirred.wait()
+                continue
+            self._deliver(self.desk.tick(now_s=time.monotonic()))
+
+    def _stir(self) -> None:
+        """Let `_tick` look again if someone waits for less long than it sleeps."""
+        due_s = self.desk.next_tick_s(now_s=time.monotonic())
+        if due_s is not None and due_s < self._tick_s:
+            self._stirred.set()
+
+    async def _refresh(self) -> None:
+        while True:
+            await trio.sleep(REFRESH_S)
+            findings = self.catalogue.take(await trio.to_thread.run_sync(self.catalogue.read))
+            for complaint in findings.complaints:
+                self.log.tell(complaint, source="the site")
+            self._tell_hidden()
+            if findings.changed:
+                self.log.tell("the site was made anew: other manifests than before have the same numbers")
+            for manifest in findings.appeared.values():
+                self.log.tell(f"manifest {manifest.sequence} ({manifest.name}) is being served")
+            self.log.tell_left_out()
+
+    def _tell_hidden(self) -> None:
+        """Say once of an address that nodes come through a proxy or NAT there, at most of HIDDEN_MOST addresses."""
+        for host, count in self.desk.registry.hidden_at.items():
+            if count > 1 and host not in self._told_hidden and len(self._told_hidden) < HIDDEN_MOST:
+                self._told_hidden.add(host)
+                self.log.tell(
+                    f"{count} nodes seem to be at {host}: a proxy or NAT stands between, and nobody can dial them "
+                    "there; they look for each other on their own LAN, by multicast"
+                )
+
+    def _deliver(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            asked = self._asked.pop(answer.ticket, None)
+            if asked is not None:
+                asked.handout = answer.handout
+                if asked.answered is not None:
+                    asked.answered.set()
+
+    async def _posted(
+        self, scope: Scope, receive: Receive, path: str, most: int
+    ) -> tuple[Proof | None, bytes] | Response:
+        """Return what a node has posted, undecoded, and its proof; or the answer to one that is refused."""
+        proof = self.guard.proof(scope)
+        if proof is None and not self.guard.is_open:
+            return self.guard.refusal(scope)
+        body = await self._room.read(receive, most)
+        if not isinstance(body, bytes):
+            return body
+        return (proof, body) if self.guard.is_node(proof, path, body) else self.guard.refusal(scope)
+
+    async def _announce(self, scope: Scope, receive: Receive) -> ASGIApp:
+        host = connection_address(scope["client"][0] if scope.get("client") else "")
+        if not is_dialable(host, is_here=True):
+            return PlainTextResponse("no node can be reached at the address this comes from\n", status_code=400)
+        posted = await self._posted(scope, receive, ANNOUNCE_PATH, ANNOUNCE_MAX_BYTES)
+        if isinstance(posted, Response):
+            return posted
+        proof, body = posted
+        asked = _Asked()
+        self._asked[asked] = asked
+        try:
+            announce = decode_announce(body)
+            if not self.guard.is_named(proof, announce.node):
+                return self.guard.refusal(scope)
+            self._deliver(self.desk.announce(asked, announce, host=host, now_s=time.monotonic()))
+            self._stir()
+            handout = asked.handout or await self._answer_or_hang_up(receive, asked)
+        except DecodeError as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        except ImpostorError as error:
+            return PlainTextResponse(f"{error}\n", status_code=403)
+        finally:
+            if self._asked.pop(asked, None) is not None:
+                self.desk.withdraw(asked)
+        return _HandoutResponse(encode(handout)) if handout else Response(status_code=499)
+
+    async def _answer_or_hang_up(self, receive: Receive, asked: _Asked) -> Handout | None:
+        """Return the handout once the desk gives it, or None if the node hangs up first."""
+        asked.answered = trio.Event()
+        async with trio.open_nursery() as nursery:
+
+            async def hang_up() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(hang_up)
+            await asked.answered.wait()
+            nursery.cancel_scope.cancel()
+        return asked.handout
+
+    async def _report(self, request: Request) -> Response:
+        posted = await self._posted(request.scope, request.receive, REPORT_PATH, REPORT_MAX_BYTES)
+        if isinstance(posted, Response):
+            return posted
+        proof, body = posted
+        try:
+            report = decode_report(body)
+        except DecodeError as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        if not self.guard.is_named(proof, report.node):
+            return self.guard.refusal(request.scope)
+        host = connection_address(request.client.host if request.client else "")
+        if not self.desk.believes(report, host=host, now_s=time.monotonic()):
+            return PlainTextResponse("this report is not its node's own\n", status_code=403)
+        self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=host or "nobody")
+        return Response(status_code=204)
+
+    def handshake_refused(self, host: str, alert: str) -> None:
+        """Take note of a client that does not accept this server's certificate."""
+        if said := self._refusals.hear(host, alert, now_s=time.monotonic()):
+            self.log.tell(said)
+
+    async def _status(self, request: Request) -> Response:
+        proof = self.guard.proof(request.scope)
+        client, own = (str((request.scope.get(end) or ("",))[0]) for end in ("client", "server"))
+        if not may_read_status(client, own, self._status_from) and not self.guard.is_fleet(proof, STATUS_PATH, b""):
+            return JSONResponse(STRANGERS)
+        nodes = self.desk.registry.nodes.values()
+        return JSONResponse(
+            {
+                "newest_manifest": self.catalogue.newest,
+                "nodes": len(nodes),
+                "complete": sum(node.is_complete for node in nodes),
+                "open_leases": self.desk.registry.open_leases,
+                "sent_bytes": self.sent_bytes,
+                "connections": len(self.crowd),
+                "cut_off": self.crowd.cut_off,
+                "refused_handshakes": self._refusals.count,
+                "from_neighbours_bytes": sum(node.from_neighbours_bytes for node in nodes),
+                "from_origin_bytes": sum(node.from_origin_bytes for node in nodes),
+                "stage0": self.stage0.status() if self.stage0 else None,
+            }
+        )
+
+    async def _file(self, request: Request) -> Response:
+        kind, name = request.path_params["kind"], request.path_params["name"]
+        pattern, media_type, is_immutable = _FILES.get(kind, (None, "", False))
+        if pattern is None or not pattern.match(name):
+            return PlainTextResponse("no such file\n", status_code=404)
+        path = self.catalogue.folder / kind / name
+        try:
+            file = self._files.open(path)
+        except OSError:
+            return no_more_files()
+        if file is None:
+            return PlainTextResponse("no such file\n", status_code=404)
+        cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
+        host = request.client.host if request.client else ""
+        share = self._pacer.enter(host)
+        return BlobResponse(
+            self._files,
+            file,
+            path,
+            before_send=self._turns(share, request, host, name if kind == "blobs" else ""),
+            at_end=lambda: self._pacer.leave(share),
+            media_type=media_type,
+            headers={"cache-control": cache},
+            chunk_bytes=chunk_bytes_for(self.desk.limits.uplink_bytes_per_s, self._files.readers),
+        )
+
+    def _turns(self, share: Share, request: Request, host: str, digest: str) -> Callable[[int], Awaitable[None]]:
+        """Return what a file's chunks wait for, seen by the witness if they are a run of a blob's pieces."""
+        wanted = request.headers.get("range", "")
+        see = self._witness.watch(digest, wanted, host=host) if digest else None
+
+        async def take_turn(size_bytes: int) -> None:
+            await self._pacer.take(share, size_bytes)
+            self.sent_bytes += size_bytes
+            if see is not None:
+                see(size_bytes)
+
+        return take_turn
+
+
+class _HandoutResponse:
+    """A handout as an answer: what Starlette's Response sends, without its making."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", WIRE_TYPE.encode()), (b"content-length", b"%d" % len(self._body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})

@@ -1,0 +1,167 @@
+"""Run the seeder: listen, serve, stop cleanly.
+
+One service, one nursery. The listening socket is opened here, before anything else, so that a port in use is one clear
+line and port 0 is told to the user.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import resource
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import trio
+
+from seeder.http import hypercorn_connection
+from seeder.http.authority import ServerCertificate
+from seeder.http.crowd import DESCRIPTORS_MOST, Crowd, connections_for
+from seeder.log import Log
+from seeder.policy.desk import Desk
+from seeder.policy.handout import Limits
+from seeder.policy.registry import Registry
+from seeder.serve import systemd_notify
+from seeder.serve.app import Door
+from seeder.serve.guard import Guard, served_certificate
+from seeder.serve.renewal import Renewal
+from seeder.serve.status import Network
+from seeder.site.catalogue import Catalogue
+from seeder.stage0.run import Stage0Options, stage0_running
+from swarmboot.fleet_token import FleetToken
+
+_COLLECT_AFTER = 3_000
+TRIM_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What `serve` runs with. Bytes per second; `origins` are mirrors that hold the same site.
+
+    `tokens` are the fleet tokens that nodes must prove one of, none for everybody; `node_files` is the folder of nodes'
+    own files, which only those get. `issue` makes the certificate anew, None where it is the operator's own.
+    """
+
+    site: Path
+    host: str
+    port: int
+    uplink_bytes_per_s: float
+    origins: tuple[str, ...]
+    certificate: ServerCertificate
+    stage0: Stage0Options | None = None
+    log: Log = field(default_factory=Log)
+    tokens: tuple[FleetToken, ...] = ()
+    node_files: Path | None = None
+    status_from: tuple[Network, ...] = ()
+    issue: Callable[[], ServerCertificate] | None = None
+
+
+async def serve(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
+    """Serve the site until SIGINT or SIGTERM; nodes that are loading are given a moment to finish.
+
+    `tell_started` is called when both signals stop it cleanly and connections are taken.
+    """
+    crowd = Crowd(connections_for(raise_descriptor_limit()))
+    registry = Registry()
+    catalogue = Catalogue(options.site, registry)
+    catalogue.refresh()
+    limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
+    desk = Desk(registry, limits, origins=("", *options.origins), random=Random())
+    desk.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
+    guard = Guard(options.tokens, served_certificate(options.certificate.certificate), tell=options.log.tell)
+    door = Door(
+        desk,
+        catalogue,
+        options.log,
+        crowd=crowd,
+        guard=guard,
+        node_files=options.node_files,
+        status_from=options.status_from,
+    )
+    renewal = Renewal(options.certificate, options.issue, guard, options.log)
+    stop = trio.Event()
+
+    async def watch_signals(signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            systemd_notify.tell(systemd_notify.STOPPING)
+            stop.set()
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(door.running())
+        if options.stage0 is not None:
+            rate = options.uplink_bytes_per_s
+            stage0 = stage0_running(
+                options.stage0,
+                registry,
+                catalogue,
+                crowd,
+                options.log,
+                uplink_bytes_per_s=rate,
+                is_covered=renewal.is_covered,
+            )
+            door.stage0 = await stack.enter_async_context(stage0)
+        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery.start_soon(watch_signals, signals)
+        nursery.start_soon(systemd_notify.stay_alive)
+        nursery.start_soon(give_back_memory)
+        spare_collector()
+        tell_started()
+        await renewal.tell_endings(catalogue, time.time())
+        nursery.start_soon(renewal.run, catalogue)
+
+        settings = hypercorn_connection.settings(
+            listener,
+            crowd,
+            certificate=options.certificate,
+            when_listening=renewal.listens,
+            when_refused=door.handshake_refused,
+        )
+        await hypercorn_connection.serve(door.application(), settings, stop.wait)
+        nursery.cancel_scope.cancel()
+
+
+def raise_descriptor_limit() -> int:
+    """Raise this process's soft limit of descriptors as far as it may and needs; return it (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS_MOST if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MOST)
+    if soft < most and soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    return DESCRIPTORS_MOST if soft == resource.RLIM_INFINITY else soft
+
+
+def spare_collector() -> None:
+    """Exempt what lives as long as the service from collection, and collect less often: requests leave few cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 10, 10)
+
+
+async def give_back_memory() -> None:
+    """Have the C library give back what it holds and nobody uses, now and then, where it can (malloc_trim(3)).
+
+    Connections that come and go leave holes, and by itself glibc gives back only what lies at the end of its heap:
+    under hostile hosts the seeder's memory grew by 20 MB a minute, of which none was in use.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        await trio.sleep(TRIM_S)
+        await trio.to_thread.run_sync(trim, 0)
+
+
+def link_rate_bytes_per_s(default: float = 125e6) -> float:
+    """Return the speed of the interface with the default route, from /sys/class/net (kernel ABI sysfs-class-net)."""
+    try:
+        routes = Path("/proc/self/net/route").read_text().splitlines()[1:]
+        interface = next(line.split()[0] for line in routes if line.split()[1] == "00000000")
+        megabits = int(Path(f"/sys/class/net/{interface}/speed").read_text())
+    except (OSError, ValueError, StopIteration, IndexError):
+        return default
+    return megabits * 125e3 if megabits > 0 else default

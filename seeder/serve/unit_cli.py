@@ -1,0 +1,148 @@
+"""The verb `swarmboot unit`: a systemd unit for `swarmboot serve`, made from the same options."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from seeder.serve.unit import NAME, ServeUnit, credential, is_hidden, needed_capabilities, unit_text
+from swarmboot.errors import MalformedSettingError, PrivilegeError, UnreadableError
+from swarmboot.release import layout
+
+FOLDER = Path("etc/systemd/system")
+_SECRETS = ("tls_cert", "tls_key", "fleet_token")
+_AS_SERVE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_ARGUMENTS = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="SITE [OPTIONS OF serve]...")
+
+
+@click.group()
+def unit() -> None:
+    """Run `swarmboot serve` as a service of systemd, under a user of its own.
+
+    \b
+    Example:
+      swarmboot unit install /srv/swarmboot/site --uplink 900mbit
+      systemctl enable --now swarmboot
+    """
+
+
+@unit.command(context_settings=_AS_SERVE)
+@_ARGUMENTS
+def show(arguments: tuple[str, ...]) -> None:
+    """Print the unit and change nothing.
+
+    \b
+    Example:
+      swarmboot unit show /srv/swarmboot/site --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
+    """
+    click.echo(unit_text(plan_unit(arguments)), nl=False)
+
+
+@unit.command(context_settings=_AS_SERVE)
+@click.option("--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True,
+              help="Folder to install under.")  # fmt: skip
+@_ARGUMENTS
+def install(root: Path, arguments: tuple[str, ...]) -> None:
+    """Put the unit into /etc/systemd/system; start nothing. May be run again with other options.
+
+    \b
+    Example:
+      swarmboot unit install /srv/swarmboot/site --uplink 900mbit
+      systemctl enable --now swarmboot
+    """
+    plan = plan_unit(arguments)
+    check_readable(plan.reads)
+    path = root / FOLDER / NAME
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, unit_text(plan))
+    except PermissionError as error:
+        raise PrivilegeError(f"{path} cannot be written", hint="run it with sudo") from error
+    click.echo(f"installed {path}; now run: systemctl daemon-reload && systemctl enable --now swarmboot")
+
+
+def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
+    """Return the unit for what `swarmboot serve` is to be given, with every path absolute.
+
+    Raises what `serve` would say of its options, and SiteError if there is no site.
+    """
+    from seeder.serve.cli import parse_listen, serve
+    from seeder.stage0.cli import Stage0Flags
+
+    context = serve.make_context("swarmboot unit", list(arguments))
+    given = context.params
+    if given["state"] is not None:
+        raise MalformedSettingError(
+            "--state is the service's own", expected="no --state: it is /var/lib/swarmboot", found=str(given["state"])
+        )
+    layout.check_site(given["site"])
+    flags = Stage0Flags(**{name: given[name] for name in Stage0Flags.__dataclass_fields__ if name in given})
+    ports = [parse_listen(given["address"])[1], *([flags.port(parse_listen)] if flags.is_wanted else ())]
+    secrets = {name: _absolute(given[name]) for name in _SECRETS if given.get(name) is not None}
+    paths = [value for name, value in given.items() if isinstance(value, Path) and name not in secrets]
+    code = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent.parent)
+    return ServeUnit(
+        command=(sys.executable, "-I", "-m", "swarmboot", "serve", *_again(context)),
+        credentials={_word(name): path for name, path in secrets.items()},
+        reads=tuple(_absolute(path) for path in (*paths, *code)),
+        capabilities=needed_capabilities(ports, has_dnsmasq=bool(flags.pxe)),
+    )
+
+
+def _again(context: click.Context) -> Iterator[str]:
+    """Return the arguments that were given to a command, with every path absolute and every secret a credential."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = context.params[name]
+        if isinstance(parameter, click.Argument):
+            yield str(_absolute(value))
+        elif context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = parameter.opts[0]
+            if value is True:
+                yield flag
+                continue
+            for each in value if isinstance(value, tuple) else (value,):
+                yield flag
+                yield credential(_word(name)) if name in _SECRETS else _text(each)
+
+
+def _text(value: object) -> str:
+    return str(_absolute(value) if isinstance(value, Path) else value)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - a symbolic link stays what the operator named
+
+
+def _word(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def check_readable(paths: Iterable[Path]) -> None:
+    """Raise UnreadableError for a file or folder that another user than its owner cannot read."""
+    for path in paths:
+        above = () if is_hidden(path) else path.parents
+        for each, wanted in ((path, stat.S_IROTH), *((folder, stat.S_IXOTH) for folder in above)):
+            if each.exists() and not each.stat().st_mode & wanted:
+                raise UnreadableError(
+                    f"the service's user cannot read {path}",
+                    found=f"{each} has mode {stat.S_IMODE(each.stat().st_mode):04o}",
+                    hint=f"chmod o+rX {each}, or move it",
+                )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a whole file or nothing."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)

@@ -1,0 +1,58 @@
+"""Make room in a site: drop old manifests, and the blobs, torrents and sealed settings that no manifest kept needs.
+
+What a channel points to always stays, and so do the newest manifests, and those that a channel pointed to a while ago,
+because nodes may still be booting them. When that was is said by a manifest file's modification time: it is set anew
+when a channel leaves it (`seeder.publish.publish`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seeder.site.numbers import oldest_first
+from seeder.site.reader import channel_names, pointed_number, read_unbelieved
+from seeder.site.writer import SiteWriter
+from swarmboot.ids import Sequence
+from swarmboot.release import layout
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was dropped and kept; `spared` of the kept only because nodes may still be booting them."""
+
+    kept: tuple[Sequence, ...]
+    spared: tuple[Sequence, ...]
+    dropped: tuple[Sequence, ...]
+    files: int
+    freed_bytes: int
+
+
+def prune(writer: SiteWriter, *, keep: int, grace_s: float, now_unix_s: float) -> Pruned:
+    """Drop all but the newest `keep` manifests and those that channels point to, and what nothing needs any more.
+
+    One that a channel has pointed to within the last `grace_s` stays as well, with its blobs and torrents.
+    Raises ManifestError or BlobError, with nothing dropped, if a manifest that stays cannot be read.
+    """
+    site = writer.site
+    numbers = oldest_first(site)
+    wanted_numbers = {*numbers[len(numbers) - min(keep, len(numbers)) :], *_pointed(writer)}
+    left_s = {number: writer.path(layout.manifest_path(number)).stat().st_mtime for number in numbers}
+    spared = [each for each in numbers if each not in wanted_numbers and now_unix_s - left_s[each] < grace_s]
+    kept = sorted({*wanted_numbers, *spared})
+    wanted: set[str] = set()
+    for number in kept:
+        manifest = read_unbelieved(site, number)
+        wanted |= {layout.secrets_path(digest) for digest in manifest.secrets.values()}
+        for artifact in manifest.artifacts:
+            wanted |= {layout.blob_path(artifact.sha256), layout.torrent_path(artifact.info_hash)}
+    dropped = sorted(number for number in numbers if number not in kept)
+    unwanted = [layout.manifest_path(number) for number in dropped]
+    for folder in ("torrents", "blobs", "secrets"):
+        present = sorted(f"{folder}/{path.name}" for path in (site / folder).glob("*"))
+        unwanted += [relative for relative in present if relative not in wanted]
+    freed_bytes = sum(writer.remove(relative) for relative in unwanted)
+    return Pruned(tuple(kept), tuple(spared), tuple(dropped), len(unwanted), freed_bytes)
+
+
+def _pointed(writer: SiteWriter) -> set[Sequence]:
+    return {pointed_number(writer.site, name) for name in channel_names(writer.site)}

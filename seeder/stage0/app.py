@@ -1,0 +1,365 @@
+"""The stage-0 door: what firmware, iPXE and GRUB may fetch over plain HTTP, and nothing else.
+
+    /boot.ipxe  /grub.cfg    a script for one machine, by `mac`; both may be kept waiting for their turn
+    /node.img                one machine's own files as a cpio archive
+    /k/<sha256>              kernel and initramfs of the release that is served; /k/<sha256>.sig for imgverify
+    /boot/<name>             iPXE's binaries; /boot/boot.efi, the release's unified kernel image if it has one
+
+Everything here is public. It decides nothing: `seeder.policy.stage0_queue` does. Firmware speaks no HTTPS, so nothing
+here may be taken for authentic; what a node boots after stage 0 is checked against the fleet's keys.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seeder.boot_script import ipxe
+from seeder.boot_script.grammar import CommandLine, Mac, Source, parse_mac
+from seeder.boot_script.grub import GRUB
+from seeder.boot_script.kernel_cmdline import check_carried, node_cmdline
+from seeder.boot_script.load import Dialect, Load, Stage0, stage0_of
+from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
+from seeder.log import Log
+from seeder.policy.stage0_queue import Granted, Queued, Stage0Desk, Verdict
+from seeder.site.catalogue import Catalogue
+from seeder.site.reader import read_regular_file
+from seeder.stage0.asked_at import asked_at, server_url
+from seeder.stage0.rack_map import RackMap, node_image, read_node_files
+from swarmboot.addresses import connection_address, host_port
+from swarmboot.errors import ReleaseError, SwarmbootError, TrustError
+from swarmboot.ids import Digest
+from swarmboot.release import layout, trust
+from swarmboot.release.manifest import Manifest
+from swarmboot.release.profile import Identity, select
+
+REFRESH_S = 1.0
+UNCOVERED_MOST = 16
+UNIFIED_NAME = "boot.efi"
+_BINARY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(?:efi|kpxe|kkpxe|pxe|lkrn)\Z")
+_BLOB = re.compile(r"([0-9a-f]{64})(\.sig)?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage0Place:
+    """Where the door's files are and what it tells nodes.
+
+    `server` is the seeder's address for nodes once they run; empty for the host that they asked, at `https_port`.
+    `is_covered` says whether the seeder's certificate is one for a host.
+    """
+
+    site: Path
+    server: str = ""
+    https_port: int = 8470
+    channel: str = layout.DEFAULT_CHANNEL
+    binaries: tuple[Path, ...] = ()
+    racks: RackMap = field(default_factory=RackMap)
+    node_files: Path | None = None
+    is_covered: Callable[[str], bool] = lambda _host: True
+
+
+class Stage0Door:
+    """The HTTP application and the task that answers machines who wait."""
+
+    def __init__(self, desk: Stage0Desk, catalogue: Catalogue, place: Stage0Place, log: Log) -> None:
+        self.desk = desk
+        self._log = log
+        self.sent_bytes = 0
+        self.machines = 0
+        self._catalogue = catalogue
+        self._place = place
+        self._asked: dict[object, trio.MemorySendChannel[Granted | Queued]] = {}
+        self._stirred = trio.Event()
+        self._manifest: Manifest | None = None
+        self._files = OpenFiles()
+        self._uncovered: set[str] = set()
+
+    def application(self) -> ASGIApp:
+        """Return the ASGI application."""
+        return _with_capitals(self._routes())
+
+    def _routes(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/boot.ipxe", self._ipxe),
+                Route("/grub.cfg", self._grub),
+                Route("/node.img", self._node_image),
+                Route("/k/{name}", self._image),
+                Route("/boot/{name}", self._binary),
+            ]
+        )
+
+    def status(self) -> dict[str, object]:
+        """Return what there is to say of stage 0 on the status page."""
+        return {
+            "manifest": self.desk.stage0.sequence if self.desk.stage0 else 0,
+            "trust": self.desk.trust.value,
+            "machines": self.machines,
+            "waiting": self.desk.admission.waiting,
+            "loading": self.desk.admission.loading,
+            "neighbours": self.desk.neighbours,
+            "sent_bytes": self.sent_bytes,
+        }
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer waiting machines and follow the channel while the context is open."""
+        async with trio.open_nursery() as nursery:
+            self._follow()
+            nursery.start_soon(self._tick)
+            nursery.start_soon(self._refresh)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            due_s = self.desk.next_tick_s(now_s=time.monotonic())
+            self._stirred = trio.Event()
+            with trio.move_on_after(math.inf if due_s is None else max(0.0, due_s - time.monotonic())):
+                await self._stirred.wait()
+                continue
+            self._deliver(self.desk.tick(now_s=time.monotonic()))
+
+    async def _refresh(self) -> None:
+        while True:
+            await trio.sleep(REFRESH_S)
+            self._follow()
+            self._deliver(self.desk.tick(now_s=time.monotonic()))
+
+    def _follow(self) -> None:
+        """Take the release that the channel points to; the nodes themselves check who signed it."""
+        path = self._place.site / layout.channel_path(self._place.channel)
+        try:
+            pointer, _ = trust.split_channel_file(read_regular_file(path, most_bytes=trust.CHANNEL_MAX_BYTES))
+            sequence = trust.decode_channel(trust.open_envelope(pointer, trust.Kind.CHANNEL).payload).sequence
+        except (TrustError, OSError):
+            return
+        manifest = self._catalogue.manifests.get(sequence)
+        if manifest is None or manifest is self._manifest:
+            return
+        self._manifest = manifest
+        stage0 = stage0_of(manifest)
+        self.desk.serve(stage0)
+        what = "it has no kernel and initramfs, so machines cannot boot it" if stage0 is None else "machines boot it"
+        self._log.tell(f"stage 0: manifest {manifest.sequence} ({manifest.name}); {what}")
+        if stage0 is not None:
+            self._tell_uncarried(manifest)
+
+    def _tell_uncarried(self, manifest: Manifest) -> None:
+        """Say what of a release, published before that was refused, scripts leave out or machines are refused for."""
+        try:
+            check_carried(manifest.name, manifest.cmdline, manifest.profiles)
+        except ReleaseError as error:
+            self._log.tell(f"stage 0: manifest {manifest.sequence}: {error}")
+
+    def _deliver(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            channel = self._asked.pop(verdict.ticket, None)
+            if channel is not None:
+                channel.send_nowait(verdict.answer)
+
+    async def _ipxe(self, request: Request) -> Response:
+        return PlainTextResponse(await self._script(request, ipxe.IPXE, _origin(request)))
+
+    async def _grub(self, request: Request) -> Response:
+        return PlainTextResponse(await self._script(request, GRUB, _origin(request, is_port_told=False)))
+
+    async def _script(self, request: Request, dialect: Dialect, origin: Source) -> str:
+        mac = parse_mac(request.query_params.get("mac", ""))
+        if not mac:
+            return dialect.entry(origin)
+        try:
+            stage0, answer = await self._turn(request, mac)
+            if isinstance(answer, Queued):
+                return dialect.wait(origin, Mac(mac), answer.ahead, answer.wait_s)
+            return dialect.boot(stage0, self._load(request, origin, mac, stage0, answer))
+        except SwarmbootError as error:
+            return dialect.refusal(origin, Mac(mac), str(error))
+
+    async def _turn(self, request: Request, mac: str) -> tuple[Stage0, Granted | Queued]:
+        """Return what to boot and the desk's answer, once it comes; raise ReleaseError if there is nothing to boot."""
+        stage0 = self.desk.stage0
+        if stage0 is None:
+            hint = "publish one with vmlinuz and initramfs.img in it"
+            raise ReleaseError("this server has no release with a kernel and an initramfs", hint=hint)
+        self._cmdline(request, mac, stage0)
+        ticket = object()
+        answered, wait = trio.open_memory_channel[Granted | Queued](1)
+        self._asked[ticket] = answered
+        place = self._place.racks.place(mac, _host(request))
+        try:
+            self._deliver(self.desk.ask(ticket, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
+            self._stirred.set()
+            answer = await _answer_or_hang_up(request, wait)
+        finally:
+            if self._asked.pop(ticket, None) is not None:
+                self.desk.hung_up(ticket, now_s=time.monotonic())
+        if isinstance(answer, Granted):
+            self.machines += 1
+            doors = (host_port(each.host, each.port) for each in answer.neighbours)
+            sources = ", ".join([*doors, "the server"])
+            where = f" in rack {place.rack}" if place.rack else ""
+            self._log.tell(f"machine {mac}{where} loads from {sources}", source=_host(request))
+        return stage0, answer
+
+    def _load(self, request: Request, origin: Source, mac: str, stage0: Stage0, granted: Granted) -> Load:
+        return Load(
+            mac=Mac(mac),
+            origin=origin,
+            cmdline=self._cmdline(request, mac, stage0),
+            neighbours=granted.neighbours,
+            trust=self.desk.trust,
+            has_node_image=bool(self._node_files(mac)),
+        )
+
+    def _cmdline(self, request: Request, mac: str, stage0: Stage0) -> CommandLine:
+        assert self._manifest is not None
+        place = self._place.racks.place(mac, _host(request))
+        chosen = select(self._manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
+        profile = next((each for each in stage0.profiles if each.name == chosen), None)
+        server = self._place.server or self._server(request)
+        return node_cmdline(
+            stage0, mac=mac, server=server, rack=place.rack, profile=profile, named=place.profile
+        )  # fmt: skip
+
+    def _server(self, request: Request) -> str:
+        """Return the seeder's address for the machine that asks; say so, once a host, if TLS will not accept it."""
+        asked = _origin(request).host
+        url, is_right = server_url(
+            asked, _own(request).host, self._place.https_port, is_covered=self._place.is_covered
+        )  # fmt: skip
+        if not is_right and asked not in self._uncovered and len(self._uncovered) < UNCOVERED_MOST:
+            self._uncovered.add(asked)
+            hint = f"start serve with --name {asked}, or name another address with --server"
+            self._log.tell(f"machines ask for stage 0 at {asked}, which the certificate is not for: {hint}")
+        return url
+
+    def _node_files(self, mac: str) -> dict[str, tuple[int, bytes]]:
+        return read_node_files(self._place.node_files, mac) if self._place.node_files else {}
+
+    async def _node_image(self, request: Request) -> Response:
+        mac = parse_mac(request.query_params.get("mac", ""))
+        files = self._node_files(mac) if mac else {}
+        if not files:
+            return PlainTextResponse("no files for this machine\n", status_code=404)
+        return Response(node_image(files), media_type="application/octet-stream")
+
+    async def _image(self, request: Request) -> Response:
+        match = _BLOB.match(request.path_params["name"])
+        stage0 = self.desk.stage0
+        known = {image.sha256.hex() for image in stage0.images} if stage0 else set()
+        if not match or match[1] not in known:
+            return PlainTextResponse("no such file\n", status_code=404)
+        folder = self._place.site / ("stage0" if match[2] else "blobs")
+        mac, digest = parse_mac(request.query_params.get("mac", "")), Digest(bytes.fromhex(match[1]))
+        is_load = bool(mac) and not match[2] and request.method == "GET"
+        left_bytes = math.inf
+
+        async def tell(size_bytes: int) -> None:
+            # Before the last chunk leaves: a client that has it hangs up, which cancels what would come after.
+            nonlocal left_bytes
+            left_bytes -= size_bytes
+            if is_load:
+                self._sent(mac, digest, is_whole=left_bytes <= 0, host=_host(request))
+
+        response = self._open(folder / match[0], "application/octet-stream", tell)
+        if isinstance(response, BlobResponse):
+            left_bytes = response.size_bytes
+        return response
+
+    def _open(self, path: Path, media_type: str, tell: Callable[[int], Awaitable[None]]) -> Response:
+        """Return a file as an answer; `tell` is awaited with the size of each piece before it leaves."""
+        try:
+            file = self._files.open(path)
+        except OSError:
+            return no_more_files()
+        if file is None:
+            return PlainTextResponse("no such file\n", status_code=404)
+
+        async def count(size_bytes: int) -> None:
+            self.sent_bytes += size_bytes
+            await tell(size_bytes)
+
+        chunk_bytes = chunk_bytes_for(math.inf, self._files.readers)
+        return BlobResponse(self._files, file, path, before_send=count, media_type=media_type, chunk_bytes=chunk_bytes)
+
+    def _sent(self, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
+        was_loading = self.desk.is_loading(mac, host=host)
+        verdicts = self.desk.sent(mac, digest, host=host, is_whole=is_whole, now_s=time.monotonic())
+        if was_loading and not self.desk.is_loading(mac, host=host):
+            self._log.tell(f"machine {mac} has stage 0", source=host)
+        self._deliver(verdicts)
+
+    async def _binary(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        paths = [folder / name for folder in self._place.binaries] if _BINARY.match(name) else []
+        if name == UNIFIED_NAME and self.desk.stage0 is not None and self.desk.stage0.is_unified:
+            paths = [self._place.site / layout.blob_path(self.desk.stage0.kernel.sha256)]
+        media_type = "application/efi" if name.endswith(".efi") else "application/octet-stream"
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            return PlainTextResponse("no such file\n", status_code=404)
+        return self._open(path, media_type, _nothing)
+
+
+async def _nothing(_size_bytes: int) -> None:
+    """Take note of nothing."""
+
+
+def _with_capitals(application: ASGIApp) -> ASGIApp:
+    """Return the application with header names as in `Content-Length`: GRUB 2.06 knows no other spelling."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_capitals(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [(name.title(), value) for name, value in message["headers"]]
+            await send(message)
+
+        await application(scope, receive, send_with_capitals)
+
+    return wrapped
+
+
+async def _answer_or_hang_up(request: Request, wait: trio.MemoryReceiveChannel[Granted | Queued]) -> Granted | Queued:
+    """Return the answer once it comes; a machine that hangs up first is told to ask again, which it will not hear."""
+    answer: Granted | Queued = Queued(0, 1)
+    async with trio.open_nursery() as nursery:
+
+        async def hang_up() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(hang_up)
+        answer = await wait.receive()
+        nursery.cancel_scope.cancel()
+    return answer
+
+
+def _host(request: Request) -> str:
+    return connection_address(request.client.host) if request.client else ""
+
+
+def _own(request: Request) -> Source:
+    """Return this door's own address."""
+    host, port = request.scope["server"][:2]
+    return Source(connection_address(str(host)), port)
+
+
+def _origin(request: Request, *, is_port_told: bool = True) -> Source:
+    """Return this door's address as the machine knows it: the one that it asked at."""
+    own = _own(request)
+    default_port = 80 if is_port_told else own.port
+    return asked_at(request.headers.get("host", ""), own, default_port=default_port)

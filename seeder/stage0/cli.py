@@ -1,0 +1,157 @@
+"""The verb `swarmboot pxe`, and the options of `swarmboot serve` that are about stage 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seeder.boot_script.load import Stage0Trust
+from swarmboot.addresses import read_server
+from swarmboot.errors import MalformedSettingError, UnreadableError
+
+if TYPE_CHECKING:
+    from seeder.stage0.dnsmasq_process import PxeOptions
+    from seeder.stage0.run import Stage0Options
+
+DOOR_PORT = 80
+_IPXE = "/usr/lib/ipxe"
+_OPTIONS = (
+    click.option("--pxe", default="", metavar="INTERFACE[,proxy]",
+                 help="Bring up bare machines on this interface: answer DHCP and serve stage 0; `proxy` beside an "
+                      "existing DHCP server."),
+    click.option("--dhcp-range", default="", metavar="FIRST,LAST[,DURATION]",
+                 help="The addresses to give out, as in 10.0.0.100,10.0.0.250,1h."),
+    click.option("--pxe-listen", default="", metavar="ADDR:PORT",
+                 help="Where firmware fetches stage 0 over plain HTTP.  [default: the interface's address, port 80]"),
+    click.option("--server", default="", metavar="URL", callback=lambda _c, _o, url: url and read_server(url),
+                 help="This server's address for nodes, https://HOST:PORT, behind a proxy or NAT.  "
+                      "[default: the address that a machine asks at]"),
+    click.option("--stage0-trust", type=click.Choice([each.value for each in Stage0Trust]),
+                 default=Stage0Trust.ORIGIN_ONLY.value, show_default=True,
+                 help="Whether booted neighbours may serve kernel and initramfs, and who checks them then."),
+    click.option("--stage0-slots", type=click.IntRange(min=0), default=0, metavar="N",
+                 help="How many machines load from this server at once.  [default: as many as fill the uplink]"),
+    click.option("--racks", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Which machines stand in which rack: lines of MAC-or-network RACK [PROFILE]."),
+    click.option("--node-files", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Files to add to nodes' initramfs: DIR/default/ and DIR/52-54-00-12-34-56/."),
+    click.option("--ipxe", type=click.Path(path_type=Path), default=_IPXE, show_default=True, metavar="DIR",
+                 help="Folder with iPXE's binaries."),
+)  # fmt: skip
+
+
+def stage0_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options about stage 0 to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage0Flags:
+    """The options about stage 0 as given; `is_public` says that nodes' own files may go over plain HTTP."""
+
+    pxe: str
+    dhcp_range: str
+    pxe_listen: str
+    stage0_trust: str
+    stage0_slots: int
+    racks: Path | None
+    node_files: Path | None
+    ipxe: Path
+    server: str = ""
+    is_public: bool = True
+
+    @property
+    def is_wanted(self) -> bool:
+        """Return whether stage 0 is to be served."""
+        return bool(self.pxe or self.pxe_listen)
+
+    def port(self, parse: Callable[[str, str], tuple[str, int]]) -> int:
+        """Return the port of the plain-HTTP listener; raise MalformedSettingError for a malformed --pxe-listen."""
+        return parse(self.pxe_listen, "--pxe-listen")[1] if self.pxe_listen else DOOR_PORT
+
+    def open(
+        self, *, https_port: int, state: Path, parse: Callable[[str, str], tuple[str, int]]
+    ) -> Stage0Options | None:
+        """Return what stage 0 runs with, its listener open and dnsmasq's files written; None if it is not wanted.
+
+        Raises SettingsError, ResourceError and their kinds for whatever is in the way.
+        """
+        if not self.is_wanted:
+            if self.dhcp_range:
+                raise MalformedSettingError("--dhcp-range needs --pxe", hint="say which interface to answer on")
+            return None
+        from seeder.http.listener import listen
+        from seeder.stage0.dnsmasq_process import plan_dhcp, prepare
+        from seeder.stage0.run import Stage0Options
+
+        host, port = parse(self.pxe_listen, "--pxe-listen")[0] if self.pxe_listen else "", self.port(parse)
+        options = self.pxe_options(state.resolve() / "pxe", port)
+        plan = plan_dhcp(options) if self.pxe else None
+        dnsmasq = (prepare(plan, options), plan.interface) if plan else None
+        racks = read_rack_map(self.racks)
+        host = host or (str(plan.address.ip) if plan else "0.0.0.0")  # noqa: S104 - every address
+        listener = listen(host, port, option="--pxe-listen")
+        return Stage0Options(
+            listener=listener,
+            https_port=https_port,
+            server=self.server,
+            trust=Stage0Trust(self.stage0_trust),
+            slots=self.stage0_slots,
+            dnsmasq=dnsmasq,
+            ipxe=self.ipxe,
+            racks=racks,
+            node_files=self.node_files if self.is_public else None,
+        )
+
+    def pxe_options(self, folder: Path, door_port: int) -> PxeOptions:
+        """Return what dnsmasq's plan is made from."""
+        from seeder.stage0.dnsmasq_process import PxeOptions
+
+        return PxeOptions(pxe=self.pxe, dhcp_range=self.dhcp_range, ipxe=self.ipxe, folder=folder, door_port=door_port)
+
+
+def read_rack_map(path: Path | None) -> Any:
+    """Return the rack map in a file, an empty one without a file; raise UnreadableError or MalformedSettingError."""
+    from seeder.stage0.rack_map import RackMap, parse_rack_map
+
+    if path is None:
+        return RackMap()
+    try:
+        return parse_rack_map(path.read_text(), where=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"{path} cannot be read", found=str(error)) from error
+
+
+@click.group()
+def pxe() -> None:
+    """What bare machines need from a DHCP server."""
+
+
+@pxe.command()
+@click.option("--pxe", "interface", required=True, metavar="INTERFACE[,proxy]", help="The interface machines are on.")
+@click.option("--dhcp-range", default="", metavar="FIRST,LAST[,DURATION]", help="The addresses to give out.")
+@click.option("--port", default=DOOR_PORT, show_default=True, help="Port of the seeder's stage-0 door.")
+@click.option("--for", "server", type=click.Choice(["dnsmasq", "isc", "kea"]), default="dnsmasq", show_default=True,
+              help="Which DHCP server to write for.")  # fmt: skip
+@click.option("--tftp", type=click.Path(path_type=Path), default=Path("/var/lib/swarmboot/pxe"), show_default=True,
+              help="Folder for dnsmasq's leases and TFTP files.")  # fmt: skip
+@click.option("--ipxe", type=click.Path(path_type=Path), default=_IPXE, show_default=True, help="Folder of iPXE.")
+def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, ipxe: Path) -> None:
+    """Print the configuration that brings machines to this server, and change nothing.
+
+    \b
+    Example:
+      swarmboot pxe config --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
+      swarmboot pxe config --pxe eth1,proxy --for kea
+    """
+    from seeder.stage0.dnsmasq import dnsmasq_config, isc_config, kea_config
+    from seeder.stage0.dnsmasq_process import PxeOptions, plan_dhcp
+
+    plan = plan_dhcp(PxeOptions(pxe=interface, dhcp_range=dhcp_range, ipxe=ipxe, folder=tftp, door_port=port))
+    click.echo({"dnsmasq": dnsmasq_config, "isc": isc_config, "kea": kea_config}[server](plan), nl=False)

@@ -1,0 +1,84 @@
+"""Run stage 0 beside the seeder's own door: a plain-HTTP listener for firmware and, if asked for, dnsmasq."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from seeder.boot_script.load import Stage0Trust
+from seeder.http import hypercorn_connection
+from seeder.http.crowd import Crowd, Patience
+from seeder.log import Log
+from seeder.policy.registry import Registry
+from seeder.policy.stage0_queue import Stage0Desk
+from seeder.site.catalogue import Catalogue
+from seeder.stage0.app import Stage0Door, Stage0Place
+from seeder.stage0.dnsmasq_process import IPXE_FOLDER, dnsmasq_running
+from seeder.stage0.rack_map import RackMap
+
+PATIENCE = Patience(idle_s=30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage0Options:
+    """What stage 0 runs with. `dnsmasq` is its configuration and the interface, if dnsmasq is ours; `slots` 0 adapts.
+
+    `server` is the address nodes are given for the seeder; empty for the address that a machine asked at and
+    `https_port`.
+    """
+
+    listener: socket.socket
+    https_port: int
+    server: str = ""
+    trust: Stage0Trust = Stage0Trust.ORIGIN_ONLY
+    slots: int = 0
+    dnsmasq: tuple[Path, str] | None = None
+    ipxe: Path = IPXE_FOLDER
+    racks: RackMap = field(default_factory=RackMap)
+    node_files: Path | None = None
+
+
+@asynccontextmanager
+async def stage0_running(
+    options: Stage0Options,
+    registry: Registry,
+    catalogue: Catalogue,
+    crowd: Crowd,
+    log: Log,
+    *,
+    uplink_bytes_per_s: float,
+    is_covered: Callable[[str], bool],
+) -> AsyncIterator[Stage0Door]:
+    """Serve stage 0 while the context is open; `is_covered` says whether the seeder's certificate is one for a host.
+
+    Raises PortInUseError or ResourceError, out of the context, if dnsmasq ends before.
+    """
+    desk = Stage0Desk(registry, trust=options.trust, uplink_bytes_per_s=uplink_bytes_per_s, slots=options.slots)
+    place = Stage0Place(
+        site=catalogue.folder,
+        server=options.server,
+        https_port=options.https_port,
+        binaries=(options.ipxe,),
+        racks=options.racks,
+        node_files=options.node_files,
+        is_covered=is_covered,
+    )
+    door = Stage0Door(desk, catalogue, place, log)
+    stop = trio.Event()
+    async with door.running(), AsyncExitStack() as stack:
+        if options.dnsmasq is not None:
+            await stack.enter_async_context(dnsmasq_running(*options.dnsmasq, log))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_listen, door, options.listener, crowd, stop)
+            yield door
+            stop.set()
+
+
+async def _listen(door: Stage0Door, listener: socket.socket, crowd: Crowd, stop: trio.Event) -> None:
+    settings = hypercorn_connection.settings(listener, crowd, patience=PATIENCE)
+    await hypercorn_connection.serve(door.application(), settings, stop.wait)

@@ -1,0 +1,82 @@
+"""Which plugins, settings and arguments a node gets: a pure choice from the manifest and what the node is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from swarmboot.errors import MalformedSettingError
+from swarmboot.ids import Digest
+from swarmboot.release.manifest import Artifact, Manifest, Profile, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a node knows about itself: its MAC addresses (lower case, colons) and its DMI fields."""
+
+    macs: frozenset[str] = frozenset()
+    dmi: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What one node boots: the root image and its plugins in stacking order, its settings, its sealed ones' digest."""
+
+    profile: str
+    artifacts: tuple[Artifact, ...]
+    env: Mapping[str, str]
+    secrets: Digest | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes that the node's artifacts take."""
+        return sum(artifact.size_bytes for artifact in self.artifacts)
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """Return the bytes that they take on top of that once they are unpacked."""
+        return sum(artifact.unpacked_bytes for artifact in self.artifacts)
+
+
+def select(manifest: Manifest, *, name: str = "", identity: Identity | None = None) -> Selection:
+    """Return what a node gets: by profile name if one is given, else by the first profile that matches it.
+
+    Raises MalformedSettingError if the name is not one of the manifest's profiles.
+    """
+    chosen = _named(manifest, name) if name else _matching(manifest, identity or Identity())
+    plugins = manifest.with_role(Role.PLUGIN)
+    if chosen is not None and chosen.plugins is not None:
+        plugins = tuple(plugin for plugin in plugins if plugin.name in chosen.plugins)
+    return Selection(
+        profile=chosen.name if chosen else "",
+        artifacts=(manifest.root, *plugins),
+        env={**manifest.env, **(chosen.env if chosen else {})},
+        secrets=manifest.secrets.get(chosen.name if chosen else ""),
+    )
+
+
+def _named(manifest: Manifest, name: str) -> Profile:
+    for profile in manifest.profiles:
+        if profile.name == name:
+            return profile
+    known = ", ".join(profile.name for profile in manifest.profiles) or "none"
+    raise MalformedSettingError(
+        "swarmboot.profile names no profile of this release",
+        expected=f"one of: {known}",
+        found=repr(name),
+        hint="correct the kernel argument or the release.toml",
+    )
+
+
+def _matching(manifest: Manifest, identity: Identity) -> Profile | None:
+    for profile in manifest.profiles:
+        if not profile.macs and not profile.dmi:
+            continue
+        is_mac_right = not profile.macs or any(
+            fnmatchcase(mac, pattern.lower()) for pattern in profile.macs for mac in identity.macs
+        )
+        is_dmi_right = all(fnmatchcase(identity.dmi.get(key, ""), value) for key, value in profile.dmi.items())
+        if is_mac_right and is_dmi_right:
+            return profile
+    return None

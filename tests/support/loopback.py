@@ -1,0 +1,378 @@
+"""A real seeder, real leechers and hostile origins on loopback addresses, each a program of its own or a real server.
+
+Everything started here is stopped here. No root, no namespaces; traffic stays in 127.0.0.0/8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+BOUND_S = 90.0
+T = TypeVar("T")
+_NGINX_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+_NGINX_USER = "user root;" if os.geteuid() == 0 else ""
+
+
+def program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a part of swarmboot to its end and return what it said."""
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=BOUND_S,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def build_release(folder: Path, *, size_bytes: int = 3_000_000, seed: int = 1, plugins: int = 1) -> Path:
+    """Return a release directory with a root image of random bytes and some plugins."""
+    random = Random(seed)
+    (folder / "plugins").mkdir(parents=True)
+    (folder / "rootfs.squashfs").write_bytes(b"hsqs" + random.randbytes(size_bytes - 4))
+    for number in range(plugins):
+        (folder / "plugins" / f"{number}0-plugin.squashfs").write_bytes(b"hsqs" + random.randbytes(50_000 + number))
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Keys and a published site."""
+
+    folder: Path
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "keys" / "swarmboot.key"
+
+    @property
+    def pub(self) -> Path:
+        return self.folder / "keys" / "swarmboot.pub"
+
+    @property
+    def site(self) -> Path:
+        return self.folder / "site"
+
+    def publish(self, release: Path, *arguments: str) -> None:
+        done = program("swarmboot", "publish", "--force", release, "--site", self.site, "--key", self.key, *arguments)
+        assert done.returncode == 0, done.stderr
+
+    def digests(self, release: Path) -> dict[str, str]:
+        files = [release / "rootfs.squashfs", *sorted((release / "plugins").iterdir())]
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def build_fleet(folder: Path, release: Path) -> Fleet:
+    """Return a fleet that has published one release."""
+    fleet = Fleet(folder)
+    done = program("swarmboot", "keygen", "--out", folder / "keys")
+    assert done.returncode == 0, done.stderr
+    fleet.publish(release)
+    return fleet
+
+
+@dataclass(slots=True)
+class Seeder:
+    """A running `swarmboot serve`."""
+
+    process: subprocess.Popen[str]
+    address: str
+    ca: Path
+    lines: list[str]
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20)
+
+
+@contextmanager
+def serving(fleet: Fleet, *arguments: str, launcher: Sequence[str] = ()) -> Iterator[Seeder]:
+    """Serve a fleet's site on a free port."""
+    state = fleet.folder / "state"
+    fixed = ["--listen", "127.0.0.1:0", "--state", str(state), "--uplink", "1gbit"]
+    process = subprocess.Popen(
+        [*launcher, sys.executable, "-m", "swarmboot", "serve", str(fleet.site), *fixed, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: list[str] = []
+    collector = threading.Thread(target=_collect, args=(process, lines))
+    collector.start()
+    try:
+        line = wait_for(lambda: next((line for line in lines if line.startswith("listening on ")), None), process)
+        yield Seeder(process, line.split()[2].rstrip(","), state / "ca.pem", lines)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        collector.join(timeout=20)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def wait_for(look: Callable[[], T | None], process: subprocess.Popen[str]) -> T:
+    """Return what `look` finds as soon as it finds something, while the process lives."""
+    deadline_s = time.monotonic() + BOUND_S
+    while (found := look()) is None:
+        assert time.monotonic() < deadline_s, "what was waited for does not happen"
+        assert process.poll() is None, "the program has ended"
+        time.sleep(0.02)
+    return found
+
+
+def is_arriving(into: Path) -> bool:
+    """Return whether the first bytes of an image have been written below `into`."""
+    partial = into / ".partial"
+    return partial.is_dir() and any(partial.iterdir())
+
+
+def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+
+
+@dataclass(slots=True)
+class Leecher:
+    """A running leecher."""
+
+    process: subprocess.Popen[str]
+    into: Path
+    report_path: Path
+
+    def report(self) -> dict[str, Any]:
+        """Wait until the node reports; return its boot report."""
+        deadline_s = time.monotonic() + BOUND_S
+        while not self.report_path.exists():
+            assert time.monotonic() < deadline_s, "the node does not report"
+            assert self.process.poll() in (None, 0), self.process.communicate()[1]
+            time.sleep(0.02)
+        report: dict[str, Any] = json.loads(self.report_path.read_text())
+        return report
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end; return the exit status and what was said on standard error."""
+        _, said = self.process.communicate(timeout=BOUND_S)
+        return self.process.returncode, said
+
+    def digests(self) -> dict[str, str]:
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in self.into.iterdir()}
+
+
+@contextmanager
+def booting(
+    folder: Path, number: int, *arguments: str | Path, python: Sequence[str] = (sys.executable,)
+) -> Iterator[Leecher]:
+    """Start leecher `number` at 127.0.0.`number` + 1 and end it at the end."""
+    into, report = folder / f"node{number}", folder / f"node{number}.json"
+    fixed = ["--into", str(into), "--report", str(report), "--bind", f"127.0.0.{number + 1}"]
+    process = subprocess.Popen(
+        [*python, "-m", "leecher", *fixed, "--reserve", "0", "--progress", "none", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Leecher(process, into, report)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=20)
+
+
+def asking(seeder: Seeder, fleet: Fleet) -> list[str | Path]:
+    """Return the arguments of a leecher that boots from this seeder."""
+    return ["--server", seeder.address, "--trust", fleet.pub, "--ca", seeder.ca, "--timeout", "60s"]
+
+
+def status(seeder: Seeder) -> dict[str, Any]:
+    """Return what the seeder says of itself."""
+    context = ssl.create_default_context(cafile=str(seeder.ca))
+    with urllib.request.urlopen(f"{seeder.address}/status", context=context, timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+@contextmanager
+def nginx(folder: Path, site: Path) -> Iterator[str]:
+    """Serve a site with nginx over plain HTTP; yield its address. Its log of requests is `folder`/access.log."""
+    with running_nginx(folder, site) as (_, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running_nginx(
+    folder: Path, site: Path, *, tls: str = "", log: bool = True, launcher: Sequence[str] = ()
+) -> Iterator[tuple[int, int]]:
+    """Serve a site with nginx; yield its process and its port. `tls` is a server block's lines for HTTPS."""
+    with socket.create_server(("127.0.0.1", 0)) as trial:
+        port = trial.getsockname()[1]
+    temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in _NGINX_TEMPORARY)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"{_NGINX_USER} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}"
+        f"http {{ access_log {folder / 'access.log' if log else 'off'}; {temporary}"
+        f"server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; {tls} root {site}; }} }}"
+    )
+    command = [*launcher, "nginx", "-e", str(folder / "error.log"), "-c", str(configuration)]
+    process = subprocess.Popen(command, text=True)
+    try:
+        wait_for(lambda: _answers(port) or None, process)
+        yield process.pid, port
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+class HostileOrigin(ThreadingHTTPServer):
+    """Serves a site over TLS as `fault` says; announces are refused, so a node goes to the blobs by itself."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, site: Path, certificate: Path, key: Path, fault: str, *, times: int = 10**9) -> None:
+        super().__init__(("127.0.0.1", 0), _HostileHandler)
+        self.site, self.fault, self.left = site, fault, times
+        self.asked: list[dict[str, str]] = []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what these tests are about."""
+
+    @property
+    def address(self) -> str:
+        return f"https://127.0.0.1:{self.server_address[1]}"
+
+
+class _HostileHandler(BaseHTTPRequestHandler):
+    server: HostileOrigin
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+
+    def do_POST(self) -> None:
+        self.server.asked.append({name.lower(): value for name, value in self.headers.items()})
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        self.send_error(503)
+
+    def do_GET(self) -> None:
+        self.server.asked.append({name.lower(): value for name, value in self.headers.items()})
+        path = self.server.site / self.path.lstrip("/")
+        if self.server.fault == "late channel" and self.path.startswith("/channels/"):
+            time.sleep(8.5)  # later than a start where all processors are busy
+        if self.server.fault == "drips headers":
+            self._drip_header()
+            return
+        is_blob = self.path.startswith("/blobs/")
+        if is_blob and self.server.left > 0:
+            self.server.left -= 1
+            self._misbehave(path)
+        elif path.is_file():
+            self._send(path.read_bytes())
+        else:
+            self.send_error(404)
+
+    def _send(self, data: bytes, *, extra: int = 0) -> None:
+        first, last, status = 0, len(data) - 1, 200
+        if wanted := self.headers.get("range"):
+            first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+            status = 206
+        body = data[first : last + 1]
+        self.send_response(status)
+        if status == 206:
+            self.send_header("content-range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("content-length", str(len(body) + extra))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _drip_header(self) -> None:
+        """Never come to an end of the answer's head, until the client has enough of it."""
+        self.send_response(200)
+        self.flush_headers()
+        while True:
+            self.wfile.write(b"x")
+            time.sleep(0.5)
+
+    def _drip(self, data: bytes) -> None:
+        """Send the range that was asked for at 4 kB/s, until the client has enough of it."""
+        first, last = map(int, self.headers["range"].removeprefix("bytes=").split("-"))
+        self.send_response(206)
+        self.send_header("content-range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("content-length", str(last - first + 1))
+        self.end_headers()
+        for start in range(first, last + 1, 400):
+            self.wfile.write(data[start : min(last + 1, start + 400)])
+            time.sleep(0.1)
+
+    def _misbehave(self, path: Path) -> None:
+        match self.server.fault:
+            case "404" | "416" | "500":
+                self.send_error(int(self.server.fault))
+            case "resets":
+                self.close_connection = True
+                self.send_response(206)
+                self.send_header("content-length", "100000")
+                self.end_headers()
+                self.wfile.write(b"x" * 1000)
+            case "too short":
+                self._send(path.read_bytes(), extra=1000)
+                self.close_connection = True
+            case "another range":
+                del self.headers["range"]
+                self.headers["range"] = "bytes=0-99"
+                self._send(path.read_bytes())
+            case "ignores range":
+                del self.headers["range"]
+                self._send(path.read_bytes())
+            case "altered":
+                self._send(bytes(len(path.read_bytes())))
+            case "drips":
+                self._drip(path.read_bytes())
+            case "late channel":
+                self._send(path.read_bytes())
+            case "silent":
+                threading.Event().wait(25)
+
+
+@contextmanager
+def hostile(fleet: Fleet, fault: str, *, times: int = 10**9) -> Iterator[HostileOrigin]:
+    """Run a hostile origin with a certificate of the fleet's authority."""
+    from seeder.http.authority import issue_certificate
+
+    certificate = issue_certificate(fleet.folder / "state", ["127.0.0.1"])
+    origin = HostileOrigin(fleet.site, certificate.certificate, certificate.key, fault, times=times)
+    thread = threading.Thread(target=origin.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield origin
+    finally:
+        origin.shutdown()
+        thread.join()
+        origin.server_close()

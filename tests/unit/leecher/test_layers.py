@@ -1,0 +1,68 @@
+"""What is looked for in the squashfs plugins of a root, mounted or here as plain folders."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from leecher.boot.hand_off import Handover, Image
+from leecher.initramfs.root import check_layers, layer_entries
+from swarmboot.errors import ReleaseError
+
+needs_root = pytest.mark.root
+
+
+def handover(*allow: str) -> Handover:
+    names = ("plain.squashfs", "special.squashfs")
+    plugins = [Image("plugin", "squashfs", name) for name in names]
+    images = (
+        Image("root", "squashfs", "rootfs.squashfs"),
+        plugins[0],
+        Image("plugin", "tar.gz", "x.tar.gz"),
+        plugins[1],
+    )
+    return Handover("/run/swarmboot/images", images, {}, allow, "50%", is_seeding=True)
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> Path:
+    for number in (0, 1, 2):
+        (tmp_path / str(number) / "usr/bin").mkdir(parents=True)
+        (tmp_path / str(number) / "usr/bin/tool").write_text("#!/bin/sh\n")
+    (tmp_path / "0/usr/bin/su").write_text("the root may\n")
+    (tmp_path / "0/usr/bin/su").chmod(0o4755)
+    (tmp_path / "2/usr/bin/link").symlink_to("/dev/sda")
+    return tmp_path
+
+
+def test_plain_plugins_pass(layers: Path) -> None:
+    check_layers(handover(), layers)
+
+
+def test_a_setuid_program_in_a_layer_needs_the_releases_leave(layers: Path) -> None:
+    (layers / "2/usr/bin/tool").chmod(0o4755)
+    with pytest.raises(ReleaseError, match=r"special\.squashfs brings usr/bin/tool, .*found file, mode 4755") as raised:
+        check_layers(handover("devices"), layers)
+    assert 'allow = ["setuid"]' in str(raised.value)
+    check_layers(handover("setuid"), layers)
+
+
+@needs_root
+def test_a_device_in_a_layer_needs_leave_and_a_whiteout_none(layers: Path) -> None:
+    os.mknod(layers / "1/gone", stat.S_IFCHR, os.makedev(0, 0))
+    check_layers(handover(), layers)
+    os.mknod(layers / "1/mem", stat.S_IFCHR | 0o600, os.makedev(1, 1))
+    with pytest.raises(ReleaseError, match=r"plain\.squashfs brings mem, .*found character"):
+        check_layers(handover("setuid"), layers)
+    check_layers(handover("devices"), layers)
+
+
+@needs_root
+def test_a_file_capability_in_a_layer_is_seen(layers: Path) -> None:
+    capability = bytes.fromhex("0100000200200000000000000000000000000000")  # cap_net_raw+ep, capabilities(7)
+    os.setxattr(layers / "1/usr/bin/tool", "security.capability", capability)
+    (entry,) = [each for each in layer_entries(layers / "1") if each.has_capability]
+    assert entry.name == "usr/bin/tool"
