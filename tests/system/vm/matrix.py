@@ -16,7 +16,6 @@ from tests.system.vm.cache import CACHE
 from tests.system.vm.grounds import Ground
 from tests.system.vm.lan import NAME, Lan, open_lan
 from tests.system.vm.machine import Machine, booting
-from tests.system.vm.programs import run
 
 END = "marker: end of it"
 BOOT_S = 900.0
@@ -103,7 +102,7 @@ def _write_full(release: Path, ground: Ground) -> None:
     (marker / "etc/systemd/system/multi-user.target.wants" / unit).symlink_to(f"/usr/lib/systemd/system/{unit}")
     (release / "plugins").mkdir(parents=True)
     (release / "rootfs.squashfs").hardlink_to(ground.root_image)
-    _pack(marker, release / "plugins/20-marker.squashfs")
+    roots.pack_plain(marker, release / "plugins/20-marker.squashfs")
 
 
 def _write_tiny(release: Path, _ground: Ground) -> None:
@@ -117,11 +116,7 @@ def _write_tiny(release: Path, _ground: Ground) -> None:
         tree = release.parent / f"plugin-{number}"
         (tree / "opt/plugins").mkdir(parents=True)
         (tree / f"opt/plugins/{number}").write_text(f"{number}\n")
-        _pack(tree, release / f"plugins/{number + 10}-plugin-with-a-name.squashfs")
-
-
-def _pack(tree: Path, image: Path) -> None:
-    run("mksquashfs", str(tree), str(image), "-all-root", "-noappend", "-quiet", "-comp", "zstd")
+        roots.pack_plain(tree, release / f"plugins/{number + 10}-plugin-with-a-name.squashfs")
 
 
 def ready_after_s(machine: Machine) -> float:

@@ -128,4 +128,12 @@ def write_tiny_root(out: Path, *, work: Path, padding_bytes: int) -> None:
     for applet in _APPLETS:
         (work / "bin" / applet).symlink_to("busybox")
     (work / "padding").write_bytes(Random(3).randbytes(padding_bytes))
-    run("mksquashfs", str(work), str(out), "-all-root", "-noappend", "-quiet", "-comp", "zstd")
+    pack_plain(work, out)
+
+
+_PLAIN = ("-comp", "zstd", "-noI", "-noD", "-noF", "-noX")
+
+
+def pack_plain(tree: Path, image: Path) -> None:
+    """Pack a folder into a squashfs without compression: an emulated machine spends minutes on zstd."""
+    run("mksquashfs", str(tree), str(image), "-all-root", "-noappend", "-quiet", *_PLAIN)
