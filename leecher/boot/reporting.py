@@ -21,6 +21,7 @@ from leecher.origin.threads import in_loose_thread
 from leecher.swarm.counters import Ledger
 from swarmboot.codec import pack
 from swarmboot.errors import ProofRefusedError, TransferError
+from swarmboot.files import write_whole
 from swarmboot.settings import NodeSettings
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
 from swarmboot.wire.report import BOOTED, BootReport, decode_report, encode_report
@@ -66,9 +67,7 @@ class Reporter:
         settings = self._settings
         report = await self._of_this_machine(report)
         if settings.report is not None:
-            temporary = settings.report.with_name(settings.report.name + ".tmp")
-            temporary.write_text(report.as_json() + "\n")
-            temporary.replace(settings.report)
+            write_whole(settings.report, (report.as_json() + "\n").encode(), mode=0o644, is_flushed=False)
         if settings.server:
             with trio.CancelScope(deadline=trio.current_time() + _POST_S, shield=True), suppress(TransferError):
                 await self._post(origin, report)

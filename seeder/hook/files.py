@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 
 from swarmboot.errors import ToolMissingError
+from swarmboot.files import write_whole
 
 _NAME = "initramfs-hook"
 
@@ -33,14 +32,4 @@ def place(path: Path, data: bytes, *, mode: int) -> None:
     if not path.is_symlink() and path.is_file() and path.stat().st_mode & 0o7777 == mode and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink()
-        raise
+    write_whole(path, data, mode=mode)

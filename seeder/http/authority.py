@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 import re
 import ssl
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from swarmboot.errors import KeyFileError
+from swarmboot.files import write_whole
 from swarmboot.validity import validity
 
 CA_NAME = "ca.pem"
@@ -83,8 +82,8 @@ def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    _write(folder / "server.key", _key_pem(key), mode=0o600)
-    _write(folder / "server.pem", certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    write_whole(folder / "server.key", _key_pem(key), mode=0o600)
+    write_whole(folder / "server.pem", certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
     return ServerCertificate(folder / "server.pem", folder / "server.key", folder / CA_NAME)
 
 
@@ -177,8 +176,8 @@ def _make_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePri
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write(folder / _CA_KEY_NAME, _key_pem(key), mode=0o600)
-    _write(folder / CA_NAME, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    write_whole(folder / _CA_KEY_NAME, _key_pem(key), mode=0o600)
+    write_whole(folder / CA_NAME, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
     return certificate, key
 
 
@@ -197,15 +196,6 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, data: bytes, *, mode: int) -> None:
-    """Write a whole file or nothing, never readable by others for a moment when it must not be."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        os.fchmod(file.fileno(), mode)
-    Path(temporary).replace(path)
 
 
 def local_addresses() -> list[str]:

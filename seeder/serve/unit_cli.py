@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from click.core import ParameterSource
 
 from seeder.serve.unit import NAME, ServeUnit, credential, is_hidden, needed_capabilities, unit_text
 from swarmboot.errors import MalformedSettingError, PrivilegeError, UnreadableError
+from swarmboot.files import write_whole
 from swarmboot.release import layout
 
 FOLDER = Path("etc/systemd/system")
@@ -62,7 +62,7 @@ def install(root: Path, arguments: tuple[str, ...]) -> None:
     path = root / FOLDER / NAME
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, unit_text(plan))
+        write_whole(path, unit_text(plan).encode(), mode=0o644)
     except PermissionError as error:
         raise PrivilegeError(f"{path} cannot be written", hint="run it with sudo") from error
     click.echo(f"installed {path}; now run: systemctl daemon-reload && systemctl enable --now swarmboot")
@@ -136,13 +136,3 @@ def check_readable(paths: Iterable[Path]) -> None:
                     found=f"{each} has mode {stat.S_IMODE(each.stat().st_mode):04o}",
                     hint=f"chmod o+rX {each}, or move it",
                 )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(text)
-        file.flush()
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)

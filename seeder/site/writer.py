@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from seeder.site.torrent import Hashes, PieceHasher
 from swarmboot.errors import ChangedError, SiteBusyError, SiteError, SpaceError, UnreadableError
+from swarmboot.files import move_into_place
 from swarmboot.release import layout
 from swarmboot.release.merkle import BLOCK_BYTES
 from swarmboot.units import format_size
@@ -187,12 +188,7 @@ class SiteWriter:
             path.unlink(missing_ok=True)
 
     def _place(self, path: Path, file: BinaryIO, relative: str) -> None:
-        file.flush()
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
-        target = self.path(relative)
-        path.rename(target)
-        _flush_folder(target.parent)
+        move_into_place(file, path, self.path(relative), mode=0o644)
 
 
 def _no_space(site: Path, needed_bytes: int, free_bytes: int) -> SpaceError:
@@ -202,14 +198,6 @@ def _no_space(site: Path, needed_bytes: int, free_bytes: int) -> SpaceError:
         found=format_size(free_bytes),
         hint="free some space, or run `swarmboot prune`; the release published before is still served",
     )
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

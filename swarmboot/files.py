@@ -1,0 +1,47 @@
+"""Files that are there whole or not at all, whoever reads them meanwhile and whenever the power fails.
+
+A file is written under another name in its folder, flushed to disk and renamed to its own (rename(2)); the folder is
+flushed after it. It imports nothing that a node's start would wait for.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_whole(path: Path, data: bytes, *, mode: int, is_flushed: bool = True) -> None:
+    """Write a file of this mode, replacing what was there, a link too; raise OSError and leave nothing otherwise.
+
+    Until it is in its place its owner alone can read it. Without `is_flushed` it is whole for readers, but need not
+    outlive a power cut.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            move_into_place(file, temporary, path, mode=mode, is_flushed=is_flushed)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def move_into_place(file: BinaryIO, temporary: Path, target: Path, *, mode: int, is_flushed: bool = True) -> None:
+    """Give an open file that has been written whole its mode and its name, which must be on the same file system."""
+    file.flush()
+    os.fchmod(file.fileno(), mode)
+    if is_flushed:
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    if is_flushed:
+        _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
