@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
-from leecher.boot.trusted_release import Demands, Release, Request, open_release, torrents_of
+from leecher.boot.trusted_release import DocumentRequest, Release, ReleaseRequirements, open_release, torrents_of
 from leecher.origin.nursery import open_nursery
 from leecher.swarm.session import check_torrent
 from swarmboot.errors import TransferError, TrustError
@@ -35,13 +35,13 @@ class Source:
 
 
 async def read_release(
-    read: Read, demands: Demands, pointed: Callable[[tuple[int, Sequence]], None] = lambda _: None
+    read: Read, requirements: ReleaseRequirements, pointed: Callable[[tuple[int, Sequence]], None] = lambda _: None
 ) -> Release:
     """Return the channel's release from one source; tell `pointed` which it is as soon as that is signed.
 
     Raises TransferError if it cannot be read, TrustError as `open_release` does.
     """
-    asking = open_release(demands)
+    asking = open_release(requirements)
     request = next(asking)
     while True:
         if request.standing is not None:
@@ -62,7 +62,7 @@ async def read_torrents(
     """
     failures: list[TransferError | TrustError] = []
 
-    async def read_one(artifact: Artifact, request: Request) -> None:
+    async def read_one(artifact: Artifact, request: DocumentRequest) -> None:
         failure = await _read_torrent(sources(), artifact, request, documents)
         if failure is not None:
             failures.append(failure)
@@ -76,7 +76,7 @@ async def read_torrents(
 
 
 async def _read_torrent(
-    sources: Iterable[Source], artifact: Artifact, request: Request, documents: dict[str, bytes]
+    sources: Iterable[Source], artifact: Artifact, request: DocumentRequest, documents: dict[str, bytes]
 ) -> TransferError | TrustError | None:
     """Ask the sources in turn, the next as soon as one fails or is slow; the first right answer counts."""
     failures: list[TransferError | TrustError] = [TransferError(f"nobody has the torrent of {artifact.name}")]

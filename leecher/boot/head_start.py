@@ -20,12 +20,12 @@ from pathlib import Path
 from random import Random
 
 from leecher.boot.selection import choose
-from leecher.boot.trusted_release import Release, Request, demands_of, open_release, torrents_of
+from leecher.boot.trusted_release import DocumentRequest, Release, open_release, requirements_of, torrents_of
 from leecher.machine.console import tell
 from leecher.origin.connection_pool import Connections, tls_context
-from leecher.origin.small_request import Question
-from leecher.swarm.counters import open_ledger
-from leecher.swarm.fetcher import Fetching
+from leecher.origin.small_request import SmallRequest
+from leecher.swarm.counters import open_counters
+from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.progress import Progress
 from swarmboot.errors import SwarmbootError, TransferError, TrustError
 from swarmboot.ids import Sequence
@@ -33,7 +33,7 @@ from swarmboot.release.key_files import read_trust
 from swarmboot.release.manifest import Artifact
 from swarmboot.settings import NodeSettings
 
-ANSWER_S, ANSWER_MOST_S, BUSY_S = 0.5, 5.0, 10.0
+ANSWER_S, ANSWER_MAX_S, BUSY_S = 0.5, 5.0, 10.0
 _LEAVE_S = 1.0
 
 
@@ -47,13 +47,13 @@ class HeadStart:
     def __init__(
         self, settings: NodeSettings, *, started_s: float, is_unpacked: bool = False, credentials: str = ""
     ) -> None:
-        self.ledger = open_ledger(settings, started_s=started_s, credentials=credentials, tell=tell)
+        self.counters = open_counters(settings, started_s=started_s, credentials=credentials, tell=tell)
         self.connections = Connections(tls_context(settings.ca), bind=settings.bind)
-        self.random = Random(self.ledger.node)
+        self.random = Random(self.counters.node)
         self._settings = settings
         self._is_unpacked = is_unpacked
         self._release: Release | None = None
-        self._fetching: Fetching | None = None
+        self._fetcher: Fetcher | None = None
         self._failure: SwarmbootError | None = None
         self._has_read = threading.Event()
         self._when_read: Callable[[], None] = lambda: None
@@ -62,8 +62,8 @@ class HeadStart:
         self._is_over = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="head start", daemon=True)
-        self._wake, self._woken = socket.socketpair()
-        self._wake.setblocking(False)
+        self._waker, self._woken = socket.socketpair()
+        self._waker.setblocking(False)
 
     def begin(self) -> HeadStart:
         """Start asking; return this head start."""
@@ -76,9 +76,9 @@ class HeadStart:
         No longer than `until_s` on the monotonic clock, which is the boot's own end.
         Importing meanwhile would delay just what is to be early: where processors are few, even the seeder's answers.
         A seeder that does not answer is waited for no longer than `ANSWER_S`: neighbours may have to be found. Where
-        all processors are busy it may be those that its answer waits for, so then up to `ANSWER_MOST_S`.
+        all processors are busy it may be those that its answer waits for, so then up to `ANSWER_MAX_S`.
         """
-        most_s = min(time.monotonic() + ANSWER_MOST_S, until_s)
+        most_s = min(time.monotonic() + ANSWER_MAX_S, until_s)
         while not self._has_read.wait(_left_s(ANSWER_S, until_s)):
             if _runnable_besides() < _processors() or time.monotonic() >= most_s:
                 return
@@ -100,7 +100,7 @@ class HeadStart:
         """Return how the last transfer failed, if one did."""
         if isinstance(self._failure, TransferError):
             return self._failure
-        return self._fetching.last_failure if self._fetching is not None else None
+        return self._fetcher.last_failure if self._fetcher is not None else None
 
     def release(self) -> Release | None:
         """Wait for the release and return it with its torrents, or None if there is none to be had this way.
@@ -112,7 +112,7 @@ class HeadStart:
             raise self._failure
         return self._release
 
-    def take_over(self, release: Release) -> Fetching | None:
+    def take_over(self, release: Release) -> Fetcher | None:
         """Stop, and return what has been begun with this release, in its swarm; None if there is nothing to go on with.
 
         Raises the SwarmbootError that ended it.
@@ -124,8 +124,8 @@ class HeadStart:
             return None
         if self._failure is not None:
             raise self._failure
-        fetching, self._fetching = self._fetching, None
-        return fetching
+        fetcher, self._fetcher = self._fetcher, None
+        return fetcher
 
     def abandon(self) -> None:
         """Stop, leave what has been begun and was not taken over, and close the connections."""
@@ -135,28 +135,28 @@ class HeadStart:
         self.connections.close()
 
     def _close(self) -> None:
-        fetching, self._fetching = self._fetching, None
-        if fetching is not None:
-            fetching.close()
+        fetcher, self._fetcher = self._fetcher, None
+        if fetcher is not None:
+            fetcher.close()
 
     def _end(self) -> bool:
         """Let the thread end; return whether it does at once. One that still reads will begin nothing afterwards."""
         with self._lock:
             self._is_over = True
             is_soon = self._has_read.is_set()
-        self._stir()
+        self._wake()
         return is_soon
 
-    def _stir(self) -> None:
+    def _wake(self) -> None:
         with suppress(OSError):  # it is going to wake anyhow, or is over
-            self._wake.send(b"!")
+            self._waker.send(b"!")
 
     def _run(self) -> None:
         """Read the release, and fetch as long as nothing fails and nobody takes over."""
         try:
-            self.ledger.end_phase("leecher_start")
+            self.counters.end_phase("leecher_start")
             release, artifacts = self._read()
-            self.ledger.end_phase("manifest")
+            self.counters.end_phase("manifest")
             if self._tell_read():
                 self._fetch(release, artifacts)
         except SwarmbootError as error:
@@ -166,7 +166,7 @@ class HeadStart:
         finally:
             self._tell_read()
             self._is_under_way.set()
-            self._wake.close()
+            self._waker.close()
             self._woken.close()
 
     def _tell_read(self) -> bool:
@@ -183,7 +183,7 @@ class HeadStart:
     def _read(self) -> tuple[Release, tuple[Artifact, ...]]:
         """Read and return the release and what of it this node gets; its torrents are among the documents."""
         settings = self._settings
-        asking = open_release(demands_of(settings, read_trust(settings.trust)))
+        asking = open_release(requirements_of(settings, read_trust(settings.trust)))
         request = next(asking)
         try:
             while True:
@@ -193,47 +193,47 @@ class HeadStart:
             release: Release = done.value
         settings.into.mkdir(parents=True, exist_ok=True)
         selection = choose(release.manifest, settings, is_unpacked=self._is_unpacked)
-        self.ledger.total_bytes = selection.size_bytes
+        self.counters.total_bytes = selection.size_bytes
         for path, request in torrents_of(selection.artifacts).items():
             release.documents[path] = self._document(request)
         self._release = release
         return release, selection.artifacts
 
-    def _note_pointed(self, request: Request) -> None:
+    def _note_pointed(self, request: DocumentRequest) -> None:
         """Let it be known which release the server's channel points to, before the release itself is there."""
         self.pointed = request.standing
         self._when_read()
 
-    def _document(self, request: Request) -> bytes:
-        question = Question(self.connections, f"{self._settings.server}/{request.path}", max_bytes=request.max_bytes)
-        question.run()
-        return question.answer
+    def _document(self, request: DocumentRequest) -> bytes:
+        small = SmallRequest(self.connections, f"{self._settings.server}/{request.path}", max_bytes=request.max_bytes)
+        small.run()
+        return small.answer
 
     def _fetch(self, release: Release, artifacts: tuple[Artifact, ...]) -> None:
         """Announce, join the swarm, and fetch until the boot takes over."""
         settings = self._settings
-        fetching = Fetching(
+        fetcher = Fetcher(
             self.connections,
             settings,
-            self.ledger,
+            self.counters,
             artifacts,
             sequence=release.manifest.sequence,
             random=self.random,
             tell=tell,
             keeps_old=not self._is_unpacked,
-            wake=self._stir,
+            wake=self._wake,
         )
-        fetching.turn()
+        fetcher.step()
         from leecher.swarm.session import Swarm
 
         swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
-        self._fetching = fetching
-        fetching.join(swarm, release.documents)
-        progress = Progress(settings.progress, self.ledger, fetching)
+        self._fetcher = fetcher
+        fetcher.join(swarm, release.documents)
+        progress = Progress(settings.progress, self.counters, fetcher)
         while not self._is_over:
-            due_s = min(fetching.turn(), progress.show())
-            is_idle = bool(self.ledger.have_bytes) and _runnable_besides() + 1 < _processors()
-            if fetching.is_complete or fetching.is_hidden or is_idle:  # who is hidden finds nobody without trio
+            due_s = min(fetcher.step(), progress.show())
+            is_idle = bool(self.counters.have_bytes) and _runnable_besides() + 1 < _processors()
+            if fetcher.is_complete or fetcher.is_hidden or is_idle:  # who is hidden finds nobody without trio
                 self._is_under_way.set()
             readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)
             if self._woken in readable:

@@ -18,7 +18,7 @@ import trio
 from leecher.machine.this_boot import Machine, read_machine, uptime_s
 from leecher.origin.client import Origin
 from leecher.origin.threads import in_loose_thread
-from leecher.swarm.counters import Ledger
+from leecher.swarm.counters import BootCounters
 from swarmboot.codec import pack
 from swarmboot.errors import ProofRefusedError, TransferError
 from swarmboot.files import write_whole
@@ -27,7 +27,7 @@ from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
 from swarmboot.wire.report import BOOTED, BootReport, decode_report, encode_report
 
 _MACHINE_S, _POST_S = 1.0, 2.0
-_PAUSE_S, _PAUSE_MOST_S = 1.0, 30.0
+_PAUSE_S, _PAUSE_MAX_S = 1.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ def word_of_a_booted_system(verified: str) -> BootReport:
 class Reporter:
     """Reports for one boot. One with a `first_word` says that and nothing else."""
 
-    def __init__(self, settings: NodeSettings, ledger: Ledger, first_word: FirstWord | None = None) -> None:
+    def __init__(self, settings: NodeSettings, counters: BootCounters, first_word: FirstWord | None = None) -> None:
         self._settings = settings
-        self._ledger = ledger
+        self._counters = counters
         self._first_word = first_word
         self._is_heard = False
 
@@ -74,16 +74,16 @@ class Reporter:
 
     async def say_first_word(self, origin: Origin) -> None:
         """Say it, if there is one, until it is heard: a booted system's network may come after its services."""
-        word, random, pause_s = self._first_word, Random(self._ledger.node), _PAUSE_S
+        word, random, pause_s = self._first_word, Random(self._counters.node), _PAUSE_S
         while word and word.report and self._settings.server and not self._is_heard:
             report = await self._of_this_machine(word.report)
             try:
-                await self._post(origin, replace(report, node=self._ledger.node.hex(), key=self._ledger.key))
+                await self._post(origin, replace(report, node=self._counters.node.hex(), key=self._counters.key))
             except ProofRefusedError:
                 return
             except TransferError:
                 await trio.sleep(random.uniform(0.5, 1.0) * pause_s)
-                pause_s = min(_PAUSE_MOST_S, 2 * pause_s)
+                pause_s = min(_PAUSE_MAX_S, 2 * pause_s)
             else:
                 self._is_heard = True
                 word.was_heard()
@@ -96,6 +96,6 @@ class Reporter:
         return replace(report, **asdict(machine))
 
     async def _post(self, origin: Origin, report: BootReport) -> None:
-        address, prover = f"{self._settings.server}{REPORT_PATH}", self._ledger.proving.node(self._ledger.node)
+        address, prover = f"{self._settings.server}{REPORT_PATH}", self._counters.proving.node(self._counters.node)
         body = encode_report(report)
         await origin.post(address, body, media_type=WIRE_TYPE, max_bytes=4096, timeout_s=_POST_S, prover=prover)

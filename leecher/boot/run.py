@@ -58,6 +58,6 @@ def run(
                 nursery.cancel_scope.cancel()
 
     trio.run(main)
-    if not boot.ledger.is_complete:
+    if not boot.counters.is_complete:
         raise KeyboardInterrupt
     return boot

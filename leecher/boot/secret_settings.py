@@ -16,9 +16,9 @@ import trio
 
 from leecher.boot.hand_off import environment_text, write_secret
 from leecher.origin.client import Origin
-from leecher.origin.small_request import Question
+from leecher.origin.small_request import SmallRequest
 from leecher.origin.threads import in_thread
-from leecher.swarm.counters import Ledger
+from leecher.swarm.counters import BootCounters
 from swarmboot.errors import ArtifactError, OriginError, ProofRefusedError, TokenError, TransferError
 from swarmboot.fleet_token import SEALED_MAX_BYTES, SECRETS_PATH, unseal
 from swarmboot.ids import Digest
@@ -29,7 +29,7 @@ from swarmboot.wire.announce import WIRE_TYPE
 from swarmboot.wire.private import encode_secrets_wanted
 
 _ANSWER_S = 5.0
-_PAUSE_S, _PAUSE_MOST_S = 0.25, 8.0
+_PAUSE_S, _PAUSE_MAX_S = 0.25, 8.0
 
 
 class _GoneError(OriginError):
@@ -47,7 +47,7 @@ class SecretSettings:
         manifest: Manifest,
         selection: Selection,
         settings: NodeSettings,
-        ledger: Ledger,
+        counters: BootCounters,
         *,
         random: Random,
         tell: Callable[[str], None],
@@ -57,7 +57,7 @@ class SecretSettings:
         self._digest = selection.secrets if settings.secrets else None
         self._path = settings.secrets
         self._server = settings.server
-        self._ledger = ledger
+        self._counters = counters
         self._random = random
         self._tell = tell
         self.last_failure: TransferError | None = None
@@ -65,10 +65,10 @@ class SecretSettings:
             self._path.unlink(missing_ok=True)
         if self._digest is None:
             self.written.set()
-            if selection.secrets is not None and ledger.proving.one is None:
+            if selection.secrets is not None and counters.proving.one is None:
                 tell("the release has secret settings, which are left out: --secrets says where to write them")
         else:
-            _check(settings, ledger)
+            _check(settings, counters)
 
     async def fetch(self, origin: Origin) -> None:
         """Ask until the seeder gives them, and write them.
@@ -93,26 +93,26 @@ class SecretSettings:
                     told = str(error)
                     self._tell(f"{told}; the secret settings are asked for again")
             await trio.sleep(self._random.uniform(0.5, 1.0) * pause_s)
-            pause_s = min(_PAUSE_MOST_S, 2 * pause_s)
+            pause_s = min(_PAUSE_MAX_S, 2 * pause_s)
         write_secret(self._path, environment_text("", self._open(sealed)))
         self.written.set()
 
     async def _ask(self, origin: Origin, digest: Digest) -> bytes:
-        question = Question(
+        request = SmallRequest(
             origin.connections, f"{self._server}{SECRETS_PATH}", max_bytes=SEALED_MAX_BYTES,
             body=encode_secrets_wanted(digest), media_type=WIRE_TYPE, silent_s=_ANSWER_S,
-            prover=self._ledger.proving.fleet(self._ledger.node),
+            prover=self._counters.proving.fleet(self._counters.node),
         )  # fmt: skip
         try:
-            await in_thread(question)
+            await in_thread(request)
         except OriginError as error:
-            if question.status == HTTPStatus.NOT_FOUND:
+            if request.status == HTTPStatus.NOT_FOUND:
                 raise _GoneError(
                     "the server has no secret settings of this release", found=error.found,
                     hint="it was pruned meanwhile, or `swarmboot serve` runs without --fleet-token",
                 ) from error  # fmt: skip
             raise
-        return question.answer
+        return request.answer
 
     def _open(self, sealed: bytes) -> dict[str, str]:
         found = hashlib.sha256(sealed).digest()
@@ -121,12 +121,12 @@ class SecretSettings:
                 "the server gives other secret settings than were signed", found=found.hex()[:16],
                 hint="run `swarmboot verify` on the site",
             )  # fmt: skip
-        return unseal(self._ledger.proving.tokens, sealed, fleet=self._fleet, profile=self._profile)
+        return unseal(self._counters.proving.tokens, sealed, fleet=self._fleet, profile=self._profile)
 
 
-def _check(settings: NodeSettings, ledger: Ledger) -> None:
+def _check(settings: NodeSettings, counters: BootCounters) -> None:
     """Raise TokenError if this node can have no secret settings, whoever answers."""
-    if not ledger.proving.tokens:
+    if not counters.proving.tokens:
         raise TokenError(
             "the release has secret settings, and this node has no fleet token",
             expected="the token that `swarmboot serve --fleet-token` has",

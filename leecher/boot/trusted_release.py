@@ -25,7 +25,7 @@ CLOCK_RIGHT_SINCE_S = 1_750_000_000
 """A clock that says an earlier time than this has not been set."""
 
 
-class Request(NamedTuple):
+class DocumentRequest(NamedTuple):
     """Asks for the bytes under a site's path, at most so many.
 
     `standing` is that of the release that a channel points to, in the question for its manifest: signed, not there yet.
@@ -54,7 +54,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Demands:
+class ReleaseRequirements:
     """What a release must satisfy: whose signature, which channel, how new, and whose fleet's, if `fleet` says."""
 
     trusted: KeySet
@@ -63,27 +63,29 @@ class Demands:
     fleet: str = ""
 
 
-def demands_of(settings: NodeSettings, trusted: KeySet) -> Demands:
+def requirements_of(settings: NodeSettings, trusted: KeySet) -> ReleaseRequirements:
     """Return what a node with these settings and keys demands."""
-    return Demands(trusted, settings.channel, Sequence(settings.floor), settings.fleet)
+    return ReleaseRequirements(trusted, settings.channel, Sequence(settings.floor), settings.fleet)
 
 
-def open_release(demands: Demands) -> Generator[Request, bytes, Release]:
+def open_release(requirements: ReleaseRequirements) -> Generator[DocumentRequest, bytes, Release]:
     """Return the channel's release: yields the documents it needs, one at a time, and is sent their bytes.
 
     Raises TrustError if the keys do not vouch for it, it is too old or expired.
     """
-    channel_path = layout.channel_path(demands.channel)
-    channel_file = yield Request(channel_path, trust.CHANNEL_MAX_BYTES)
-    keys, channel, rotations = trust.open_channel_file(channel_file, demands.trusted)
-    if not freshness.is_floor_lifted(demands.trusted, keys):
-        freshness.check_floor(channel.sequence, floor=demands.floor)
-    if demands.fleet:
-        freshness.check_fleet(channel.fleet, wanted=demands.fleet, what="channel")
-    if channel.name != demands.channel:
-        raise ManifestError("the source answers with another channel", expected=demands.channel, found=channel.name)
+    channel_path = layout.channel_path(requirements.channel)
+    channel_file = yield DocumentRequest(channel_path, trust.CHANNEL_MAX_BYTES)
+    keys, channel, rotations = trust.open_channel_file(channel_file, requirements.trusted)
+    if not freshness.is_floor_lifted(requirements.trusted, keys):
+        freshness.check_floor(channel.sequence, floor=requirements.floor)
+    if requirements.fleet:
+        freshness.check_fleet(channel.fleet, wanted=requirements.fleet, what="channel")
+    if channel.name != requirements.channel:
+        raise ManifestError(
+            "the source answers with another channel", expected=requirements.channel, found=channel.name
+        )
     manifest_path = layout.manifest_path(channel.sequence)
-    envelope = yield Request(manifest_path, trust.ENVELOPE_MAX_BYTES, (rotations, channel.sequence))
+    envelope = yield DocumentRequest(manifest_path, trust.ENVELOPE_MAX_BYTES, (rotations, channel.sequence))
     payload = trust.verify(envelope, trust.Kind.MANIFEST, keys)
     manifest = manifests.decode(payload)
     is_right = hashlib.sha256(envelope).digest() == channel.manifest_sha256 and manifest.sequence == channel.sequence
@@ -104,7 +106,7 @@ def open_release(demands: Demands) -> Generator[Request, bytes, Release]:
     return Release(manifest, {channel_path: channel_file, manifest_path: envelope}, rotations)
 
 
-def torrents_of(artifacts: Iterable[Artifact]) -> dict[str, Request]:
+def torrents_of(artifacts: Iterable[Artifact]) -> dict[str, DocumentRequest]:
     """Return what asks for the artifacts' torrents, by path."""
     paths = {layout.torrent_path(artifact.info_hash): artifact for artifact in artifacts}
-    return {path: Request(path, 64 * artifact.pieces + 65536) for path, artifact in paths.items()}
+    return {path: DocumentRequest(path, 64 * artifact.pieces + 65536) for path, artifact in paths.items()}

@@ -32,7 +32,7 @@ from leecher.machine.console import tell
 from leecher.machine.this_boot import read_machine
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving, proving_of
-from leecher.origin.small_request import Question
+from leecher.origin.small_request import SmallRequest
 from swarmboot.arguments import last_value
 from swarmboot.errors import (
     KeyFileError,
@@ -54,10 +54,10 @@ if TYPE_CHECKING:
 
 BAKED = Path("/etc/swarmboot")
 STATE = Path("/run/swarmboot")
-_PAUSE_S, _PAUSE_MOST_S = 1.0, 30.0
+_PAUSE_S, _PAUSE_MAX_S = 1.0, 30.0
 _REPORT_S = 3.0
-_CREDENTIALS_MOST = 256
-_TEXT_MOST_BYTES = 1 << 16
+_CREDENTIALS_MAX = 256
+_TEXT_MAX_BYTES = 1 << 16
 _USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
 
 
@@ -123,12 +123,12 @@ def _cmdline() -> str:
 def _text(path: Path) -> str:
     """Return the beginning of a file that came over plain HTTP, or a command line that did: any bytes, any length."""
     with path.open("rb") as file:
-        return file.read(_TEXT_MOST_BYTES).decode(errors="replace").replace("\0", "\ufffd")
+        return file.read(_TEXT_MAX_BYTES).decode(errors="replace").replace("\0", "\ufffd")
 
 
 def pause_s(attempt: int, random: Random) -> float:
     """Return how long to wait before an attempt, counted from 1: doubling, with jitter."""
-    return random.uniform(0.5, 1.0) * min(_PAUSE_MOST_S, _PAUSE_S * 2.0 ** min(attempt, 8))
+    return random.uniform(0.5, 1.0) * min(_PAUSE_MAX_S, _PAUSE_S * 2.0 ** min(attempt, 8))
 
 
 def fetch(started_s: float) -> None:
@@ -152,7 +152,7 @@ def fetch(started_s: float) -> None:
     assert booted.manifest is not None
     assert booted.selection is not None
     hand_off.write(hand_off.handover_of(booted.manifest, booted.selection, settings), STATE / "handover")
-    tokens = booted.ledger.proving.tokens
+    tokens = booted.counters.proving.tokens
     credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
     hand_off.write_secret(STATE / "handover" / hand_off.CREDENTIALS, credentials)
 
@@ -180,7 +180,7 @@ def seed(started_s: float) -> None:
     """
     forced = {"into": str(STATE / "images"), "progress": "none", "neighbour": "on", "timeout": "0", "report": ""}
     settings = _settings({**forced, "reserve": "0", "fleet_token": "", "secrets": ""})
-    credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MOST)
+    credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MAX)
     if settings.seed:
         _give_up_root()
         limit = min(settings.seed, settings.up or settings.seed)
@@ -247,7 +247,7 @@ def _server_on(cmdline: str) -> str:
 def _post(url: str, authority: Path | None, bind: str, body: bytes, prover: Prover | None) -> None:
     try:
         connections = Connections(tls_context(authority), bind=bind, connect_s=_REPORT_S)
-        Question(
+        SmallRequest(
             connections, url, max_bytes=4096, body=body, media_type=WIRE_TYPE, silent_s=_REPORT_S, prover=prover
         ).run()
     except (TransferError, KeyFileError) as error:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from leecher.machine.identity import read_identity
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving
-from leecher.origin.small_request import Question
+from leecher.origin.small_request import SmallRequest
 from swarmboot.codec import DecodeError
 from swarmboot.errors import OriginError, ProtocolError, TransferError, UnknownSettingError
 from swarmboot.fleet_token import NODE_FILES_PATH
@@ -44,13 +44,13 @@ def fetch_node_files(
     if prover is None or not settings.server.startswith("https:"):
         return {}
     connections = Connections(tls_context(settings.ca), bind=settings.bind, connect_s=_ANSWER_S)
-    question = Question(
+    request = SmallRequest(
         connections, f"{settings.server}{NODE_FILES_PATH}", max_bytes=FILES_MAX_BYTES,
         body=encode_files_wanted(read_identity().macs), media_type=WIRE_TYPE, silent_s=_ANSWER_S, prover=prover,
     )  # fmt: skip
     deadline_s = time.monotonic() + patience_s
     try:
-        return check_files(_asked(question, deadline_s))
+        return check_files(_asked(request, deadline_s))
     except TransferError as error:
         tell(f"{error}; going on without this node's own files")
         return {}
@@ -58,15 +58,15 @@ def fetch_node_files(
         connections.close()
 
 
-def _asked(question: Question, deadline_s: float) -> NodeFiles:
+def _asked(request: SmallRequest, deadline_s: float) -> NodeFiles:
     while True:
         try:
-            question.run()
-            return decode_files(question.answer)
+            request.run()
+            return decode_files(request.answer)
         except OriginError:
             raise
         except DecodeError as error:
-            raise ProtocolError(f"{question.url} gives something else than files: {error}") from error
+            raise ProtocolError(f"{request.url} gives something else than files: {error}") from error
         except TransferError:
             if time.monotonic() + _PAUSE_S >= deadline_s:
                 raise

@@ -23,7 +23,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CARDS = Path("/sys/class/net")
 _NO_NAMES = ("", "(none)", "localhost")
 _SIOCGIFADDR = 0x8915
-_NAME_MOST_BYTES = 64
+_NAME_MAX_BYTES = 64
 _ANY_PORT = 9
 
 
@@ -54,7 +54,7 @@ def uptime_s() -> float:
 def host_name(kernels: str, networks: Path) -> str:
     """Return the kernel's own name for this host, or what the network called it; what no name may hold is `_`."""
     known = kernels if kernels not in _NO_NAMES else _text(networks)
-    return re.sub(r"[^A-Za-z0-9._-]", "_", "" if known in _NO_NAMES else known)[:_NAME_MOST_BYTES]
+    return re.sub(r"[^A-Za-z0-9._-]", "_", "" if known in _NO_NAMES else known)[:_NAME_MAX_BYTES]
 
 
 def mac_address(own: str, cards: Path) -> str:

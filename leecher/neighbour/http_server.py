@@ -20,8 +20,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
-from leecher.neighbour.rate_limit import Pace
-from leecher.neighbour.room import LOADS_MOST, Doing, Room
+from leecher.neighbour.rate_limit import TokenBucket
+from leecher.neighbour.room import LOADS_MAX, Doing, Room
 from leecher.origin.deadlines import WATCH, Deadline
 from swarmboot.addresses import is_ipv6
 
@@ -36,7 +36,7 @@ _CHUNK_BYTES = 64 * 1024
 _BREATHER_S = 0.05
 
 
-class Door(ThreadingHTTPServer):
+class NeighbourServer(ThreadingHTTPServer):
     """Serves `documents` by path, and `/metrics`, until closed."""
 
     daemon_threads = True
@@ -49,7 +49,7 @@ class Door(ThreadingHTTPServer):
         self.documents: Mapping[str, bytes] = {}
         self.metrics = metrics
         self.files: Mapping[str, Path] = {}
-        self.pace = Pace(up_bytes_per_s)
+        self.token_bucket = TokenBucket(up_bytes_per_s)
         self.room = Room()
 
     @property
@@ -59,7 +59,7 @@ class Door(ThreadingHTTPServer):
 
     def start(self) -> None:
         """Begin to serve."""
-        threading.Thread(target=self.serve_forever, name="door", daemon=True).start()
+        threading.Thread(target=self.serve_forever, name="neighbour server", daemon=True).start()
 
     def close(self) -> None:
         """Serve no longer."""
@@ -108,7 +108,7 @@ class _Head:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Door
+    server: NeighbourServer
     rfile: Any
     timeout = _SILENT_S
     protocol_version = "HTTP/1.1"
@@ -141,8 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _allow(self, size_bytes: int, rate_bytes_per_s: float) -> None:
         """Let the answer take as long as so many bytes do at that rate, and a while besides."""
         WATCH.finish(self._deadline)
-        if self.server.pace.bytes_per_s:
-            rate_bytes_per_s = min(rate_bytes_per_s, self.server.pace.bytes_per_s / (2 * LOADS_MOST))
+        if self.server.token_bucket.bytes_per_s:
+            rate_bytes_per_s = min(rate_bytes_per_s, self.server.token_bucket.bytes_per_s / (2 * LOADS_MAX))
         self._deadline = self._within(_ANSWER_S + size_bytes / rate_bytes_per_s)
 
     def do_GET(self) -> None:
@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._allow(size_bytes, _LOAD_BYTES_PER_S)
             self._begin(200, size_bytes, "application/octet-stream")
             while chunk := file.read(_CHUNK_BYTES):
-                self.server.pace.wait(len(chunk))
+                self.server.token_bucket.wait(len(chunk))
                 self.wfile.write(chunk)
 
     def _begin(self, status: int, size_bytes: int, media_type: str) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 
 
-class Pace:
+class TokenBucket:
     """Bytes per second over all users; 0 for no limit. Bursts of up to a tenth of a second pass at once."""
 
     def __init__(self, bytes_per_s: float) -> None:

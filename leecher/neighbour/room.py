@@ -1,4 +1,4 @@
-"""Who is connected to a node's door, and who goes when it is full.
+"""Who is connected to a node's server, and who goes when it is full.
 
 At most so many at once, and at most so many of one address. An honest client's request is there at once, so when there
 is no room it is made: whoever has owed a request for longest goes, then whoever has been longest about taking a small
@@ -14,9 +14,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-MOST_AT_ONCE = 48
-MOST_OF_AN_ADDRESS = 12
-LOADS_MOST = 4
+MAX_AT_ONCE = 48
+MAX_OF_AN_ADDRESS = 12
+LOADS_MAX = 4
 LOADS_OF_AN_ADDRESS = 2
 _TAKES_S = 1.0
 """So long an answer may be taken before anybody is turned out for it."""
@@ -57,7 +57,7 @@ class Room:
         with self._lock:
             here = list(self._callers.values())
             own = [caller for caller in here if caller.host == host]
-            full = own if len(own) >= MOST_OF_AN_ADDRESS else here if len(here) >= MOST_AT_ONCE else None
+            full = own if len(own) >= MAX_OF_AN_ADDRESS else here if len(here) >= MAX_AT_ONCE else None
             if full is not None:
                 leaving = _who_goes(full, now_s)
                 if leaving is None:
@@ -89,7 +89,7 @@ class Room:
         with self._lock:
             caller = self._callers.get(connection)
             hosts = [each.host for each in self._callers.values() if each.doing is Doing.LOADING]
-            if caller is None or len(hosts) >= LOADS_MOST or hosts.count(caller.host) >= LOADS_OF_AN_ADDRESS:
+            if caller is None or len(hosts) >= LOADS_MAX or hosts.count(caller.host) >= LOADS_OF_AN_ADDRESS:
                 return False
             caller.doing, caller.since_s = Doing.LOADING, time.monotonic()
             return True

@@ -1,6 +1,6 @@
 """Stage 0 on a node: serving it to machines that boot next, and saying so if this node was started with another one.
 
-A complete node whose seeder asks for it fetches its own manifest's kernel and initramfs through the swarm, one run at a
+A complete node whose seeder asks for it fetches its own manifest's kernel and initramfs through the swarm, a range at a
 time, checks them whole like any image, and then serves them at `/k/<sha256>`. What it lacks room for it does not fetch.
 They go to `stage0` beside the folder of the images if that is there to be written, which is where the hook lets a
 neighbour write, else to the images.
@@ -17,8 +17,8 @@ from pathlib import Path
 import trio
 
 from leecher.machine.space import check_space
-from leecher.neighbour.http_server import Door
-from leecher.swarm.fetch_loop import Rounds
+from leecher.neighbour.http_server import NeighbourServer
+from leecher.swarm.fetch_loop import FetchLoop
 from swarmboot.errors import ArtifactError, SpaceError, TransferError, TrustError
 from swarmboot.release import layout
 from swarmboot.release.manifest import UNIFIED, Artifact, Manifest, Role
@@ -65,15 +65,15 @@ class Stage0Neighbour:
     manifest: Manifest
     documents: dict[str, bytes]
     read_torrents: Callable[[tuple[Artifact, ...], dict[str, bytes]], Awaitable[None]]
-    rounds: Rounds
-    door: Door
+    fetch_loop: FetchLoop
+    server: NeighbourServer
     settings: NodeSettings
     tell: Callable[[str], None]
 
     async def run(self) -> None:
         """Fetch and serve stage 0 once the seeder wants it; return if this node cannot."""
-        fetching = self.rounds.fetching
-        await self.rounds.until(lambda: fetching.is_stage0_wanted)
+        fetcher = self.fetch_loop.fetcher
+        await self.fetch_loop.until(lambda: fetcher.is_stage0_wanted)
         artifacts = stage0_artifacts(self.manifest)
         if not artifacts:
             return
@@ -92,8 +92,8 @@ class Stage0Neighbour:
         except ArtifactError as error:
             self.tell(f"not serving stage 0: {error}")
             return
-        self.door.files = {artifact.sha256.hex(): self._path(artifact) for artifact in artifacts}
-        fetching.serve(tuple(artifact.sha256 for artifact in artifacts))
+        self.server.files = {artifact.sha256.hex(): self._path(artifact) for artifact in artifacts}
+        fetcher.serve(tuple(artifact.sha256 for artifact in artifacts))
         self.tell("serving kernel and initramfs to machines that boot next")
 
     def _path(self, artifact: Artifact) -> Path:
@@ -114,14 +114,14 @@ class Stage0Neighbour:
             path = self._path(artifact)
             if path.is_symlink():  # made by whoever else may write there
                 path.unlink()
-            await self.rounds.add_later(artifact, torrent, path)
-        await self.rounds.until(lambda: self.rounds.fetching.is_complete)
+            await self.fetch_loop.add_later(artifact, torrent, path)
+        await self.fetch_loop.until(lambda: self.fetch_loop.fetcher.is_complete)
         for artifact in artifacts:
             await self._check(artifact)
 
     async def _check(self, artifact: Artifact) -> None:
         """Raise ArtifactError if a finished file is not what was signed."""
-        await self.rounds.flush(artifact.info_hash)
+        await self.fetch_loop.flush(artifact.info_hash)
         found = await trio.to_thread.run_sync(_sha256, self._path(artifact))
         if found != artifact.sha256:
             expected = f"sha256 {artifact.sha256.hex()[:16]}"

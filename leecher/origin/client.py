@@ -7,7 +7,7 @@ are read by `leecher.origin.range_request`. It will not retry; that is the calle
 from __future__ import annotations
 
 from leecher.origin.connection_pool import Connections
-from leecher.origin.small_request import Question
+from leecher.origin.small_request import SmallRequest
 from leecher.origin.threads import in_thread
 from swarmboot.fleet_token import Prover
 
@@ -20,9 +20,9 @@ class Origin:
 
     async def document(self, url: str, *, max_bytes: int) -> bytes:
         """Return a whole small document; raise TransferError if it cannot be had or is larger than `max_bytes`."""
-        question = Question(self.connections, url, max_bytes=max_bytes)
-        await in_thread(question)
-        return question.answer
+        request = SmallRequest(self.connections, url, max_bytes=max_bytes)
+        await in_thread(request)
+        return request.answer
 
     async def post(
         self, url: str, body: bytes, *, media_type: str, max_bytes: int, timeout_s: float, prover: Prover | None = None
@@ -31,7 +31,7 @@ class Origin:
 
         `prover` is for the seeder alone.
         """
-        question = Question(
+        request = SmallRequest(
             self.connections,
             url,
             max_bytes=max_bytes,
@@ -40,5 +40,5 @@ class Origin:
             silent_s=timeout_s,
             prover=prover,
         )
-        await in_thread(question)
-        return question.answer
+        await in_thread(request)
+        return request.answer

@@ -5,7 +5,7 @@ later ones run in threads (`leecher.origin.threads`). An asynchronous HTTP stack
 every 16 KiB TLS record (50 MB/s at most) and 4 ms for an announce; the standard library's client in a thread costs a
 tenth of that (docs/performance.md). Nothing here retries.
 
-A question has a deadline in all, not only for each read: an origin that drips a header, interim answers without end
+A request has a deadline in all, not only for each read: an origin that drips a header, interim answers without end
 (RFC 9110 section 15.2) or a trailer is ended by `leecher.origin.deadlines`.
 """
 
@@ -92,7 +92,7 @@ class OneWriteTls(OneWrite, http.client.HTTPSConnection):
 
 
 class Connections:
-    """Open connections by origin; at most as many as there are exchanges at once. Any thread may borrow one."""
+    """Open connections by origin; at most as many as there are requests at once. Any thread may borrow one."""
 
     def __init__(self, context: ssl.SSLContext, *, bind: str = "", connect_s: float = CONNECT_S) -> None:
         self._context = context
@@ -146,8 +146,8 @@ class Connections:
         self._idle.clear()
 
 
-class Exchange(ABC):
-    """One question to an origin and its answer. `run` blocks; `tear` ends it from another thread."""
+class Request(ABC):
+    """What is asked of an origin, and its answer. `run` blocks; `abort` ends it from another thread."""
 
     def __init__(self, connections: Connections, url: str, *, silent_s: float = SILENT_S) -> None:
         self.url = url
@@ -155,7 +155,7 @@ class Exchange(ABC):
         self._silent_s = silent_s
         self._connection: http.client.HTTPConnection | None = None
         self._deadline: Deadline | None = None
-        self._asked_s = 0.0
+        self._sent_s = 0.0
 
     @property
     def path(self) -> str:
@@ -163,20 +163,20 @@ class Exchange(ABC):
         return urlsplit(self.url).path
 
     @abstractmethod
-    def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    def send(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         """Send the request and return the beginning of its answer."""
 
     @abstractmethod
-    def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def receive(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         """Read the rest of the answer."""
 
     def run(self) -> None:
-        """Ask and take; raise TransferError for whatever goes wrong, StalledError for an answer that takes too long."""
+        """Send and receive; raise TransferError if anything goes wrong, StalledError if the answer takes too long."""
         connection, is_fresh = self._connections.borrow(self.url)
         self._connection = connection
         try:
             with closing(self._answer(connection, is_fresh=is_fresh)) as response:
-                self.take(connection, response)
+                self.receive(connection, response)
         except (OSError, http.client.HTTPException, TransferError) as error:
             connection.close()
             raise self._failure(error, connection) from error
@@ -190,27 +190,27 @@ class Exchange(ABC):
 
     def _answer(self, connection: http.client.HTTPConnection, *, is_fresh: bool) -> http.client.HTTPResponse:
         try:
-            return self._dial_and_ask(connection)
+            return self._dial_and_send(connection)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             if is_fresh or self._is_overdue:
                 raise
             self._end_watch()
             connection.close()  # an idle connection that the origin has closed meanwhile: dial anew
-            return self._dial_and_ask(connection)
+            return self._dial_and_send(connection)
 
-    def _dial_and_ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    def _dial_and_send(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         if connection.sock is None:
             connection.connect()
             self._connections.note_reached(self.url, connection)
         connection.sock.settimeout(self._silent_s)
-        self._asked_s = time.monotonic()
-        self._deadline = WATCH.begin(self._silent_s, self.tear)
-        return self.ask(connection)
+        self._sent_s = time.monotonic()
+        self._deadline = WATCH.begin(self._silent_s, self.abort)
+        return self.send(connection)
 
     def progressed(self, received_bytes: int) -> None:
         """Put the deadline off for what has been received of the answer since it began."""
         if self._deadline is not None:
-            self._deadline.due_s = self._asked_s + self._silent_s + received_bytes / FLOOR_BYTES_PER_S
+            self._deadline.due_s = self._sent_s + self._silent_s + received_bytes / FLOOR_BYTES_PER_S
 
     @property
     def _is_overdue(self) -> bool:
@@ -232,12 +232,12 @@ class Exchange(ABC):
         return _translated(error, self.url, self._silent_s)
 
     def _too_slow(self) -> StalledError:
-        took_s = time.monotonic() - self._asked_s
+        took_s = time.monotonic() - self._sent_s
         expected = f"an answer within {self._silent_s:g} s, and {FLOOR_BYTES_PER_S} bytes/s from then on"
         return StalledError(f"{self.url} takes too long", expected=expected, found=f"none after {took_s:.0f} s")
 
-    def tear(self) -> None:
-        """Wake the thread that waits for this exchange's bytes, and let it fail.
+    def abort(self) -> None:
+        """Wake the thread that waits for this request's bytes, and let it fail.
 
         Under TLS only the socket below is shut down: after `SSLSocket.shutdown` the reader would take ciphertext for
         what it waits for.

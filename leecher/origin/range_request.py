@@ -1,7 +1,7 @@
-"""Runs of pieces from an origin, as fast as the link: one streamed Range request each (RFC 9110 section 14).
+"""Ranges of pieces from an origin, as fast as the link: one streamed Range request each (RFC 9110 section 14).
 
 The bytes go from the connection straight into a piece's buffer. Every answer is checked against what was asked. How
-long one may take is not decided here: it says how much has come, and can be torn down.
+long one may take is not decided here: it says how much has come, and can be aborted.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from leecher.origin.connection_pool import Connections, Exchange
+from leecher.origin.connection_pool import Connections, Request
 from swarmboot.errors import OriginError, ProtocolError
 
 _LOW_WATER_BYTES = 1 << 15
 _TAIL_BYTES = 1 << 17
-"""So near the end of a span every byte wakes the reader: fewer than the low water may be left."""
+"""So near the end of a range every byte wakes the reader: fewer than the low water may be left."""
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)\Z")
 
 Take = Callable[[bytes], None]
@@ -26,8 +26,8 @@ Take = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A run of bytes of one blob, taken in chunks of `chunk_bytes`, the last one shorter if need be."""
+class ByteRange:
+    """Consecutive bytes of one blob, taken in chunks of `chunk_bytes`, the last one shorter if need be."""
 
     url: str
     first_byte: int
@@ -40,29 +40,32 @@ class Span:
         return self.first_byte + self.size_bytes - 1
 
 
-class SpanExchange(Exchange):
-    """Reads a span and hands every chunk of it to `take`, in the reading thread.
+class RangeRequest(Request):
+    """Reads a range and hands every chunk of it to `take`, in the reading thread.
 
     `run` raises TransferError if the origin answers anything but those bytes.
     """
 
-    def __init__(self, connections: Connections, span: Span, take: Take) -> None:
-        super().__init__(connections, span.url)
+    def __init__(self, connections: Connections, byte_range: ByteRange, take: Take) -> None:
+        super().__init__(connections, byte_range.url)
         self.received_bytes = 0
-        self._span = span
+        self._byte_range = byte_range
         self._take = take
 
-    def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    def send(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         """Ask for the range and return the beginning of the answer."""
-        headers = {"range": f"bytes={self._span.first_byte}-{self._span.last_byte}", "accept-encoding": "identity"}
+        headers = {
+            "range": f"bytes={self._byte_range.first_byte}-{self._byte_range.last_byte}",
+            "accept-encoding": "identity",
+        }
         connection.request("GET", self.path, headers=headers)
         return connection.getresponse()
 
-    def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def receive(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         """Check that it is the range that was asked for, and read the chunks."""
-        _check(response, self._span)
+        _check(response, self._byte_range)
         self._end_watch()
-        reader = _Reader(connection, response, self._span, self._advance)
+        reader = _Reader(connection, response, self._byte_range, self._advance)
         while reader.left_bytes:
             self._take(reader.chunk())
         response.read()
@@ -78,14 +81,14 @@ class _Reader:
         self,
         connection: http.client.HTTPConnection,
         response: http.client.HTTPResponse,
-        span: Span,
+        byte_range: ByteRange,
         advance: Callable[[int], None],
     ) -> None:
-        self.left_bytes = span.size_bytes
+        self.left_bytes = byte_range.size_bytes
         self._advance = advance
         self._socket = connection.sock
         self._response = response
-        self._span = span
+        self._byte_range = byte_range
         self._wake_at(_LOW_WATER_BYTES if self.left_bytes > _TAIL_BYTES else 1)
 
     @property
@@ -100,14 +103,14 @@ class _Reader:
 
     def chunk(self) -> bytes:
         """Return the next chunk whole; raise ProtocolError if the answer ends before."""
-        chunk = bytearray(min(self.left_bytes, self._span.chunk_bytes))
+        chunk = bytearray(min(self.left_bytes, self._byte_range.chunk_bytes))
         view, filled = memoryview(chunk), 0
         while filled < len(chunk):
             got = self._response.readinto(view[filled : filled + self._step_bytes])
             if not got:
-                found = f"{self._span.size_bytes - self.left_bytes}"
+                found = f"{self._byte_range.size_bytes - self.left_bytes}"
                 raise ProtocolError(
-                    f"{self._span.url} breaks off", expected=f"{self._span.size_bytes} bytes", found=found
+                    f"{self._byte_range.url} breaks off", expected=f"{self._byte_range.size_bytes} bytes", found=found
                 )
             filled += got
             self.left_bytes -= got
@@ -117,11 +120,11 @@ class _Reader:
         return bytes(chunk)
 
 
-def _check(response: http.client.HTTPResponse, span: Span) -> None:
+def _check(response: http.client.HTTPResponse, byte_range: ByteRange) -> None:
     """Raise TransferError unless the answer is exactly the range that was asked for."""
     if response.status != 206:
         refusal = OriginError(
-            f"{span.url} was refused",
+            f"{byte_range.url} was refused",
             expected="status 206",
             found=f"{response.status} {response.reason}",
             hint="check the address and the server's log",
@@ -130,9 +133,9 @@ def _check(response: http.client.HTTPResponse, span: Span) -> None:
         raise refusal
     found = response.headers.get("content-range", "")
     match = _RANGE.match(found)
-    if not match or (int(match[1]), int(match[2])) != (span.first_byte, span.last_byte):
-        expected = f"bytes {span.first_byte}-{span.last_byte}"
-        raise ProtocolError(f"{span.url} sends another range", expected=expected, found=repr(found))
-    if response.length != span.size_bytes:
-        what = f"{span.url} lies about its length"
-        raise ProtocolError(what, expected=f"{span.size_bytes} bytes", found=f"{response.length}")
+    if not match or (int(match[1]), int(match[2])) != (byte_range.first_byte, byte_range.last_byte):
+        expected = f"bytes {byte_range.first_byte}-{byte_range.last_byte}"
+        raise ProtocolError(f"{byte_range.url} sends another range", expected=expected, found=repr(found))
+    if response.length != byte_range.size_bytes:
+        what = f"{byte_range.url} lies about its length"
+        raise ProtocolError(what, expected=f"{byte_range.size_bytes} bytes", found=f"{response.length}")

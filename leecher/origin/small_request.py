@@ -10,14 +10,14 @@ import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from leecher.origin.connection_pool import SILENT_S, Connections, Exchange
+from leecher.origin.connection_pool import SILENT_S, Connections, Request
 from swarmboot.errors import ForbiddenError, OriginError, ProofRefusedError, ProtocolError
 from swarmboot.fleet_token import PROOF_HEADER, Prover, certificate_digest
 
 _READ_BYTES = 4096
 
 
-class Question(Exchange):
+class SmallRequest(Request):
     """A GET, or a POST of `body`; `answer` is the whole answer once it has run, `status` that of any answer.
 
     `run` raises TransferError if there is none, one larger than `max_bytes`, or one that takes too long in all;
@@ -43,7 +43,7 @@ class Question(Exchange):
         self._body = body
         self._headers: Mapping[str, str] = {"content-type": media_type} if media_type else {}
 
-    def ask(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    def send(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         """Send the request and return the beginning of its answer."""
         method = "GET" if self._body is None else "POST"
         headers = {**self._headers, **self._proof(connection), "accept-encoding": "identity"}
@@ -63,7 +63,7 @@ class Question(Exchange):
         digest = certificate_digest(certificate)
         return {PROOF_HEADER: self._prover.header(self.path, self._body or b"", certificate=digest)}
 
-    def take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:  # noqa: ARG002
+    def receive(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:  # noqa: ARG002
         """Read the rest of the answer."""
         self.status = response.status
         if response.status == HTTPStatus.FORBIDDEN and response.getheader(PROOF_HEADER):

@@ -1,4 +1,4 @@
-"""Threads beside trio's: blocking exchanges, cancelled by tearing down what they block on, and calls from threads."""
+"""Threads beside trio's: blocking requests, cancelled by shutting down what they block on, and calls from threads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import trio
 
-from leecher.origin.connection_pool import Exchange
+from leecher.origin.connection_pool import Request
 from leecher.origin.nursery import open_nursery
 from swarmboot.errors import TransferError
 
 T = TypeVar("T")
-_TEAR_S = 0.5
+_ABORT_S = 0.5
 
 
 def caller(call: Callable[[], None]) -> Callable[[], None]:
@@ -47,10 +47,10 @@ async def in_loose_thread(call: Callable[[], T]) -> T:
     return found[0]
 
 
-async def in_thread(exchange: Exchange) -> None:
-    """Run an exchange in a thread; raises TransferError as it does.
+async def in_thread(request: Request) -> None:
+    """Run a request in a thread; raises TransferError as it does.
 
-    When cancelled, its connection is torn down, which ends the thread. One that has no connection yet, because a name
+    When cancelled, its connection is shut down, which ends the thread. One that has no connection yet, because a name
     or the other side does not answer, is left to itself after a moment.
     """
     finished = trio.Event()
@@ -59,7 +59,7 @@ async def in_thread(exchange: Exchange) -> None:
 
     def run() -> None:
         try:
-            exchange.run()
+            request.run()
         except TransferError as error:
             failure.append(error)
 
@@ -74,8 +74,8 @@ async def in_thread(exchange: Exchange) -> None:
             await finished.wait()
         finally:
             if not finished.is_set():
-                exchange.tear()
-                with trio.move_on_after(_TEAR_S, shield=True):
+                request.abort()
+                with trio.move_on_after(_ABORT_S, shield=True):
                     await finished.wait()
                 carrying.cancel()
     if failure:

@@ -13,7 +13,7 @@ from random import Random
 
 from swarmboot.ids import Sequence
 
-Door = tuple[str, int]
+Address = tuple[str, int]
 """A neighbour's address and port."""
 
 Standing = tuple[int, Sequence]
@@ -26,7 +26,7 @@ YOUNG_S = 1.0
 GATHER_S = 0.3
 HIGHER_S = 3.0
 SERVER_S = 10.0
-_AGAIN_S, _AGAIN_MOST_S = 1.0, 30.0
+_AGAIN_S, _AGAIN_MAX_S = 1.0, 30.0
 
 
 @dataclass(slots=True)
@@ -46,93 +46,93 @@ class Claims:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._neighbours: dict[Door, _Neighbour] = {}
+        self._neighbours: dict[Address, _Neighbour] = {}
         self._asked = 0
         self._heard_s = math.inf
         self._proved_s = math.inf
-        self._best: tuple[Standing, Door] | None = None
+        self._best: tuple[Standing, Address] | None = None
         self._has_server_failed = False
         self._reached_s = math.inf
         self._pointed: Standing | None = None
 
-    def heard(self, door: Door, claim: Sequence, *, now_s: float) -> None:
+    def heard(self, address: Address, claim: Sequence, *, now_s: float) -> None:
         """Occurs when a neighbour, or somebody in its name, says that it serves a manifest of this number.
 
         The most that was said decides who is asked and waited for, the least whether it lied: a datagram proves nothing
         of who sent it. Whoever was refused for too little is asked again when it says as little as it served.
         """
         self._heard_s = min(self._heard_s, now_s)
-        known = self._neighbours.setdefault(door, _Neighbour(claim, claim))
+        known = self._neighbours.setdefault(address, _Neighbour(claim, claim))
         known.most, known.least = max(known.most, claim), min(known.least, claim)
         if known.served is not None and known.least <= known.served:
             known.is_refused, known.served = False, None
 
-    def is_too_little(self, door: Door, number: Sequence) -> bool:
+    def is_too_little(self, address: Address, number: Sequence) -> bool:
         """Return whether a neighbour serves less than it said, and refuse it then."""
-        known = self._neighbours[door]
+        known = self._neighbours[address]
         if number >= known.least:
             return False
         known.served = number
-        self.refused(door)
+        self.refused(address)
         return True
 
-    def next_to_ask(self, *, now_s: float) -> Door | None:
+    def next_to_ask(self, *, now_s: float) -> Address | None:
         """Return a neighbour to ask now, and count it as asked; None if there is none or no room."""
         waiting = self._waiting(now_s)
         if not waiting or sum(each.asked_s is not None for each in self._neighbours.values()) >= AT_ONCE:
             return None
         self._asked += 1
         self._random.shuffle(waiting)
-        door = max(waiting, key=lambda door: self._neighbours[door].most) if self._asked % 2 else waiting[0]
-        self._neighbours[door].asked_s = now_s
-        return door
+        address = max(waiting, key=lambda address: self._neighbours[address].most) if self._asked % 2 else waiting[0]
+        self._neighbours[address].asked_s = now_s
+        return address
 
-    def _waiting(self, now_s: float) -> list[Door]:
-        busy = [door[0] for door, each in self._neighbours.items() if each.asked_s is not None]
+    def _waiting(self, now_s: float) -> list[Address]:
+        busy = [address[0] for address, each in self._neighbours.items() if each.asked_s is not None]
         return [
-            door
-            for door, each in self._neighbours.items()
+            address
+            for address, each in self._neighbours.items()
             if not each.is_refused and each.standing is None and each.asked_s is None and each.again_s <= now_s
-            if busy.count(door[0]) < OF_AN_ADDRESS
+            if busy.count(address[0]) < OF_AN_ADDRESS
         ]
 
-    def overtaken(self, *, now_s: float) -> Door | None:
+    def overtaken(self, *, now_s: float) -> Address | None:
         """Return whose attempt is to be ended, because others wait and it has had its time."""
-        asked = {door: each.asked_s for door, each in self._neighbours.items() if each.asked_s is not None}
+        asked = {address: each.asked_s for address, each in self._neighbours.items() if each.asked_s is not None}
         if len(asked) < AT_ONCE or not self._waiting(now_s):
             return None
-        door = min(asked, key=lambda door: asked[door])
-        return door if now_s - asked[door] >= YOUNG_S else None
+        address = min(asked, key=lambda address: asked[address])
+        return address if now_s - asked[address] >= YOUNG_S else None
 
-    def proved(self, door: Door, standing: Standing, *, now_s: float) -> None:
+    def proved(self, address: Address, standing: Standing, *, now_s: float) -> None:
         """Occurs when a neighbour has served a release that the fleet's keys signed."""
-        known = self._neighbours[door]
+        known = self._neighbours[address]
         known.asked_s, known.standing = None, standing
         self._proved_s = min(self._proved_s, now_s)
         if self._best is None or standing > self._best[0]:
-            self._best = standing, door
+            self._best = standing, address
 
-    def failed(self, door: Door, *, now_s: float) -> None:
+    def failed(self, address: Address, *, now_s: float) -> None:
         """Occurs when a neighbour did not answer; it is asked again later."""
-        known = self._neighbours[door]
+        known = self._neighbours[address]
         known.asked_s = None
         known.failures += 1
-        known.again_s = now_s + min(_AGAIN_MOST_S, _AGAIN_S * 2.0 ** min(known.failures, 10))
+        known.again_s = now_s + min(_AGAIN_MAX_S, _AGAIN_S * 2.0 ** min(known.failures, 10))
 
-    def refused(self, door: Door) -> None:
+    def refused(self, address: Address) -> None:
         """Occurs when a neighbour has served what nobody signed, or less than it claimed: it is not asked again."""
-        known = self._neighbours[door]
+        known = self._neighbours[address]
         known.asked_s, known.is_refused, known.standing = None, True, None
         others = [(each.standing, other) for other, each in self._neighbours.items() if each.standing is not None]
         self._best = max(others, default=None)
 
     def set_aside(self, standing: Standing, *, now_s: float) -> None:
         """Occurs when a release was proved whose torrents nobody brings: it counts no more until it is proved again."""
-        for door, each in self._neighbours.items():
+        for address, each in self._neighbours.items():
             if each.standing == standing:
                 each.standing = None
-                self.failed(door, now_s=now_s)
-        others = [(each.standing, door) for door, each in self._neighbours.items() if each.standing is not None]
+                self.failed(address, now_s=now_s)
+        others = [(each.standing, address) for address, each in self._neighbours.items() if each.standing is not None]
         self._best = max(others, default=None)
 
     def server_reached(self, *, now_s: float) -> None:
@@ -147,13 +147,13 @@ class Claims:
         """Occurs when the server has shown which release is the newest; the release itself is not there yet."""
         self._pointed = standing
 
-    def good(self) -> list[Door]:
+    def good(self) -> list[Address]:
         """Return who may have documents, those who have proved something first, otherwise by lot."""
-        doors = [door for door, each in self._neighbours.items() if not each.is_refused]
-        self._random.shuffle(doors)
-        return sorted(doors, key=lambda door: self._neighbours[door].standing is None)
+        addresses = [address for address, each in self._neighbours.items() if not each.is_refused]
+        self._random.shuffle(addresses)
+        return sorted(addresses, key=lambda address: self._neighbours[address].standing is None)
 
-    def best(self) -> tuple[Standing, Door] | None:
+    def best(self) -> tuple[Standing, Address] | None:
         """Return the newest release that a neighbour has proved, and which neighbour."""
         return self._best
 

@@ -1,17 +1,17 @@
-"""What can happen to a node that fetches: what exchanges with origins bring, and what libtorrent reports."""
+"""What can happen to a node that fetches: what requests to origins bring, and what libtorrent reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leecher.policy.node_policy import Run
+from leecher.policy.node_policy import PieceRange
 from swarmboot.errors import ProofRefusedError, TransferError
 from swarmboot.ids import InfoHash, NodeId
 from swarmboot.wire.announce import Handout
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnnounceAnswered:
     """Occurs when the seeder has answered an announce; without a handout if it has not, or with nonsense.
 
     `has_joined` says whether the node could be dialled when it announced; `refused` is the id that it announced if the
@@ -25,19 +25,19 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """Occurs when a piece of a run is in, not verified."""
+class PieceReceived:
+    """Occurs when a piece of a range is in, not verified."""
 
-    run: Run
+    piece_range: PieceRange
     index: int
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """Occurs when a run has been received whole, or has failed."""
+class RangeEnded:
+    """Occurs when a range has been received whole, or has failed."""
 
-    run: Run
+    piece_range: PieceRange
     failure: TransferError | None
 
 
@@ -64,5 +64,5 @@ class NeighbourBanned:
     address: str
 
 
-Fact = Answered | Received | Ended
+Fact = AnnounceAnswered | PieceReceived | RangeEnded
 Event = PieceFinished | PieceFailed | NeighbourBanned

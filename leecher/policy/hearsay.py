@@ -16,12 +16,12 @@ from swarmboot.wire.discovery import Presence
 DOORS_OF_ONE = 4
 """How many doors one address may have: a forger makes no node try all of its ports."""
 
-DOORS_MOST = 1024
+DOORS_MAX = 1024
 DOORS_AT_ONCE, DOORS_PER_S = 128, 8.0
 NONCES_KEPT = 3
 """How many probes are remembered: one goes out every second, and an answer is late by two at most."""
 
-GROUP_ANSWERS_PER_S, ANSWERS_PER_S, ANSWERS_MOST_PER_S = 4, 64, 256
+GROUP_ANSWERS_PER_S, ANSWERS_PER_S, ANSWERS_MAX_PER_S = 4, 64, 256
 
 
 class Hearsay:
@@ -62,7 +62,7 @@ class Hearsay:
     def _has_room(self, host: str, port: int, now_s: float) -> bool:
         self._left = min(float(DOORS_AT_ONCE), self._left + (now_s - self._left_s) * DOORS_PER_S)
         self._left_s = now_s
-        if self._left < 1.0 or len(self._doors) >= DOORS_MOST or self._of_one[host] >= DOORS_OF_ONE:
+        if self._left < 1.0 or len(self._doors) >= DOORS_MAX or self._of_one[host] >= DOORS_OF_ONE:
             return False
         self._left -= 1.0
         self._doors.add((host, port))
@@ -83,7 +83,7 @@ class AnswerLimit:
             self._second = int(now_s)
             self._answered.clear()
         most = GROUP_ANSWERS_PER_S if is_of_group else ANSWERS_PER_S
-        if self._answered[host] >= most or self._answered.total() >= ANSWERS_MOST_PER_S:
+        if self._answered[host] >= most or self._answered.total() >= ANSWERS_MAX_PER_S:
             return False
         self._answered[host] += 1
         return True

@@ -11,10 +11,10 @@ from random import Random
 
 from swarmboot.wire.announce import Neighbour
 
-DIALLED_MOST = 8
+DIALLED_MAX = 8
 """As many as a seeder names to a node of a rack (docs/decisions/0020)."""
 
-HEARD_MOST = 1024
+HEARD_MAX = 1024
 
 
 class Lookout:
@@ -28,17 +28,17 @@ class Lookout:
     @property
     def has_enough(self) -> bool:
         """Return whether as many are dialled as a seeder would have named."""
-        return len(self._dialled) >= DIALLED_MOST
+        return len(self._dialled) >= DIALLED_MAX
 
     def hear(self, neighbour: Neighbour) -> None:
         """Take note of a neighbour that answers."""
-        if len(self._heard) < HEARD_MOST:
+        if len(self._heard) < HEARD_MAX:
             self._heard[neighbour] = None
 
     def choose(self, *, is_hidden: bool) -> tuple[Neighbour, ...]:
         """Return whom to dial now: all that were not dialled yet, or of many some at random."""
         fresh = [each for each in self._heard if each not in self._dialled]
         if is_hidden:
-            fresh = self._random.sample(fresh, min(len(fresh), DIALLED_MOST - min(DIALLED_MOST, len(self._dialled))))
+            fresh = self._random.sample(fresh, min(len(fresh), DIALLED_MAX - min(DIALLED_MAX, len(self._dialled))))
         self._dialled.update(fresh)
         return tuple(fresh)

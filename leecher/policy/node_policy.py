@@ -23,7 +23,7 @@ from swarmboot.release.piece_set import Pieces
 from swarmboot.wire.announce import Handout, Lease, Neighbour, NodeState
 
 _LOOK_S = 0.5
-"""How often it is looked at what has come of runs."""
+"""How often it is looked at what has come of ranges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run of pieces to fetch from an origin; `lease` is None for a rescue."""
+class PieceRange:
+    """Consecutive pieces to fetch from an origin; `lease` is None for a rescue."""
 
     number: int
     info_hash: InfoHash
@@ -75,9 +75,9 @@ class AnnounceRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """Asks the shell to fetch a run: occurs when a lease was handed out or the node rescues itself."""
+    """Asks the shell to fetch a range: occurs when a lease was handed out or the node rescues itself."""
 
-    run: Run
+    piece_range: PieceRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,9 @@ class ConnectRequest:
 
 @dataclass(frozen=True, slots=True)
 class AbortRequest:
-    """Asks the shell to end a run: occurs when it is too slow; for the policy it has failed already."""
+    """Asks the shell to end a range: occurs when it is too slow; for the policy it has failed already."""
 
-    run: Run
+    piece_range: PieceRange
 
 
 Request = AnnounceRequest | FetchRequest | ConnectRequest | AbortRequest
@@ -121,11 +121,11 @@ class Policy:
         self._own_origin = origin
         self._origins: tuple[str, ...] = (origin,) if origin else ()
         self._origin_failures: dict[str, int] = {}
-        self._runs: dict[int, Run] = {}
+        self._ranges: dict[int, PieceRange] = {}
         self._received: list[LeaseId] = []
         self._returned: list[LeaseId] = []
         self._queue: list[Request] = []
-        self._next_run = 1
+        self._next_range = 1
         self._announce_at_s = now_s
         self._in_flight = 0
         self._failures = 0
@@ -141,7 +141,7 @@ class Policy:
         self._arrived_s = now_s
 
     def want_later(self, wanted: Wanted, *, now_s: float) -> None:
-        """Want one more torrent, at low priority: from now on one run at a time, for this and all others."""
+        """Want one more torrent, at low priority: from now on one range at a time, for this and all others."""
         self.wanted[wanted.info_hash] = wanted
         self.have[wanted.info_hash] = 0
         self._slots = 1
@@ -197,7 +197,7 @@ class Policy:
             self._progress_s = now_s
         if handout.leases or (handout.is_supplied and self._is_helped):
             self._is_rescuing = False
-        has_room = self._leased_runs < self._slots
+        has_room = self._leased_ranges < self._slots
         wait_s = 0.0 if handout.leases and has_room else handout.announce_after_s
         self._announce_at_s = max(now_s, min(self._announce_at_s, now_s) + wait_s)
 
@@ -211,11 +211,11 @@ class Policy:
         self._start(lease.info_hash, lease.first, lease.count, origin, lease.lease)
 
     def _start(self, info_hash: InfoHash, first: PieceIndex, count: int, origin: str, lease: LeaseId | None) -> None:
-        run = Run(self._next_run, info_hash, first, count, origin, lease)
-        self._next_run += 1
-        self._runs[run.number] = run
+        piece_range = PieceRange(self._next_range, info_hash, first, count, origin, lease)
+        self._next_range += 1
+        self._ranges[piece_range.number] = piece_range
         self._asked[info_hash] = self._asked.get(info_hash, 0) | piece_set.span(first, count)
-        self._queue.append(FetchRequest(run))
+        self._queue.append(FetchRequest(piece_range))
 
     def announce_failed(self, *, now_s: float) -> None:
         """Occurs when an announce got no answer, or none that makes sense."""
@@ -235,42 +235,42 @@ class Policy:
     def _backoff_s(self, failures: int) -> float:
         return min(self.limits.backoff_most_s, self.limits.backoff_s * 2.0 ** min(failures, 10))
 
-    def run_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
-        """Occurs when a run has been received, or when fetching it failed; a failed lease is given back.
+    def range_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
+        """Occurs when a range has been received, or when fetching it failed; a failed lease is given back.
 
         The announce that follows asks for the next lease while the last pieces of this one are still being verified,
         so that the pipe to the origin stays full.
         """
-        run = self._runs.pop(number, None)
-        if run is None:
+        piece_range = self._ranges.pop(number, None)
+        if piece_range is None:
             return  # it was given up
-        size_bytes = run.count * self.wanted[run.info_hash].piece_bytes
+        size_bytes = piece_range.count * self.wanted[piece_range.info_hash].piece_bytes
         self._slowness.ended(number, size_bytes=size_bytes if is_whole else 0, now_s=now_s)
         if is_whole:
-            if run.lease is None:
+            if piece_range.lease is None:
                 self._rescue_bytes = min(2 * self._rescue_bytes, self.limits.rescue_most_bytes)
-            self._origin_failures.pop(run.origin, None)
+            self._origin_failures.pop(piece_range.origin, None)
             self._has_news = True
-            if run.lease is not None:
-                self._received.append(run.lease)
+            if piece_range.lease is not None:
+                self._received.append(piece_range.lease)
             return
-        self.origin_failed(run.origin, now_s=now_s)
-        if run.lease is not None:
-            self._returned.append(run.lease)
+        self.origin_failed(piece_range.origin, now_s=now_s)
+        if piece_range.lease is not None:
+            self._returned.append(piece_range.lease)
             self._announce_at_s = self._rescue_at_s
 
-    def run_progressed(self, number: int, received_bytes: int, *, now_s: float) -> None:
-        """Take note of how much of a run has come, so that it can be given up if that is too little."""
+    def range_progressed(self, number: int, received_bytes: int, *, now_s: float) -> None:
+        """Take note of how much of a range has come, so that it can be given up if that is too little."""
         self._slowness.progressed(number, received_bytes, now_s=now_s)
 
     def _abort_slow(self, now_s: float) -> None:
         for number in self._slowness.given_up(now_s=now_s, patience_s=self._patience_s):
-            self._queue.append(AbortRequest(self._runs[number]))
-            self.run_ended(number, is_whole=False, now_s=now_s)
+            self._queue.append(AbortRequest(self._ranges[number]))
+            self.range_ended(number, is_whole=False, now_s=now_s)
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Return where runs may be fetched from."""
+        """Return where ranges may be fetched from."""
         return self._origins
 
     def idle_s(self, *, now_s: float) -> float:
@@ -303,7 +303,7 @@ class Policy:
         queue, self._queue = self._queue, []
         for request in queue:
             if isinstance(request, FetchRequest):
-                self._slowness.began(request.run.number, request.run.origin, now_s=now_s)
+                self._slowness.began(request.piece_range.number, request.piece_range.origin, now_s=now_s)
         return [*queue, *([announce] if announce else [])]
 
     def _announce(self, now_s: float) -> AnnounceRequest | None:
@@ -314,7 +314,7 @@ class Policy:
         has_news &= not self.is_alone
         if not has_news and (now_s < self._announce_at_s or self._in_flight):
             return None
-        slots = 0 if is_complete else max(0, self._slots - self._leased_runs)
+        slots = 0 if is_complete else max(0, self._slots - self._leased_ranges)
         received, self._received = tuple(self._received), []
         returned, self._returned = tuple(self._returned), []
         self._in_flight += 1
@@ -327,12 +327,12 @@ class Policy:
         return AnnounceRequest(state, slots, received, returned, is_starving)
 
     @property
-    def _leased_runs(self) -> int:
+    def _leased_ranges(self) -> int:
         """Return how many leases are being fetched: a node that helps itself asks for leases all the same."""
-        return sum(run.lease is not None for run in self._runs.values())
+        return sum(piece_range.lease is not None for piece_range in self._ranges.values())
 
     def _is_starving(self, now_s: float) -> bool:
-        return not self._runs and now_s - self._progress_s >= self._starve_s and not self.is_complete
+        return not self._ranges and now_s - self._progress_s >= self._starve_s and not self.is_complete
 
     @property
     def _patience_s(self) -> float:
@@ -350,15 +350,15 @@ class Policy:
         if not (self._is_rescuing or self.is_alone) or not self._origins or now_s < self._rescue_at_s:
             return
         origin = min(self._origins, key=self.failures_of)
-        while len(self._runs) < self._slots and self._rescue_one(origin):
+        while len(self._ranges) < self._slots and self._rescue_one(origin):
             self.rescues += 1
 
     def _rescue_one(self, origin: str) -> bool:
         for info_hash, want in self.wanted.items():
             coming = 0
-            for run in self._runs.values():
-                if run.info_hash == info_hash:
-                    coming |= piece_set.span(run.first, run.count)
+            for piece_range in self._ranges.values():
+                if piece_range.info_hash == info_hash:
+                    coming |= piece_set.span(piece_range.first, piece_range.count)
             lacking = piece_set.all_pieces(want.count) & ~self.have[info_hash] & ~coming
             if lacking:
                 start = self._random.randrange(want.count)
@@ -369,13 +369,13 @@ class Policy:
         return False
 
     def failures_of(self, origin: str) -> int:
-        """Return how many runs from this origin have failed since one last succeeded."""
+        """Return how many ranges from this origin have failed since one last succeeded."""
         return self._origin_failures.get(origin, 0)
 
     def next_wake_s(self, *, now_s: float) -> float:
         """Return when `requests` should be asked again if no fact arrives before."""
         due_s = [self._announce_at_s] if not self._in_flight else []
-        if not self._runs and not self.is_complete:
+        if not self._ranges and not self.is_complete:
             since = self._progress_s
             due_s += [since + self._starve_s, since + self._patience_s, self._rescue_at_s]
         elif self._is_rescuing or self.is_alone:

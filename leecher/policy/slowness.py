@@ -1,9 +1,9 @@
-"""Which runs are too slow to be waited for, and which origins are passed over because of that.
+"""Which ranges are too slow to be waited for, and which origins are passed over because of that.
 
-A run is given up when nothing of it has come for as long as the node has patience, which is what plain HTTPS would take
-for a piece where a rack shares a slow uplink (docs/decisions/0012), or when another origin has just been many times as
-fast. Each time an origin is given up it is given twice as long the next time, so that a link on which a piece takes a
-minute brings it in the end. Pure: it is told what has come and when (docs/decisions/0033).
+A range is given up when nothing of it has come for as long as the node has patience, which is what plain HTTPS would
+take for a piece where a rack shares a slow uplink (docs/decisions/0012), or when another origin has just been many
+times as fast. Each time an origin is given up it is given twice as long the next time, so that a link on which a piece
+takes a minute brings it in the end. Pure: it is told what has come and when (docs/decisions/0033).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STEP_BYTES = 1 << 15
 _TIMES_SLOWER = 8.0
 _YOUNG_S = 2.0
 _FRESH_S = 30.0
-_SHUNNED_S, _SHUNNED_MOST_S = 15.0, 240.0
+_SHUNNED_S, _SHUNNED_MAX_S = 15.0, 240.0
 
 
 @dataclass(slots=True)
@@ -30,57 +30,61 @@ class _Watched:
 
 
 class Slowness:
-    """One node's runs and the rates of the origins they come from. Only runs that it is told of are judged."""
+    """One node's ranges and the rates of the origins they come from. Only ranges that it is told of are judged."""
 
     def __init__(self) -> None:
-        self._runs: dict[int, _Watched] = {}
+        self._ranges: dict[int, _Watched] = {}
         self._rates: dict[str, tuple[float, float]] = {}
         self._strikes: dict[str, int] = {}
         self._shunned_until_s: dict[str, float] = {}
 
     @property
     def is_watching(self) -> bool:
-        """Return whether there is a run to judge."""
-        return any(run.is_told_of for run in self._runs.values())
+        """Return whether there is a range to judge."""
+        return any(piece_range.is_told_of for piece_range in self._ranges.values())
 
     def began(self, number: int, origin: str, *, now_s: float) -> None:
-        """Occurs when a run is asked for."""
-        self._runs[number] = _Watched(origin, now_s, now_s)
+        """Occurs when a range is asked for."""
+        self._ranges[number] = _Watched(origin, now_s, now_s)
 
     def progressed(self, number: int, received_bytes: int, *, now_s: float) -> None:
-        """Take note of how much of a run has come."""
-        run = self._runs.get(number)
-        if run is None:
+        """Take note of how much of a range has come."""
+        piece_range = self._ranges.get(number)
+        if piece_range is None:
             return
-        run.is_told_of = True
-        if received_bytes > run.received_bytes:
-            run.received_bytes, run.moved_s = received_bytes, now_s
+        piece_range.is_told_of = True
+        if received_bytes > piece_range.received_bytes:
+            piece_range.received_bytes, piece_range.moved_s = received_bytes, now_s
 
     def ended(self, number: int, *, size_bytes: int, now_s: float) -> None:
-        """Occurs when a run has ended; `size_bytes` is 0 if it is not whole."""
-        run = self._runs.pop(number, None)
-        if run is not None and size_bytes and now_s > run.began_s:
-            self._rates[run.origin] = (size_bytes / (now_s - run.began_s), now_s)
-            self._strikes.pop(run.origin, None)
+        """Occurs when a range has ended; `size_bytes` is 0 if it is not whole."""
+        piece_range = self._ranges.pop(number, None)
+        if piece_range is not None and size_bytes and now_s > piece_range.began_s:
+            self._rates[piece_range.origin] = (size_bytes / (now_s - piece_range.began_s), now_s)
+            self._strikes.pop(piece_range.origin, None)
 
     def given_up(self, *, now_s: float, patience_s: float) -> list[int]:
-        """Return the runs not to be waited for any longer, and pass their origins over for a while."""
+        """Return the ranges not to be waited for any longer, and pass their origins over for a while."""
         slow = [
-            number for number, run in self._runs.items() if run.is_told_of and self._is_slow(run, now_s, patience_s)
+            number
+            for number, piece_range in self._ranges.items()
+            if piece_range.is_told_of and self._is_slow(piece_range, now_s, patience_s)
         ]
-        for origin in {self._runs[number].origin for number in slow}:
+        for origin in {self._ranges[number].origin for number in slow}:
             strikes = self._strikes[origin] = self._strikes.get(origin, 0) + 1
-            self._shunned_until_s[origin] = now_s + min(_SHUNNED_MOST_S, _SHUNNED_S * 2.0 ** min(strikes, 10))
+            self._shunned_until_s[origin] = now_s + min(_SHUNNED_MAX_S, _SHUNNED_S * 2.0 ** min(strikes, 10))
         return slow
 
-    def _is_slow(self, run: _Watched, now_s: float, patience_s: float) -> bool:
-        if now_s - run.moved_s >= patience_s * 2.0 ** min(self._strikes.get(run.origin, 0), 10):
+    def _is_slow(self, piece_range: _Watched, now_s: float, patience_s: float) -> bool:
+        if now_s - piece_range.moved_s >= patience_s * 2.0 ** min(self._strikes.get(piece_range.origin, 0), 10):
             return True
-        age_s = now_s - run.began_s
+        age_s = now_s - piece_range.began_s
         rates = [
-            rate for origin, (rate, at_s) in self._rates.items() if origin != run.origin and now_s - at_s < _FRESH_S
+            rate
+            for origin, (rate, at_s) in self._rates.items()
+            if origin != piece_range.origin and now_s - at_s < _FRESH_S
         ]
-        might_bytes_per_s = (run.received_bytes + STEP_BYTES) / max(age_s, _YOUNG_S)
+        might_bytes_per_s = (piece_range.received_bytes + STEP_BYTES) / max(age_s, _YOUNG_S)
         return age_s >= _YOUNG_S and might_bytes_per_s * _TIMES_SLOWER < max(rates, default=0.0)
 
     def choose(self, wanted: str, origins: Sequence[str], *, now_s: float) -> str:

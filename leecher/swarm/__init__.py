@@ -1,1 +1,1 @@
-"""Fetching images: libtorrent, the policy's requests carried out, checksums, counters."""
+"""Fetcher images: libtorrent, the policy's requests carried out, checksums, counters."""

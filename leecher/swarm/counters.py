@@ -15,7 +15,7 @@ from swarmboot.wire.report import FAILED, VERIFIED, BootReport
 
 
 @dataclass(slots=True)
-class Ledger:
+class BootCounters:
     """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included.
 
     `node` and `key` are who the node is to the seeder; the key is told to nobody else. `proving` shows that it is
@@ -78,9 +78,9 @@ class Ledger:
         )
 
 
-def open_ledger(
+def open_counters(
     settings: NodeSettings, *, started_s: float, credentials: str = "", tell: Callable[[str], None]
-) -> Ledger:
+) -> BootCounters:
     """Return a new boot's ledger; `credentials` say as whom it is to announce, if an earlier boot has left some.
 
     Raises KeyFileError if the fleet token cannot be used.
@@ -88,8 +88,8 @@ def open_ledger(
     known = decode_credentials(credentials)
     if known is not None:
         node, key, prover = known
-        return Ledger(node, started_s, rack=settings.rack, key=NodeKey(key), proving=Proving(one=prover))
+        return BootCounters(node, started_s, rack=settings.rack, key=NodeKey(key), proving=Proving(one=prover))
     proving = proving_of(settings)
     if proving.tokens and settings.server.startswith("http:"):
         tell("the fleet token is not used: swarmboot.server is no https:// address")
-    return Ledger(new_node_id(), started_s, rack=settings.rack, proving=proving)
+    return BootCounters(new_node_id(), started_s, rack=settings.rack, proving=proving)

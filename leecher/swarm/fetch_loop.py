@@ -1,4 +1,4 @@
-"""Drives one node's fetching in trio: waits for it, turns it, and lets others wait for what comes of it.
+"""Drives one node's fetching in trio: waits for it, steps it, and lets others wait for what comes of it.
 
 libtorrent's alerts wake trio through a descriptor, never a polling sleep.
 """
@@ -12,7 +12,7 @@ import trio
 
 from leecher.origin.nursery import open_nursery
 from leecher.origin.threads import caller
-from leecher.swarm.fetcher import Fetching
+from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.session import Swarm
 from swarmboot.ids import InfoHash
 from swarmboot.release.manifest import Artifact
@@ -23,30 +23,30 @@ _GATHER_S = 0.04
 """After a first alert, how long to let others gather: waking for every piece costs more than all else at run time."""
 
 
-class Rounds:
-    """The turns of one `fetching`, which must be in a swarm."""
+class FetchLoop:
+    """The steps of one `fetcher`, which must be in a swarm."""
 
-    def __init__(self, fetching: Fetching) -> None:
-        self.fetching = fetching
-        self._stirred = trio.Event()
+    def __init__(self, fetcher: Fetcher) -> None:
+        self.fetcher = fetcher
+        self._woken = trio.Event()
         self._turned = trio.Event()
         self._hurried = 0
 
     async def run(self) -> None:
-        """Turn until cancelled; raises as `Fetching.turn` does."""
-        self.fetching.wake = caller(self._stir)
+        """Step until cancelled; raises as `Fetcher.step` does."""
+        self.fetcher.wake = caller(self._wake)
         async with open_nursery() as nursery:
             nursery.start_soon(self._watch_alerts)
             while True:
-                self._stirred = trio.Event()
-                due_s = self.fetching.turn()
+                self._woken = trio.Event()
+                due_s = self.fetcher.step()
                 self._turned.set()
                 self._turned = trio.Event()
                 with trio.move_on_after(due_s):
-                    await self._stirred.wait()
+                    await self._woken.wait()
 
-    def _stir(self) -> None:
-        self._stirred.set()
+    def _wake(self) -> None:
+        self._woken.set()
 
     async def _watch_alerts(self) -> None:
         while True:
@@ -55,11 +55,11 @@ class Rounds:
             if not self._hurried:
                 await trio.sleep(_GATHER_S)
             if not turned.is_set():
-                self._stir()
+                self._wake()
                 await turned.wait()
 
     async def until(self, is_so: Callable[[], bool], *, is_urgent: bool = False) -> None:
-        """Wait until something is so after a turn; if it is urgent, no alerts are let gather meanwhile."""
+        """Wait until something is so after a step; if it is urgent, no alerts are let gather meanwhile."""
         self._hurried += is_urgent
         try:
             while not is_so():
@@ -69,14 +69,14 @@ class Rounds:
 
     @property
     def _swarm(self) -> Swarm:
-        assert self.fetching.swarm is not None
-        return self.fetching.swarm
+        assert self.fetcher.swarm is not None
+        return self.fetcher.swarm
 
     async def add_later(self, artifact: Artifact, torrent: bytes, path: Path) -> None:
         """Begin to fetch one more artifact, at low priority, into the file at `path`; raises as `Swarm.add` does."""
         self._swarm.add(artifact, torrent, path.parent, path.name)
         await self.until(lambda: self._swarm.is_checked(artifact.info_hash), is_urgent=True)
-        self.fetching.add_later(artifact)
+        self.fetcher.add_later(artifact)
 
     async def flush(self, info_hash: InfoHash) -> None:
         """Wait until every piece that counts can be read from its file."""

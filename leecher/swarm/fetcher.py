@@ -1,7 +1,7 @@
-"""Carries out the policy's requests: announces, fetches runs, dials neighbours, and tells the policy what happened.
+"""Carries out the policy's requests: announces, fetches, dials neighbours, and tells the policy what happened.
 
-One writer of state: `turn` takes in what has come and acts on it. Exchanges with origins run in threads of their own,
-whose facts wait until the next turn. Whoever calls `turn` does the waiting: `leecher.boot.head_start` before trio is
+One writer of state: `step` takes in what has come and acts on it. Requests to origins run in threads of their own,
+whose facts wait until the next step. Whoever calls `step` does the waiting: `leecher.boot.head_start` before trio is
 there, `leecher.swarm.fetch_loop` afterwards. A node announces and fetches leases before it has a swarm; from when it
 has joined one it can be dialled, and what it fetched is verified and counts.
 """
@@ -15,12 +15,29 @@ from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from leecher.origin.background import Exchanges
+from leecher.origin.background import BackgroundRequests
 from leecher.origin.connection_pool import Connections
-from leecher.origin.small_request import Question
-from leecher.policy.events import Answered, Ended, Event, Fact, NeighbourBanned, PieceFailed, PieceFinished, Received
-from leecher.policy.node_policy import AbortRequest, AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
-from leecher.swarm.counters import Ledger
+from leecher.origin.small_request import SmallRequest
+from leecher.policy.events import (
+    AnnounceAnswered,
+    Event,
+    Fact,
+    NeighbourBanned,
+    PieceFailed,
+    PieceFinished,
+    PieceReceived,
+    RangeEnded,
+)
+from leecher.policy.node_policy import (
+    AbortRequest,
+    AnnounceRequest,
+    ConnectRequest,
+    FetchRequest,
+    PieceRange,
+    Policy,
+    Wanted,
+)
+from leecher.swarm.counters import BootCounters
 from leecher.swarm.places import Places, is_begun
 from swarmboot.addresses import is_dialable, is_loopback
 from swarmboot.errors import ArtifactError, OriginError, ProofRefusedError, ResourceError, TransferError
@@ -38,16 +55,16 @@ LEAVE_S = 1.0
 START_S = 0.3
 CHECKING_S = 1.0
 GONE_S = 1.0
-HELD_MOST_BYTES = 32 << 20
+HELD_MAX_BYTES = 32 << 20
 """So much may wait in memory for libtorrent to be there."""
 _FAILURES_OF_A_PIECE = 3
 _REFUSALS_OF_A_PIECE = 3
 
 
-class Fetching:
+class Fetcher:
     """One node's part in the swarm from its first announce until it leaves.
 
-    `keeps_old` is as in `leecher.swarm.places`. `wake` is called, in any thread, when a turn has something to take in.
+    `keeps_old` is as in `leecher.swarm.places`. `wake` is called, in any thread, when a step has something to take in.
     `is_stage0_wanted` and `is_hidden` are what the seeder said.
     """
 
@@ -55,7 +72,7 @@ class Fetching:
         self,
         connections: Connections,
         settings: NodeSettings,
-        ledger: Ledger,
+        counters: BootCounters,
         artifacts: tuple[Artifact, ...],
         *,
         sequence: Sequence,
@@ -71,12 +88,12 @@ class Fetching:
         self.is_hidden = False
         self.last_failure: TransferError | None = None
         self._connections = connections
-        self._exchanges = Exchanges(connections, settings.server, self._post, ledger.proving)
+        self._requests = BackgroundRequests(connections, settings.server, self._post, counters.proving)
         self._settings = settings
-        self._ledger = ledger
+        self._counters = counters
         self._artifacts = {artifact.info_hash: artifact for artifact in artifacts}
         self.places = Places(
-            self._artifacts, settings.into, keeps_old=keeps_old, reserve_bytes=settings.reserve, wake=self._stir
+            self._artifacts, settings.into, keeps_old=keeps_old, reserve_bytes=settings.reserve, wake=self._wake
         )
         self._sequence = sequence
         own = settings.bind or urlsplit(settings.server).hostname or ""
@@ -87,9 +104,9 @@ class Fetching:
         self._facts: deque[Fact] = deque()
         self._is_fresh = not any(is_begun(artifact, settings.into) for artifact in artifacts)
         self._port = 0
-        self._held: list[Received] = []
+        self._held: list[PieceReceived] = []
         self._held_bytes = 0
-        self._is_stirred = True
+        self._is_woken = True
         self._from_neighbours_bytes = 0
         self._due_s = 0.0
         self._alone_at_s = 0.0
@@ -118,7 +135,7 @@ class Fetching:
 
     @property
     def ports(self) -> tuple[int, int]:
-        """Return where this node's doors are: for pieces and for documents; 0 while they are shut."""
+        """Return where this node listens: for pieces and for documents; 0 before it does."""
         return self._port, self.http_port
 
     def have(self, info_hash: InfoHash) -> Pieces:
@@ -130,7 +147,7 @@ class Fetching:
         return self.swarm.received_bytes() if self.swarm else 0
 
     def join(self, swarm: Swarm, documents: dict[str, bytes]) -> None:
-        """Bring the artifacts into a swarm, with whatever an earlier run left behind; takes a few turns.
+        """Bring the artifacts into a swarm, with whatever an earlier run left behind; takes a few steps.
 
         Raises ManifestError if a torrent among the documents is not the one that the manifest names, ResourceError if
         the folder for what is not whole is somebody else's.
@@ -148,13 +165,13 @@ class Fetching:
         self.policy.want_later(wanted, now_s=time.monotonic())
         self.swarm.start(artifact.info_hash, tuple(self._known))
         self._already_have(artifact.info_hash, self.swarm.pieces(artifact.info_hash))
-        self._stir()
+        self._wake()
 
     def serve(self, digests: tuple[Digest, ...]) -> None:
-        """Announce that this node's door serves these."""
+        """Announce that this node serves these."""
         self._serves = digests
         self.policy.tell_soon()
-        self._stir()
+        self._wake()
 
     def meet(self, neighbours: tuple[Neighbour, ...]) -> None:
         """Take note of neighbours found on the LAN."""
@@ -162,14 +179,14 @@ class Fetching:
         self._met.update(strangers)
         if strangers:
             self.policy.neighbours_found(strangers)
-            self._stir()
+            self._wake()
 
     def move(self) -> None:
         """Announce at once: this node's addresses have changed."""
         self.policy.address_changed()
-        self._stir()
+        self._wake()
 
-    def turn(self) -> float:
+    def step(self) -> float:
         """Take in what has come and act on the policy; return for how many seconds there is nothing to do.
 
         Raises ArtifactError if an origin serves other bytes than were signed, SpaceError if images cannot be written,
@@ -185,7 +202,7 @@ class Fetching:
         if not (self.has_joined or self._is_fresh):
             return CHECKING_S  # first it must be known what an earlier run has left behind
         now_s = time.monotonic()
-        if self._is_stirred or now_s >= self._due_s:
+        if self._is_woken or now_s >= self._due_s:
             self._ask(now_s)
         if self._alone_at_s and now_s >= self._alone_at_s:
             self.dial(())
@@ -193,32 +210,32 @@ class Fetching:
 
     def _ask(self, now_s: float) -> None:
         """Ask the policy and act."""
-        self._is_stirred = False
+        self._is_woken = False
         if not self.has_joined:
-            self.policy.still_starting(has_room=self._held_bytes < HELD_MOST_BYTES, now_s=now_s)
-        for number, received_bytes in self._exchanges.progress():
-            self.policy.run_progressed(number, received_bytes, now_s=now_s)
+            self.policy.still_starting(has_room=self._held_bytes < HELD_MAX_BYTES, now_s=now_s)
+        for number, received_bytes in self._requests.progress():
+            self.policy.range_progressed(number, received_bytes, now_s=now_s)
         for request in self.policy.requests(now_s=now_s):
             match request:
-                case AbortRequest(run):
-                    self._abort(run)
+                case AbortRequest(piece_range):
+                    self._abort(piece_range)
                 case AnnounceRequest():
                     self._announce(request)
-                case FetchRequest(run):
-                    self._exchanges.fetch(run, self._artifacts[run.info_hash])
+                case FetchRequest(piece_range):
+                    self._requests.fetch(piece_range, self._artifacts[piece_range.info_hash])
                 case ConnectRequest(neighbours):
                     self.dial(neighbours)
-        self._ledger.rescues = self.policy.rescues
+        self._counters.rescues = self.policy.rescues
         self._due_s = self.policy.next_wake_s(now_s=now_s)
 
-    def _abort(self, run: Run) -> None:
-        self._exchanges.abort(run)
-        if run.origin not in self._slow:
-            self._slow.add(run.origin)
-            self._tell(f"{run.origin} sends too little; fetching elsewhere")
+    def _abort(self, piece_range: PieceRange) -> None:
+        self._requests.abort(piece_range)
+        if piece_range.origin not in self._slow:
+            self._slow.add(piece_range.origin)
+            self._tell(f"{piece_range.origin} sends too little; fetching elsewhere")
 
-    def _stir(self) -> None:
-        self._is_stirred = True
+    def _wake(self) -> None:
+        self._is_woken = True
         self.wake()
 
     def _try_to_join(self, swarm: Swarm) -> None:
@@ -234,7 +251,7 @@ class Fetching:
         for piece in held:
             self._insert(piece)
         self.policy.started(now_s=time.monotonic())
-        self._is_stirred = True
+        self._is_woken = True
 
     def _already_have(self, info_hash: InfoHash, have: Pieces) -> None:
         for index in sets.each(have):
@@ -265,14 +282,14 @@ class Fetching:
 
     def _announce(self, request: AnnounceRequest) -> None:
         if self._settings.server:
-            self._exchanges.announce(self.announcement(request))
+            self._requests.announce(self.announcement(request))
         else:
-            self._post(Answered(None))
+            self._post(AnnounceAnswered(None))
 
     def announcement(self, request: AnnounceRequest) -> Announce:
         """Return the announce that a request stands for."""
         return Announce(
-            node=self._ledger.node,
+            node=self._counters.node,
             sequence=self._sequence,
             state=request.state,
             port=self._port,
@@ -284,47 +301,47 @@ class Fetching:
             returned=request.returned,
             is_starving=request.is_starving,
             from_neighbours_bytes=self._from_neighbours_bytes,
-            from_origin_bytes=self._ledger.from_origin_bytes,
+            from_origin_bytes=self._counters.from_origin_bytes,
             serves=self._serves,
             serves_bytes_per_s=int(self._settings.up),
-            key=self._ledger.key,
+            key=self._counters.key,
             own_end=self._connections.own_end(self._settings.server),
         )
 
-    def leave(self) -> Question | None:
+    def leave(self) -> SmallRequest | None:
         """Return what tells the seeder, if there is one, that this node goes away."""
         if not self._settings.server:
             return None
         request = AnnounceRequest(NodeState.LEAVING, 0, (), (), is_starving=False)
-        return self._exchanges.question(self.announcement(request), LEAVE_S)
+        return self._requests.posted(self.announcement(request), LEAVE_S)
 
     def close(self) -> None:
         """Tear down what is under way and leave the swarm."""
-        self._exchanges.tear()
+        self._requests.abort_all()
         if self.swarm is not None:
             self.swarm.close()
 
     def _hear(self, fact: Fact) -> None:
-        """Take note of what an exchange with an origin has brought."""
+        """Take note of what a request to an origin has brought."""
         match fact:
-            case Answered(refused=node) if node is not None:
+            case AnnounceAnswered(refused=node) if node is not None:
                 self._refused(node)
-            case Answered(failure=error) if error is not None:
+            case AnnounceAnswered(failure=error) if error is not None:
                 self._unproved(error)
-            case Answered(handout, has_joined):
+            case AnnounceAnswered(handout, has_joined):
                 self._answered(handout, has_joined=has_joined)
-            case Received():
+            case PieceReceived():
                 self._received(fact)
                 return
-            case Ended(run, failure):
-                self._ended(run, failure)
-        self._is_stirred = True
+            case RangeEnded(piece_range, failure):
+                self._ended(piece_range, failure)
+        self._is_woken = True
 
     def _refused(self, node: NodeId) -> None:
         """Go on under another name: whoever took this one must not end this boot."""
-        is_news = node == self._ledger.node  # of two announces under way the first brings it
+        is_news = node == self._counters.node  # of two announces under way the first brings it
         if is_news:
-            self._ledger.take_new_name()
+            self._counters.take_new_name()
         self.policy.announce_refused(is_news=is_news, now_s=time.monotonic())
 
     def _unproved(self, error: ProofRefusedError) -> None:
@@ -358,32 +375,32 @@ class Fetching:
         has_none = bool(self.policy.origins) and self._without.issuperset(self.policy.origins)
         return has_none and not self.is_complete and self.policy.idle_s(now_s=time.monotonic()) >= GONE_S
 
-    def _ended(self, run: Run, failure: TransferError | None) -> None:
+    def _ended(self, piece_range: PieceRange, failure: TransferError | None) -> None:
         if failure is None:
-            self._without.discard(run.origin)
+            self._without.discard(piece_range.origin)
         elif isinstance(failure, OriginError) and failure.is_gone:
-            self._without.add(run.origin)
+            self._without.add(piece_range.origin)
         if failure is not None:
             self.last_failure = failure
-            if self.policy.failures_of(run.origin) == 0:
+            if self.policy.failures_of(piece_range.origin) == 0:
                 self._tell(f"{failure}; trying again")
-        self.policy.run_ended(run.number, is_whole=failure is None, now_s=time.monotonic())
+        self.policy.range_ended(piece_range.number, is_whole=failure is None, now_s=time.monotonic())
 
-    def _received(self, piece: Received) -> None:
+    def _received(self, piece: PieceReceived) -> None:
         """Hand a piece in, or hold it until there is a swarm; whether it counts is told by `_take`."""
-        self._ledger.from_origin_bytes += len(piece.data)
+        self._counters.from_origin_bytes += len(piece.data)
         if self.has_joined:
             self._insert(piece)
         else:
             self._held.append(piece)
             self._held_bytes += len(piece.data)
 
-    def _insert(self, piece: Received) -> None:
+    def _insert(self, piece: PieceReceived) -> None:
         assert self.swarm is not None
-        info_hash = piece.run.info_hash
+        info_hash = piece.piece_range.info_hash
         if self.policy.have[info_hash] >> piece.index & 1:
             return
-        self._arriving[info_hash, piece.index] = piece.run.origin
+        self._arriving[info_hash, piece.index] = piece.piece_range.origin
         times = self._handed_in[info_hash, piece.index] = self._handed_in.get((info_hash, piece.index), 0) + 1
         if times > _REFUSALS_OF_A_PIECE:
             raise ResourceError(
@@ -419,17 +436,17 @@ class Fetching:
     def _check_complete(self) -> None:
         if self.policy.is_complete and self.swarm is not None:
             self.swarm.seed()
-            self._is_stirred = True
+            self._is_woken = True
 
     def _count_bytes(self) -> None:
-        self._ledger.have_bytes = sum(
+        self._counters.have_bytes = sum(
             min(each.size_bytes, self.policy.have[h].bit_count() * each.piece_bytes)
             for h, each in self._artifacts.items()
         )
 
     def _failed_piece(self, info_hash: InfoHash, index: int) -> None:
         """Count a bad piece; one that origins keep sending wrong ends the boot."""
-        self._ledger.hash_failures += 1
+        self._counters.hash_failures += 1
         self._handed_in.pop((info_hash, index), None)
         origin = self._arriving.pop((info_hash, index), None)
         if origin is None:

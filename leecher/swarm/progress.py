@@ -7,8 +7,8 @@ import math
 import sys
 import time
 
-from leecher.swarm.counters import Ledger
-from leecher.swarm.fetcher import Fetching
+from leecher.swarm.counters import BootCounters
+from leecher.swarm.fetcher import Fetcher
 from swarmboot.units import format_duration, format_size
 
 _EVERY_S = {"bar": 0.2, "json": 0.5, "plain": 2.0}
@@ -18,70 +18,70 @@ _BAR_CELLS = 30
 class Progress:
     """Shows one boot's progress on standard output."""
 
-    def __init__(self, kind: str, ledger: Ledger, fetching: Fetching) -> None:
+    def __init__(self, kind: str, counters: BootCounters, fetching: Fetcher) -> None:
         self._kind = ("bar" if sys.stdout.isatty() else "plain") if kind == "auto" else kind
         self._every_s = _EVERY_S.get(self._kind, math.inf)
         self._due_s = time.monotonic() + self._every_s
-        self._ledger = ledger
-        self._fetching = fetching
+        self._counters = counters
+        self._fetcher = fetching
 
     def show(self) -> float:
         """Show how far the boot is, if it is time to; return for how many seconds there is nothing to show."""
         now_s = time.monotonic()
         if now_s >= self._due_s:
-            self._ledger.from_neighbours_bytes = self._fetching.received_bytes()
-            self._show("complete" if self._ledger.is_complete else "fetching")
+            self._counters.from_neighbours_bytes = self._fetcher.received_bytes()
+            self._show("complete" if self._counters.is_complete else "fetching")
             self._due_s = now_s + self._every_s
         return self._due_s - now_s
 
     def finish(self) -> None:
         """Show that the boot is complete."""
-        self._ledger.from_neighbours_bytes = self._fetching.received_bytes()
-        self._ledger.is_complete = True
+        self._counters.from_neighbours_bytes = self._fetcher.received_bytes()
+        self._counters.is_complete = True
         self._show("complete")
         if self._kind == "bar":
             print(flush=True)
 
     def _show(self, state: str) -> None:
-        ledger = self._ledger
+        counters = self._counters
         if self._kind == "json":
-            print(json.dumps(_facts(ledger, state)), flush=True)
-        elif self._kind == "plain" and (state == "fetching" or not ledger.is_told):
-            print(_line(ledger), flush=True)
-        elif self._kind == "bar" and not ledger.is_told:
-            share = ledger.have_bytes / max(1, ledger.total_bytes)
+            print(json.dumps(_facts(counters, state)), flush=True)
+        elif self._kind == "plain" and (state == "fetching" or not counters.is_told):
+            print(_line(counters), flush=True)
+        elif self._kind == "bar" and not counters.is_told:
+            share = counters.have_bytes / max(1, counters.total_bytes)
             cells = round(share * _BAR_CELLS)
-            print(f"\r[{'#' * cells:-<{_BAR_CELLS}}] {_line(ledger)}\033[K", end="", flush=True)
-        ledger.is_told = state == "complete"
+            print(f"\r[{'#' * cells:-<{_BAR_CELLS}}] {_line(counters)}\033[K", end="", flush=True)
+        counters.is_told = state == "complete"
 
 
-def _facts(ledger: Ledger, state: str) -> dict[str, object]:
+def _facts(counters: BootCounters, state: str) -> dict[str, object]:
     return {
         "state": state,
-        "have_bytes": ledger.have_bytes,
-        "total_bytes": ledger.total_bytes,
-        "from_neighbours": ledger.from_neighbours_bytes,
-        "from_origin": ledger.from_origin_bytes,
+        "have_bytes": counters.have_bytes,
+        "total_bytes": counters.total_bytes,
+        "from_neighbours": counters.from_neighbours_bytes,
+        "from_origin": counters.from_origin_bytes,
     }
 
 
-def _line(ledger: Ledger) -> str:
+def _line(counters: BootCounters) -> str:
     return (
-        f"{format_size(ledger.have_bytes)} of {format_size(ledger.total_bytes)} after "
-        f"{format_duration(ledger.elapsed_s)}: {format_size(ledger.from_neighbours_bytes)} from neighbours, "
-        f"{format_size(ledger.from_origin_bytes)} from the origin"
+        f"{format_size(counters.have_bytes)} of {format_size(counters.total_bytes)} after "
+        f"{format_duration(counters.elapsed_s)}: {format_size(counters.from_neighbours_bytes)} from neighbours, "
+        f"{format_size(counters.from_origin_bytes)} from the origin"
     )
 
 
-def metrics(ledger: Ledger) -> str:
+def metrics(counters: BootCounters) -> str:
     """Return the boot's counters in Prometheus's text format, version 0.0.4."""
     rows = [
-        ("bytes_total", 'source="neighbours"', ledger.from_neighbours_bytes),
-        ("bytes_total", 'source="origin"', ledger.from_origin_bytes),
-        ("hash_failures_total", "", ledger.hash_failures),
-        ("rescues_total", "", ledger.rescues),
-        ("complete", "", int(ledger.is_complete)),
-        ("manifest", "", ledger.sequence),
+        ("bytes_total", 'source="neighbours"', counters.from_neighbours_bytes),
+        ("bytes_total", 'source="origin"', counters.from_origin_bytes),
+        ("hash_failures_total", "", counters.hash_failures),
+        ("rescues_total", "", counters.rescues),
+        ("complete", "", int(counters.is_complete)),
+        ("manifest", "", counters.sequence),
     ]
     return "".join(
         f"swarmboot_{name}{{{labels}}} {value}\n" if labels else f"swarmboot_{name} {value}\n"

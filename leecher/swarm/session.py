@@ -84,7 +84,7 @@ _AHEAD_S = 0.0025
 """How long a request and what it asks for are on their way in a LAN whose links are not full."""
 
 _SEED_AHEAD_S = 0.004
-_SEED_AHEAD_BYTES, _SEED_AHEAD_MOST_BYTES = 1 << 17, 1 << 19
+_SEED_AHEAD_BYTES, _SEED_AHEAD_MAX_BYTES = 1 << 17, 1 << 19
 """What a node that has everything lets each neighbour ask for ahead: a fast link never waits for the next request."""
 
 
@@ -105,7 +105,7 @@ def seed_ahead_bytes(piece_bytes: int, link_bytes_per_s: float) -> int:
     What the link carries meanwhile, a piece or 128 KiB at least and 512 KiB at most: nothing fresh waits behind it, but
     more would be on order at one node although others could send it (docs/decisions/0017, 0023).
     """
-    under_way_bytes = min(_SEED_AHEAD_MOST_BYTES, round(link_bytes_per_s * _SEED_AHEAD_S))
+    under_way_bytes = min(_SEED_AHEAD_MAX_BYTES, round(link_bytes_per_s * _SEED_AHEAD_S))
     return max(piece_bytes, _SEED_AHEAD_BYTES, under_way_bytes)
 
 

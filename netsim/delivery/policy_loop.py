@@ -1,8 +1,8 @@
 """One node's loop on simulated time: facts to `leecher.policy.node_policy.Policy`, its requests to the node's doors.
 
-It does what `leecher.swarm.fetcher.Fetching.run` does on real time, and nothing else: ask the policy, act, sleep until
-the policy's next wake or until stirred. Handouts, failed announces, ended runs, found neighbours and the last piece
-stir; other pieces do not; facts that come while the loop is waking are acted on together.
+It does what `leecher.swarm.fetcher.Fetcher.step` does on real time, and nothing else: ask the policy, act, sleep until
+the policy's next wake or until woken. Handouts, failed announces, ended ranges, found neighbours and the last piece
+wake it; other pieces do not; facts that come while the loop is waking are acted on together.
 tests/sim/test_same_decisions.py holds the two against each other.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run
+from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy
 from swarmboot.ids import InfoHash
 from swarmboot.release.piece_set import Pieces
 from swarmboot.wire.announce import Handout, Neighbour
@@ -19,7 +19,7 @@ from swarmboot.wire.announce import Handout, Neighbour
 Action = Callable[[float], None]
 
 WAKING_S = 0.0002
-"""What the shell's task takes from being stirred to asking the policy, about."""
+"""What the shell's task takes from being woken to asking the policy, about."""
 
 
 class Doors(Protocol):
@@ -28,8 +28,8 @@ class Doors(Protocol):
     def announce(self, request: AnnounceRequest, now_s: float) -> None:
         """Announce to the seeder; the answer comes back as `handout_arrived` or `announce_failed`."""
 
-    def fetch(self, run: Run, now_s: float) -> None:
-        """Fetch a run; its end comes back as `run_ended`."""
+    def fetch(self, piece_range: PieceRange, now_s: float) -> None:
+        """Fetch a range; its end comes back as `range_ended`."""
 
     def dial(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:
         """Connect to neighbours."""
@@ -58,7 +58,7 @@ class PolicyLoop:
         self._stir(now_s)
 
     def pieces_arrived(self, info_hash: InfoHash, have: Pieces, *, at_s: float) -> None:
-        """Occurs when the node has these pieces, the last of them since `at_s`; stirs when nothing is lacking."""
+        """Occurs when the node has these pieces, the last of them since `at_s`; wakes it when nothing is lacking."""
         was_complete = self.policy.is_complete
         new = have & ~self.policy.have[info_hash]
         if new:
@@ -78,9 +78,9 @@ class PolicyLoop:
         self.policy.announce_failed(now_s=now_s)
         self._stir(now_s)
 
-    def run_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
-        """Occurs when a run was fetched and its pieces count, or when it failed."""
-        self.policy.run_ended(number, is_whole=is_whole, now_s=now_s)
+    def range_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
+        """Occurs when a range was fetched and its pieces count, or when it failed."""
+        self.policy.range_ended(number, is_whole=is_whole, now_s=now_s)
         self._stir(now_s)
 
     def neighbours_found(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:
@@ -104,8 +104,8 @@ class PolicyLoop:
             match request:
                 case AnnounceRequest():
                     self._doors.announce(request, now_s)
-                case FetchRequest(run):
-                    self._doors.fetch(run, now_s)
+                case FetchRequest(piece_range):
+                    self._doors.fetch(piece_range, now_s)
                 case ConnectRequest(neighbours):
                     self._doors.dial(neighbours, now_s)
         sleep = self._sleep

@@ -4,7 +4,7 @@
 fetch; the messages between them are the product's. Deviations, beside those of `netsim.swap.exchange` and
 `netsim.delivery.coordinator`:
 
-* Connections to origins are kept open, the manifest's among them: a run costs one round trip and `SERVE_S` of the
+* Connections to origins are kept open, the manifest's among them: a range costs one round trip and `SERVE_S` of the
   server before its first byte.
 * A connection between neighbours is up `DIAL_S` after either side was told of the other, the first ones sooner.
 * Nodes go on as neighbours without a gap through hand-off.
@@ -32,7 +32,7 @@ from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
 
 DISCOVERY_S = 1.3
-"""`leecher.boot.acquisition`: the seeder's head start, then what it takes to gather answers."""
+"""`leecher.boot.release_search`: the seeder's head start, then what it takes to gather answers."""
 
 FOUND_MOST = 20
 

@@ -17,7 +17,7 @@ from swarmboot.release import piece_set as sets
 from swarmboot.wire.announce import Announce, Handout, Neighbour
 
 if TYPE_CHECKING:
-    from leecher.policy.node_policy import AnnounceRequest, Run
+    from leecher.policy.node_policy import AnnounceRequest, PieceRange
     from netsim.delivery.swarm_world import SwarmWorld
     from netsim.swap.torrents import Image
 
@@ -48,7 +48,7 @@ class SwarmNode:
         self._exchange = world.exchange
         self._is_dialling = False
         self._told_s = 0.0
-        self._runs: dict[int, tuple[Run, int]] = {}
+        self._ranges: dict[int, tuple[PieceRange, int]] = {}
         wanted = {
             each.info_hash: Wanted(each.info_hash, each.count, each.piece_bytes) for each in world.torrents.images
         }
@@ -152,68 +152,72 @@ class SwarmNode:
         if not self._is_dialling and not self.loop.is_over:
             self.dial((), now_s)
 
-    def fetch(self, run: Run, now_s: float) -> None:
-        """Fetch a run from its origin, piece by piece in one stream."""
-        source = self._world.sources[run.origin]
-        self._runs[run.number] = (run, source)
-        self._engine.at(now_s + 2 * self._world.latency_s + SERVE_S, partial(self._open, run, source))
+    def fetch(self, piece_range: PieceRange, now_s: float) -> None:
+        """Fetch a range from its origin, piece by piece in one stream."""
+        source = self._world.sources[piece_range.origin]
+        self._ranges[piece_range.number] = (piece_range, source)
+        self._engine.at(now_s + 2 * self._world.latency_s + SERVE_S, partial(self._open, piece_range, source))
 
-    def _open(self, run: Run, source: int, now_s: float) -> None:
-        if self.loop.is_over or run.number not in self._runs:
+    def _open(self, piece_range: PieceRange, source: int, now_s: float) -> None:
+        if self.loop.is_over or piece_range.number not in self._ranges:
             return
         if source in self._world.dead:
-            self._end(run, now_s, is_whole=False)
+            self._end(piece_range, now_s, is_whole=False)
             return
         if source == self._world.sources[self._world.origins[0]]:
-            self._world.coordinator.desk.registry.begun(str(self._node), run.info_hash, run.first, run.count)
-        stream = _Stream(self, self._world.torrents.named(run.info_hash), run)
+            self._world.coordinator.desk.registry.begun(
+                str(self._node), piece_range.info_hash, piece_range.first, piece_range.count
+            )
+        stream = _Stream(self, self._world.torrents.named(piece_range.info_hash), piece_range)
         shares = self._world.random.choice(SHARES)
         self._engine.start(source, self._node, stream.next_bytes, stream.piece_ended, shares=shares)
 
-    def piece_fetched(self, run: Run, piece: int, size_bytes: int, now_s: float) -> None:
-        """Occurs when the last byte of a piece of a run is in; it counts once it is hashed."""
+    def piece_fetched(self, piece_range: PieceRange, piece: int, size_bytes: int, now_s: float) -> None:
+        """Occurs when the last byte of a piece of a range is in; it counts once it is hashed."""
         self.from_origin_bytes += size_bytes
-        place = self._world.torrents.place_of(run.info_hash)
+        place = self._world.torrents.place_of(piece_range.info_hash)
         inserted_s = max(now_s, self._joined_s) + COUNT_S + size_bytes / HASH_BYTES_PER_S
         self._engine.at(inserted_s, partial(self._insert, place, piece))
-        if piece == run.first + run.count - 1:
-            if run.origin == self._world.origins[0]:
-                self._world.coordinator.desk.registry.went_out(str(self._node), run.info_hash, run.first, run.count)
-            self._end(run, now_s, is_whole=True)
+        if piece == piece_range.first + piece_range.count - 1:
+            if piece_range.origin == self._world.origins[0]:
+                self._world.coordinator.desk.registry.went_out(
+                    str(self._node), piece_range.info_hash, piece_range.first, piece_range.count
+                )
+            self._end(piece_range, now_s, is_whole=True)
 
     def _insert(self, place: int, piece: int, now_s: float) -> None:
         if not self.loop.is_over:
             self._exchange.insert(self._node, place, piece, now_s)
 
-    def _end(self, run: Run, now_s: float, *, is_whole: bool) -> None:
-        self._runs.pop(run.number, None)
-        self._act(lambda then_s: self.loop.run_ended(run.number, is_whole=is_whole, now_s=then_s), now_s)
+    def _end(self, piece_range: PieceRange, now_s: float, *, is_whole: bool) -> None:
+        self._ranges.pop(piece_range.number, None)
+        self._act(lambda then_s: self.loop.range_ended(piece_range.number, is_whole=is_whole, now_s=then_s), now_s)
 
     def source_lost(self, source: int, now_s: float) -> None:
-        """Occurs when a server or mirror is gone: the runs from it fail."""
-        for run, used in list(self._runs.values()):
+        """Occurs when a server or mirror is gone: the ranges from it fail."""
+        for piece_range, used in list(self._ranges.values()):
             if used == source:
-                self._end(run, now_s, is_whole=False)
+                self._end(piece_range, now_s, is_whole=False)
 
 
 class _Stream:
-    """The pieces of one run, as their bytes come in one after the other."""
+    """The pieces of one range, as their bytes come in one after the other."""
 
-    def __init__(self, node: SwarmNode, image: Image, run: Run) -> None:
+    def __init__(self, node: SwarmNode, image: Image, piece_range: PieceRange) -> None:
         self._node = node
         self._image = image
-        self._run = run
-        self._piece: int = run.first
+        self._range = piece_range
+        self._piece: int = piece_range.first
 
     @property
     def next_bytes(self) -> int:
         """Return the bytes of the piece that comes next; 0 after the last."""
-        is_over = self._piece >= self._run.first + self._run.count
+        is_over = self._piece >= self._range.first + self._range.count
         return 0 if is_over else self._image.span_bytes(self._piece, 1)
 
     def piece_ended(self, now_s: float) -> float:
         """Count a piece and return the bytes of the next one."""
         piece, size_bytes = self._piece, self.next_bytes
         self._piece += 1
-        self._node.piece_fetched(self._run, piece, size_bytes, now_s)
+        self._node.piece_fetched(self._range, piece, size_bytes, now_s)
         return self.next_bytes

@@ -12,8 +12,8 @@ import pytest
 
 from leecher.boot.head_start import HeadStart
 from leecher.origin.connection_pool import Connections
-from leecher.swarm.counters import Ledger
-from leecher.swarm.fetcher import Fetching
+from leecher.swarm.counters import BootCounters
+from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.session import Swarm, ahead_bytes, seed_ahead_bytes
 from swarmboot.ids import new_node_id
 from swarmboot.settings import build_settings
@@ -78,19 +78,19 @@ def test_a_node_goes_by_the_uplink_that_its_seeder_names(tmp_path: Path, fleet: 
     artifacts = release.manifest.artifacts[:1]
     blocks = artifacts[0].piece_bytes >> 14
     with closing(Connections(ssl.create_default_context())) as connections:
-        fetching = Fetching(
-            connections, settings, Ledger(new_node_id(), time.monotonic()), artifacts,
+        fetcher = Fetcher(
+            connections, settings, BootCounters(new_node_id(), time.monotonic()), artifacts,
             sequence=release.manifest.sequence, random=Random(1), tell=print,
         )  # fmt: skip
         swarm = Swarm(bind="127.0.0.11", port=0, up_bytes_per_s=0.0)
-        fetching.join(swarm, release.documents)
-        with closing(fetching):
+        fetcher.join(swarm, release.documents)
+        with closing(fetcher):
             assert ahead_of(swarm) == blocks
-            fetching._answered(Handout(1.0, uplink_bytes_per_s=10 * MBIT_PER_S), has_joined=True)
+            fetcher._answered(Handout(1.0, uplink_bytes_per_s=10 * MBIT_PER_S), has_joined=True)
             assert ahead_of(swarm) == blocks // 2
             swarm.seed()
             seeds_blocks = ahead_of(swarm)
-            fetching._answered(Handout(1.0, uplink_bytes_per_s=20 * MBIT_PER_S), has_joined=True)
+            fetcher._answered(Handout(1.0, uplink_bytes_per_s=20 * MBIT_PER_S), has_joined=True)
             assert ahead_of(swarm) == seeds_blocks > blocks // 2
-            fetching._answered(Handout(1.0, uplink_bytes_per_s=1000 * MBIT_PER_S), has_joined=True)
+            fetcher._answered(Handout(1.0, uplink_bytes_per_s=1000 * MBIT_PER_S), has_joined=True)
             assert ahead_of(swarm) > seeds_blocks

@@ -12,8 +12,8 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 
 from leecher.origin.connection_pool import Connections
-from leecher.origin.range_request import Span, SpanExchange
-from leecher.origin.small_request import Question
+from leecher.origin.range_request import ByteRange, RangeRequest
+from leecher.origin.small_request import SmallRequest
 from swarmboot.errors import ProtocolError, StalledError
 from tests.support.loopback import BOUND_S
 
@@ -58,13 +58,13 @@ def answering(answer: Callable[[socket.socket, threading.Event], None]) -> Itera
         listener.close()
 
 
-def ended(exchange: Question | SpanExchange) -> Exception | None:
+def ended(request: SmallRequest | RangeRequest) -> Exception | None:
     """Run an exchange in a thread; return what it raised. It must end."""
     failures: list[Exception] = []
 
     def run() -> None:
         try:
-            exchange.run()
+            request.run()
         except (StalledError, ProtocolError) as error:
             failures.append(error)
 
@@ -87,7 +87,7 @@ def test_an_answer_that_comes_a_little_at_a_time_ends_in_time(drip: str) -> None
                 return
 
     with answering(answer) as url, closing(Connections(ssl.create_default_context())) as connections:
-        assert isinstance(ended(Question(connections, url, max_bytes=1 << 20, silent_s=0.4)), StalledError)
+        assert isinstance(ended(SmallRequest(connections, url, max_bytes=1 << 20, silent_s=0.4)), StalledError)
 
 
 def test_interim_answers_at_full_speed_end_in_time() -> None:
@@ -96,7 +96,7 @@ def test_interim_answers_at_full_speed_end_in_time() -> None:
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
 
     with answering(answer) as url, closing(Connections(ssl.create_default_context())) as connections:
-        assert isinstance(ended(Question(connections, url, max_bytes=1 << 20, silent_s=0.4)), StalledError)
+        assert isinstance(ended(SmallRequest(connections, url, max_bytes=1 << 20, silent_s=0.4)), StalledError)
 
 
 def test_a_runs_head_that_drips_ends_in_time() -> None:
@@ -106,9 +106,9 @@ def test_a_runs_head_that_drips_ends_in_time() -> None:
             connection.sendall(b"y")
 
     with answering(answer) as url, closing(Connections(ssl.create_default_context())) as connections:
-        exchange = SpanExchange(connections, Span(url, 0, 65536, 65536), print)
-        exchange._silent_s = 0.4  # ten seconds otherwise
-        assert isinstance(ended(exchange), StalledError)
+        request = RangeRequest(connections, ByteRange(url, 0, 65536, 65536), print)
+        request._silent_s = 0.4  # ten seconds otherwise
+        assert isinstance(ended(request), StalledError)
 
 
 def test_a_slow_answer_that_is_fast_enough_arrives() -> None:
@@ -121,9 +121,9 @@ def test_a_slow_answer_that_is_fast_enough_arrives() -> None:
             connection.sendall(data)
 
     with answering(answer) as url, closing(Connections(ssl.create_default_context())) as connections:
-        question = Question(connections, url, max_bytes=1 << 20, silent_s=0.5)
-        assert ended(question) is None
-        assert question.answer == 5 * data
+        request = SmallRequest(connections, url, max_bytes=1 << 20, silent_s=0.5)
+        assert ended(request) is None
+        assert request.answer == 5 * data
 
 
 @pytest.mark.parametrize("sent", [LENGTH + b"z" * 50, LENGTH[:-3], HEAD, HEAD + b"content-type: x\r\n"])
@@ -132,6 +132,6 @@ def test_an_answer_that_breaks_off_is_none(sent: bytes) -> None:
         connection.sendall(sent)
 
     with answering(answer) as url, closing(Connections(ssl.create_default_context())) as connections:
-        question = Question(connections, url, max_bytes=1 << 20)
-        assert isinstance(ended(question), ProtocolError)
-        assert question.answer == b""
+        request = SmallRequest(connections, url, max_bytes=1 << 20)
+        assert isinstance(ended(request), ProtocolError)
+        assert request.answer == b""

@@ -15,7 +15,7 @@ import pytest
 
 from leecher.neighbour import http_server as doors
 from leecher.neighbour import room
-from leecher.neighbour.http_server import Door
+from leecher.neighbour.http_server import NeighbourServer
 from tests.support.loopback import BOUND_S
 
 DOCUMENT = bytes(range(256)) * 4096
@@ -24,8 +24,8 @@ ASKING = b"GET /manifests/1.swarm HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    door = Door("127.0.0.30", metrics=str)
+def door(tmp_path: Path) -> Iterator[NeighbourServer]:
+    door = NeighbourServer("127.0.0.30", metrics=str)
     door.documents = {"manifests/1.swarm": DOCUMENT}
     with (tmp_path / "kernel").open("wb") as file:
         file.truncate(SIZE_BYTES)
@@ -35,11 +35,11 @@ def door(tmp_path: Path) -> Iterator[Door]:
     door.close()
 
 
-def dial(door: Door, host: str) -> socket.socket:
+def dial(door: NeighbourServer, host: str) -> socket.socket:
     return socket.create_connection(("127.0.0.30", door.port), timeout=BOUND_S, source_address=(host, 0))
 
 
-def document(door: Door) -> bytes:
+def document(door: NeighbourServer) -> bytes:
     """Return the document as an honest client gets it."""
     with urllib.request.urlopen(f"http://127.0.0.30:{door.port}/manifests/1.swarm", timeout=BOUND_S) as answer:
         data: bytes = answer.read()
@@ -56,7 +56,9 @@ def head_of(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /", ASKING], ids=["silent", "half a line", "reads nothing"])
-def test_many_slow_connections_keep_nobody_out(door: Door, sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_slow_connections_keep_nobody_out(
+    door: NeighbourServer, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(room, "_TAKES_S", 0.0)
     with ExitStack() as stack:
         for number in range(120):
@@ -65,10 +67,10 @@ def test_many_slow_connections_keep_nobody_out(door: Door, sent: bytes, monkeypa
             slow.sendall(sent)
         before = threading.active_count()
         assert document(door) == DOCUMENT
-        assert before < room.MOST_AT_ONCE + 30
+        assert before < room.MAX_AT_ONCE + 30
 
 
-def test_one_address_has_a_share_of_the_room(door: Door) -> None:
+def test_one_address_has_a_share_of_the_room(door: NeighbourServer) -> None:
     with ExitStack() as stack:
         others = [stack.enter_context(dial(door, f"127.0.{number}.2")) for number in range(1, 30)]
         for _ in range(100):
@@ -78,7 +80,7 @@ def test_one_address_has_a_share_of_the_room(door: Door) -> None:
             assert head_of(other).startswith(b"HTTP/1.1 200")
 
 
-def test_a_head_that_drips_ends(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_drips_ends(door: NeighbourServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "_HEAD_S", 0.3)
     with dial(door, "127.0.0.2") as slow, suppress(BrokenPipeError, ConnectionResetError):
         slow.sendall(b"GET / HTTP/1.1\r\nx: ")
@@ -91,7 +93,7 @@ def test_a_head_that_drips_ends(door: Door, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.fail("it goes on for ever")
 
 
-def test_a_huge_head_is_refused(door: Door) -> None:
+def test_a_huge_head_is_refused(door: NeighbourServer) -> None:
     with dial(door, "127.0.0.2") as client:
         client.sendall(b"GET / HTTP/1.1\r\n")
         with suppress(ConnectionError):
@@ -101,7 +103,7 @@ def test_a_huge_head_is_refused(door: Door) -> None:
     assert document(door) == DOCUMENT
 
 
-def test_a_load_that_nobody_takes_ends(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_that_nobody_takes_ends(door: NeighbourServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "_ANSWER_S", 0.2)
     monkeypatch.setattr(doors, "_LOAD_BYTES_PER_S", 1 << 30)
     with dial(door, "127.0.0.2") as slow:
@@ -114,7 +116,7 @@ def test_a_load_that_nobody_takes_ends(door: Door, monkeypatch: pytest.MonkeyPat
         assert got < SIZE_BYTES
 
 
-def test_one_address_does_not_take_all_loads(door: Door) -> None:
+def test_one_address_does_not_take_all_loads(door: NeighbourServer) -> None:
     with ExitStack() as stack:
         heads = []
         for host in ["127.0.0.2"] * 4 + ["127.0.0.3"]:
@@ -125,7 +127,7 @@ def test_one_address_does_not_take_all_loads(door: Door) -> None:
     assert heads == [b"200", b"200", b"503", b"503", b"200"]
 
 
-def test_clients_that_reset_do_not_stop_it(door: Door) -> None:
+def test_clients_that_reset_do_not_stop_it(door: NeighbourServer) -> None:
     for _ in range(100):
         client = dial(door, "127.0.0.2")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -148,14 +148,14 @@ def test_a_proof_is_worth_nothing_for_another_node_server_or_body(fleet: Fleet, 
 
 def test_the_token_never_leaves_over_plain_http(fleet: Fleet, token: Path, tmp_path: Path) -> None:
     from leecher.origin.connection_pool import Connections, OneWrite, tls_context
-    from leecher.origin.small_request import Question
+    from leecher.origin.small_request import SmallRequest
 
     (secret,) = read_tokens(token)
-    question = Question(
+    request = SmallRequest(
         Connections(tls_context(None)), "http://127.0.0.1:1/announce", max_bytes=1, body=b"x",
         prover=NodeProver(NODE, secret.key_of(NODE)),
     )  # fmt: skip
-    assert question._proof(OneWrite("127.0.0.1", 1)) == {}
+    assert request._proof(OneWrite("127.0.0.1", 1)) == {}
 
 
 def test_a_mirror_is_asked_for_pieces_and_shown_no_proof(fleet: Fleet, token: Path, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_neighbour_announces_with_its_credentials_and_can_have_nothing_else(
 
 def test_a_kept_connection_whose_tls_has_broken_is_dialled_anew(fleet: Fleet, token: Path) -> None:
     from leecher.origin.connection_pool import Connections, OneWriteTls, tls_context
-    from leecher.origin.small_request import Question
+    from leecher.origin.small_request import SmallRequest
 
     (secret,) = read_tokens(token)
     with serving(fleet, "--fleet-token", str(token)) as seeder:
@@ -299,7 +299,7 @@ def test_a_kept_connection_whose_tls_has_broken_is_dialled_anew(fleet: Fleet, to
             connections.give_back(url, broken)
             announce = encode_announce(Announce(NODE, Sequence(1), NodeState.FETCHING, 0))
             prover = NodeProver(NODE, secret.key_of(NODE))
-            question = Question(connections, url, max_bytes=1 << 18, body=announce, prover=prover)
-            question.run()
+            request = SmallRequest(connections, url, max_bytes=1 << 18, body=announce, prover=prover)
+            request.run()
             connections.close()
-        assert question.answer
+        assert request.answer

@@ -20,8 +20,8 @@ from leecher.boot.head_start import HeadStart
 from leecher.boot.start import boot
 from leecher.machine import lean_start
 from leecher.origin.connection_pool import Connections
-from leecher.swarm.counters import Ledger
-from leecher.swarm.fetcher import START_S, Fetching
+from leecher.swarm.counters import BootCounters
+from leecher.swarm.fetcher import START_S, Fetcher
 from leecher.swarm.session import Swarm
 from swarmboot.errors import KeyFileError, TransferError
 from swarmboot.ids import new_node_id
@@ -79,12 +79,12 @@ def test_the_whole_release_comes_without_a_boot_that_takes_over(tmp_path: Path, 
         while status(seeder)["complete"] == 0:
             assert time.monotonic() < deadline_s, "the node does not announce that it is complete"
             time.sleep(0.02)
-        fetching = head_start.take_over(release)
-        assert fetching is not None
-        assert fetching.is_complete
-        assert head_start.ledger.from_origin_bytes >= SIZE_BYTES
-        assert {"leecher_start", "manifest"} <= head_start.ledger.phases.keys()
-        fetching.close()
+        fetcher = head_start.take_over(release)
+        assert fetcher is not None
+        assert fetcher.is_complete
+        assert head_start.counters.from_origin_bytes >= SIZE_BYTES
+        assert {"leecher_start", "manifest"} <= head_start.counters.phases.keys()
+        fetcher.close()
 
 
 def test_another_release_than_the_one_it_began_is_not_taken_over(tmp_path: Path, fleet: Fleet) -> None:
@@ -108,7 +108,7 @@ def test_a_boot_that_found_its_release_elsewhere_is_followed_by_no_swarm(tmp_pat
         head_start.begin()
         assert head_start.release() is not None
         head_start.abandon()
-        assert head_start.ledger.from_origin_bytes == 0
+        assert head_start.counters.from_origin_bytes == 0
         assert not (tmp_path / "images" / ".partial").exists()
 
 
@@ -120,23 +120,23 @@ def test_a_turn_that_has_nothing_to_do_says_for_how_long(tmp_path: Path, fleet: 
         settings.into.mkdir(parents=True)
         for artifact in release.manifest.artifacts:
             (settings.into / artifact.name).write_bytes(b"left behind")
-        ledger = Ledger(new_node_id(), time.monotonic())
-        fetching = Fetching(
-            Connections(ssl.create_default_context()), settings, ledger, release.manifest.artifacts,
+        counters = BootCounters(new_node_id(), time.monotonic())
+        fetcher = Fetcher(
+            Connections(ssl.create_default_context()), settings, counters, release.manifest.artifacts,
             sequence=release.manifest.sequence, random=Random(1), tell=print,
         )  # fmt: skip
-        fetching.join(Swarm(bind="127.0.0.8", port=0, up_bytes_per_s=0.0), release.documents)
+        fetcher.join(Swarm(bind="127.0.0.8", port=0, up_bytes_per_s=0.0), release.documents)
         waits_s = []
-        while not fetching.has_joined:
-            waits_s.append(fetching.turn())
+        while not fetcher.has_joined:
+            waits_s.append(fetcher.step())
             time.sleep(0.01)
         assert not waits_s[:-1] or min(waits_s[:-1]) > 0
-        fetching.turn()
-        time.sleep(fetching.turn())
+        fetcher.step()
+        time.sleep(fetcher.step())
         time.sleep(START_S)
-        fetching.turn()
-        assert fetching.turn() > 0
-        fetching.close()
+        fetcher.step()
+        assert fetcher.step() > 0
+        fetcher.close()
 
 
 def test_a_source_that_does_not_answer_is_the_boots_first_failure(tmp_path: Path, fleet: Fleet) -> None:
@@ -171,7 +171,7 @@ def test_a_silent_seeder_is_waited_for_no_longer_than_it_may_be(
 ) -> None:
     monkeypatch.setattr(headstart, "_runnable_besides", lambda: 99)
     monkeypatch.setattr(headstart, "ANSWER_S", 0.01)
-    monkeypatch.setattr(headstart, "ANSWER_MOST_S", 0.05)
+    monkeypatch.setattr(headstart, "ANSWER_MAX_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"https://127.0.0.1:{silent.getsockname()[1]}"
         with begun(settings_for(tmp_path, fleet, address, authority(fleet))) as head_start:
@@ -240,5 +240,5 @@ def test_a_head_start_is_waited_for_no_longer_than_the_boot_may_take(
     if has_read:
         head_start._has_read.set()
     head_start.wait(time.monotonic())
-    for end in (head_start._wake, head_start._woken, head_start.connections):
+    for end in (head_start._waker, head_start._woken, head_start.connections):
         end.close()

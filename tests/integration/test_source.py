@@ -11,10 +11,10 @@ from random import Random
 import pytest
 import trio
 
-from leecher.boot.acquisition import Acquired, Acquisition
-from leecher.boot.trusted_release import Demands
+from leecher.boot.release_search import Acquired, ReleaseSearch
+from leecher.boot.trusted_release import ReleaseRequirements
 from leecher.neighbour.discovery import Discovery, Found
-from leecher.neighbour.http_server import Door
+from leecher.neighbour.http_server import NeighbourServer
 from leecher.origin.client import Origin
 from leecher.origin.connection_pool import Connections, tls_context
 from swarmboot.ids import Sequence, new_node_id
@@ -36,17 +36,17 @@ def acquired(fleet: Fleet, server: str, authority: Path | None, *heard: Found) -
 
     async def acquire() -> Acquired:
         with trio.fail_after(BOUND_S), closing(Connections(tls_context(authority), bind="127.0.0.9")) as connections:
-            acquisition = Acquisition(
-                Origin(connections), Demands(trusted, "stable", Sequence(0)), server=server, bind="127.0.0.9",
-                random=Random(1), tell=print,
+            release_search = ReleaseSearch(
+                Origin(connections), ReleaseRequirements(trusted, "stable", Sequence(0)),
+                server=server, bind="127.0.0.9", random=Random(1), tell=print,
             )  # fmt: skip
             for found in heard:
-                acquisition.hear(found)
+                release_search.hear(found)
             silent = Discovery(
                 Probe(new_node_id(), tuple(sorted(trusted.keys))), bind="127.0.0.9", neighbours=(), is_multicast=False,
                 presence=lambda: None,
             )  # fmt: skip
-            return await acquisition.acquire(silent, lambda _: ())
+            return await release_search.acquire(silent, lambda _: ())
 
     return trio.run(acquire)
 
@@ -60,7 +60,7 @@ def test_neighbours_heard_of_while_the_seeder_is_slow_are_not_all_dialled(fleet:
 @contextmanager
 def booted_neighbour(fleet: Fleet) -> Iterator[Found]:
     """Serve the site's documents as a booted neighbour does while the context is open."""
-    door = Door("127.0.0.10", metrics=str)
+    door = NeighbourServer("127.0.0.10", metrics=str)
     files = [file for file in fleet.site.rglob("*.swarm") if file.is_file()]
     door.documents = {str(file.relative_to(fleet.site)): file.read_bytes() for file in files}
     door.start()

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from leecher.origin.connection_pool import Connections
-from leecher.origin.range_request import Span, SpanExchange
+from leecher.origin.range_request import ByteRange, RangeRequest
 from leecher.origin.threads import in_thread
 
 DATA = Random(3).randbytes(3 << 20)
@@ -55,7 +55,7 @@ async def test_the_last_bytes_of_a_span_are_not_waited_for(origin: str, piece_by
     chunks: list[bytes] = []
     connections = Connections(ssl.create_default_context())
     with trio.fail_after(5):
-        await in_thread(SpanExchange(connections, Span(origin, 4096, size_bytes, piece_bytes), chunks.append))
+        await in_thread(RangeRequest(connections, ByteRange(origin, 4096, size_bytes, piece_bytes), chunks.append))
     connections.close()
     assert b"".join(chunks) == DATA[4096 : 4096 + size_bytes]
     assert {len(chunk) for chunk in chunks[:-1]} <= {piece_bytes}

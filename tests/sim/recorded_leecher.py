@@ -82,9 +82,9 @@ class Recorder(Policy):
         self._told("announce_failed", now_s)
         super().announce_failed(now_s=now_s)
 
-    def run_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
-        self._told("run_ended", now_s, number, is_whole)
-        super().run_ended(number, is_whole=is_whole, now_s=now_s)
+    def range_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
+        self._told("range_ended", now_s, number, is_whole)
+        super().range_ended(number, is_whole=is_whole, now_s=now_s)
 
     def neighbours_found(self, neighbours: tuple[Neighbour, ...]) -> None:
         self._told("neighbours_found", time.monotonic(), neighbours)

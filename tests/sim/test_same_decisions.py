@@ -17,7 +17,7 @@ from random import Random
 
 import pytest
 
-from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Request, Run
+from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy, Request
 from netsim.delivery.policy_loop import WAKING_S, PolicyLoop
 from swarmboot.wire.announce import Neighbour
 from tests.sim.recorded_leecher import SEED, Fact, Trace
@@ -79,8 +79,8 @@ class Replay:
     def announce(self, request: AnnounceRequest, now_s: float) -> None:  # noqa: ARG002 - the doors' signature
         self.requests.append(request)
 
-    def fetch(self, run: Run, now_s: float) -> None:  # noqa: ARG002 - the doors' signature
-        self.requests.append(FetchRequest(run))
+    def fetch(self, piece_range: PieceRange, now_s: float) -> None:  # noqa: ARG002 - the doors' signature
+        self.requests.append(FetchRequest(piece_range))
 
     def dial(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:  # noqa: ARG002 - the doors' signature
         self.requests.append(ConnectRequest(neighbours))
@@ -90,8 +90,8 @@ class Replay:
             case "piece_arrived", (info_hash, index):
                 have = self.loop.policy.have[info_hash] | 1 << index
                 self.loop.pieces_arrived(info_hash, have, at_s=fact.at_s)
-            case "run_ended", (number, is_whole):
-                self.loop.run_ended(number, is_whole=is_whole, now_s=fact.at_s)
+            case "range_ended", (number, is_whole):
+                self.loop.range_ended(number, is_whole=is_whole, now_s=fact.at_s)
             case name, values:
                 getattr(self.loop, name)(*values, fact.at_s)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, Policy, Run, Wanted
+from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy, Wanted
 from seeder.policy.desk import Answer, Desk
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
@@ -117,8 +117,8 @@ class PaperRack:
             match request:
                 case AnnounceRequest():
                     self._announce(node, request)
-                case FetchRequest(run):
-                    self._fetch(node, run)
+                case FetchRequest(piece_range):
+                    self._fetch(node, piece_range)
                 case ConnectRequest(neighbours):
                     for neighbour in neighbours:
                         if (neighbour.host, neighbour.port) in self._by_door:
@@ -186,30 +186,30 @@ class PaperRack:
         """Send bytes that help nobody over the origin's uplink."""
         self._origin_free_s = max(self._origin_free_s, self.now_s) + size_bytes / self.uplink
 
-    def _fetch(self, node: PaperNode, run: Run) -> None:
-        self.registry.begun(node.host, INFO_HASH, run.first, run.count)
-        self._send(node, run, run.first)
+    def _fetch(self, node: PaperNode, piece_range: PieceRange) -> None:
+        self.registry.begun(node.host, INFO_HASH, piece_range.first, piece_range.count)
+        self._send(node, piece_range, piece_range.first)
 
-    def _send(self, node: PaperNode, run: Run, index: int) -> None:
-        """Send a run's pieces one after the other; the origin takes turns between runs."""
-        if index == run.first + run.count:
-            self._run_ended(node, run)
+    def _send(self, node: PaperNode, piece_range: PieceRange, index: int) -> None:
+        """Send a range's pieces one after the other; the origin takes turns between ranges."""
+        if index == piece_range.first + piece_range.count:
+            self._range_ended(node, piece_range)
             return
-        if index == run.first + run.count - 1:
-            self.registry.went_out(node.host, INFO_HASH, run.first, run.count)
+        if index == piece_range.first + piece_range.count - 1:
+            self.registry.went_out(node.host, INFO_HASH, piece_range.first, piece_range.count)
         self.sent[index] += 1
         node.from_origin += 1
         self._origin_free_s = max(self._origin_free_s, self.now_s) + PIECE_BYTES / self.uplink
 
         def arrive() -> None:
             self._arrive(node, index)
-            self._send(node, run, index + 1)
+            self._send(node, piece_range, index + 1)
 
         self.at(self._origin_free_s, arrive)
 
-    def _run_ended(self, node: PaperNode, run: Run) -> None:
+    def _range_ended(self, node: PaperNode, piece_range: PieceRange) -> None:
         if not node.is_dead:
-            node.policy.run_ended(run.number, is_whole=True, now_s=self.now_s)
+            node.policy.range_ended(piece_range.number, is_whole=True, now_s=self.now_s)
             self._act(node)
 
     def _arrive(self, node: PaperNode, index: int, *, is_swapped: bool = False) -> None:

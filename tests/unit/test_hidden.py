@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from leecher.policy.lookout import DIALLED_MOST, HEARD_MOST, Lookout
+from leecher.policy.lookout import DIALLED_MAX, HEARD_MAX, Lookout
 from seeder.policy.desk import Desk
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
@@ -96,7 +96,7 @@ def test_a_hidden_node_dials_eight_of_a_rack_and_not_all_the_same_eight() -> Non
         for each in neighbours(64):
             lookout.hear(each)
         first = lookout.choose(is_hidden=True)
-        assert len(first) == DIALLED_MOST
+        assert len(first) == DIALLED_MAX
         assert lookout.has_enough
         assert lookout.choose(is_hidden=True) == ()
         chosen.update(first)
@@ -105,7 +105,7 @@ def test_a_hidden_node_dials_eight_of_a_rack_and_not_all_the_same_eight() -> Non
 
 def test_a_node_that_is_left_alone_dials_all_it_hears_of_within_a_bound() -> None:
     lookout = Lookout(Random(1))
-    for each in neighbours(3 * HEARD_MOST):
+    for each in neighbours(3 * HEARD_MAX):
         lookout.hear(each)
-    assert len(lookout.choose(is_hidden=False)) == HEARD_MOST
+    assert len(lookout.choose(is_hidden=False)) == HEARD_MAX
     assert lookout.choose(is_hidden=False) == ()

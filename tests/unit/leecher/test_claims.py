@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from random import Random
 
-from leecher.policy.claims import AT_ONCE, GATHER_S, HIGHER_S, OF_AN_ADDRESS, SERVER_S, YOUNG_S, Claims, Door
+from leecher.policy.claims import AT_ONCE, GATHER_S, HIGHER_S, OF_AN_ADDRESS, SERVER_S, YOUNG_S, Address, Claims
 from swarmboot.ids import Sequence
 
 HONEST, LIAR = ("10.0.0.1", 6881), ("10.0.0.2", 6881)
 
 
-def heard(*said: tuple[Door, int]) -> Claims:
+def heard(*said: tuple[Address, int]) -> Claims:
     """Return the state after these claims were heard at 0."""
     claims = Claims(Random(1))
     for door, number in said:
@@ -19,7 +19,7 @@ def heard(*said: tuple[Door, int]) -> Claims:
     return claims
 
 
-def ask_all(claims: Claims, *, now_s: float = 0.0) -> list[Door]:
+def ask_all(claims: Claims, *, now_s: float = 0.0) -> list[Address]:
     """Ask for as long as there is somebody to ask; return whom."""
     asked = []
     while (door := claims.next_to_ask(now_s=now_s)) is not None:

@@ -75,7 +75,7 @@ def test_new_doors_are_bounded_in_number_and_rate(answers: list[tuple[int, int, 
         where = f"10.{host}.{number >> 8}.{number & 255}"
         if heard.is_believed(where, presence(port), is_on_link=True, now_s=now_s):
             doors.add((where, port))
-        assert len(doors) <= min(hearsay.DOORS_MOST, hearsay.DOORS_AT_ONCE + now_s * hearsay.DOORS_PER_S)
+        assert len(doors) <= min(hearsay.DOORS_MAX, hearsay.DOORS_AT_ONCE + now_s * hearsay.DOORS_PER_S)
 
 
 def test_a_whole_rack_is_heard_at_once() -> None:
@@ -95,4 +95,4 @@ def test_probes_in_anothers_name_are_answered_a_few_times_a_second() -> None:
 def test_answers_are_bounded_in_all() -> None:
     limit = AnswerLimit()
     answered = [limit.may_answer(f"10.0.{n >> 8}.{n & 255}", is_of_group=False, now_s=1.0) for n in range(1000)]
-    assert sum(answered) == hearsay.ANSWERS_MOST_PER_S
+    assert sum(answered) == hearsay.ANSWERS_MAX_PER_S

@@ -55,7 +55,7 @@ def test_a_node_that_was_given_a_lease_asks_for_another_at_once() -> None:
     policy.requests(now_s=0.0)
     policy.handout_arrived(handout(lease(1, 0)), now_s=0.1)
     requests = policy.requests(now_s=0.1)
-    assert [fetch.run.origin for fetch in fetches_of(requests)] == ["https://seeder"]
+    assert [fetch.piece_range.origin for fetch in fetches_of(requests)] == ["https://seeder"]
     announce = announce_of(requests)
     assert announce is not None
     assert announce.slots == 1
@@ -76,7 +76,7 @@ def test_a_finished_lease_is_told_even_while_an_announce_waits() -> None:
     policy.handout_arrived(handout(lease(1, 0)), now_s=0.1)
     policy.requests(now_s=0.1)
     give_pieces(policy, 0, 2, now_s=0.2)
-    policy.run_ended(1, is_whole=True, now_s=0.2)
+    policy.range_ended(1, is_whole=True, now_s=0.2)
     announce = announce_of(policy.requests(now_s=0.2))
     assert announce is not None
     assert announce.slots == 2
@@ -87,7 +87,7 @@ def test_a_failed_lease_is_given_back_after_a_pause() -> None:
     policy.requests(now_s=0.0)
     policy.handout_arrived(handout(lease(7, 0), lease(8, 2)), now_s=0.1)
     policy.requests(now_s=0.1)
-    policy.run_ended(1, is_whole=False, now_s=0.2)
+    policy.range_ended(1, is_whole=False, now_s=0.2)
     assert announce_of(policy.requests(now_s=0.2)) is None
     later = announce_of(policy.requests(now_s=0.2 + LIMITS.backoff_s))
     assert later is not None
@@ -109,7 +109,7 @@ def test_a_lease_names_its_origin() -> None:
     policy = build_policy()
     policy.requests(now_s=0.0)
     policy.handout_arrived(handout(lease(1, 0, origin=1), origins=("", "https://mirror")), now_s=0.1)
-    assert [fetch.run.origin for fetch in fetches_of(policy.requests(now_s=0.1))] == ["https://mirror"]
+    assert [fetch.piece_range.origin for fetch in fetches_of(policy.requests(now_s=0.1))] == ["https://mirror"]
 
 
 def test_neighbours_are_connected_to() -> None:
@@ -135,10 +135,14 @@ def test_a_node_that_nobody_helps_rescues_itself() -> None:
     policy.requests(now_s=LIMITS.starve_s)
     policy.handout_arrived(handout(after_s=60.0), now_s=LIMITS.starve_s)
     fetches = fetches_of(policy.requests(now_s=1.5 * LIMITS.rescue_s))
-    fetched = [index for fetch in fetches for index in range(fetch.run.first, fetch.run.first + fetch.run.count)]
+    fetched = [
+        index
+        for fetch in fetches
+        for index in range(fetch.piece_range.first, fetch.piece_range.first + fetch.piece_range.count)
+    ]
     assert len(fetches) == policy.rescues == LIMITS.slots
     assert len(fetched) == len(set(fetched))
-    assert all(fetch.run.lease is None for fetch in fetches)
+    assert all(fetch.piece_range.lease is None for fetch in fetches)
 
 
 def test_a_node_with_a_silent_seeder_goes_to_the_origin_by_itself() -> None:
@@ -156,7 +160,7 @@ def test_a_failing_rescue_backs_off() -> None:
         policy.requests(now_s=number * 1.2)
         policy.announce_failed(now_s=number * 1.2)
     for fetch in fetches_of(policy.requests(now_s=1.3)):
-        policy.run_ended(fetch.run.number, is_whole=False, now_s=1.3)
+        policy.range_ended(fetch.piece_range.number, is_whole=False, now_s=1.3)
     assert fetches_of(policy.requests(now_s=1.35)) == []
     assert fetches_of(policy.requests(now_s=30.0))
 
@@ -206,11 +210,11 @@ def test_received_leases_are_announced_once() -> None:
     policy.requests(now_s=0.0)
     policy.handout_arrived(handout(lease(7, 0), lease(8, 2)), now_s=0.1)
     policy.requests(now_s=0.1)
-    policy.run_ended(1, is_whole=True, now_s=0.2)
+    policy.range_ended(1, is_whole=True, now_s=0.2)
     told = announce_of(policy.requests(now_s=0.2))
     assert told is not None
     assert (told.received, told.slots) == ((7,), 1)
-    policy.run_ended(2, is_whole=True, now_s=0.3)
+    policy.range_ended(2, is_whole=True, now_s=0.3)
     told = announce_of(policy.requests(now_s=0.3))
     assert told is not None
     assert told.received == (8,)
@@ -274,22 +278,22 @@ def help_itself() -> tuple[Policy, list[FetchRequest]]:
 
 
 def receive(policy: Policy, fetch: FetchRequest, *, now_s: float) -> list[FetchRequest]:
-    """Receive a run whole; return what is fetched next."""
-    give_pieces(policy, fetch.run.first, fetch.run.count, now_s=now_s)
-    policy.run_ended(fetch.run.number, is_whole=True, now_s=now_s)
+    """Receive a range whole; return what is fetched next."""
+    give_pieces(policy, fetch.piece_range.first, fetch.piece_range.count, now_s=now_s)
+    policy.range_ended(fetch.piece_range.number, is_whole=True, now_s=now_s)
     return fetches_of(policy.requests(now_s=now_s))
 
 
 def test_a_node_that_helps_itself_goes_on_at_once_with_two_runs_that_grow() -> None:
-    """So it is as fast as plain HTTPS, though every run that ends is news of progress."""
+    """So it is as fast as plain HTTPS, though every range that ends is news of progress."""
     policy, fetches = help_itself()
-    counts = [fetch.run.count for fetch in fetches]
+    counts = [fetch.piece_range.count for fetch in fetches]
     for number in range(8):
         first, *others = fetches
         begun = receive(policy, first, now_s=7.0 + number)
         assert len(begun) == 1, "the pipe to the origin runs dry"
         fetches = [*others, *begun]
-        counts.append(begun[0].run.count)
+        counts.append(begun[0].piece_range.count)
     assert counts[:2] == [LIMITS.rescue_bytes >> 16] * LIMITS.slots
     assert max(counts) == LIMITS.rescue_most_bytes >> 16
 
@@ -297,7 +301,7 @@ def test_a_node_that_helps_itself_goes_on_at_once_with_two_runs_that_grow() -> N
 def test_a_node_stops_helping_itself_when_the_seeder_gives_leases_again() -> None:
     policy, (first, second) = help_itself()
     policy.handout_arrived(handout(lease(7, 500)), now_s=7.0)
-    assert [each.run.lease for each in receive(policy, first, now_s=7.1)] == [LeaseId(7)]
+    assert [each.piece_range.lease for each in receive(policy, first, now_s=7.1)] == [LeaseId(7)]
     assert receive(policy, second, now_s=7.2) == []
 
 
@@ -307,7 +311,9 @@ def test_a_node_stops_helping_itself_only_when_neighbours_deliver_what_the_seede
     policy.handout_arrived(is_supplied, now_s=7.0)
     (third,) = receive(policy, first, now_s=7.1)
     asked = {
-        index for each in (first, second, third) for index in range(each.run.first, each.run.first + each.run.count)
+        index
+        for each in (first, second, third)
+        for index in range(each.piece_range.first, each.piece_range.first + each.piece_range.count)
     }
     give_pieces(policy, next(index for index in range(512) if index not in asked), 1, now_s=7.2)
     policy.handout_arrived(is_supplied, now_s=7.3)

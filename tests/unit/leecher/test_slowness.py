@@ -1,4 +1,4 @@
-"""Which runs are given up, and which origins are passed over: told what came and when."""
+"""Which ranges are given up, and which origins are passed over: told what came and when."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from swarmboot.wire.announce import Handout, Lease
 SEEDER, MIRROR = "https://seeder", "https://mirror"
 PATIENCE_S = 6.0
 FAST = 10 << 20
-"""A run whose rate is 10 MiB/s when it takes a second."""
+"""A range whose rate is 10 MiB/s when it takes a second."""
 
 
 def under_way(*, size_bytes: int = 0, at_s: float = 0.0, mirror_is_known: bool = False) -> Slowness:
-    """Return the state after a whole second's run from the seeder, if told so, and with run 2 begun at the mirror."""
+    """Return the state after a second's range from the seeder, if told so, and with range 2 begun at the mirror."""
     slowness = Slowness()
     if mirror_is_known:
         slowness.began(1, SEEDER, now_s=at_s - 1.0)
@@ -86,13 +86,13 @@ def test_the_policy_gives_a_slow_lease_back_and_takes_the_next_from_elsewhere() 
     leases = tuple(Lease(LeaseId(number), root, PieceIndex(number), 1, 1) for number in range(1, 3))
     policy.handout_arrived(Handout(60.0, leases=leases[:1], origins=("", MIRROR)), now_s=0.0)
     (fetch,) = [each for each in policy.requests(now_s=0.0) if isinstance(each, FetchRequest)]
-    policy.run_progressed(fetch.run.number, 0, now_s=0.0)
+    policy.range_progressed(fetch.piece_range.number, 0, now_s=0.0)
     assert policy.next_wake_s(now_s=5.0) <= 6.0
-    assert AbortRequest(fetch.run) in policy.requests(now_s=10.0)
-    policy.run_ended(fetch.run.number, is_whole=False, now_s=10.1)
+    assert AbortRequest(fetch.piece_range) in policy.requests(now_s=10.0)
+    policy.range_ended(fetch.piece_range.number, is_whole=False, now_s=10.1)
     policy.handout_arrived(Handout(60.0, leases=leases[1:], origins=("", MIRROR)), now_s=11.0)
     requests = policy.requests(now_s=11.0)
-    assert [each.run.origin for each in requests if isinstance(each, FetchRequest)] == [SEEDER]
+    assert [each.piece_range.origin for each in requests if isinstance(each, FetchRequest)] == [SEEDER]
 
 
 def test_a_node_is_stuck_when_no_piece_comes_although_it_is_leased_some() -> None:

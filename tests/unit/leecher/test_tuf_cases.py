@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from leecher.boot import trusted_release as releases
-from leecher.boot.trusted_release import Demands, Release, open_release
+from leecher.boot.trusted_release import Release, ReleaseRequirements, open_release
 from swarmboot.codec import pack, unpack
 from swarmboot.errors import (
     ExpiredError,
@@ -77,7 +77,7 @@ def build_repository(
 
 def refresh(repository: Repository, trusted: KeySet | None = None, *, floor: int = 0) -> Release:
     """Return the release that a node gets from this site: the real client flow, documents handed in."""
-    asking = open_release(Demands(trusted or build_key_set(1), "stable", Sequence(floor)))
+    asking = open_release(ReleaseRequirements(trusted or build_key_set(1), "stable", Sequence(floor)))
     request = next(asking)
     while True:
         try:
@@ -97,7 +97,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_node_asks_for_the_pointer_and_then_for_the_manifest_it_names() -> None:
-    asking = open_release(Demands(build_key_set(1), "stable", Sequence(0)))
+    asking = open_release(ReleaseRequirements(build_key_set(1), "stable", Sequence(0)))
     repository = build_repository(41)
     assert next(asking).path == "channels/stable.swarm"
     assert asking.send(repository.get("channels/stable.swarm")).path == "manifests/41.swarm"

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from leecher.initramfs.__main__ import parse_node_file
-from leecher.neighbour.rate_limit import Pace
+from leecher.neighbour.rate_limit import TokenBucket
 from leecher.neighbour.stage0 import stage0_artifacts, stage0_faults
 from seeder.boot_script.grammar import CommandLine, Source
 from seeder.boot_script.load import Stage0Trust, stage0_of
@@ -203,11 +203,11 @@ def test_another_initramfs_and_another_kernel_are_told_apart() -> None:
 
 
 def test_a_pace_is_kept_over_all_who_share_it() -> None:
-    pace = Pace(100.0)
+    pace = TokenBucket(100.0)
     assert pace.wait_s(10, now_s=5.0) == 0.0
     waits = [pace.wait_s(100, now_s=5.0) for _ in range(3)]
     assert waits == pytest.approx([0.0, 1.0, 2.0], abs=0.11)
-    assert Pace(0.0).wait_s(10**9, now_s=0.0) == 0.0
+    assert TokenBucket(0.0).wait_s(10**9, now_s=0.0) == 0.0
 
 
 def test_a_nodes_own_file_may_set_anything_but_what_is_trusted() -> None:

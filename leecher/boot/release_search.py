@@ -18,12 +18,12 @@ import trio
 from leecher.boot.documents import Read, Source, read_release, read_torrents
 from leecher.boot.head_start import HeadStart
 from leecher.boot.neighbour_client import neighbour_reader
-from leecher.boot.trusted_release import Demands, Release
+from leecher.boot.trusted_release import Release, ReleaseRequirements
 from leecher.neighbour.discovery import Discovery, Found
 from leecher.origin.client import Origin
 from leecher.origin.nursery import open_nursery
 from leecher.origin.threads import caller
-from leecher.policy.claims import Claims, Door
+from leecher.policy.claims import Address, Claims
 from swarmboot.addresses import http_url
 from swarmboot.errors import RollbackError, TransferError, TrustError
 from swarmboot.ids import Sequence
@@ -36,7 +36,7 @@ ATTEMPT_S = 10.0
 TORRENTS_S = 30.0
 """A neighbour's release whose torrents nobody has brought for so long is set aside for the next newest."""
 _STAGGER_S = 0.05
-_BACKOFF_MOST_S = 8.0
+_BACKOFF_MAX_S = 8.0
 
 Choose = Callable[[Release], tuple[Artifact, ...]]
 """Returns what this node gets of a release; raises the SwarmbootError that ends the boot."""
@@ -54,13 +54,13 @@ class Acquired:
     neighbours: tuple[Neighbour, ...]
 
 
-class Acquisition:
+class ReleaseSearch:
     """Gets the release for one boot. `tell` takes lines for the console."""
 
     def __init__(
         self,
         origin: Origin,
-        demands: Demands,
+        requirements: ReleaseRequirements,
         *,
         server: str,
         bind: str,
@@ -69,31 +69,31 @@ class Acquisition:
         head_start: HeadStart | None = None,
     ) -> None:
         self._origin = origin
-        self._demands = demands
+        self._requirements = requirements
         self._server = server
         self._bind = bind
         self._random = random
         self._tell = tell
         self._head_start = head_start
         self._claims = Claims(random)
-        self._found: dict[Door, Found] = {}
-        self._asking: dict[Door, trio.CancelScope] = {}
-        self._proved: dict[Door, Release] = {}
+        self._found: dict[Address, Found] = {}
+        self._asking: dict[Address, trio.CancelScope] = {}
+        self._proved: dict[Address, Release] = {}
         self._from_server: Release | None = None
         self._is_read = False
-        self._stirred = trio.Event()
+        self._woken = trio.Event()
         self.last_failure: TransferError | None = None
 
     def hear(self, found: Found) -> None:
         """Take note of a neighbour that answered a probe."""
-        door = (found.host, found.presence.port)
-        self._found[door] = found
-        self._claims.heard(door, found.presence.sequence, now_s=trio.current_time())
-        self._stir()
+        address = (found.host, found.presence.port)
+        self._found[address] = found
+        self._claims.heard(address, found.presence.sequence, now_s=trio.current_time())
+        self._wake()
 
-    def _stir(self) -> None:
-        self._stirred.set()
-        self._stirred = trio.Event()
+    def _wake(self) -> None:
+        self._woken.set()
+        self._woken = trio.Event()
 
     @property
     def neighbours(self) -> tuple[Neighbour, ...]:
@@ -123,7 +123,7 @@ class Acquisition:
     async def _settled(self) -> Release:
         """Return the release to take, as soon as it may be taken."""
         while True:
-            stirred, now_s = self._stirred, trio.current_time()
+            woken, now_s = self._woken, trio.current_time()
             self._look_at_server(now_s)
             best = self._claims.best()
             if self._from_server is not None:
@@ -133,7 +133,7 @@ class Acquisition:
             if best is not None and settles_s <= now_s:
                 return self._proved[best[1]]
             with trio.move_on_at(settles_s):
-                await stirred.wait()
+                await woken.wait()
 
     def _look_at_server(self, now_s: float) -> None:
         """Take note of what a thread may have learnt: whether the server is there, and what its channel points to."""
@@ -156,7 +156,7 @@ class Acquisition:
             scope = nursery.cancel_scope
             nursery.start_soon(read)
             while not self._is_overtaken(release):
-                await self._stirred.wait()
+                await self._woken.wait()
             scope.cancel()
         return is_whole
 
@@ -178,7 +178,7 @@ class Acquisition:
                 self._tell(f"{failure}; looking for another release")
                 return False
             await trio.sleep(self._random.uniform(0.5, 1.0) * pause_s)
-            pause_s = min(_BACKOFF_MOST_S, 2 * pause_s)
+            pause_s = min(_BACKOFF_MAX_S, 2 * pause_s)
             if release is self._from_server:
                 await self._read_server_again()
         return True
@@ -191,7 +191,10 @@ class Acquisition:
     def sources(self) -> list[Source]:
         """Return everybody who may have documents: the server, those who have proved something, the others."""
         server = [Source(self._reader(self._server), lambda _: None)] if self._server else []
-        return [*server, *(Source(self._neighbour(door), partial(self._refuse, door)) for door in self._claims.good())]
+        return [
+            *server,
+            *(Source(self._neighbour(address), partial(self._refuse, address)) for address in self._claims.good()),
+        ]
 
     async def read_torrents(self, artifacts: tuple[Artifact, ...], documents: dict[str, bytes]) -> None:
         """Add the artifacts' torrents to `documents`; raise TransferError or TrustError if nobody has one of them."""
@@ -205,8 +208,8 @@ class Acquisition:
 
         return read
 
-    def _neighbour(self, door: Door) -> Read:
-        found = self._found[door]
+    def _neighbour(self, address: Address) -> Read:
+        found = self._found[address]
         return neighbour_reader(http_url(found.host, found.presence.http_port), bind=self._bind)
 
     async def _ask_server(self) -> None:
@@ -220,17 +223,17 @@ class Acquisition:
                 if str(error) != told:
                     self._tell(f"{error}; trying again")
                     told = str(error)
-                self._stir()
+                self._wake()
                 await trio.sleep(self._random.uniform(0.5, 1.0) * pause_s)
-                pause_s = min(_BACKOFF_MOST_S, 2 * pause_s)
-        self._stir()
+                pause_s = min(_BACKOFF_MAX_S, 2 * pause_s)
+        self._wake()
 
     async def _server_release(self) -> Release:
         def pointed(standing: tuple[int, Sequence]) -> None:
             self._claims.pointed(standing)
-            self._stir()
+            self._wake()
 
-        return await read_release(self._reader(self._server), self._demands, pointed)
+        return await read_release(self._reader(self._server), self._requirements, pointed)
 
     async def _read_server_again(self) -> None:
         """Read the channel again: what it pointed to may have gone since, and a newer release be there."""
@@ -241,7 +244,7 @@ class Acquisition:
             return
         if self._from_server is None or release.standing > self._from_server.standing:
             self._from_server = release
-            self._stir()
+            self._wake()
 
     async def has_newer(self, release: Release) -> bool:
         """Return whether the server's channel points to a newer release than this one now."""
@@ -260,7 +263,7 @@ class Acquisition:
 
         def look() -> None:
             self._look_at_server(trio.current_time())
-            self._stir()
+            self._wake()
             if head_start.has_read:
                 has_read.set()
 
@@ -280,37 +283,37 @@ class Acquisition:
                 overtaken = self._claims.overtaken(now_s=now_s)
                 if overtaken is not None:
                     self._asking[overtaken].cancel()
-                door = self._claims.next_to_ask(now_s=now_s)
-                if door is not None:
-                    nursery.start_soon(self._ask_one, door)
-                if door is None and overtaken is None:
+                address = self._claims.next_to_ask(now_s=now_s)
+                if address is not None:
+                    nursery.start_soon(self._ask_one, address)
+                if address is None and overtaken is None:
                     with trio.move_on_after(HEAD_START_S):
-                        await self._stirred.wait()
+                        await self._woken.wait()
                 await trio.sleep(_STAGGER_S)
 
-    async def _ask_one(self, door: Door) -> None:
-        floor = Sequence(max(self._demands.floor, 1))
+    async def _ask_one(self, address: Address) -> None:
+        floor = Sequence(max(self._requirements.floor, 1))
         try:
-            with trio.move_on_after(ATTEMPT_S) as self._asking[door]:
-                release = await read_release(self._neighbour(door), replace(self._demands, floor=floor))
-                self._take(door, release)
-            if self._asking.pop(door).cancelled_caught:
-                self._claims.failed(door, now_s=trio.current_time())
+            with trio.move_on_after(ATTEMPT_S) as self._asking[address]:
+                release = await read_release(self._neighbour(address), replace(self._requirements, floor=floor))
+                self._take(address, release)
+            if self._asking.pop(address).cancelled_caught:
+                self._claims.failed(address, now_s=trio.current_time())
         except TransferError as error:
             self.last_failure = error
-            self._claims.failed(door, now_s=trio.current_time())
+            self._claims.failed(address, now_s=trio.current_time())
         except TrustError as error:
-            self._refuse(door, error)
-        self._stir()
+            self._refuse(address, error)
+        self._wake()
 
-    def _take(self, door: Door, release: Release) -> None:
+    def _take(self, address: Address, release: Release) -> None:
         """Take note of what a neighbour has proved, if it is no less than it said."""
-        if self._claims.is_too_little(door, release.manifest.sequence):
-            self._tell(f"neighbour {door[0]} serves an older release than it says, and is not asked again")
+        if self._claims.is_too_little(address, release.manifest.sequence):
+            self._tell(f"neighbour {address[0]} serves an older release than it says, and is not asked again")
             return
-        self._proved[door] = release
-        self._claims.proved(door, release.standing, now_s=trio.current_time())
+        self._proved[address] = release
+        self._claims.proved(address, release.standing, now_s=trio.current_time())
 
-    def _refuse(self, door: Door, error: TrustError) -> None:
-        self._claims.refused(door)
-        self._tell(f"neighbour {door[0]} is not believed: {error}")
+    def _refuse(self, address: Address, error: TrustError) -> None:
+        self._claims.refused(address)
+        self._tell(f"neighbour {address[0]} is not believed: {error}")
