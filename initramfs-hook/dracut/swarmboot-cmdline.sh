@@ -31,6 +31,8 @@ swarmboot_ask_networkd() {
         printf '[Match]\n%s\n' "$swarmboot_match"
         printf '[Network]\nDHCP=yes\nIPv6AcceptRA=yes\nKeepConfiguration=dhcp-on-stop\n[DHCPv4]\nClientIdentifier=mac\n'
     } >/run/systemd/network/60-swarmboot.network
+    [ -z "$swarmboot_mac" ] || # before 71-default.network, which systemd 257 makes of ip=dhcp for every card
+        printf '[Match]\nType=ether\n[Link]\nUnmanaged=yes\n' >/run/systemd/network/70-zz-swarmboot-others.network
 }
 
 if swarmboot_is_enabled; then

@@ -20,10 +20,12 @@ swarmboot_panic() {
     esac
 }
 
-# Let the root's own .network files come before ours, which is still there for a root that has none.
+# Let the root's own .network files come before ours, which is still there for a root that has none, and let it have
+# the cards that BOOTIF= does not name.
 swarmboot_step_back() {
     cd /run/systemd/network 2>/dev/null || return 0
     [ ! -e 60-swarmboot.network ] || mv 60-swarmboot.network 90-swarmboot.network
+    rm -f 70-zz-swarmboot-others.network
     cd /
 }
 
