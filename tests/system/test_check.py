@@ -79,9 +79,9 @@ def test_a_kernel_for_arm64_is_known_whether_it_is_packed_or_not(bench: Bench) -
     bench.put("vmlinuz", image)
     bench.put("initramfs.img", images.initramfs())
     lines = bench.check().err.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["refused", "refused", "swarmboot"]
-    assert "initramfs.img has modules of another kernel" in lines[0]
-    assert "rootfs.squashfs is for another machine than the kernel" in lines[1]
+    assert [line.split(":")[0] for line in lines] == ["refused"] * 3 + ["swarmboot"]
+    for what in ("modules of another kernel", "leecher for another machine", "rootfs.squashfs is for another machine"):
+        assert any(what in line for line in lines[:3]), lines
 
 
 def test_a_unified_kernel_image_is_looked_into(bench: Bench) -> None:

@@ -13,6 +13,8 @@ from seeder.publish.check.tree import Layer, Node, Tree
 from swarmboot.archive import Entry, refusal
 
 _CACHE, _CONFIG = "etc/ld.so.cache", "etc/ld.so.conf.d/"
+_NO_WHITEOUT = 1
+"""A device that is not 0:0: whiteouts are a kind of their own in a `Tree`."""
 
 
 def check_plugin(plugin: Layer, root: Layer, *, is_layer: bool, allow: tuple[str, ...]) -> list[Finding]:
@@ -30,7 +32,8 @@ def check_plugin(plugin: Layer, root: Layer, *, is_layer: bool, allow: tuple[str
 def _check_allowed(plugin: Layer, allow: tuple[str, ...]) -> list[Finding]:
     special: dict[str, list[str]] = {}
     for path, node in plugin.nodes.items():
-        if word := refusal(Entry(path, node.kind, node.mode, has_capability=node.has_capability), allow):
+        entry = Entry(path, node.kind, node.mode, device=_NO_WHITEOUT, has_capability=node.has_capability)
+        if word := refusal(entry, allow):
             special.setdefault(word, []).append(path)
     return [
         fatal(

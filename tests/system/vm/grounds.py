@@ -7,11 +7,11 @@ and the hook with the fleet's trust, for whichever generator. Nothing is install
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 import re
 import shutil
+import sysconfig
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -199,8 +199,7 @@ def _runtime(suite: str, chroot: Chroot) -> Path:
 
 def _source_tree() -> dict[str, Path]:
     """Return what makes the command `swarmboot` this source tree's in a chroot."""
-    installed = Path(str(importlib.metadata.distribution("swarmboot").locate_file("")))
-    (metadata,) = installed.glob("swarmboot-*.dist-info")
+    (metadata,) = Path(sysconfig.get_path("purelib")).glob("swarmboot-*.dist-info")
     return {"src": ROOT, f"src-metadata/{metadata.name}": metadata}
 
 
