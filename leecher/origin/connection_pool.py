@@ -177,7 +177,7 @@ class Request(ABC):
         try:
             with closing(self._answer(connection, is_fresh=is_fresh)) as response:
                 self.receive(connection, response)
-        except (OSError, http.client.HTTPException, TransferError) as error:
+        except (OSError, http.client.HTTPException, TransferError, ValueError) as error:
             connection.close()
             raise self._failure(error, connection) from error
         finally:
@@ -221,7 +221,9 @@ class Request(ABC):
             WATCH.finish(self._deadline)
 
     def _failure(
-        self, error: OSError | http.client.HTTPException | TransferError, connection: http.client.HTTPConnection
+        self,
+        error: OSError | http.client.HTTPException | TransferError | ValueError,
+        connection: http.client.HTTPConnection,
     ) -> TransferError:
         if self._is_overdue:
             return self._too_slow()
@@ -248,7 +250,10 @@ class Request(ABC):
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
-def _translated(error: OSError | http.client.HTTPException, url: str, silent_s: float) -> TransferError:
+def _translated(error: OSError | http.client.HTTPException | ValueError, url: str, silent_s: float) -> TransferError:
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        # numbers of thousands of digits and negative lengths, in what http.client and email read of a head or a chunk
+        return ProtocolError(f"{url} sends an answer that cannot be read", found=str(error)[:80])
     if isinstance(error, TimeoutError):
         return StalledError(f"{url} sends nothing", found=f"silence for {silent_s:g} s")
     if isinstance(error, http.client.HTTPException | ConnectionResetError | BrokenPipeError | ssl.SSLError):

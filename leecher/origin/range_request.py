@@ -19,7 +19,7 @@ from swarmboot.errors import OriginError, ProtocolError
 _LOW_WATER_BYTES = 1 << 15
 _TAIL_BYTES = 1 << 17
 """So near the end of a range every byte wakes the reader: fewer than the low water may be left."""
-_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)\Z")
+_RANGE = re.compile(r"bytes ([0-9]{1,16})-([0-9]{1,16})/([0-9]{1,16})\Z")
 
 Take = Callable[[bytes], None]
 """Takes one piece's bytes."""
@@ -135,7 +135,7 @@ def _check(response: http.client.HTTPResponse, byte_range: ByteRange) -> None:
     match = _RANGE.match(found)
     if not match or (int(match[1]), int(match[2])) != (byte_range.first_byte, byte_range.last_byte):
         expected = f"bytes {byte_range.first_byte}-{byte_range.last_byte}"
-        raise ProtocolError(f"{byte_range.url} sends another range", expected=expected, found=repr(found))
+        raise ProtocolError(f"{byte_range.url} sends another range", expected=expected, found=repr(found[:80]))
     if response.length != byte_range.size_bytes:
         what = f"{byte_range.url} lies about its length"
         raise ProtocolError(what, expected=f"{byte_range.size_bytes} bytes", found=f"{response.length}")

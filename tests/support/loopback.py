@@ -335,6 +335,12 @@ class _HostileHandler(BaseHTTPRequestHandler):
         match self.server.fault:
             case "404" | "416" | "500":
                 self.send_error(int(self.server.fault))
+            case "impossible range":
+                self.send_response(206)
+                self.send_header("content-range", f"bytes {'9' * 5000}-1/2")
+                self.send_header("content-length", "3")
+                self.end_headers()
+                self.wfile.write(b"abc")
             case "resets":
                 self.close_connection = True
                 self.send_response(206)

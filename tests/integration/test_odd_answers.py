@@ -1,0 +1,73 @@
+"""Origins and neighbours whose answers no program would write: each costs its origin, and no boot."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+import trio
+
+from leecher.boot.neighbour_client import neighbour_reader
+from leecher.origin.connection_pool import Connections
+from leecher.origin.range_request import ByteRange, RangeRequest
+from leecher.origin.small_request import SmallRequest
+from swarmboot.errors import TransferError
+from tests.support.loopback import asking, booting, build_fleet, build_release, hostile, serving
+from tests.support.sockets import answering
+
+MANY = b"9" * 5000
+"""More digits than Python takes for a number."""
+OK = b"HTTP/1.1 200 OK\r\n"
+ODD = {
+    "a boundary's number": OK + b"content-type: multipart/x; boundary*" + MANY + b"=x\r\ncontent-length: 3\r\n\r\nabc",
+    "a length": OK + b"content-length: " + MANY + b"\r\n\r\nabc",
+    "a negative chunk": OK + b"transfer-encoding: chunked\r\n\r\n-5\r\nabc\r\n0\r\n\r\n",
+    "a chunk's length": OK + b"transfer-encoding: chunked\r\n\r\n" + b"f" * 5000 + b"\r\nabc\r\n",
+    "a cookie's year": OK + b"set-cookie: a=b; expires=Wed, 09 Jun " + MANY + b" 10:18:14 GMT\r\n\r\n",
+    "a place to go": b"HTTP/1.1 302 Found\r\nlocation: http://[::1\r\ncontent-length: 0\r\n\r\n",
+    "a status": b"HTTP/1.1 " + MANY + b" OK\r\n\r\n",
+    "another protocol": b"HTTP/1.1 101 Switching\r\nupgrade: h2c\r\n\r\nabc",
+}
+RANGES = {
+    "a range": b"HTTP/1.1 206 Partial\r\ncontent-range: bytes " + MANY + b"-1/2\r\ncontent-length: 3\r\n\r\nabc",
+    "a range's whole": b"HTTP/1.1 206 Partial\r\ncontent-range: bytes 0-2/"
+    + MANY
+    + b"\r\ncontent-length: 3\r\n\r\nabc",
+}
+
+
+def asking_with() -> closing[Connections]:
+    """Return what connections are made with, closed with the context."""
+    return closing(Connections(ssl.create_default_context()))
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_answer_to_a_question_is_a_failed_transfer(odd: str) -> None:
+    with answering(ODD[odd]) as url, asking_with() as connections, pytest.raises(TransferError):
+        SmallRequest(connections, f"{url}/x", max_bytes=1000).run()
+
+
+@pytest.mark.parametrize("odd", ODD | RANGES)
+def test_an_odd_answer_to_a_run_is_a_failed_transfer(odd: str) -> None:
+    with answering((ODD | RANGES)[odd]) as url, asking_with() as connections, pytest.raises(TransferError):
+        RangeRequest(connections, ByteRange(f"{url}/x", 0, 3, 3), print).run()
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.filterwarnings("ignore:http.cookiejar bug!")
+def test_an_odd_answer_of_a_neighbour_is_at_most_a_failed_transfer(odd: str) -> None:
+    with answering(ODD[odd]) as url, suppress(TransferError):  # what httpx does not read is no fault
+        trio.run(neighbour_reader(url), "x", 1000)
+
+
+def test_a_mirror_with_an_impossible_range_costs_no_boot(tmp_path: Path) -> None:
+    fleet = build_fleet(tmp_path / "fleet", build_release(tmp_path / "release"))
+    with hostile(fleet, "impossible range") as mirror, serving(fleet, "--origin", mirror.address) as seeder:
+        with booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+            status, said = node.end()
+        assert status == 0, said
+        assert mirror.asked
+        assert "Traceback" not in said
+        assert node.digests() == fleet.digests(tmp_path / "release")
