@@ -1,4 +1,4 @@
-"""The seeder's front desk on simulated time: announces in, handouts out, as `seeder.serve.app` carries them.
+"""The seeder's tracker on simulated time: announces in, handouts out, as `seeder.serve.app` carries them.
 
 Deviations: an announce takes `announce_s` of one processor, first come first served, and half a round trip each way;
 its bytes are counted but do not queue behind image bytes. A dead seeder refuses at once, as a killed process does.
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from netsim.delivery.policy_loop import Action
-from seeder.policy.desk import Answer, Desk
+from seeder.policy.tracker import Answer, Tracker
 from swarmboot.wire.announce import Announce, Handout
 
 ANNOUNCE_S = 0.0007
@@ -23,10 +23,10 @@ OnAnswer = Callable[[Handout | None, float], None]
 
 
 class Coordinator:
-    """A desk, its queue of announces and its timer. `at` runs an action at a later moment."""
+    """A tracker, its queue of announces and its timer. `at` runs an action at a later moment."""
 
-    def __init__(self, desk: Desk, *, at: Callable[[float, Action], None], latency_s: float) -> None:
-        self.desk = desk
+    def __init__(self, tracker: Tracker, *, at: Callable[[float, Action], None], latency_s: float) -> None:
+        self.tracker = tracker
         self.is_dead = False
         self.answered = 0
         self._at = at
@@ -37,7 +37,7 @@ class Coordinator:
         self._due_s = math.inf
 
     def post(self, announce: Announce, *, host: str, now_s: float, on_answer: OnAnswer) -> None:
-        """Carry an announce to the desk; `on_answer` gets the handout, or None if there is nobody."""
+        """Carry an announce to the tracker; `on_answer` gets the handout, or None if there is nobody."""
         arrives_s = max(now_s + self._latency_s, self._free_s)
         self._free_s = arrives_s + ANNOUNCE_S
         self._at(self._free_s, lambda then_s: self._take(announce, host, then_s, on_answer))
@@ -55,13 +55,13 @@ class Coordinator:
             return
         self._next_ticket += 1
         self._asked[self._next_ticket] = on_answer
-        self._deliver(self.desk.announce(self._next_ticket, announce, host=host, now_s=now_s), now_s)
+        self._deliver(self.tracker.announce(self._next_ticket, announce, host=host, now_s=now_s), now_s)
 
     def _deliver(self, answers: list[Answer], now_s: float) -> None:
         for answer in answers:
             assert isinstance(answer.ticket, int)
             self._send(self._asked.pop(answer.ticket), answer.handout, now_s)
-        due_s = self.desk.next_tick_s(now_s=now_s)
+        due_s = self.tracker.next_tick_s(now_s=now_s)
         if due_s is not None and (due_s < self._due_s or self._due_s <= now_s):
             self._due_s = due_s
             self._at(due_s, self._tick)
@@ -74,4 +74,4 @@ class Coordinator:
         if self.is_dead or now_s < self._due_s:
             return
         self._due_s = math.inf
-        self._deliver(self.desk.tick(now_s=now_s), now_s)
+        self._deliver(self.tracker.tick(now_s=now_s), now_s)

@@ -1,6 +1,6 @@
-"""swarmboot's own way: the real desk and the real policies on simulated time, swapping through `netsim.swap.exchange`.
+"""swarmboot's own way: the real tracker and policies on simulated time, swapping through `netsim.swap.exchange`.
 
-`seeder.policy.desk` hands out neighbours and leases, one `leecher.policy.node_policy` a node decides what to ask and
+`seeder.policy.tracker` hands out neighbours and leases, one `leecher.policy.node_policy` a node decides what to ask and
 fetch; the messages between them are the product's. Deviations, beside those of `netsim.swap.exchange` and
 `netsim.delivery.coordinator`:
 
@@ -26,10 +26,10 @@ from netsim.scenario.fleet import Fleet
 from netsim.scenario.scenario import Scenario
 from netsim.swap.exchange import PieceExchange
 from netsim.swap.torrents import Torrents
-from seeder.policy.desk import Desk
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import Tracker
 
 DISCOVERY_S = 1.3
 """`leecher.boot.release_search`: the seeder's head start, then what it takes to gather answers."""
@@ -57,8 +57,8 @@ class Scatter:
         self.exchange.is_corrupt[: fleet.nodes] = fleet.is_corrupt
         limits = Limits(uplink_bytes_per_s=network.server_bytes_per_s * network.servers)
         origins = tuple(f"origin-{number}" for number in range(engine.topology.sources))
-        desk = Desk(self._registry(), limits, origins=origins, random=Random(scenario.seed + 2))
-        self.coordinator = Coordinator(desk, at=engine.at, latency_s=network.latency_s)
+        tracker = Tracker(self._registry(), limits, origins=origins, random=Random(scenario.seed + 2))
+        self.coordinator = Coordinator(tracker, at=engine.at, latency_s=network.latency_s)
         self._world = SwarmWorld(
             engine=engine,
             exchange=self.exchange,

@@ -165,7 +165,7 @@ class SwarmNode:
             self._end(piece_range, now_s, is_whole=False)
             return
         if source == self._world.sources[self._world.origins[0]]:
-            self._world.coordinator.desk.registry.begun(
+            self._world.coordinator.tracker.registry.begun(
                 str(self._node), piece_range.info_hash, piece_range.first, piece_range.count
             )
         stream = _Stream(self, self._world.torrents.named(piece_range.info_hash), piece_range)
@@ -180,7 +180,7 @@ class SwarmNode:
         self._engine.at(inserted_s, partial(self._insert, place, piece))
         if piece == piece_range.first + piece_range.count - 1:
             if piece_range.origin == self._world.origins[0]:
-                self._world.coordinator.desk.registry.went_out(
+                self._world.coordinator.tracker.registry.went_out(
                     str(self._node), piece_range.info_hash, piece_range.first, piece_range.count
                 )
             self._end(piece_range, now_s, is_whole=True)

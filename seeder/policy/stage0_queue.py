@@ -1,7 +1,7 @@
-"""The stage-0 desk: machines without an operating system ask what to boot; each gets a turn, or is told to wait.
+"""The stage-0 queue: machines without an operating system ask what to boot; each gets a turn, or is told to wait.
 
-Facts in, answers out, timers are requests, as in `seeder.policy.desk`. A machine that asks is kept waiting at the door
-for up to `HOLD_S`, so that its turn reaches it the moment it comes; then it is told to ask again and keeps its place.
+Facts in, answers out, timers are requests, as in `seeder.policy.tracker`. A machine that asks is kept waiting for up to
+`HOLD_S`, so that its turn reaches it the moment it comes; then it is told to ask again and keeps its place.
 Which booted nodes can serve stage 0 is taken from the registry, that is from their announces. It performs no I/O and
 writes no script: `seeder.stage0.app` does.
 
@@ -77,7 +77,7 @@ class _Held:
     rack: str
 
 
-class Stage0Desk:
+class Stage0Queue:
     """Answers machines for one release at a time. `slots` fixes how many load from the server at once; 0 adapts."""
 
     def __init__(self, registry: Registry, *, trust: Stage0Trust, uplink_bytes_per_s: float, slots: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Nodes that wait at the desk for a lease, in the order in which they are served.
+"""Nodes that wait at the tracker for a lease, in the order in which they are served.
 
 Those that their neighbours neglect come first, then those that have fetched leases before; those that let leases lapse,
 or whose address has many that nobody fetches, come last; within a rank it is first come first served. So a rack of

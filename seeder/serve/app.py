@@ -1,7 +1,7 @@
 """The seeder's HTTP door: the site's files with Range requests, announces, boot reports and a status page.
 
-An ASGI application on Starlette, run by Hypercorn's trio worker. It carries facts to the desk and the desk's answers to
-the nodes; it decides nothing. The seeder is an origin and a coordinator, not a BitTorrent peer.
+An ASGI application on Starlette, run by Hypercorn's trio worker. It carries facts to the tracker and its answers to the
+nodes; it decides nothing. The seeder is an origin and a coordinator, not a BitTorrent peer.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from seeder.http.pacer import Pacer, Share
 from seeder.http.refusals import Refusals
 from seeder.http.request_body import BodyRoom
 from seeder.log import Log
-from seeder.policy.desk import Answer, Desk
 from seeder.policy.handout import GOODPUT
 from seeder.policy.node import ImpostorError
+from seeder.policy.tracker import Answer, Tracker
 from seeder.serve.guard import Guard
 from seeder.serve.private import private_routes
 from seeder.serve.report_line import report_line
@@ -59,7 +59,7 @@ _FILES = {
 
 @dataclass(slots=True, eq=False)
 class _Asked:
-    """A node's request at the desk, its own ticket: the handout once there is one, and the event if it waits for it."""
+    """A node's request, its own ticket: the handout once the tracker gives one, and the event if it waits for it."""
 
     handout: Handout | None = None
     answered: trio.Event | None = None
@@ -70,7 +70,7 @@ class Door:
 
     def __init__(
         self,
-        desk: Desk,
+        tracker: Tracker,
         catalogue: Catalogue,
         log: Log,
         *,
@@ -79,7 +79,7 @@ class Door:
         node_files: Path | None = None,
         status_from: tuple[Network, ...] = (),
     ) -> None:
-        self.desk = desk
+        self.tracker = tracker
         self.crowd = crowd
         self.guard = guard or Guard()
         self._node_files = node_files
@@ -87,9 +87,9 @@ class Door:
         self.catalogue = catalogue
         self.log = log
         self.sent_bytes = 0
-        self._witness = Witness(desk.registry, catalogue)
-        known = desk.registry.known_near
-        self._pacer = Pacer(desk.limits.uplink_bytes_per_s * GOODPUT, nodes_at=lambda address: known[address])
+        self._witness = Witness(tracker.registry, catalogue)
+        known = tracker.registry.known_near
+        self._pacer = Pacer(tracker.limits.uplink_bytes_per_s * GOODPUT, nodes_at=lambda address: known[address])
         self._files = OpenFiles()
         self._room = BodyRoom()
         self._refusals = Refusals()
@@ -102,7 +102,7 @@ class Door:
     def application(self) -> ASGIApp:
         """Return the ASGI application: Starlette, but for announces, whose way past its layers is short.
 
-        They are most of what a rack asks for; Starlette's routing and error handling would cost as much as the desk.
+        They are most of what a rack asks for; Starlette's routing and error handling would cost as much as the tracker.
         """
         starlette = Starlette(
             routes=[
@@ -134,16 +134,16 @@ class Door:
     async def _tick(self) -> None:
         while True:
             self._stirred = trio.Event()
-            due_s = self.desk.next_tick_s(now_s=time.monotonic())
+            due_s = self.tracker.next_tick_s(now_s=time.monotonic())
             self._tick_s = math.inf if due_s is None else due_s
             with trio.move_on_after(max(0.0, self._tick_s - time.monotonic())):
                 await self._stirred.wait()
                 continue
-            self._deliver(self.desk.tick(now_s=time.monotonic()))
+            self._deliver(self.tracker.tick(now_s=time.monotonic()))
 
     def _stir(self) -> None:
         """Let `_tick` look again if someone waits for less long than it sleeps."""
-        due_s = self.desk.next_tick_s(now_s=time.monotonic())
+        due_s = self.tracker.next_tick_s(now_s=time.monotonic())
         if due_s is not None and due_s < self._tick_s:
             self._stirred.set()
 
@@ -162,7 +162,7 @@ class Door:
 
     def _tell_hidden(self) -> None:
         """Say once of an address that nodes come through a proxy or NAT there, at most of HIDDEN_MOST addresses."""
-        for host, count in self.desk.registry.hidden_at.items():
+        for host, count in self.tracker.registry.hidden_at.items():
             if count > 1 and host not in self._told_hidden and len(self._told_hidden) < HIDDEN_MOST:
                 self._told_hidden.add(host)
                 self.log.tell(
@@ -204,7 +204,7 @@ class Door:
             announce = decode_announce(body)
             if not self.guard.is_named(proof, announce.node):
                 return self.guard.refusal(scope)
-            self._deliver(self.desk.announce(asked, announce, host=host, now_s=time.monotonic()))
+            self._deliver(self.tracker.announce(asked, announce, host=host, now_s=time.monotonic()))
             self._stir()
             handout = asked.handout or await self._answer_or_hang_up(receive, asked)
         except DecodeError as error:
@@ -213,11 +213,11 @@ class Door:
             return PlainTextResponse(f"{error}\n", status_code=403)
         finally:
             if self._asked.pop(asked, None) is not None:
-                self.desk.withdraw(asked)
+                self.tracker.withdraw(asked)
         return _HandoutResponse(encode(handout)) if handout else Response(status_code=499)
 
     async def _answer_or_hang_up(self, receive: Receive, asked: _Asked) -> Handout | None:
-        """Return the handout once the desk gives it, or None if the node hangs up first."""
+        """Return the handout once the tracker gives it, or None if the node hangs up first."""
         asked.answered = trio.Event()
         async with trio.open_nursery() as nursery:
 
@@ -243,7 +243,7 @@ class Door:
         if not self.guard.is_named(proof, report.node):
             return self.guard.refusal(request.scope)
         host = connection_address(request.client.host if request.client else "")
-        if not self.desk.believes(report, host=host, now_s=time.monotonic()):
+        if not self.tracker.believes(report, host=host, now_s=time.monotonic()):
             return PlainTextResponse("this report is not its node's own\n", status_code=403)
         self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=host or "nobody")
         return Response(status_code=204)
@@ -258,13 +258,13 @@ class Door:
         client, own = (str((request.scope.get(end) or ("",))[0]) for end in ("client", "server"))
         if not may_read_status(client, own, self._status_from) and not self.guard.is_fleet(proof, STATUS_PATH, b""):
             return JSONResponse(STRANGERS)
-        nodes = self.desk.registry.nodes.values()
+        nodes = self.tracker.registry.nodes.values()
         return JSONResponse(
             {
                 "newest_manifest": self.catalogue.newest,
                 "nodes": len(nodes),
                 "complete": sum(node.is_complete for node in nodes),
-                "open_leases": self.desk.registry.open_leases,
+                "open_leases": self.tracker.registry.open_leases,
                 "sent_bytes": self.sent_bytes,
                 "connections": len(self.crowd),
                 "cut_off": self.crowd.cut_off,
@@ -298,7 +298,7 @@ class Door:
             at_end=lambda: self._pacer.leave(share),
             media_type=media_type,
             headers={"cache-control": cache},
-            chunk_bytes=chunk_bytes_for(self.desk.limits.uplink_bytes_per_s, self._files.readers),
+            chunk_bytes=chunk_bytes_for(self.tracker.limits.uplink_bytes_per_s, self._files.readers),
         )
 
     def _turns(self, share: Share, request: Request, host: str, digest: str) -> Callable[[int], Awaitable[None]]:

@@ -24,9 +24,9 @@ from seeder.http import hypercorn_connection
 from seeder.http.authority import ServerCertificate
 from seeder.http.crowd import DESCRIPTORS_MOST, Crowd, connections_for
 from seeder.log import Log
-from seeder.policy.desk import Desk
 from seeder.policy.handout import Limits
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import Tracker
 from seeder.serve import systemd_notify
 from seeder.serve.app import Door
 from seeder.serve.guard import Guard, served_certificate
@@ -72,11 +72,11 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     catalogue = Catalogue(options.site, registry)
     catalogue.refresh()
     limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
-    desk = Desk(registry, limits, origins=("", *options.origins), random=Random())
-    desk.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
+    tracker = Tracker(registry, limits, origins=("", *options.origins), random=Random())
+    tracker.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
     guard = Guard(options.tokens, served_certificate(options.certificate.certificate), tell=options.log.tell)
     door = Door(
-        desk,
+        tracker,
         catalogue,
         options.log,
         crowd=crowd,

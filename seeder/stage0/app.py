@@ -33,7 +33,7 @@ from seeder.boot_script.kernel_cmdline import check_carried, node_cmdline
 from seeder.boot_script.load import Dialect, Load, Stage0, stage0_of
 from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
 from seeder.log import Log
-from seeder.policy.stage0_queue import Granted, Queued, Stage0Desk, Verdict
+from seeder.policy.stage0_queue import Granted, Queued, Stage0Queue, Verdict
 from seeder.site.catalogue import Catalogue
 from seeder.site.reader import read_regular_file
 from seeder.stage0.asked_at import asked_at, server_url
@@ -73,8 +73,8 @@ class Stage0Place:
 class Stage0Door:
     """The HTTP application and the task that answers machines who wait."""
 
-    def __init__(self, desk: Stage0Desk, catalogue: Catalogue, place: Stage0Place, log: Log) -> None:
-        self.desk = desk
+    def __init__(self, queue: Stage0Queue, catalogue: Catalogue, place: Stage0Place, log: Log) -> None:
+        self.queue = queue
         self._log = log
         self.sent_bytes = 0
         self.machines = 0
@@ -104,12 +104,12 @@ class Stage0Door:
     def status(self) -> dict[str, object]:
         """Return what there is to say of stage 0 on the status page."""
         return {
-            "manifest": self.desk.stage0.sequence if self.desk.stage0 else 0,
-            "trust": self.desk.trust.value,
+            "manifest": self.queue.stage0.sequence if self.queue.stage0 else 0,
+            "trust": self.queue.trust.value,
             "machines": self.machines,
-            "waiting": self.desk.admission.waiting,
-            "loading": self.desk.admission.loading,
-            "neighbours": self.desk.neighbours,
+            "waiting": self.queue.admission.waiting,
+            "loading": self.queue.admission.loading,
+            "neighbours": self.queue.neighbours,
             "sent_bytes": self.sent_bytes,
         }
 
@@ -125,18 +125,18 @@ class Stage0Door:
 
     async def _tick(self) -> None:
         while True:
-            due_s = self.desk.next_tick_s(now_s=time.monotonic())
+            due_s = self.queue.next_tick_s(now_s=time.monotonic())
             self._stirred = trio.Event()
             with trio.move_on_after(math.inf if due_s is None else max(0.0, due_s - time.monotonic())):
                 await self._stirred.wait()
                 continue
-            self._deliver(self.desk.tick(now_s=time.monotonic()))
+            self._deliver(self.queue.tick(now_s=time.monotonic()))
 
     async def _refresh(self) -> None:
         while True:
             await trio.sleep(REFRESH_S)
             self._follow()
-            self._deliver(self.desk.tick(now_s=time.monotonic()))
+            self._deliver(self.queue.tick(now_s=time.monotonic()))
 
     def _follow(self) -> None:
         """Take the release that the channel points to; the nodes themselves check who signed it."""
@@ -151,7 +151,7 @@ class Stage0Door:
             return
         self._manifest = manifest
         stage0 = stage0_of(manifest)
-        self.desk.serve(stage0)
+        self.queue.serve(stage0)
         what = "it has no kernel and initramfs, so machines cannot boot it" if stage0 is None else "machines boot it"
         self._log.tell(f"stage 0: manifest {manifest.sequence} ({manifest.name}); {what}")
         if stage0 is not None:
@@ -189,8 +189,8 @@ class Stage0Door:
             return dialect.refusal(origin, Mac(mac), str(error))
 
     async def _turn(self, request: Request, mac: str) -> tuple[Stage0, Granted | Queued]:
-        """Return what to boot and the desk's answer, once it comes; raise ReleaseError if there is nothing to boot."""
-        stage0 = self.desk.stage0
+        """Return what to boot and the queue's answer, once it comes; raise ReleaseError if there is nothing to boot."""
+        stage0 = self.queue.stage0
         if stage0 is None:
             hint = "publish one with vmlinuz and initramfs.img in it"
             raise ReleaseError("this server has no release with a kernel and an initramfs", hint=hint)
@@ -200,12 +200,12 @@ class Stage0Door:
         self._asked[ticket] = answered
         place = self._place.racks.place(mac, _host(request))
         try:
-            self._deliver(self.desk.ask(ticket, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
+            self._deliver(self.queue.ask(ticket, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
             self._stirred.set()
             answer = await _answer_or_hang_up(request, wait)
         finally:
             if self._asked.pop(ticket, None) is not None:
-                self.desk.hung_up(ticket, now_s=time.monotonic())
+                self.queue.hung_up(ticket, now_s=time.monotonic())
         if isinstance(answer, Granted):
             self.machines += 1
             doors = (host_port(each.host, each.port) for each in answer.neighbours)
@@ -220,7 +220,7 @@ class Stage0Door:
             origin=origin,
             cmdline=self._cmdline(request, mac, stage0),
             neighbours=granted.neighbours,
-            trust=self.desk.trust,
+            trust=self.queue.trust,
             has_node_image=bool(self._node_files(mac)),
         )
 
@@ -258,7 +258,7 @@ class Stage0Door:
 
     async def _image(self, request: Request) -> Response:
         match = _BLOB.match(request.path_params["name"])
-        stage0 = self.desk.stage0
+        stage0 = self.queue.stage0
         known = {image.sha256.hex() for image in stage0.images} if stage0 else set()
         if not match or match[1] not in known:
             return PlainTextResponse("no such file\n", status_code=404)
@@ -296,17 +296,17 @@ class Stage0Door:
         return BlobResponse(self._files, file, path, before_send=count, media_type=media_type, chunk_bytes=chunk_bytes)
 
     def _sent(self, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
-        was_loading = self.desk.is_loading(mac, host=host)
-        verdicts = self.desk.sent(mac, digest, host=host, is_whole=is_whole, now_s=time.monotonic())
-        if was_loading and not self.desk.is_loading(mac, host=host):
+        was_loading = self.queue.is_loading(mac, host=host)
+        verdicts = self.queue.sent(mac, digest, host=host, is_whole=is_whole, now_s=time.monotonic())
+        if was_loading and not self.queue.is_loading(mac, host=host):
             self._log.tell(f"machine {mac} has stage 0", source=host)
         self._deliver(verdicts)
 
     async def _binary(self, request: Request) -> Response:
         name = request.path_params["name"]
         paths = [folder / name for folder in self._place.binaries] if _BINARY.match(name) else []
-        if name == UNIFIED_NAME and self.desk.stage0 is not None and self.desk.stage0.is_unified:
-            paths = [self._place.site / layout.blob_path(self.desk.stage0.kernel.sha256)]
+        if name == UNIFIED_NAME and self.queue.stage0 is not None and self.queue.stage0.is_unified:
+            paths = [self._place.site / layout.blob_path(self.queue.stage0.kernel.sha256)]
         media_type = "application/efi" if name.endswith(".efi") else "application/octet-stream"
         path = next((path for path in paths if path.is_file()), None)
         if path is None:

@@ -15,7 +15,7 @@ from seeder.http import hypercorn_connection
 from seeder.http.crowd import Crowd, Patience
 from seeder.log import Log
 from seeder.policy.registry import Registry
-from seeder.policy.stage0_queue import Stage0Desk
+from seeder.policy.stage0_queue import Stage0Queue
 from seeder.site.catalogue import Catalogue
 from seeder.stage0.app import Stage0Door, Stage0Place
 from seeder.stage0.dnsmasq_process import IPXE_FOLDER, dnsmasq_running
@@ -58,7 +58,7 @@ async def stage0_running(
 
     Raises PortInUseError or ResourceError, out of the context, if dnsmasq ends before.
     """
-    desk = Stage0Desk(registry, trust=options.trust, uplink_bytes_per_s=uplink_bytes_per_s, slots=options.slots)
+    queue = Stage0Queue(registry, trust=options.trust, uplink_bytes_per_s=uplink_bytes_per_s, slots=options.slots)
     place = Stage0Place(
         site=catalogue.folder,
         server=options.server,
@@ -68,7 +68,7 @@ async def stage0_running(
         node_files=options.node_files,
         is_covered=is_covered,
     )
-    door = Stage0Door(desk, catalogue, place, log)
+    door = Stage0Door(queue, catalogue, place, log)
     stop = trio.Event()
     async with door.running(), AsyncExitStack() as stack:
         if options.dnsmasq is not None:

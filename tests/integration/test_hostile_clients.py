@@ -18,9 +18,9 @@ import pytest
 
 from seeder.http.crowd import Crowd
 from seeder.log import Log
-from seeder.policy.desk import Desk
 from seeder.policy.handout import Limits
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import Tracker
 from seeder.serve.app import Door
 from seeder.serve.status import parse_networks
 from seeder.site.catalogue import Catalogue
@@ -185,9 +185,9 @@ def test_idle_connections_at_a_low_limit_of_descriptors_keep_nobody_out(
 
 async def test_a_stranger_learns_from_the_status_that_a_seeder_is_here_and_no_more(fleet: Fleet) -> None:
     registry = Registry()
-    desk = Desk(registry, Limits(uplink_bytes_per_s=1e6), random=Random(16))
+    tracker = Tracker(registry, Limits(uplink_bytes_per_s=1e6), random=Random(16))
     door = Door(
-        desk, Catalogue(fleet.site, registry), Log(), crowd=Crowd(), status_from=parse_networks(["10.9.0.0/16"])
+        tracker, Catalogue(fleet.site, registry), Log(), crowd=Crowd(), status_from=parse_networks(["10.9.0.0/16"])
     )
 
     async def ask(host: str) -> dict[str, Any]:

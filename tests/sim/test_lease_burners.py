@@ -1,6 +1,6 @@
 """Whatever hosts do that are no nodes, a rack is no slower than plain HTTPS x 1.1 and two seconds.
 
-On simulated time, with the real desk, registry and policies. The liars are there a second before the rack.
+On simulated time, with the real tracker, registry and policies. The liars are there a second before the rack.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whole boots of the desk and the policies on simulated time: each byte once, nobody stuck, whatever happens."""
+"""Whole boots of the tracker and the policies on simulated time: each byte once, nobody stuck, whatever happens."""
 
 from __future__ import annotations
 

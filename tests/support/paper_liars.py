@@ -1,4 +1,4 @@
-"""Hosts on paper that are no nodes: they take leases from a rack's desk and say what is not so."""
+"""Hosts on paper that are no nodes: they take leases from a rack's tracker and say what is not so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rack on paper: the seeder's desk and the leechers' policies driven on simulated time, swapping over a perfect LAN.
+"""A rack on paper: the seeder's tracker and the leechers' policies on simulated time, swapping over a perfect LAN.
 
 For tests of decisions only. Every origin byte is paced by the origin's rate; a piece reaches a neighbour `swap_s` after
 the first node has it. No socket, no clock.
@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from random import Random
 
 from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy, Wanted
-from seeder.policy.desk import Answer, Desk
+from seeder.policy.tracker import Answer, Tracker
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import Answer, Tracker
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, Handout
@@ -60,7 +61,7 @@ class PaperRack:
         self.random = Random(seed)
         self.registry = Registry()
         self.registry.add_torrent(Torrent(INFO_HASH, pieces_count * PIECE_BYTES, PIECE_BYTES))
-        self.desk = Desk(self.registry, Limits(uplink_bytes_per_s=uplink), random=self.random)
+        self.tracker = Tracker(self.registry, Limits(uplink_bytes_per_s=uplink), random=self.random)
         self.count = pieces_count
         self.uplink = uplink
         self.swap_s = swap_s
@@ -102,7 +103,7 @@ class PaperRack:
             self.now_s, _, action = heapq.heappop(self._events)
             assert self.now_s < until_s, "the rack does not come up"
             action()
-            for answer in self.desk.tick(now_s=self.now_s) if self.is_seeder_up else []:
+            for answer in self.tracker.tick(now_s=self.now_s) if self.is_seeder_up else []:
                 self._deliver(answer)
         assert self._is_over(), "nothing is left to happen, and nodes are not complete"
 
@@ -161,8 +162,8 @@ class PaperRack:
         self.post(announce, host=node.host)
 
     def post(self, announce: Announce, *, host: str) -> None:
-        """Have an announce come to the desk."""
-        for answer in self.desk.announce((announce.node, self.now_s), announce, host=host, now_s=self.now_s):
+        """Have an announce come to the tracker."""
+        for answer in self.tracker.announce((announce.node, self.now_s), announce, host=host, now_s=self.now_s):
             self._deliver(answer)
 
     def _announce_failed(self, node: PaperNode) -> None:

@@ -7,10 +7,11 @@ from random import Random
 import pytest
 
 from leecher.policy.lookout import DIALLED_MAX, HEARD_MAX, Lookout
-from seeder.policy.desk import Desk
+from seeder.policy.tracker import Tracker
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import Tracker
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire import announce as wire
@@ -20,63 +21,65 @@ ROOT = InfoHash(b"r" * 32)
 PROXY = "172.17.0.1"
 
 
-def build_desk() -> Desk:
+def build_tracker() -> Tracker:
     registry = Registry()
     registry.add_torrent(Torrent(ROOT, 64 << 16, 1 << 16))
-    return Desk(registry, Limits(uplink_bytes_per_s=1e6), random=Random(1))
+    return Tracker(registry, Limits(uplink_bytes_per_s=1e6), random=Random(1))
 
 
-def announce(desk: Desk, number: int, *, host: str, own_end: str, state: NodeState = NodeState.FETCHING) -> Handout:
+def announce(
+    tracker: Tracker, number: int, *, host: str, own_end: str, state: NodeState = NodeState.FETCHING
+) -> Handout:
     """Have node `number` announce; return its handout, which is due at once as it asks for no lease."""
     node = NodeId(number.to_bytes(16, "big"))
     told = Announce(node, Sequence(1), state, 6881 + number, have={ROOT: piece_set.encode(0, 64)}, own_end=own_end)
     told = wire.decode_announce(wire.encode_announce(told))
-    answers = desk.announce(number, told, host=host, now_s=float(number))
+    answers = tracker.announce(number, told, host=host, now_s=float(number))
     (answer,) = [each for each in answers if each.ticket == number]
     return wire.decode_handout(wire.encode_handout(answer.handout))
 
 
 def test_nodes_behind_one_address_are_told_so_and_not_of_each_other() -> None:
-    desk = build_desk()
-    handouts = [announce(desk, number, host=PROXY, own_end=f"192.168.1.{number}") for number in range(1, 5)]
+    tracker = build_tracker()
+    handouts = [announce(tracker, number, host=PROXY, own_end=f"192.168.1.{number}") for number in range(1, 5)]
     assert all(handout.is_hidden for handout in handouts)
     assert handouts[2].neighbours == handouts[3].neighbours == ()
-    assert dict(desk.registry.hidden_at) == {PROXY: 4}
+    assert dict(tracker.registry.hidden_at) == {PROXY: 4}
 
 
 def test_nodes_that_are_seen_where_they_are_hear_of_each_other_as_ever() -> None:
-    desk = build_desk()
-    announce(desk, 1, host="10.0.0.1", own_end="10.0.0.1")
-    announce(desk, 2, host="10.0.0.2", own_end="")
-    handout = announce(desk, 3, host="10.0.0.3", own_end="::ffff:10.0.0.3")
+    tracker = build_tracker()
+    announce(tracker, 1, host="10.0.0.1", own_end="10.0.0.1")
+    announce(tracker, 2, host="10.0.0.2", own_end="")
+    handout = announce(tracker, 3, host="10.0.0.3", own_end="::ffff:10.0.0.3")
     assert not handout.is_hidden
     assert {each.host for each in handout.neighbours} == {"10.0.0.1", "10.0.0.2"}
 
 
 def test_nobody_else_is_told_of_nodes_behind_one_address_and_of_one_alone_there_is() -> None:
-    desk = build_desk()
-    announce(desk, 1, host="10.0.0.9", own_end="192.168.1.1")
+    tracker = build_tracker()
+    announce(tracker, 1, host="10.0.0.9", own_end="192.168.1.1")
     for number in (2, 3):
-        announce(desk, number, host=PROXY, own_end=f"192.168.1.{number}")
-    told = announce(desk, 4, host="10.0.0.4", own_end="10.0.0.4").neighbours
+        announce(tracker, number, host=PROXY, own_end=f"192.168.1.{number}")
+    told = announce(tracker, 4, host="10.0.0.4", own_end="10.0.0.4").neighbours
     assert {each.host for each in told} == {"10.0.0.9"}
 
 
 def test_where_a_node_says_it_is_is_told_to_nobody() -> None:
-    desk = build_desk()
-    announce(desk, 1, host="10.0.0.66", own_end="10.0.0.7")
-    told = announce(desk, 2, host="10.0.0.2", own_end="10.0.0.2").neighbours
+    tracker = build_tracker()
+    announce(tracker, 1, host="10.0.0.66", own_end="10.0.0.7")
+    told = announce(tracker, 2, host="10.0.0.2", own_end="10.0.0.2").neighbours
     assert {each.host for each in told} == {"10.0.0.66"}
 
 
 def test_who_leaves_or_is_no_longer_hidden_is_counted_no_more() -> None:
-    desk = build_desk()
+    tracker = build_tracker()
     for number in (1, 2):
-        announce(desk, number, host=PROXY, own_end=f"192.168.1.{number}")
-    announce(desk, 1, host=PROXY, own_end=PROXY)
-    assert dict(desk.registry.hidden_at) == {PROXY: 1}
-    announce(desk, 2, host=PROXY, own_end="192.168.1.2", state=NodeState.LEAVING)
-    assert not desk.registry.hidden_at
+        announce(tracker, number, host=PROXY, own_end=f"192.168.1.{number}")
+    announce(tracker, 1, host=PROXY, own_end=PROXY)
+    assert dict(tracker.registry.hidden_at) == {PROXY: 1}
+    announce(tracker, 2, host=PROXY, own_end="192.168.1.2", state=NodeState.LEAVING)
+    assert not tracker.registry.hidden_at
 
 
 @pytest.mark.parametrize("text", ["boot.example", "'; halt", "10.0.0.256", "fe80::1%eth0"])

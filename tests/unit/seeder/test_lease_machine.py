@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, invariant, multiple, rule
 
-from seeder.policy.desk import PATIENCE_S, Answer, Desk
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
 from seeder.policy.leases import OpenLease
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import PATIENCE_S, Answer, Tracker
 from swarmboot.ids import InfoHash, LeaseId, NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, Lease, NodeState
@@ -27,7 +27,7 @@ sets = st.sampled_from([0, 0, 1, 0b1010, 0xFF, EVERYTHING >> 20, EVERYTHING])
 
 
 class Leases(RuleBasedStateMachine):
-    """The real registry and desk, with nodes that say and do anything."""
+    """The real registry and tracker, with nodes that say and do anything."""
 
     granted: Bundle[Lease] = Bundle("granted")
 
@@ -36,7 +36,9 @@ class Leases(RuleBasedStateMachine):
         self.now_s = 100.0
         self.registry = Registry()
         self.registry.add_torrent(Torrent(ROOT, COUNT * PIECE, PIECE))
-        self.desk = Desk(self.registry, Limits(uplink_bytes_per_s=12.5e6), origins=("", "https://m"), random=Random(1))
+        self.tracker = Tracker(
+            self.registry, Limits(uplink_bytes_per_s=12.5e6), origins=("", "https://m"), random=Random(1)
+        )
         self.asked = 0
         self.waiting: dict[int, tuple[NodeId, float]] = {}
         self.holders: dict[LeaseId, tuple[NodeId, str]] = {}
@@ -62,7 +64,7 @@ class Leases(RuleBasedStateMachine):
             node=node, sequence=Sequence(1), have={ROOT: piece_set.encode(have, COUNT)}, key=NodeKey(node),
             **{"state": NodeState.FETCHING, "port": 1, **more},  # type: ignore[arg-type]
         )  # fmt: skip
-        return self.take(self.desk.announce(self.asked, announce, host=self.host(node), now_s=self.now_s))
+        return self.take(self.tracker.announce(self.asked, announce, host=self.host(node), now_s=self.now_s))
 
     @rule(
         target=granted, name=names, have=sets, port=st.sampled_from([0, 1]), slots=st.integers(0, 64),
@@ -94,7 +96,7 @@ class Leases(RuleBasedStateMachine):
     def wait(self, passed_s: float) -> MultipleResults[Lease]:
         """Let the clock go on, or jump."""
         self.now_s += passed_s
-        leases = self.take(self.desk.tick(now_s=self.now_s))
+        leases = self.take(self.tracker.tick(now_s=self.now_s))
         assert all(self.now_s - since_s < PATIENCE_S for _, since_s in self.waiting.values())
         return multiple(*leases)
 
@@ -104,7 +106,7 @@ class Leases(RuleBasedStateMachine):
         leases = self.post(NodeId(bytes([holder]) * 16), 0, port=port, slots=slots)
         for passed_s in (0.8, 1.1):
             self.now_s += passed_s
-            leases += self.take(self.desk.tick(now_s=self.now_s))
+            leases += self.take(self.tracker.tick(now_s=self.now_s))
             leases += self.post(NodeId(bytes([taker]) * 16), 0, slots=slots, is_starving=True)
         return multiple(*leases)
 
@@ -113,7 +115,7 @@ class Leases(RuleBasedStateMachine):
         """Go away while waiting for an answer."""
         for ticket, (node, _) in list(self.waiting.items()):
             if node[0] == name:
-                self.desk.withdraw(ticket)
+                self.tracker.withdraw(ticket)
                 del self.waiting[ticket]
 
     def leases(self) -> Iterator[OpenLease]:
@@ -165,7 +167,7 @@ class Leases(RuleBasedStateMachine):
                         self.registry.went_out(self.host(HONEST), ROOT, lease.first, lease.count)
                     have |= piece_set.span(lease.first, lease.count)
             self.now_s += 0.3
-            for lease in self.take(self.desk.tick(now_s=self.now_s)):
+            for lease in self.take(self.tracker.tick(now_s=self.now_s)):
                 if self.holders[lease.lease][0] == HONEST:
                     have |= piece_set.span(lease.first, lease.count)
 

@@ -8,11 +8,11 @@ from random import Random
 import pytest
 
 from seeder.policy.allowance import Allowance
-from seeder.policy.desk import STRANGERS_REPORTS, Desk
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
 from seeder.policy.node import ImpostorError
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import STRANGERS_REPORTS, Tracker
 from swarmboot.ids import InfoHash, NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, NodeState
@@ -29,12 +29,12 @@ def announce(key: NodeKey, *, state: NodeState = NodeState.FETCHING) -> Announce
     return Announce(NODE, Sequence(1), state, port=6881, have={ROOT: piece_set.encode(0, 64)}, slots=1, key=key)
 
 
-def build_desk(key: NodeKey) -> Desk:
+def build_tracker(key: NodeKey) -> Tracker:
     registry = Registry()
     registry.add_torrent(Torrent(ROOT, 64 << 16, 1 << 16))
-    desk = Desk(registry, Limits(uplink_bytes_per_s=1.25e6), random=Random(1))
-    desk.announce("first", announce(key), host=HOME, now_s=0.0)
-    return desk
+    tracker = Tracker(registry, Limits(uplink_bytes_per_s=1.25e6), random=Random(1))
+    tracker.announce("first", announce(key), host=HOME, now_s=0.0)
+    return tracker
 
 
 @pytest.mark.parametrize("state", NodeState)
@@ -43,44 +43,44 @@ def build_desk(key: NodeKey) -> Desk:
     [(KEY, OTHER, HOME), (KEY, NONE, HOME), (NONE, NONE, ELSEWHERE), (NONE, KEY, HOME)],
 )
 def test_nobody_else_moves_or_removes_a_node(state: NodeState, began: NodeKey, comes: NodeKey, host: str) -> None:
-    desk = build_desk(began)
-    before = replace(desk.registry.nodes[NODE])
+    tracker = build_tracker(began)
+    before = replace(tracker.registry.nodes[NODE])
     with pytest.raises(ImpostorError):
-        desk.announce("second", announce(comes, state=state), host=host, now_s=1.0)
-    assert desk.registry.nodes[NODE] == before
+        tracker.announce("second", announce(comes, state=state), host=host, now_s=1.0)
+    assert tracker.registry.nodes[NODE] == before
 
 
 @pytest.mark.parametrize(("key", "host"), [(KEY, HOME), (KEY, ELSEWHERE), (NONE, HOME)])
 def test_a_node_speaks_for_itself_with_its_key_from_anywhere_and_without_one_from_its_address(
     key: NodeKey, host: str
 ) -> None:
-    desk = build_desk(key)
-    desk.announce("second", announce(key), host=host, now_s=1.0)
-    assert desk.registry.nodes[NODE].host == host
-    desk.announce("third", announce(key, state=NodeState.LEAVING), host=host, now_s=2.0)
-    assert not desk.registry.nodes
+    tracker = build_tracker(key)
+    tracker.announce("second", announce(key), host=host, now_s=1.0)
+    assert tracker.registry.nodes[NODE].host == host
+    tracker.announce("third", announce(key, state=NodeState.LEAVING), host=host, now_s=2.0)
+    assert not tracker.registry.nodes
 
 
 def test_an_id_whose_node_has_left_is_free() -> None:
-    desk = build_desk(KEY)
-    desk.announce("second", announce(KEY, state=NodeState.LEAVING), host=HOME, now_s=1.0)
-    desk.announce("third", announce(OTHER), host=ELSEWHERE, now_s=2.0)
-    assert desk.registry.nodes[NODE].host == ELSEWHERE
+    tracker = build_tracker(KEY)
+    tracker.announce("second", announce(KEY, state=NodeState.LEAVING), host=HOME, now_s=1.0)
+    tracker.announce("third", announce(OTHER), host=ELSEWHERE, now_s=2.0)
+    assert tracker.registry.nodes[NODE].host == ELSEWHERE
 
 
 @pytest.mark.parametrize(("key", "is_believed"), [(KEY, True), (OTHER, False), (NONE, False)])
 def test_a_report_of_a_node_that_announced_needs_its_key(key: NodeKey, is_believed: bool) -> None:
-    desk = build_desk(KEY)
-    assert desk.believes(replace(REPORT, key=key), host=HOME, now_s=1.0) is is_believed
+    tracker = build_tracker(KEY)
+    assert tracker.believes(replace(REPORT, key=key), host=HOME, now_s=1.0) is is_believed
 
 
 @pytest.mark.parametrize("name", [b"f".hex() * 16, "no id", ""])
 def test_reports_of_nodes_that_never_announced_are_taken_within_a_rate(name: str) -> None:
-    desk = build_desk(KEY)
-    taken = sum(desk.believes(BootReport(name, BOOTED), host=ELSEWHERE, now_s=1.0) for _ in range(10_000))
+    tracker = build_tracker(KEY)
+    taken = sum(tracker.believes(BootReport(name, BOOTED), host=ELSEWHERE, now_s=1.0) for _ in range(10_000))
     assert taken == STRANGERS_REPORTS
-    assert desk.believes(BootReport(name, BOOTED), host=HOME, now_s=1.0)
-    assert desk.believes(BootReport(name, BOOTED), host=ELSEWHERE, now_s=2.0)
+    assert tracker.believes(BootReport(name, BOOTED), host=HOME, now_s=1.0)
+    assert tracker.believes(BootReport(name, BOOTED), host=ELSEWHERE, now_s=2.0)
 
 
 def test_all_addresses_together_have_four_times_what_one_may_have() -> None:

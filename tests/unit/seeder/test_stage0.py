@@ -1,4 +1,4 @@
-"""The stage-0 desk, what is known of nodes before they boot, what publication says, and what a node compares."""
+"""The stage-0 queue, what is known of nodes before they boot, what publication says, and what a node compares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seeder.boot_script.grammar import CommandLine, Source
 from seeder.boot_script.load import Stage0Trust, stage0_of
 from seeder.policy.admission import STALL_S
 from seeder.policy.registry import Registry
-from seeder.policy.stage0_queue import HOLD_S, WASTED_MOST, Granted, Queued, Stage0Desk, Verdict
+from seeder.policy.stage0_queue import HOLD_S, WASTED_MOST, Granted, Queued, Stage0Queue, Verdict
 from seeder.publish.stage0 import cost_lines, kernel_version, linux_section, stage0_cost
 from seeder.publish.uki import told_cmdline
 from seeder.stage0.rack_map import Place, node_image, parse_rack_map, read_node_files
@@ -35,10 +35,12 @@ MANIFEST: Manifest = build_manifest(artifacts=(KERNEL, INITRAMFS, build_artifact
 A, B = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
 
 
-def build_desk(registry: Registry | None = None, *, trust: Stage0Trust = Stage0Trust.LAN, slots: int = 1) -> Stage0Desk:
-    desk = Stage0Desk(registry or Registry(), trust=trust, uplink_bytes_per_s=1e6, slots=slots)
-    desk.serve(stage0_of(MANIFEST))
-    return desk
+def build_queue(
+    registry: Registry | None = None, *, trust: Stage0Trust = Stage0Trust.LAN, slots: int = 1
+) -> Stage0Queue:
+    queue = Stage0Queue(registry or Registry(), trust=trust, uplink_bytes_per_s=1e6, slots=slots)
+    queue.serve(stage0_of(MANIFEST))
+    return queue
 
 
 def announce(registry: Registry, host: str, *, rack: str = "", serves: tuple[Digest, ...]) -> None:
@@ -52,36 +54,36 @@ def announce(registry: Registry, host: str, *, rack: str = "", serves: tuple[Dig
     )  # fmt: skip
 
 
-def loaded(desk: Stage0Desk, mac: str, *, host: str = "", now_s: float) -> list[Verdict]:
-    verdicts = desk.sent(mac, KERNEL.sha256, host=host, is_whole=True, now_s=now_s)
-    return verdicts + desk.sent(mac, INITRAMFS.sha256, host=host, is_whole=True, now_s=now_s)
+def loaded(queue: Stage0Queue, mac: str, *, host: str = "", now_s: float) -> list[Verdict]:
+    verdicts = queue.sent(mac, KERNEL.sha256, host=host, is_whole=True, now_s=now_s)
+    return verdicts + queue.sent(mac, INITRAMFS.sha256, host=host, is_whole=True, now_s=now_s)
 
 
 def test_the_next_machine_is_answered_the_moment_the_first_has_both_images() -> None:
-    desk = build_desk()
-    assert desk.ask("first", A, now_s=0.0) == [Verdict("first", Granted(()))]
-    assert desk.ask("second", B, now_s=0.1) == []
-    assert desk.sent(A, KERNEL.sha256, is_whole=True, now_s=1.0) == []
-    assert desk.sent(A, INITRAMFS.sha256, is_whole=True, now_s=2.0) == [Verdict("second", Granted(()))]
+    queue = build_queue()
+    assert queue.ask("first", A, now_s=0.0) == [Verdict("first", Granted(()))]
+    assert queue.ask("second", B, now_s=0.1) == []
+    assert queue.sent(A, KERNEL.sha256, is_whole=True, now_s=1.0) == []
+    assert queue.sent(A, INITRAMFS.sha256, is_whole=True, now_s=2.0) == [Verdict("second", Granted(()))]
 
 
 def test_a_machine_that_has_been_held_for_long_enough_is_sent_away_and_keeps_its_place() -> None:
-    desk = build_desk()
-    desk.ask("first", A, now_s=0.0)
-    desk.ask("second", B, now_s=0.0)
-    desk.sent(A, KERNEL.sha256, is_whole=False, now_s=HOLD_S)
-    assert desk.tick(now_s=HOLD_S) == [Verdict("second", Queued(1, 1))]
-    assert loaded(desk, A, now_s=HOLD_S + 0.5) == []
-    assert desk.ask("again", B, now_s=HOLD_S + 1.0) == [Verdict("again", Granted(()))]
+    queue = build_queue()
+    queue.ask("first", A, now_s=0.0)
+    queue.ask("second", B, now_s=0.0)
+    queue.sent(A, KERNEL.sha256, is_whole=False, now_s=HOLD_S)
+    assert queue.tick(now_s=HOLD_S) == [Verdict("second", Queued(1, 1))]
+    assert loaded(queue, A, now_s=HOLD_S + 0.5) == []
+    assert queue.ask("again", B, now_s=HOLD_S + 1.0) == [Verdict("again", Granted(()))]
 
 
 def test_a_machine_that_hangs_up_holds_nobody_up() -> None:
-    desk = build_desk()
-    desk.ask("first", A, now_s=0.0)
-    desk.ask("second", B, now_s=0.0)
-    desk.ask("third", "52:54:00:00:00:0c", now_s=0.0)
-    desk.hung_up("second", now_s=0.5)
-    assert loaded(desk, A, now_s=1.0) == [Verdict("third", Granted(()))]
+    queue = build_queue()
+    queue.ask("first", A, now_s=0.0)
+    queue.ask("second", B, now_s=0.0)
+    queue.ask("third", "52:54:00:00:00:0c", now_s=0.0)
+    queue.hung_up("second", now_s=0.5)
+    assert loaded(queue, A, now_s=1.0) == [Verdict("third", Granted(()))]
 
 
 def test_a_machine_is_sent_to_neighbours_that_serve_both_images_own_rack_first() -> None:
@@ -89,27 +91,27 @@ def test_a_machine_is_sent_to_neighbours_that_serve_both_images_own_rack_first()
     announce(registry, "10.0.0.7", rack="r2", serves=(KERNEL.sha256, INITRAMFS.sha256))
     announce(registry, "10.0.0.8", rack="r1", serves=(KERNEL.sha256, INITRAMFS.sha256))
     announce(registry, "10.0.0.9", rack="r1", serves=(KERNEL.sha256,))
-    desk = build_desk(registry)
+    queue = build_queue(registry)
     expected = Granted((Source("10.0.0.8", 8471), Source("10.0.0.7", 8471)))
-    assert desk.ask("first", A, rack="r1", now_s=0.0) == [Verdict("first", expected)]
+    assert queue.ask("first", A, rack="r1", now_s=0.0) == [Verdict("first", expected)]
 
 
 def test_origin_only_names_no_neighbour() -> None:
     registry = Registry()
     announce(registry, "10.0.0.7", serves=(KERNEL.sha256, INITRAMFS.sha256))
-    desk = build_desk(registry, trust=Stage0Trust.ORIGIN_ONLY)
-    assert desk.ask("first", A, now_s=0.0) == [Verdict("first", Granted(()))]
-    assert desk.neighbours == 0
+    queue = build_queue(registry, trust=Stage0Trust.ORIGIN_ONLY)
+    assert queue.ask("first", A, now_s=0.0) == [Verdict("first", Granted(()))]
+    assert queue.neighbours == 0
 
 
 def test_a_neighbour_with_an_older_stage_0_is_named_no_more() -> None:
     registry = Registry()
     announce(registry, "10.0.0.7", serves=(KERNEL.sha256, INITRAMFS.sha256))
-    desk = build_desk(registry)
-    desk.ask("first", A, now_s=0.0)
+    queue = build_queue(registry)
+    queue.ask("first", A, now_s=0.0)
     newer = replace(MANIFEST, artifacts=(replace(KERNEL, sha256=Digest(bytes(32))), INITRAMFS, build_artifact()))
-    desk.serve(stage0_of(newer))
-    assert desk.ask("second", B, now_s=1.0) == [Verdict("second", Granted(()))]
+    queue.serve(stage0_of(newer))
+    assert queue.ask("second", B, now_s=1.0) == [Verdict("second", Granted(()))]
 
 
 def test_a_rack_map_is_read_top_down() -> None:
@@ -222,18 +224,18 @@ def test_files_beside_the_initramfs_change_nothing_that_is_trusted(name: str) ->
         parse_node_file(f"{name}=x\n", where="node")
 
 
-def build_split_desk(registry: Registry) -> Stage0Desk:
+def build_split_queue(registry: Registry) -> Stage0Queue:
     announce(registry, "10.0.0.7", rack="r1", serves=(KERNEL.sha256, INITRAMFS.sha256))
     announce(registry, "10.0.0.8", rack="r2", serves=(KERNEL.sha256, INITRAMFS.sha256))
-    return build_desk(registry, trust=Stage0Trust.SECUREBOOT)
+    return build_queue(registry, trust=Stage0Trust.SECUREBOOT)
 
 
 def test_of_a_signed_kernel_alone_neighbours_serve_no_more_than_the_kernel() -> None:
-    desk = build_split_desk(Registry())
-    (verdict,) = desk.ask("first", A, rack="r2", now_s=0.0)
+    queue = build_split_queue(Registry())
+    (verdict,) = queue.ask("first", A, rack="r2", now_s=0.0)
     assert verdict.answer == Granted((Source("10.0.0.8", 8471), Source("10.0.0.7", 8471)))
-    assert desk.ask("second", B, now_s=0.1) == []  # the server's one slot is taken: it sends the initramfs
-    (verdict,) = desk.sent(A, INITRAMFS.sha256, is_whole=True, now_s=1.0)
+    assert queue.ask("second", B, now_s=0.1) == []  # the server's one slot is taken: it sends the initramfs
+    (verdict,) = queue.sent(A, INITRAMFS.sha256, is_whole=True, now_s=1.0)
     assert verdict.ticket == "second"
 
 
@@ -241,9 +243,9 @@ def test_a_unified_kernel_image_comes_from_neighbours_alone() -> None:
     image = build_artifact("boot.efi", role=Role.KERNEL, format=UNIFIED)
     registry = Registry()
     announce(registry, "10.0.0.7", serves=(image.sha256,))
-    desk = build_desk(registry, trust=Stage0Trust.SECUREBOOT)
-    desk.serve(stage0_of(build_manifest(artifacts=(image, build_artifact()))))
-    answers = [verdict.answer for mac in (A, B) for verdict in desk.ask(mac, mac, now_s=0.0)]
+    queue = build_queue(registry, trust=Stage0Trust.SECUREBOOT)
+    queue.serve(stage0_of(build_manifest(artifacts=(image, build_artifact()))))
+    answers = [verdict.answer for mac in (A, B) for verdict in queue.ask(mac, mac, now_s=0.0)]
     assert answers == [Granted((Source("10.0.0.7", 8471),))] * 2
 
 
@@ -288,56 +290,56 @@ def made_up(number: int) -> str:
 
 
 def test_nobody_takes_another_machines_turn() -> None:
-    desk = build_desk()
-    desk.ask("first", A, host=HONEST, now_s=0.0)
-    desk.ask("second", B, host="10.0.0.8", now_s=0.0)
-    assert desk.ask("forged", B, host=FORGER, now_s=0.1) == []
-    desk.sent(A, KERNEL.sha256, host=HONEST, is_whole=True, now_s=1.0)
-    verdicts = desk.sent(A, INITRAMFS.sha256, host=HONEST, is_whole=True, now_s=1.0)
+    queue = build_queue()
+    queue.ask("first", A, host=HONEST, now_s=0.0)
+    queue.ask("second", B, host="10.0.0.8", now_s=0.0)
+    assert queue.ask("forged", B, host=FORGER, now_s=0.1) == []
+    queue.sent(A, KERNEL.sha256, host=HONEST, is_whole=True, now_s=1.0)
+    verdicts = queue.sent(A, INITRAMFS.sha256, host=HONEST, is_whole=True, now_s=1.0)
     assert verdicts == [Verdict("second", Granted(()))]
 
 
 def test_nobody_ends_another_machines_turn() -> None:
-    desk = build_desk()
-    desk.ask("first", A, host=HONEST, now_s=0.0)
-    desk.ask("second", B, host=FORGER, now_s=0.0)
+    queue = build_queue()
+    queue.ask("first", A, host=HONEST, now_s=0.0)
+    queue.ask("second", B, host=FORGER, now_s=0.0)
     for digest in (KERNEL.sha256, INITRAMFS.sha256):
-        assert desk.sent(A, digest, host=FORGER, is_whole=True, now_s=0.5) == []
-    assert desk.is_loading(A, host=HONEST)
+        assert queue.sent(A, digest, host=FORGER, is_whole=True, now_s=0.5) == []
+    assert queue.is_loading(A, host=HONEST)
 
 
 def test_an_address_that_lets_turns_pass_goes_last() -> None:
-    desk = build_desk()
+    queue = build_queue()
     now_s = 0.0
     for number in range(int(WASTED_MOST) + 1):
-        desk.ask(number, made_up(number), host=FORGER, now_s=now_s)
+        queue.ask(number, made_up(number), host=FORGER, now_s=now_s)
         now_s += STALL_S + 0.1
-        desk.tick(now_s=now_s)
-    desk.ask("loading", A, host=HONEST, now_s=now_s)
+        queue.tick(now_s=now_s)
+    queue.ask("loading", A, host=HONEST, now_s=now_s)
     for number in range(100):
-        desk.ask(number, made_up(number), host=FORGER, now_s=now_s + 0.1)
-    desk.ask("honest", B, host=HONEST, now_s=now_s + 0.2)
-    assert loaded(desk, A, host=HONEST, now_s=now_s + 0.3) == [Verdict("honest", Granted(()))]
+        queue.ask(number, made_up(number), host=FORGER, now_s=now_s + 0.1)
+    queue.ask("honest", B, host=HONEST, now_s=now_s + 0.2)
+    assert loaded(queue, A, host=HONEST, now_s=now_s + 0.3) == [Verdict("honest", Granted(()))]
 
 
 def test_a_rack_behind_one_address_that_loads_is_not_held_back_by_its_few_failures() -> None:
-    desk = build_desk()
+    queue = build_queue()
     now_s = 0.0
     for number in range(200):
         mac = made_up(number)
-        desk.ask(number, mac, host=HONEST, now_s=now_s)
+        queue.ask(number, mac, host=HONEST, now_s=now_s)
         if number % 4:
-            loaded(desk, mac, host=HONEST, now_s=now_s)
+            loaded(queue, mac, host=HONEST, now_s=now_s)
         now_s += STALL_S + 0.1
-        desk.tick(now_s=now_s)
-    desk.ask("first", A, host="10.0.0.9", now_s=now_s)
-    desk.ask("rack", B, host=HONEST, now_s=now_s)
-    desk.ask("later", "52:54:00:00:00:0c", host="10.0.0.8", now_s=now_s)
-    assert loaded(desk, A, host="10.0.0.9", now_s=now_s) == [Verdict("rack", Granted(()))]
+        queue.tick(now_s=now_s)
+    queue.ask("first", A, host="10.0.0.9", now_s=now_s)
+    queue.ask("rack", B, host=HONEST, now_s=now_s)
+    queue.ask("later", "52:54:00:00:00:0c", host="10.0.0.8", now_s=now_s)
+    assert loaded(queue, A, host="10.0.0.9", now_s=now_s) == [Verdict("rack", Granted(()))]
 
 
 def test_who_has_no_turn_leaves_nothing_behind_by_loading() -> None:
-    desk = build_desk()
+    queue = build_queue()
     for number in range(1000):
-        desk.sent(made_up(number), KERNEL.sha256, host=FORGER, is_whole=True, now_s=0.0)
-    assert not desk._turns
+        queue.sent(made_up(number), KERNEL.sha256, host=FORGER, is_whole=True, now_s=0.0)
+    assert not queue._turns

@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from seeder.policy import handout, introductions, registry
-from seeder.policy.desk import Desk
 from seeder.policy.disclosure import TOLD_MOST, TOLD_S
 from seeder.policy.handout import Limits
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import Tracker
 from swarmboot.ids import NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, NodeState
@@ -85,40 +85,40 @@ def test_a_node_that_starves_is_given_neighbours_that_have_fetched_leases_howeve
     assert other in introductions.choose_neighbours(found, honest, limits=LIMITS, random=Random(1))
 
 
-def ask(desk: Desk, number: int, *, host: str, now_s: float) -> set[str]:
+def ask(tracker: Tracker, number: int, *, host: str, now_s: float) -> set[str]:
     announce = Announce(
         NodeId(number.to_bytes(16, "little")), Sequence(1), NodeState.FETCHING, port=6881,
         have={ROOT: piece_set.encode(0, 64)}, is_starving=True,
     )  # fmt: skip
-    answers = desk.announce(number, announce, host=host, now_s=now_s)
+    answers = tracker.announce(number, announce, host=host, now_s=now_s)
     return {each.host for answer in answers for each in answer.handout.neighbours}
 
 
-def build_desk() -> Desk:
+def build_tracker() -> Tracker:
     found = build_registry()
     for name in range(1, 201):
         observe(found, name)
-    return Desk(found, LIMITS, random=Random(1))
+    return Tracker(found, LIMITS, random=Random(1))
 
 
 def test_an_address_is_told_of_so_many_others_however_many_ids_it_asks_under() -> None:
-    desk, told = build_desk(), set[str]()
+    tracker, told = build_tracker(), set[str]()
     for number in range(2000):
-        told |= ask(desk, 1000 + number % 500, host="10.9.9.9", now_s=0.01 * number)
+        told |= ask(tracker, 1000 + number % 500, host="10.9.9.9", now_s=0.01 * number)
     assert len(told - {"10.9.9.9"}) == TOLD_MOST
     for name in range(1, 201):
-        observe(desk.registry, name, now_s=TOLD_S + 21.0)
+        observe(tracker.registry, name, now_s=TOLD_S + 21.0)
     for number in range(100):
-        told |= ask(desk, 1000 + number, host="10.9.9.9", now_s=TOLD_S + 21.0 + 0.01 * number)
+        told |= ask(tracker, 1000 + number, host="10.9.9.9", now_s=TOLD_S + 21.0 + 0.01 * number)
     assert TOLD_MOST < len(told - {"10.9.9.9"}) <= 2 * TOLD_MOST
 
 
 def test_a_node_that_fetches_may_be_told_of_more() -> None:
-    desk, told = build_desk(), set[str]()
-    ask(desk, 1000, host="10.9.9.9", now_s=0.0)
-    fetch(desk.registry, desk.registry.nodes[NodeId((1000).to_bytes(16, "little"))])
+    tracker, told = build_tracker(), set[str]()
+    ask(tracker, 1000, host="10.9.9.9", now_s=0.0)
+    fetch(tracker.registry, tracker.registry.nodes[NodeId((1000).to_bytes(16, "little"))])
     for number in range(500):
-        told |= ask(desk, 1000 + number % 50, host="10.9.9.9", now_s=0.01 * number)
+        told |= ask(tracker, 1000 + number % 50, host="10.9.9.9", now_s=0.01 * number)
     assert TOLD_MOST < len(told - {"10.9.9.9"}) <= 2 * TOLD_MOST
 
 

@@ -1,14 +1,14 @@
-"""The front desk: what is in every answer, whatever else it is for."""
+"""The tracker: what is in every answer, whatever else it is for."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
 
-from seeder.policy.desk import Desk
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
+from seeder.policy.tracker import Tracker
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, NodeState
@@ -23,20 +23,20 @@ def announce(name: int, *, state: NodeState = NodeState.FETCHING, port: int = 0)
     return Announce(NodeId(name.to_bytes(16, "big")), Sequence(1), state, port=port, have=have, slots=1)
 
 
-def build_desk() -> Desk:
+def build_tracker() -> Tracker:
     registry = Registry()
     registry.add_torrent(Torrent(ROOT, PIECES << 16, 1 << 16))
-    return Desk(registry, Limits(uplink_bytes_per_s=UPLINK_BYTES_PER_S), random=Random(1))
+    return Tracker(registry, Limits(uplink_bytes_per_s=UPLINK_BYTES_PER_S), random=Random(1))
 
 
 def test_every_answer_names_the_uplink_even_one_that_only_ends_a_request() -> None:
-    desk = build_desk()
+    tracker = build_tracker()
     asked = [announce(name) for name in range(1, 20)]  # more than there are leases for: some are kept waiting
     again = [announce(name, port=6881) for name in range(1, 20)]
     leaving = [announce(name, state=NodeState.LEAVING) for name in range(1, 20)]
     answers, kept_waiting = [], 0
     for ticket, each in enumerate([*asked, *again, *leaving]):
-        answers += desk.announce(ticket, each, host="10.0.0.1", now_s=0.0)
+        answers += tracker.announce(ticket, each, host="10.0.0.1", now_s=0.0)
         kept_waiting += ticket not in {answer.ticket for answer in answers}
     assert kept_waiting
     assert len(answers) == len(asked) + len(again) + len(leaving)
@@ -44,21 +44,21 @@ def test_every_answer_names_the_uplink_even_one_that_only_ends_a_request() -> No
 
 
 def test_the_first_whose_doors_are_open_waits_for_a_lease_only_once_it_knows_that_it_is_the_first() -> None:
-    desk = build_desk()
+    tracker = build_tracker()
     for name in range(1, 20):  # all leases go to nodes that are still starting
-        desk.announce(name, announce(name), host="10.0.0.1", now_s=0.0)
-    (answer,) = desk.announce("opened", announce(30, port=6881), host="10.0.0.30", now_s=0.5)
+        tracker.announce(name, announce(name), host="10.0.0.1", now_s=0.0)
+    (answer,) = tracker.announce("opened", announce(30, port=6881), host="10.0.0.30", now_s=0.5)
     assert answer.ticket == "opened"
     assert answer.handout.neighbours == ()
     assert answer.handout.announce_after_s == 0.0
-    assert desk.announce("again", announce(30, port=6881), host="10.0.0.30", now_s=0.6) == []
+    assert tracker.announce("again", announce(30, port=6881), host="10.0.0.30", now_s=0.6) == []
 
 
 def test_racks_that_nobody_stands_in_are_forgotten() -> None:
-    desk = build_desk()
+    tracker = build_tracker()
     for name in range(1, 1000):
         for state in (NodeState.FETCHING, NodeState.LEAVING):
             there = replace(announce(name, state=state, port=6881), rack=f"rack {name}")
-            desk.announce(name, there, host="10.0.0.66", now_s=name)
-    assert not desk.registry.racks
-    assert not desk.registry.far_links
+            tracker.announce(name, there, host="10.0.0.66", now_s=name)
+    assert not tracker.registry.racks
+    assert not tracker.registry.far_links

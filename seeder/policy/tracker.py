@@ -1,7 +1,7 @@
-"""The front desk: announces come in, handouts go out, at once or when there is something worth handing out.
+"""The tracker: announces come in, handouts go out, at once or when there is something worth handing out.
 
 A node that asks for leases while the uplink is full is kept waiting for a moment instead of being sent away, so the
-next lease goes out the instant an earlier one is fulfilled. Facts in, answers out, timers are requests: the desk is
+next lease goes out the instant an earlier one is fulfilled. Facts in, answers out, timers are requests: the tracker is
 told the time and says when it wants to be told again. It performs no I/O; `seeder.serve.app` carries its answers, and
 the simulator does the same on simulated time.
 """
@@ -36,7 +36,7 @@ class Answer:
     handout: Handout
 
 
-class Desk:
+class Tracker:
     """Answers announces from one registry within `limits`; `origins` are the addresses that leases point to."""
 
     def __init__(
