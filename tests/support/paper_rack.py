@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from random import Random
 
 from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy, Wanted
-from seeder.policy.tracker import Answer, Tracker
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry

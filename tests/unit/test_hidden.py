@@ -7,7 +7,6 @@ from random import Random
 import pytest
 
 from leecher.policy.lookout import DIALLED_MAX, HEARD_MAX, Lookout
-from seeder.policy.tracker import Tracker
 from seeder.policy.handout import Limits
 from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
