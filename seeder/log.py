@@ -22,17 +22,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-LINE_MOST = 2048
-OUTSIDE_LINE_MOST = 480
+LINE_MAX = 2048
+OUTSIDE_LINE_MAX = 480
 """How many characters a line may have, and how many of them if an outside source caused it."""
 
-QUEUE_MOST = 4096
+QUEUE_MAX = 4096
 SUMMARY_S = 60.0
 _POLL_MS = 1000
 _CLOSE_S = 1.0
 
 
-def plain(text: str, *, most: int = LINE_MOST) -> str:
+def plain(text: str, *, most: int = LINE_MAX) -> str:
     """Return `text` as one printable line of at most `most` characters, everything else in it escaped."""
     cut = text if len(text) <= most else f"{text[: most - 3]}..."
     if cut.isprintable():
@@ -140,7 +140,7 @@ class Log:
         self._clock = clock
         self._quota = Quota(limits or LogLimits())
         self._write = write or (lambda data: _write_all(descriptor, data))
-        self._lines: queue.Queue[str | None] = queue.Queue(QUEUE_MOST)
+        self._lines: queue.Queue[str | None] = queue.Queue(QUEUE_MAX)
         self._unqueued = 0
         self._unwritten = 0
         self._writer: threading.Thread | None = None
@@ -152,7 +152,7 @@ class Log:
             if not self._quota.admits(source, now_s):
                 self.tell_left_out()
                 return
-            text = plain(text, most=OUTSIDE_LINE_MOST)
+            text = plain(text, most=OUTSIDE_LINE_MAX)
         self._put(plain(text))
 
     def tell_left_out(self) -> None:

@@ -27,14 +27,14 @@ from netsim.scenario.scenario import Scenario
 from netsim.swap.exchange import PieceExchange
 from netsim.swap.torrents import Torrents
 from seeder.policy.handout import Limits
-from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
+from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Tracker
 
 DISCOVERY_S = 1.3
 """`leecher.boot.release_search`: the seeder's head start, then what it takes to gather answers."""
 
-FOUND_MOST = 20
+FOUND_MAX = 20
 
 
 class Scatter:
@@ -98,7 +98,7 @@ class Scatter:
 
     def _found(self) -> list[int]:
         complete = [node for node, each in self.nodes.items() if each.is_done and node not in self.dead]
-        return self.random.sample(complete, min(len(complete), FOUND_MOST))
+        return self.random.sample(complete, min(len(complete), FOUND_MAX))
 
     def _complete(self, node: int, now_s: float) -> None:
         """Have a node act on its last piece in its turn among the events of the epoch."""

@@ -19,7 +19,7 @@ from netsim.scenario.fleet import Fleet
 from netsim.scenario.scenario import Scenario
 from netsim.swap.exchange import Habits
 from netsim.swap.piece_words import WORD
-from netsim.swap.request_queue import BLOCK_BYTES, MOST_BLOCKS
+from netsim.swap.request_queue import BLOCK_BYTES, MAX_BLOCKS
 from netsim.swap.stock_exchange import StockExchange
 from netsim.swap.torrents import Torrents
 
@@ -45,7 +45,7 @@ class Stock:
         self._engine = engine
         self._latency_s = scenario.network.latency_s
         self._random = np.random.default_rng(scenario.seed + 3)
-        queue = max(1, min(WORD, MOST_BLOCKS * BLOCK_BYTES // torrents.images[0].piece_bytes))
+        queue = max(1, min(WORD, MAX_BLOCKS * BLOCK_BYTES // torrents.images[0].piece_bytes))
         flows = 20 if fleet.nodes <= 40 else 8 if fleet.nodes <= 1000 else 6
         unit = 1 if fleet.nodes <= 40 else 4 if fleet.nodes <= 1000 else 8
         self._exchange = engine.exchange = StockExchange(

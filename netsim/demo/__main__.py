@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.1
 _LINE_EVERY_S = 1.0
-_MOST_NODES = 64
+_MAX_NODES = 64
 _SPARE_BYTES = 256 << 20
 _START_UP_BOUND_S = 60.0
 _INTERRUPTED = 130
@@ -43,7 +43,7 @@ def _say(line: str) -> None:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--release", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Your own release.")
-@click.option("--nodes", type=click.IntRange(1, _MOST_NODES), default=8, show_default=True, help="Leechers to start.")
+@click.option("--nodes", type=click.IntRange(1, _MAX_NODES), default=8, show_default=True, help="Leechers to start.")
 @click.option("--uplink", default="100mbit", show_default=True, metavar="RATE", help="What the server may send.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object in place of the table.")
 def main(release: Path | None, nodes: int, uplink: str, is_json: bool) -> None:

@@ -33,7 +33,7 @@ _PHASE_COLOURS = {
     "kernel": "#edae49", "leecher_start": "#f5d58b", "manifest": "#66a182", "images": "#2e7fb8",
     "verification": "#8d6a9f", "hand_off": "#c4a3d0", "services": "#a8dadc",
 }  # fmt: skip
-_ROWS_MOST = 400
+_ROWS_MAX = 400
 _BINS = 300
 _LANE = 0.85
 
@@ -95,7 +95,7 @@ def _shown_run(runs: Sequence[Run]) -> Run:
 def _draw_waterfall(axis: Any, run: Run) -> None:
     ends_s = run.outcome.ends_s
     order = np.argsort(ends_s[-1], kind="stable")
-    order = order[np.linspace(0, len(order) - 1, min(len(order), _ROWS_MOST)).astype(int)]
+    order = order[np.linspace(0, len(order) - 1, min(len(order), _ROWS_MAX)).astype(int)]
     begins_s = np.zeros(len(order))
     rows = np.linspace(1, ends_s.shape[1], len(order))
     height = max(1.0, ends_s.shape[1] / len(order))

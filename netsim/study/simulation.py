@@ -33,7 +33,7 @@ from swarmboot.wire.report import PHASES
 
 _QUIET_S = 120.0
 _TICKS, _TICKS_OF_MANY = 140, 70
-_LEAST_TICK_S, _MOST_TICK_S = 0.002, 0.02
+_LEAST_TICK_S, _MAX_TICK_S = 0.002, 0.02
 _COARSE_STEPS = 3000
 _MANY = 1000
 
@@ -138,7 +138,7 @@ class Morning:
             return max(_LEAST_TICK_S, self.fleet.nodes * release.total_bytes / goodput / _COARSE_STEPS)
         ticks = _TICKS if self.fleet.nodes <= _MANY else _TICKS_OF_MANY
         fastest = float(topology.capacity[: self.fleet.nodes].max())
-        return min(_MOST_TICK_S, max(_LEAST_TICK_S, release.image_bytes / fastest / ticks))
+        return min(_MAX_TICK_S, max(_LEAST_TICK_S, release.image_bytes / fastest / ticks))
 
     def run(self) -> Outcome:
         """Let every node boot and return what came of it."""

@@ -23,7 +23,7 @@ from netsim.swap.piece_words import WORD, Words
 
 BLOCK_BYTES = 16 * 1024
 QUEUE_S = 3.0
-LEAST_BLOCKS, MOST_BLOCKS, FIRST_BLOCKS = 2, 500, 4
+LEAST_BLOCKS, MAX_BLOCKS, FIRST_BLOCKS = 2, 500, 4
 KEPT = 0.8
 """What a second leaves of the mean of a rate."""
 BEHIND_BYTES = 225_000
@@ -82,7 +82,7 @@ class Hoards:
         """Return how many pieces each of these ends should request more, beside the one on its way."""
         growing = FIRST_BLOCKS * BLOCK_BYTES + self._received[ends]
         steady = np.maximum(QUEUE_S * self._mean[ends], LEAST_BLOCKS * BLOCK_BYTES) + BEHIND_BYTES
-        wanted = np.minimum(np.where(self._is_slow_start[ends], growing, steady), MOST_BLOCKS * BLOCK_BYTES)
+        wanted = np.minimum(np.where(self._is_slow_start[ends], growing, steady), MAX_BLOCKS * BLOCK_BYTES)
         pieces = np.maximum(1, np.rint(wanted / self._piece_bytes).astype(np.int64) - 1)
         return np.asarray(pieces - self.length[ends])
 

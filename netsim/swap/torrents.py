@@ -14,7 +14,7 @@ from swarmboot.release.piece_set import piece_bytes_for
 
 _QUEUE_BYTES = 256 * 1024
 """What a node of a large fleet requests ahead of one neighbour at least, for the simulation's speed."""
-_QUEUE_MOST = 32
+_QUEUE_MAX = 32
 _BUSY_FLOWS = 4
 
 
@@ -72,10 +72,10 @@ class Torrents:
         carries `tick_bytes`: a quarter of them, for no more than a few neighbours have something new at any moment.
         """
         piece_bytes = self.images[0].piece_bytes
-        of_tick = min(_QUEUE_MOST, math.ceil(tick_bytes / max(1, min(_BUSY_FLOWS, nodes - 1)) / piece_bytes))
+        of_tick = min(_QUEUE_MAX, math.ceil(tick_bytes / max(1, min(_BUSY_FLOWS, nodes - 1)) / piece_bytes))
         if nodes <= 100:
             return Habits(flows=20, queue=of_tick, unit=1)
-        few = min(_QUEUE_MOST, max(1, _QUEUE_BYTES // piece_bytes))
+        few = min(_QUEUE_MAX, max(1, _QUEUE_BYTES // piece_bytes))
         if nodes <= 1000:
             return Habits(flows=8, queue=max(few, of_tick), unit=few)
         return Habits(flows=6, queue=max(2 * few, of_tick), unit=2 * few)

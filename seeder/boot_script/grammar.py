@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from swarmboot.addresses import host_port, http_url, read_host, shown
 from swarmboot.errors import ReleaseError
 
-COMMAND_LINE_MOST = 2047
+COMMAND_LINE_MAX = 2047
 """What the kernel takes (COMMAND_LINE_SIZE of x86 and arm64, less the zero); loaders silently cut off the rest."""
 
-NAME_MOST = 128
-_SAID_MOST = 300
+NAME_MAX = 128
+_SAID_MAX = 300
 _UNSAYABLE = re.compile(r"[^A-Za-z0-9 ._+:,/@()\[\]=~!?%*-]")
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+\Z")
@@ -152,7 +152,7 @@ class Said(Value):
     @property
     def ipxe(self) -> str:
         """Return it with single spaces, at most 300 characters of it."""
-        return " ".join(_UNSAYABLE.sub("?", " ".join(self.text.split())[:_SAID_MOST]).split())
+        return " ".join(_UNSAYABLE.sub("?", " ".join(self.text.split())[:_SAID_MAX]).split())
 
     @property
     def grub(self) -> str:
@@ -283,7 +283,7 @@ def _is_carried(word: str) -> bool:
 
 def is_sayable(name: str) -> bool:
     """Return whether a release's name is shown in scripts as it is: printable, no quotes, no signs of a language."""
-    return 0 < len(name) <= NAME_MOST and Said(name).ipxe == name
+    return 0 < len(name) <= NAME_MAX and Said(name).ipxe == name
 
 
 def parse_mac(text: str) -> str:

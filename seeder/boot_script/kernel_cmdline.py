@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seeder.boot_script.grammar import COMMAND_LINE_MOST, NAME_MOST, CommandLine, is_sayable
+from seeder.boot_script.grammar import COMMAND_LINE_MAX, NAME_MAX, CommandLine, is_sayable
 from seeder.boot_script.load import Stage0
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import Profile
 
-OWN_MOST = 512
+OWN_MAX = 512
 """What is kept for the words that the door adds: the server, the stage 0, rack, profile and network card."""
 
 
@@ -30,7 +30,7 @@ def node_cmdline(
     if named:
         words.append(f"swarmboot.profile={named}")
     line = CommandLine(tuple(words))
-    _check_length(str(line), COMMAND_LINE_MOST)
+    _check_length(str(line), COMMAND_LINE_MAX)
     return line
 
 
@@ -45,7 +45,7 @@ def uncarried(name: str, cmdline: str, profiles: tuple[Profile, ...]) -> Iterato
     if not is_sayable(name):
         yield ReleaseError(
             "the release's name cannot be written into a boot script",
-            expected=f"1 to {NAME_MOST} letters, digits, single spaces and . _ + : , / @ ( ) [ ] = ~ ! ? % * -",
+            expected=f"1 to {NAME_MAX} letters, digits, single spaces and . _ + : , / @ ( ) [ ] = ~ ! ? % * -",
             found=repr(name)[:80],
             hint="give it another name in release.toml",
         )
@@ -56,7 +56,7 @@ def uncarried(name: str, cmdline: str, profiles: tuple[Profile, ...]) -> Iterato
         own = CommandLine(())
     for line in ("", *(profile.cmdline for profile in profiles)):
         try:
-            _check_length(f"{own} {CommandLine.parse(line)}".strip(), COMMAND_LINE_MOST - OWN_MOST)
+            _check_length(f"{own} {CommandLine.parse(line)}".strip(), COMMAND_LINE_MAX - OWN_MAX)
         except ReleaseError as error:
             yield error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from seeder.program import HEAD_BYTES, parse_program
 from swarmboot.errors import ResourceError
 
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 _LOADERS = {
     "ld-linux.so.2": "x86", "ld-linux-armhf.so.3": "arm", "ld-linux-x86-64.so.2": "x86-64",
     "ld-linux-aarch64.so.1": "arm64", "ld-linux-riscv64-lp64d.so.1": "riscv",
@@ -47,7 +47,7 @@ def follow(root: Path, name: str) -> Path:
             at = at.parent if at != root else root
         elif (at / part).is_symlink():
             links += 1
-            if links > _MOST_LINKS:
+            if links > _MAX_LINKS:
                 raise OSError(f"{name}: too many links")
             target = str((at / part).readlink())
             at = root if target.startswith("/") else at

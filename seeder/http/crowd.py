@@ -16,8 +16,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-CONNECTIONS_MOST = 16_384
-DESCRIPTORS_MOST = 32_768
+CONNECTIONS_MAX = 16_384
+DESCRIPTORS_MAX = 32_768
 """What `serve` asks of the system: a descriptor a connection, and as many again to spare."""
 
 ROOM = 128
@@ -44,7 +44,7 @@ class Patience:
 
 def connections_for(descriptors: int) -> int:
     """Return how many connections fit into a limit of that many descriptors."""
-    return max(1, min(CONNECTIONS_MOST, max(descriptors - ROOM, descriptors // 2)))
+    return max(1, min(CONNECTIONS_MAX, max(descriptors - ROOM, descriptors // 2)))
 
 
 def counted_as(host: str) -> str:
@@ -81,7 +81,7 @@ class Place:
 class Crowd:
     """The places of all connections of one process."""
 
-    def __init__(self, most: int = CONNECTIONS_MOST) -> None:
+    def __init__(self, most: int = CONNECTIONS_MAX) -> None:
         self.most = most
         self.most_of_one = max(1, min(_OF_ONE_ADDRESS, most * 3 // 4))
         self.cut_off = 0

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 LEAST_CHUNK_BYTES = 1 << 14
-MOST_CHUNK_BYTES = 1 << 18
+MAX_CHUNK_BYTES = 1 << 18
 CHUNK_S = 0.01
 """How long one response may keep the uplink before the next has its turn."""
 
@@ -37,7 +37,7 @@ def chunk_bytes_for(uplink_bytes_per_s: float, responses: int = 1) -> int:
 
     With many responses at once it is less: each holds its chunk until its client takes it, if it ever does.
     """
-    most = min(MOST_CHUNK_BYTES, CHUNKS_BYTES // max(1, responses))
+    most = min(MAX_CHUNK_BYTES, CHUNKS_BYTES // max(1, responses))
     wanted = max(LEAST_CHUNK_BYTES, int(min(most, uplink_bytes_per_s * CHUNK_S)))
     return 1 << (wanted.bit_length() - 1)
 
@@ -158,7 +158,7 @@ class BlobResponse(FileResponse):
         at_end: Callable[[], None] = lambda: None,
         media_type: str,
         headers: Mapping[str, str] | None = None,
-        chunk_bytes: int = MOST_CHUNK_BYTES,
+        chunk_bytes: int = MAX_CHUNK_BYTES,
     ) -> None:
         super().__init__(path, media_type=media_type, headers=headers, stat_result=file.status)
         self.chunk_size = chunk_bytes

@@ -40,9 +40,9 @@ BACKLOG = 4096
 WATCH_S = 1.0
 """How often the crowd is looked at for connections past their deadline."""
 
-_HEAD_MOST = 16_384
-_REQUESTS_MOST = 1 << 30
-_EVENTS_MOST = 4
+_HEAD_MAX = 16_384
+_REQUESTS_MAX = 1 << 30
+_EVENTS_MAX = 4
 """How many pieces of a body, of 64 KiB at most, wait for an application that does not read them."""
 
 
@@ -90,9 +90,9 @@ def settings(
     made.accesslog = None
     made.errorlog = None
     made.graceful_timeout = 1.0
-    made.keep_alive_max_requests = _REQUESTS_MOST
-    made.h11_max_incomplete_size = _HEAD_MOST
-    made.max_app_queue_size = _EVENTS_MOST
+    made.keep_alive_max_requests = _REQUESTS_MAX
+    made.h11_max_incomplete_size = _HEAD_MAX
+    made.max_app_queue_size = _EVENTS_MAX
     made.backlog = BACKLOG
     made.include_server_header = False
     return made
@@ -128,7 +128,7 @@ class Http(h11.Connection):
     """
 
     def __init__(self, place: Place, patience: Patience) -> None:
-        super().__init__(h11.SERVER, max_incomplete_event_size=_HEAD_MOST)
+        super().__init__(h11.SERVER, max_incomplete_event_size=_HEAD_MAX)
         self._place = place
         self._patience = patience
 

@@ -26,7 +26,7 @@ CATCH_UP_S = 0.25
 OF_ONE_NODE = 2
 """A node fetches two leases at once: so many responses are its own."""
 
-_ADDRESSES_MOST = 4096
+_ADDRESSES_MAX = 4096
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Queue:
         address = counted_as(host)
         share = self._shares.get(address)
         if share is None:
-            if len(self._shares) >= _ADDRESSES_MOST:
+            if len(self._shares) >= _ADDRESSES_MAX:
                 self._forget()
             share = self._shares[address] = Share(address)
         share.responses += 1

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from swarmboot.addresses import read_host
 from swarmboot.errors import MalformedSettingError
 
-_SHOWN_MOST = 80
+_SHOWN_MAX = 80
 
 
 def read_name(text: str) -> str:
@@ -24,7 +24,7 @@ def read_name(text: str) -> str:
         raise MalformedSettingError(
             "--name is no host",
             expected="a host's name or an address, and nothing else",
-            found=repr(text)[:_SHOWN_MOST],
+            found=repr(text)[:_SHOWN_MAX],
             hint=f"give --name {meant}" if meant else "as in boot.example or 10.0.0.1",
         ) from error
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-_ADDRESSES_MOST = 4096
+_ADDRESSES_MAX = 4096
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Allowance:
         bucket = self._buckets.get(address)
         if bucket is None:
             bucket = self._buckets[address] = _Bucket(self._burst, now_s)
-            if len(self._buckets) > _ADDRESSES_MOST:
+            if len(self._buckets) > _ADDRESSES_MAX:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(address)
         is_within = bucket.take(now_s, per_s=self._per_s, burst=self._burst)

@@ -10,11 +10,11 @@ from collections import OrderedDict
 
 from seeder.policy.node import Node
 
-TOLD_MOST = 64
+TOLD_MAX = 64
 """So many addresses an address is told in `TOLD_S`, and as many more for each node there that has fetched leases."""
 
 TOLD_S = 60.0
-_ASKERS_MOST = 4096
+_ASKERS_MAX = 4096
 
 
 class Disclosure:
@@ -29,9 +29,9 @@ class Disclosure:
             return ()
         told = self._told.setdefault(asker, {})
         self._told.move_to_end(asker)
-        if len(self._told) > _ASKERS_MOST:
+        if len(self._told) > _ASKERS_MAX:
             self._told.popitem(last=False)
-        most = TOLD_MOST * (1 + known)
+        most = TOLD_MAX * (1 + known)
         if len(told) + len(others) > most:
             for host in [host for host, told_s in told.items() if now_s - told_s > TOLD_S]:
                 del told[host]

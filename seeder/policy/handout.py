@@ -15,10 +15,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from seeder.policy.holdings import Holdings
-from seeder.policy.leases import STALL_S, START_MOST_BYTES, UNSEEN_MOST
+from seeder.policy.leases import STALL_S, START_MAX_BYTES, UNSEEN_MAX
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
+from seeder.policy.torrent_state import TorrentState
 from swarmboot.ids import InfoHash
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
@@ -169,7 +169,7 @@ def _fetchers(registry: Registry, node: Node) -> int:
     return most
 
 
-def _sharers(holdings: Holdings) -> int:
+def _sharers(holdings: TorrentState) -> int:
     """Return how many nodes fetch a torrent, as far as they count."""
     known = len(holdings.known)
     return _counted(known, len(holdings.fetchers) - known, least=_STRANGERS_COUNTED)
@@ -271,22 +271,22 @@ def _room(registry: Registry, node: Node, limits: Limits) -> int:
     """
     if node.is_starting:
         piece_bytes = piece_bytes_of(registry, node)
-        if sum(lease.count for lease in node.leases.values()) * piece_bytes >= START_MOST_BYTES:
+        if sum(lease.count for lease in node.leases.values()) * piece_bytes >= START_MAX_BYTES:
             return 0
     unseen = sum(not lease.is_fetched for lease in node.leases.values())
-    return UNSEEN_MOST + (max(0, node.credit) if limits.origins > 1 else 0) - unseen
+    return UNSEEN_MAX + (max(0, node.credit) if limits.origins > 1 else 0) - unseen
 
 
 def _largest_first(registry: Registry, node: Node) -> list[InfoHash]:
     return sorted(node.have, key=lambda h: (-registry.torrents[h].torrent.size_bytes, h))
 
 
-def _free(holdings: Holdings, node: Node) -> Pieces:
+def _free(holdings: TorrentState, node: Node) -> Pieces:
     """Return the pieces that the node lacks and nobody has leased."""
     return holdings.all & ~node.have[holdings.torrent.info_hash] & ~holdings.leased
 
 
-def _idle(holdings: Holdings, node: Node) -> Pieces:
+def _idle(holdings: TorrentState, node: Node) -> Pieces:
     """Return the pieces that the node lacks and another has leased and does not fetch."""
     idle = holdings.idle & holdings.all & ~node.have[holdings.torrent.info_hash]
     for lease in node.leases.values() if idle else ():
@@ -295,7 +295,7 @@ def _idle(holdings: Holdings, node: Node) -> Pieces:
     return idle
 
 
-def _unused(registry: Registry, holdings: Holdings, node: Node, now_s: float) -> Pieces:
+def _unused(registry: Registry, holdings: TorrentState, node: Node, now_s: float) -> Pieces:
     """Return the pieces of a lease, lacked by a neglected node, whose holder has shown no sign of bringing them.
 
     That is, who has not fetched them and is not known for fetching, or has fetched them and cannot be dialled. Those
@@ -315,7 +315,7 @@ def _unused(registry: Registry, holdings: Holdings, node: Node, now_s: float) ->
     return unused
 
 
-def _run_length(holdings: Holdings, free: Pieces, sharers: int, limits: Limits) -> int:
+def _run_length(holdings: TorrentState, free: Pieces, sharers: int, limits: Limits) -> int:
     """Return how many pieces the next lease takes: large at first, few at the end (guided self-scheduling).
 
     Not one at a time: asking for a lease costs more than sending a small piece. At most `lease_bytes`, and on a slow

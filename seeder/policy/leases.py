@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from seeder.policy.holdings import Holdings
+from seeder.policy.torrent_state import TorrentState
 from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
@@ -29,18 +29,18 @@ SHOW_S = 1.0
 IDLE_S = 0.75
 """A lease whose bytes nobody has asked the seeder for by then is idle: a node asks within a round trip or two."""
 
-START_MOST_S = 10.0
+START_MAX_S = 10.0
 """So long what a node has fetched may stay leased to it at most while it cannot show it yet."""
 
-UNSEEN_MOST = 6
+UNSEEN_MAX = 6
 """How many leases a node may have whose bytes have not gone out: it fetches two at a time."""
 
-START_MOST_BYTES = 40 << 20
+START_MAX_BYTES = 40 << 20
 """How much may be leased to a node that cannot be dialled yet: it keeps what it fetches in memory, 32 MiB of it."""
 
-_TRACES_MOST = 1 << 14
-_ADDRESSES_MOST = 4096
-_UNFETCHED_MOST = 8
+_TRACES_MAX = 1 << 14
+_ADDRESSES_MAX = 4096
+_UNFETCHED_MAX = 8
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class Book:
     may have what was leased.
     """
 
-    def __init__(self, torrents: Mapping[InfoHash, Holdings]) -> None:
+    def __init__(self, torrents: Mapping[InfoHash, TorrentState]) -> None:
         self.in_pipe = 0
         self.granted = 0
         self.has_seen = False
@@ -124,7 +124,7 @@ class Book:
             holdings.unbegun |= lease.awaited
             self._traces[lease.host, lease.info_hash, lease.first] = lease
             self._traces.move_to_end((lease.host, lease.info_hash, lease.first))
-            if len(self._traces) > _TRACES_MOST:
+            if len(self._traces) > _TRACES_MAX:
                 self._traces.popitem(last=False)
 
     def gain(self, lease: OpenLease, left: Pieces) -> None:
@@ -199,12 +199,12 @@ class Book:
     def lapse(self, host: str) -> None:
         """Remember that a lease lapsed at an address."""
         self._lapsed_at[host] = self._lapsed_at.pop(host, 0) + 1
-        if len(self._lapsed_at) > _ADDRESSES_MOST:
+        if len(self._lapsed_at) > _ADDRESSES_MAX:
             self._lapsed_at.popitem(last=False)
 
     def is_burnt(self, host: str, *, known: int) -> bool:
         """Return whether an address has more leases that nobody fetches than `known` good nodes there make up for."""
-        return max(self._unbegun_at.get(host, 0), self._lapsed_at.get(host, 0)) > _UNFETCHED_MOST * (1 + known)
+        return max(self._unbegun_at.get(host, 0), self._lapsed_at.get(host, 0)) > _UNFETCHED_MAX * (1 + known)
 
     def forget_traces(self, now_s: float) -> None:
         """Expect no more bytes to go out for leases that ended before `now_s`."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 from random import Random
 
-from seeder.policy.holdings import Holdings
 from seeder.policy.leases import OpenLease
+from seeder.policy.torrent_state import TorrentState
 from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, NodeKey
 from swarmboot.release.piece_set import Pieces
 from swarmboot.wire.announce import NodeState
@@ -27,7 +27,7 @@ class Doubt:
     lacking: Pieces
     sent: Pieces
 
-    def of(self, holdings: Holdings) -> Pieces:
+    def of(self, holdings: TorrentState) -> Pieces:
         """Return the pieces in doubt that no lease has brought to anybody since."""
         return self.lacking & ~(holdings.sent & ~self.sent)
 

@@ -10,16 +10,16 @@ import math
 from collections import Counter, OrderedDict
 
 from seeder.http.crowd import counted_as
-from seeder.policy.holdings import Holdings, Torrent
-from seeder.policy.leases import SHOW_S, STALL_S, START_MOST_S, Book, OpenLease, idle_from_s
+from seeder.policy.leases import SHOW_S, STALL_S, START_MAX_S, Book, OpenLease, idle_from_s
 from seeder.policy.node import Doubt, ImpostorError, Node, Roster, Tally
+from seeder.policy.torrent_state import Torrent, TorrentState
 from swarmboot.codec import DecodeError
 from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
 from swarmboot.wire.announce import Announce, Lease, NodeState
 
-STRANGERS_MOST = 8192
+STRANGERS_MAX = 8192
 """So many nodes without credit are remembered; beyond that those are forgotten that have been silent longest."""
 
 
@@ -33,7 +33,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.nodes: dict[NodeId, Node] = {}
-        self.torrents: dict[InfoHash, Holdings] = {}
+        self.torrents: dict[InfoHash, TorrentState] = {}
         self.everyone = Roster()
         self.known = Roster()
         self.racks: dict[str, Roster] = {}
@@ -58,7 +58,7 @@ class Registry:
 
     def add_torrent(self, torrent: Torrent) -> None:
         """Make a torrent known; one that is known already stays as it is."""
-        self.torrents.setdefault(torrent.info_hash, Holdings(torrent))
+        self.torrents.setdefault(torrent.info_hash, TorrentState(torrent))
 
     def forget_torrent(self, info_hash: InfoHash) -> bool:
         """Forget a torrent, unless a node has pieces of it or a lease for them; return whether it is forgotten."""
@@ -288,14 +288,14 @@ class Registry:
     ) -> Lease:
         """Return a new lease of these pieces to `node`, on record until they arrive, it is returned or it expires.
 
-        It lasts `term_s`, and `STALL_S` more for each sign of progress that there can be, or `START_MOST_S`. Others may
+        It lasts `term_s`, and `STALL_S` more for each sign of progress that there can be, or `START_MAX_S`. Others may
         take over one that is shared.
         """
         self.book.granted += 1
         lease = LeaseId(self.book.granted)
         node.leases[lease] = OpenLease(
             lease, node.node, node.host, info_hash, first, count, piece_set.span(first, count),
-            granted_s=now_s, expires_s=now_s + term_s, ends_s=now_s + max(START_MOST_S, term_s + (count + 2) * STALL_S),
+            granted_s=now_s, expires_s=now_s + term_s, ends_s=now_s + max(START_MAX_S, term_s + (count + 2) * STALL_S),
             is_seen=origin == 0, is_shared=is_shared,
         )  # fmt: skip
         self.book.open(node.leases[lease])
@@ -343,7 +343,7 @@ class Registry:
         self._is_fetched_stale |= node.state is NodeState.FETCHING
         self._is_held_stale |= not all(self._has_seed(self.torrents[info_hash]) for info_hash in node.have)
 
-    def _has_seed(self, holdings: Holdings) -> bool:
+    def _has_seed(self, holdings: TorrentState) -> bool:
         """Return whether a node has all of a torrent, so that it is held whoever else leaves."""
         seeds = (self.nodes.get(node_id) for node_id in holdings.seeds)
         return any(seed is not None and seed.have.get(holdings.torrent.info_hash) == holdings.all for seed in seeds)
@@ -353,7 +353,7 @@ class Registry:
         silent = [node.node for node in self.nodes.values() if now_s - node.seen_s > silent_s]
         for node_id in silent:
             self.forget(node_id)
-        while len(self.strangers) > STRANGERS_MOST:
+        while len(self.strangers) > STRANGERS_MAX:
             silent.append(next(iter(self.strangers)))
             self.forget(silent[-1])
         for node in [node for node in self.nodes.values() if node.leases]:
@@ -367,7 +367,7 @@ class Registry:
             if lease.is_fetched and lease.shown_s == math.inf:
                 lease.shown_s = now_s + SHOW_S
             is_kept = node.is_starting and lease.is_received and not lease.has_lapsed
-            kept_s = lease.granted_s + START_MOST_S if is_kept else 0.0
+            kept_s = lease.granted_s + START_MAX_S if is_kept else 0.0
             if max(kept_s, lease.expires_s) <= now_s:
                 self._lapse(node, lease, is_so=lease.has_lapsed)
                 self._hide(node, lease)
@@ -382,7 +382,7 @@ class Registry:
             self._give_credit(node, -2)
             self.book.lapse(lease.host)
 
-    def holdings(self, info_hash: InfoHash) -> Holdings:
+    def holdings(self, info_hash: InfoHash) -> TorrentState:
         """Return what the swarm has of a torrent; `held` is counted anew if a node has left or lost pieces."""
         if self._is_held_stale:
             self._is_held_stale = False

@@ -31,10 +31,10 @@ HOLD_S = 4.0
 WAIT_S = 1
 """How long a machine that was sent away sleeps before it asks again."""
 
-HOLDS_MOST = 2000
+HOLDS_MAX = 2000
 """How many machines are kept waiting at once; the others are sent away at once, for longer."""
 
-WASTED_MOST, WASTED_PER_S = 16.0, 1 / 60
+WASTED_MAX, WASTED_PER_S = 16.0, 1 / 60
 """So many turns may an address let pass, and so many a second, net of those that it used, before it goes last."""
 
 LONG_WAIT_S = 5
@@ -90,7 +90,7 @@ class Stage0Queue:
         self.admission.offer(_SERVER, is_server=True)
         self._held: dict[_Machine, _Held] = {}
         self._turns: dict[_Machine, set[Digest]] = {}
-        self._wasted = Allowance(per_s=WASTED_PER_S, burst=WASTED_MOST)
+        self._wasted = Allowance(per_s=WASTED_PER_S, burst=WASTED_MAX)
         self._offered: set[NodeId] = set()
         self._able: tuple[Node, ...] = ()
         self._surveyed_s: float | None = None
@@ -135,7 +135,7 @@ class Stage0Queue:
             self._wasted.take(host, now_s=now_s)
         is_last = not self._wasted.has(host, now_s=now_s)
         self.admission.ask(machine, rack=rack, is_last=is_last, now_s=now_s)
-        is_crowded = len(self._held) >= HOLDS_MOST
+        is_crowded = len(self._held) >= HOLDS_MAX
         self._held[machine] = _Held(ticket, now_s if is_crowded else now_s + HOLD_S, rack)
         return verdicts + self.tick(now_s=now_s)
 
@@ -198,7 +198,7 @@ class Stage0Queue:
             if held.until_s <= now_s:
                 del self._held[machine]
                 self.admission.step_out(machine, now_s=now_s)
-                wait_s = LONG_WAIT_S if len(self._held) >= HOLDS_MOST // 2 else WAIT_S
+                wait_s = LONG_WAIT_S if len(self._held) >= HOLDS_MAX // 2 else WAIT_S
                 ahead = self.admission.ahead(machine) + self.admission.loading
                 verdicts.append(Verdict(held.ticket, Queued(ahead, wait_s)))
         return verdicts

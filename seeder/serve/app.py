@@ -36,7 +36,7 @@ from seeder.serve.report_line import report_line
 from seeder.serve.status import STRANGERS, Network, may_read_status
 from seeder.serve.witness import Witness
 from seeder.site.catalogue import Catalogue
-from seeder.stage0.app import Stage0Door
+from seeder.stage0.app import Stage0App
 from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
 from swarmboot.fleet_token import Proof
@@ -46,7 +46,7 @@ from swarmboot.wire.announce import encode_handout as encode
 from swarmboot.wire.report import REPORT_MAX_BYTES, decode_report
 
 REFRESH_S = 1.0
-HIDDEN_MOST = 16
+HIDDEN_MAX = 16
 STATUS_PATH = "/status"
 _FILES = {
     "blobs": (re.compile(r"[0-9a-f]{64}\Z"), "application/octet-stream", True),
@@ -65,7 +65,7 @@ class _Asked:
     answered: trio.Event | None = None
 
 
-class Door:
+class SeederApp:
     """The seeder's HTTP application and the task that answers nodes who wait."""
 
     def __init__(
@@ -94,7 +94,7 @@ class Door:
         self._room = BodyRoom()
         self._refusals = Refusals()
         self._told_hidden: set[str] = set()
-        self.stage0: Stage0Door | None = None
+        self.stage0: Stage0App | None = None
         self._asked: dict[Hashable, _Asked] = {}
         self._stirred = trio.Event()
         self._tick_s = math.inf
@@ -161,9 +161,9 @@ class Door:
             self.log.tell_left_out()
 
     def _tell_hidden(self) -> None:
-        """Say once of an address that nodes come through a proxy or NAT there, at most of HIDDEN_MOST addresses."""
+        """Say once of an address that nodes come through a proxy or NAT there, at most of HIDDEN_MAX addresses."""
         for host, count in self.tracker.registry.hidden_at.items():
-            if count > 1 and host not in self._told_hidden and len(self._told_hidden) < HIDDEN_MOST:
+            if count > 1 and host not in self._told_hidden and len(self._told_hidden) < HIDDEN_MAX:
                 self._told_hidden.add(host)
                 self.log.tell(
                     f"{count} nodes seem to be at {host}: a proxy or NAT stands between, and nobody can dial them "

@@ -22,13 +22,13 @@ import trio
 
 from seeder.http import hypercorn_connection
 from seeder.http.authority import ServerCertificate
-from seeder.http.crowd import DESCRIPTORS_MOST, Crowd, connections_for
+from seeder.http.crowd import DESCRIPTORS_MAX, Crowd, connections_for
 from seeder.log import Log
 from seeder.policy.handout import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
 from seeder.serve import systemd_notify
-from seeder.serve.app import Door
+from seeder.serve.app import SeederApp
 from seeder.serve.guard import Guard, served_certificate
 from seeder.serve.renewal import Renewal
 from seeder.serve.status import Network
@@ -75,7 +75,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     tracker = Tracker(registry, limits, origins=("", *options.origins), random=Random())
     tracker.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
     guard = Guard(options.tokens, served_certificate(options.certificate.certificate), tell=options.log.tell)
-    door = Door(
+    app = SeederApp(
         tracker,
         catalogue,
         options.log,
@@ -93,7 +93,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
             stop.set()
 
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(door.running())
+        await stack.enter_async_context(app.running())
         if options.stage0 is not None:
             rate = options.uplink_bytes_per_s
             stage0 = stage0_running(
@@ -105,7 +105,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
                 uplink_bytes_per_s=rate,
                 is_covered=renewal.is_covered,
             )
-            door.stage0 = await stack.enter_async_context(stage0)
+            app.stage0 = await stack.enter_async_context(stage0)
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals, signals)
@@ -121,20 +121,20 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
             crowd,
             certificate=options.certificate,
             when_listening=renewal.listens,
-            when_refused=door.handshake_refused,
+            when_refused=app.handshake_refused,
         )
-        await hypercorn_connection.serve(door.application(), settings, stop.wait)
+        await hypercorn_connection.serve(app.application(), settings, stop.wait)
         nursery.cancel_scope.cancel()
 
 
 def raise_descriptor_limit() -> int:
     """Raise this process's soft limit of descriptors as far as it may and needs; return it (getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS_MOST if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MOST)
+    most = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
     if soft < most and soft != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         soft = most
-    return DESCRIPTORS_MOST if soft == resource.RLIM_INFINITY else soft
+    return DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
 
 
 def spare_collector() -> None:

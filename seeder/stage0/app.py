@@ -46,14 +46,14 @@ from swarmboot.release.manifest import Manifest
 from swarmboot.release.profile import Identity, select
 
 REFRESH_S = 1.0
-UNCOVERED_MOST = 16
+UNCOVERED_MAX = 16
 UNIFIED_NAME = "boot.efi"
 _BINARY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(?:efi|kpxe|kkpxe|pxe|lkrn)\Z")
 _BLOB = re.compile(r"([0-9a-f]{64})(\.sig)?\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage0Place:
+class Stage0Config:
     """Where the door's files are and what it tells nodes.
 
     `server` is the seeder's address for nodes once they run; empty for the host that they asked, at `https_port`.
@@ -70,10 +70,10 @@ class Stage0Place:
     is_covered: Callable[[str], bool] = lambda _host: True
 
 
-class Stage0Door:
+class Stage0App:
     """The HTTP application and the task that answers machines who wait."""
 
-    def __init__(self, queue: Stage0Queue, catalogue: Catalogue, place: Stage0Place, log: Log) -> None:
+    def __init__(self, queue: Stage0Queue, catalogue: Catalogue, place: Stage0Config, log: Log) -> None:
         self.queue = queue
         self._log = log
         self.sent_bytes = 0
@@ -240,7 +240,7 @@ class Stage0Door:
         url, is_right = server_url(
             asked, _own(request).host, self._place.https_port, is_covered=self._place.is_covered
         )  # fmt: skip
-        if not is_right and asked not in self._uncovered and len(self._uncovered) < UNCOVERED_MOST:
+        if not is_right and asked not in self._uncovered and len(self._uncovered) < UNCOVERED_MAX:
             self._uncovered.add(asked)
             hint = f"start serve with --name {asked}, or name another address with --server"
             self._log.tell(f"machines ask for stage 0 at {asked}, which the certificate is not for: {hint}")

@@ -17,8 +17,8 @@ from swarmboot.addresses import read_server
 from swarmboot.errors import MalformedSettingError
 from swarmboot.units import parse_duration
 
-TFTP_MOST = 1000
-LEASES_MOST = 16384
+TFTP_MAX = 1000
+LEASES_MAX = 16384
 _LEASE_S = 3600
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=~-]{0,14}\Z")
 _FILE = re.compile(r"[A-Za-z0-9._-]*\Z")
@@ -124,7 +124,7 @@ def dnsmasq_config(plan: DhcpPlan) -> str:
         "log-facility=-",
         f"enable-tftp={plan.interface}",
         f"tftp-root={plan.tftp_root}",
-        f"tftp-max={TFTP_MOST}",
+        f"tftp-max={TFTP_MAX}",
         *_range_lines(plan),
         "# who asks: iPXE says so in option 175; firmware names its architecture in option 93",
         "dhcp-match=set:ipxe,175",
@@ -155,7 +155,7 @@ def _range_lines(plan: DhcpPlan) -> list[str]:
         "dhcp-authoritative",
         "# firmware, iPXE and the system ask with different client ids: one lease a machine all the same",
         "dhcp-ignore-clid",
-        f"dhcp-lease-max={LEASES_MOST}",
+        f"dhcp-lease-max={LEASES_MAX}",
         f"dhcp-leasefile={plan.lease_file}",
         f"dhcp-range={given.first},{given.last},{plan.address.netmask},{given.lease_s}",
     ]

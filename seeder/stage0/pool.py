@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 TELL_EVERY_S = 60.0
-_MACHINES_MOST = 4096
+_MACHINES_MAX = 4096
 _TURNED_AWAY = re.compile(r"([0-9a-f]{2}(?::[0-9a-f]{2}){5}) .*(?:no address available|no leases left)")
 
 
@@ -25,7 +25,7 @@ class PoolWatch:
         match = _TURNED_AWAY.search(line)
         if match is None:
             return ""
-        if len(self._machines) < _MACHINES_MOST:
+        if len(self._machines) < _MACHINES_MAX:
             self._machines.add(match[1])
         if now_s - self._told_s < TELL_EVERY_S:
             return ""

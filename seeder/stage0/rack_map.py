@@ -24,7 +24,7 @@ from seeder.boot_script.grammar import parse_mac
 from swarmboot.errors import MalformedSettingError, SpaceError
 
 NODE_IMAGE_MAX_BYTES = 4 << 20
-_NOTES_MOST = 10
+_NOTES_MAX = 10
 _PADDING = 512
 _ENTRY_BYTES = 110
 _MAC_PATTERN = re.compile(r"[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
@@ -106,10 +106,10 @@ def check_node_files(folder: Path) -> None:
 
 
 def node_files_notes(folder: Path) -> list[str]:
-    """Return a line for each thing in a folder of nodes' files that no node will be given, _NOTES_MOST at most."""
+    """Return a line for each thing in a folder of nodes' files that no node will be given, _NOTES_MAX at most."""
     notes = [note for path in sorted(folder.iterdir()) for note in _notes(path)]
-    left_out = len(notes) - _NOTES_MOST
-    return notes if left_out <= 0 else [*notes[:_NOTES_MOST], f"and {left_out} more in {folder} are passed over"]
+    left_out = len(notes) - _NOTES_MAX
+    return notes if left_out <= 0 else [*notes[:_NOTES_MAX], f"and {left_out} more in {folder} are passed over"]
 
 
 def _notes(top: Path) -> Iterator[str]:

@@ -17,7 +17,7 @@ from seeder.log import Log
 from seeder.policy.registry import Registry
 from seeder.policy.stage0_queue import Stage0Queue
 from seeder.site.catalogue import Catalogue
-from seeder.stage0.app import Stage0Door, Stage0Place
+from seeder.stage0.app import Stage0App, Stage0Config
 from seeder.stage0.dnsmasq_process import IPXE_FOLDER, dnsmasq_running
 from seeder.stage0.rack_map import RackMap
 
@@ -53,13 +53,13 @@ async def stage0_running(
     *,
     uplink_bytes_per_s: float,
     is_covered: Callable[[str], bool],
-) -> AsyncIterator[Stage0Door]:
+) -> AsyncIterator[Stage0App]:
     """Serve stage 0 while the context is open; `is_covered` says whether the seeder's certificate is one for a host.
 
     Raises PortInUseError or ResourceError, out of the context, if dnsmasq ends before.
     """
     queue = Stage0Queue(registry, trust=options.trust, uplink_bytes_per_s=uplink_bytes_per_s, slots=options.slots)
-    place = Stage0Place(
+    place = Stage0Config(
         site=catalogue.folder,
         server=options.server,
         https_port=options.https_port,
@@ -68,7 +68,7 @@ async def stage0_running(
         node_files=options.node_files,
         is_covered=is_covered,
     )
-    door = Stage0Door(queue, catalogue, place, log)
+    door = Stage0App(queue, catalogue, place, log)
     stop = trio.Event()
     async with door.running(), AsyncExitStack() as stack:
         if options.dnsmasq is not None:
@@ -79,6 +79,6 @@ async def stage0_running(
             stop.set()
 
 
-async def _listen(door: Stage0Door, listener: socket.socket, crowd: Crowd, stop: trio.Event) -> None:
+async def _listen(door: Stage0App, listener: socket.socket, crowd: Crowd, stop: trio.Event) -> None:
     settings = hypercorn_connection.settings(listener, crowd, patience=PATIENCE)
     await hypercorn_connection.serve(door.application(), settings, stop.wait)

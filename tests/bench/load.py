@@ -26,7 +26,7 @@ from swarmboot.wire.announce import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeStat
 
 BOUND_S = 50.0
 GROWTH_BYTES = 4 << 20
-PREPARED_MOST = 200
+PREPARED_MAX = 200
 """How many requests of a node are written beforehand; the others are written when they are due."""
 
 
@@ -209,7 +209,7 @@ def main() -> None:
     rack = Rack(connect((order["host"], order["port"]), Path(order["ca"]), scripts, are_hosts=are_hosts))
     each = order["requests"] or 2 + int(order["seconds"] / order["interval_s"])
     for script in scripts:
-        script.prepare(1 + min(each, PREPARED_MOST))
+        script.prepare(1 + min(each, PREPARED_MAX))
     rack.ask_closed(len(scripts))  # everyone joins; not counted
     if are_hosts:
         print("joined", flush=True)

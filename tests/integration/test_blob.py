@@ -45,8 +45,8 @@ async def test_a_file_is_read_whole_from_any_place(
 def test_a_turn_is_ten_milliseconds_of_the_uplink() -> None:
     assert chunk_bytes_for(1e3) == file_response.LEAST_CHUNK_BYTES
     assert chunk_bytes_for(12.5e6) == 1 << 16
-    assert chunk_bytes_for(125e6) == file_response.MOST_CHUNK_BYTES
-    assert chunk_bytes_for(125e6, 256) == file_response.MOST_CHUNK_BYTES
+    assert chunk_bytes_for(125e6) == file_response.MAX_CHUNK_BYTES
+    assert chunk_bytes_for(125e6, 256) == file_response.MAX_CHUNK_BYTES
     assert chunk_bytes_for(125e6, 1000) * 1000 <= file_response.CHUNKS_BYTES
     assert chunk_bytes_for(125e6, 100_000) == file_response.LEAST_CHUNK_BYTES
 

@@ -21,7 +21,7 @@ from seeder.log import Log
 from seeder.policy.handout import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
-from seeder.serve.app import Door
+from seeder.serve.app import SeederApp
 from seeder.serve.status import parse_networks
 from seeder.site.catalogue import Catalogue
 from swarmboot.wire.report import FAILED, BootReport, encode_report
@@ -96,7 +96,7 @@ def check_boots(folder: Path, seeder: Seeder, fleet: Fleet) -> None:
 
 
 def stage0_port(seeder: Seeder) -> int:
-    """Return the port of the seeder's plain-HTTP door."""
+    """Return the port of the seeder's plain-HTTP app."""
     line = wait_for(
         lambda: next((line for line in seeder.lines if line.startswith("stage 0 on ")), None), seeder.process
     )
@@ -186,7 +186,7 @@ def test_idle_connections_at_a_low_limit_of_descriptors_keep_nobody_out(
 async def test_a_stranger_learns_from_the_status_that_a_seeder_is_here_and_no_more(fleet: Fleet) -> None:
     registry = Registry()
     tracker = Tracker(registry, Limits(uplink_bytes_per_s=1e6), random=Random(16))
-    door = Door(
+    app = SeederApp(
         tracker, Catalogue(fleet.site, registry), Log(), crowd=Crowd(), status_from=parse_networks(["10.9.0.0/16"])
     )
 
@@ -200,7 +200,7 @@ async def test_a_stranger_learns_from_the_status_that_a_seeder_is_here_and_no_mo
         async def receive() -> Any:
             return {"type": "http.request", "body": b""}
 
-        await door.application()({**scope, "client": (host, 5), "server": ("10.0.0.1", 8470)}, receive, send)
+        await app.application()({**scope, "client": (host, 5), "server": ("10.0.0.1", 8470)}, receive, send)
         found: dict[str, Any] = json.loads(said[-1]["body"])
         return found
 

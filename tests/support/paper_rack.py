@@ -15,8 +15,8 @@ from random import Random
 
 from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy, Wanted
 from seeder.policy.handout import Limits
-from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
+from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Answer, Tracker
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from seeder.policy.handout import Limits
-from seeder.policy.holdings import Torrent
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
+from seeder.policy.torrent_state import Torrent
 from swarmboot.ids import InfoHash, LeaseId, NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, NodeState

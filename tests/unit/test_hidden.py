@@ -8,8 +8,8 @@ import pytest
 
 from leecher.policy.lookout import DIALLED_MAX, HEARD_MAX, Lookout
 from seeder.policy.handout import Limits
-from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
+from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Tracker
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LEAST_RACK, LARGEST_RACK = 8, 12
 FIRST_TRY = 0.999
 """So many boots of all must succeed at the first try."""
-_MOST_KILLED, _MOST_LATE, _MOST_SLOW = 2, 3, 2
+_MAX_KILLED, _MAX_LATE, _MAX_SLOW = 2, 3, 2
 _LATEST_S = 3.0
 _KILLED_S = (0.3, 3.5)
 _SLOWNESS = (2.0, 4.0)
@@ -52,7 +52,7 @@ def draw_rack(random: Random, nodes: int) -> tuple[Fate, ...]:
     """Return a fate for each node of a rack: most have none, some are killed, late or slow, or more than one."""
     killed, late, slow = (
         frozenset(random.sample(range(nodes), min(nodes, random.randint(0, most))))
-        for most in (_MOST_KILLED, _MOST_LATE, _MOST_SLOW)
+        for most in (_MAX_KILLED, _MAX_LATE, _MAX_SLOW)
     )
     return tuple(
         Fate(

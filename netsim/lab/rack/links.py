@@ -39,7 +39,7 @@ _BURST_S = 0.002
 _LEAST_QUEUE_BYTES = 375 * 1000
 _CHUNK_S = 0.0015
 _LEAST_CHUNK_BYTES = 16 * 1024
-_MOST_CHUNK_BYTES = 60 * 1024
+_MAX_CHUNK_BYTES = 60 * 1024
 _BRIDGE = "type bridge forward_delay 0 stp_state 0 mcast_snooping 0 nf_call_iptables 0"
 _QUIET = "addrgenmode none"
 """No IPv6 link-local address: nothing but what a strategy sends is counted."""
@@ -57,7 +57,7 @@ def chunk_bytes(rates: LinkRates) -> int:
     the lab would measure its processors, as it did below 100mbit with chunks of less than `_LEAST_CHUNK_BYTES`. With
     chunks of 64 KiB other traffic would wait 5 ms behind each at 100mbit.
     """
-    return min(_MOST_CHUNK_BYTES, max(_LEAST_CHUNK_BYTES, round(rates.slowest_bytes_per_s * _CHUNK_S)))
+    return min(_MAX_CHUNK_BYTES, max(_LEAST_CHUNK_BYTES, round(rates.slowest_bytes_per_s * _CHUNK_S)))
 
 
 def port_queue_bytes(rate_bytes_per_s: float) -> int:

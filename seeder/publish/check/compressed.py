@@ -22,7 +22,7 @@ from swarmboot.errors import ReleaseError, ToolMissingError
 _CHUNK_BYTES = 1 << 18
 _MEMORY_BYTES = 1 << 30
 _ZSTD, _LZ4 = b"\x28\xb5\x2f\xfd", b"\x02\x21\x4c\x18"
-_LZ4_BLOCK_MOST = (8 << 20) + (8 << 20) // 255 + 16
+_LZ4_BLOCK_MAX = (8 << 20) + (8 << 20) // 255 + 16
 _MAGIC = {
     b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x5d\0\0": "lzma", b"BZh": "bzip2", _ZSTD: "zstd", _LZ4: "lz4",
     b"\x89LZO": "lzo",
@@ -165,7 +165,7 @@ def _lz4_parts(stream: Stream) -> Iterator[bytes]:
     yield stream.read(4)
     while len(raw := _up_to(stream, 4)) == 4:
         size_bytes = int.from_bytes(raw, "little")
-        if raw != _LZ4 and not 0 < size_bytes <= _LZ4_BLOCK_MOST:
+        if raw != _LZ4 and not 0 < size_bytes <= _LZ4_BLOCK_MAX:
             break
         yield raw
         if raw != _LZ4:

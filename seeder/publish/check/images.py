@@ -30,7 +30,7 @@ IsKept = Callable[[str, Node], bool]
 BOUND_S = 300.0
 """How long unsquashfs may list one image: only its tables are read."""
 
-_TEXT_MOST_BYTES = 1 << 20
+_TEXT_MAX_BYTES = 1 << 20
 _MAGIC = {"squashfs": b"hsqs", "gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
 _LISTED = re.compile(
     rb"([bcdlps-])([rwxsStT-]{9}) \d+/\d+ +(\d+)(?:, *(\d+))? \d{4}-\d\d-\d\d \d\d:\d\d squashfs-root(?:/(.*))?\Z",
@@ -126,7 +126,7 @@ def _mode(shown: bytes) -> int:
 
 
 def _text(file: ReleaseFile, path: str) -> str:
-    return _cat(file, path, _TEXT_MOST_BYTES).decode(errors="replace")
+    return _cat(file, path, _TEXT_MAX_BYTES).decode(errors="replace")
 
 
 def _cat(file: ReleaseFile, path: str, most_bytes: int) -> bytes:
@@ -201,7 +201,7 @@ class _ArchiveReader:
             if entry.kind == "hard link":
                 self.programs[entry.target] = program
         elif entry.read is not None and _WATCHED.match(entry.name):
-            self.texts[entry.name] = entry.read(_TEXT_MOST_BYTES).decode(errors="replace")
+            self.texts[entry.name] = entry.read(_TEXT_MAX_BYTES).decode(errors="replace")
 
     def _node(self, entry: Entry) -> Node:
         if entry.kind == "hard link":

@@ -25,7 +25,7 @@ _RUNTIME = "usr/lib/swarmboot/runtime.squashfs"
 _LIBRARIES = "usr/lib/swarmboot/runtime.libraries"
 _KEYS, _DEFAULTS, _TOKEN = (f"etc/swarmboot/{name}" for name in ("fleet.pub", "defaults", "fleet.token"))
 _MODULE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/.*\.ko(?:\.\w+)?\Z")
-_TEXT_MOST_BYTES = 1 << 16
+_TEXT_MAX_BYTES = 1 << 16
 _PAGE_BYTES = 4096
 _CHUNK_BYTES = 1 << 18
 
@@ -74,7 +74,7 @@ class _Reader:
         for entry in entries:
             self.sizes[entry.name] = -(-entry.size_bytes // _PAGE_BYTES) * _PAGE_BYTES
             if entry.name in (_KEYS, _DEFAULTS, _LIBRARIES) and entry.read is not None:
-                self.texts[entry.name] = entry.read(_TEXT_MOST_BYTES).decode(errors="replace")
+                self.texts[entry.name] = entry.read(_TEXT_MAX_BYTES).decode(errors="replace")
             elif entry.name == _RUNTIME and entry.read is not None:
                 self._keep(entry.read)
 

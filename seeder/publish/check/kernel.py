@@ -17,7 +17,7 @@ from swarmboot.archive import Stream
 from swarmboot.errors import ReleaseError
 
 _HEAD_BYTES = 1 << 16
-_IMAGE_MOST_BYTES = 1 << 28
+_IMAGE_MAX_BYTES = 1 << 28
 _BANNER = b"Linux version "
 _PE_MACHINES = {
     0x8664: "x86-64", 0x14C: "x86", 0xAA64: "arm64", 0x1C2: "arm", 0x1C0: "arm", 0x5064: "riscv", 0x6264: "loongarch",
@@ -63,7 +63,7 @@ def read_kernel(path: Path, *, label: str, start: int = 0) -> Kernel:
 
 
 def _read_most(file: object) -> bytes:
-    parts, left = [], _IMAGE_MOST_BYTES
+    parts, left = [], _IMAGE_MAX_BYTES
     while left and (part := file.read(min(left, 1 << 20))):  # type: ignore[attr-defined]
         parts.append(part)
         left -= len(part)

@@ -13,7 +13,7 @@ from seeder.publish.check.tree import Layer, Tree
 INITS = ("/sbin/init", "/etc/init", "/bin/init")
 """What is started without `init=`; the kernel would try /bin/sh too, which is no system."""
 
-_INTERPRETERS_MOST = 5
+_INTERPRETERS_MAX = 5
 _RUNS = {"x86-64": {"x86-64", "x86"}, "arm64": {"arm64", "arm"}}
 _LIVE = re.compile(r"(?:LiveOS|live|casper)/.*(?:\.squashfs|\.img|\.erofs)\Z")
 _DISK = re.compile(r"(?:UUID|LABEL|PARTUUID|PARTLABEL)=|/dev/(?:sd|hd|vd|xvd|nvme|mmcblk|md|mapper/|disk/|[^/]+/[^/]+)")
@@ -60,7 +60,7 @@ def _no_init(tree: Tree, root: Layer, paths: tuple[str, ...]) -> Finding:
 
 def _check_started(tree: Tree, path: str, *, machine: str) -> list[Finding]:
     """Return why a program cannot be started; its interpreters are looked at in turn."""
-    for _ in range(_INTERPRETERS_MOST):
+    for _ in range(_INTERPRETERS_MAX):
         found = tree.find(path)
         assert found is not None
         label, program = found[0].label, found[0].program(path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from seeder.program import Program
 
-_LINKS_MOST = 40
+_LINKS_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Tree:
                 at.append(part)
                 continue
             hops += 1
-            if hops > _LINKS_MOST:
+            if hops > _LINKS_MAX:
                 return None
             target = found[1].target
             at = [] if target.startswith("/") else at

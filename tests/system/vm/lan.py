@@ -15,7 +15,7 @@ from tests.system.vm.programs import BOUND_TO_US, STAY_ROOT, SWARMBOOT, run, run
 ADDRESS = "10.99.0.1"
 ADDRESS_IPV6 = "fd99::1"
 NAME = "boot.rack"
-_MOST_WAIT_S = 120.0
+_MAX_WAIT_S = 120.0
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Lan:
                 "--state", str(state), "--uplink", uplink, log=log,
             )
         )  # fmt: skip
-        wait_for_line(log, re.compile("listening on"), within_s=_MOST_WAIT_S)
+        wait_for_line(log, re.compile("listening on"), within_s=_MAX_WAIT_S)
         return seeder
 
     def add_address(self, address: str) -> None:
@@ -132,7 +132,7 @@ def open_lan(work: Path, *, has_ipv4: bool = True) -> Iterator[Lan]:
 def wait_for_namespace(pid: int) -> None:
     """Return once the process has a network namespace of its own."""
     ours = Path("/proc/self/ns/net").readlink()
-    deadline_s = time.monotonic() + _MOST_WAIT_S
+    deadline_s = time.monotonic() + _MAX_WAIT_S
     while time.monotonic() < deadline_s:
         if Path(f"/proc/{pid}/ns/net").readlink() != ours:
             return

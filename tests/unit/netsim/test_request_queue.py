@@ -11,7 +11,7 @@ from netsim.swap.request_queue import (
     BLOCK_BYTES,
     FIRST_BLOCKS,
     LEAST_BLOCKS,
-    MOST_BLOCKS,
+    MAX_BLOCKS,
     QUEUE_S,
     Hoards,
 )
@@ -56,7 +56,7 @@ def test_the_queue_keeps_within_its_bounds() -> None:
     fast, slow = build_hoards(), build_hoards()
     receive(fast, 100 * STEADY, seconds=20)
     receive(slow, 10.0, seconds=20)
-    assert requested(fast) == MOST_BLOCKS
+    assert requested(fast) == MAX_BLOCKS
     assert requested(slow) == pytest.approx(LEAST_BLOCKS + BEHIND, abs=1)
 
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from seeder.http.crowd import CONNECTIONS_MOST, Crowd, Place, connections_for, counted_as
+from seeder.http.crowd import CONNECTIONS_MAX, Crowd, Place, connections_for, counted_as
 
 
 class Door:
@@ -120,6 +120,6 @@ def test_an_ipv6_host_counts_by_its_network(host: str, counted: str) -> None:
     assert counted_as(host) == counted
 
 
-@pytest.mark.parametrize(("descriptors", "most"), [(1024, 896), (64, 32), (1, 1), (1 << 20, CONNECTIONS_MOST)])
+@pytest.mark.parametrize(("descriptors", "most"), [(1024, 896), (64, 32), (1, 1), (1 << 20, CONNECTIONS_MAX)])
 def test_as_many_connections_as_descriptors_allow(descriptors: int, most: int) -> None:
     assert connections_for(descriptors) == most

@@ -20,7 +20,7 @@ from seeder.boot_script import grammar, grub, ipxe
 from seeder.boot_script.grammar import CommandLine, Line, LoadOptions, Mac, Said, Source, Token, Url
 from seeder.boot_script.grub import GRUB
 from seeder.boot_script.ipxe import IPXE
-from seeder.boot_script.kernel_cmdline import OWN_MOST, check_carried, node_cmdline
+from seeder.boot_script.kernel_cmdline import OWN_MAX, check_carried, node_cmdline
 from seeder.boot_script.load import Load, Stage0, Stage0Trust, stage0_of
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import UNIFIED, Profile, Role
@@ -220,7 +220,7 @@ def test_a_usual_name_is_shown_as_it_is(name: str) -> None:
 
 
 def test_a_command_line_longer_than_the_kernel_takes_is_refused() -> None:
-    room = grammar.COMMAND_LINE_MOST - OWN_MOST
+    room = grammar.COMMAND_LINE_MAX - OWN_MAX
     check_carried("tiny", "a" * room, ())
     for cmdline, profile in (("a" * (room + 1), ""), ("a" * room, "b")):
         with pytest.raises(ReleaseError, match="too long for the kernel"):
@@ -232,7 +232,7 @@ def test_what_the_door_adds_at_most_fits() -> None:
     line = node_cmdline(
         stage0, mac="52:54:00:12:34:56", server=f"https://{host}:65535", rack="r" * 64, named="p" * 64
     )  # fmt: skip
-    assert len(line.ipxe) + len("initrd=node.img initrd=initramfs.img ") <= OWN_MOST
+    assert len(line.ipxe) + len("initrd=node.img initrd=initramfs.img ") <= OWN_MAX
 
 
 @given(TEXTS)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, invariant, multiple, rule
 
 from seeder.policy.handout import Limits
-from seeder.policy.holdings import Torrent
 from seeder.policy.leases import OpenLease
 from seeder.policy.registry import Registry
+from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import PATIENCE_S, Answer, Tracker
 from swarmboot.ids import InfoHash, LeaseId, NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set

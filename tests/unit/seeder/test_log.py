@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeder.log import LINE_MOST, OUTSIDE_LINE_MOST, Log, LogLimits, Quota, plain
+from seeder.log import LINE_MAX, OUTSIDE_LINE_MAX, Log, LogLimits, Quota, plain
 
 
 def written(log: Log, lines: list[bytes]) -> list[str]:
@@ -21,8 +21,8 @@ def written(log: Log, lines: list[bytes]) -> list[str]:
 def test_a_line_is_one_printable_line_whatever_is_in_it(text: str) -> None:
     shown = plain(text)
     assert shown.isprintable()
-    assert len(shown) <= LINE_MOST
-    assert len(shown.encode()) <= 4 * LINE_MOST
+    assert len(shown) <= LINE_MAX
+    assert len(shown.encode()) <= 4 * LINE_MAX
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_line_that_another_caused_is_cut() -> None:
     log = Log(write=lines.append)
     log.tell("x" * 100_000, source="10.0.0.66")
     (line,) = written(log, lines)
-    assert len(line) == OUTSIDE_LINE_MOST
+    assert len(line) == OUTSIDE_LINE_MAX
 
 
 def test_lines_that_cannot_be_written_are_counted_and_told_when_they_can() -> None:

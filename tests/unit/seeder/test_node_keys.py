@@ -9,9 +9,9 @@ import pytest
 
 from seeder.policy.allowance import Allowance
 from seeder.policy.handout import Limits
-from seeder.policy.holdings import Torrent
 from seeder.policy.node import ImpostorError
 from seeder.policy.registry import Registry
+from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import STRANGERS_REPORTS, Tracker
 from swarmboot.ids import InfoHash, NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 
 from seeder.http.request_body import FREE_BYTES, ROOM_BYTES, BodyRoom
 
-MOST = 1 << 20
+MAX = 1 << 20
 
 
 class Request:
@@ -31,15 +31,15 @@ class Request:
 
 
 async def read(room: BodyRoom, *pieces: bytes) -> bytes | int:
-    found = await room.read(Request(pieces).receive, MOST)
+    found = await room.read(Request(pieces).receive, MAX)
     return found.status_code if isinstance(found, PlainTextResponse) else found
 
 
 async def test_a_body_comes_whole_up_to_its_bound() -> None:
     room = BodyRoom()
     assert await read(room, b"ab", b"c", b"") == b"abc"
-    assert await read(room, bytes(MOST)) == bytes(MOST)
-    assert await read(room, bytes(MOST), b"x") == 413
+    assert await read(room, bytes(MAX)) == bytes(MAX)
+    assert await read(room, bytes(MAX), b"x") == 413
     assert room.taken_bytes == 0
 
 
@@ -48,14 +48,14 @@ async def test_large_bodies_have_so_much_room_together_and_small_ones_always_do(
     found: list[Any] = []
 
     async def send_large() -> None:
-        found.append(await room.read(Request([bytes(MOST - 1), b"x"], gate).receive, MOST))
+        found.append(await room.read(Request([bytes(MAX - 1), b"x"], gate).receive, MAX))
 
     async with trio.open_nursery() as nursery:
         for _ in range(40):
             nursery.start_soon(send_large)
         await trio.testing.wait_all_tasks_blocked()
         assert room.taken_bytes <= ROOM_BYTES
-        assert await read(room, bytes(MOST)) == 503
+        assert await read(room, bytes(MAX)) == 503
         assert await read(room, bytes(FREE_BYTES)) == bytes(FREE_BYTES)
         gate.set()
     refused = [each for each in found if isinstance(each, PlainTextResponse)]

@@ -18,7 +18,7 @@ from seeder.boot_script.grammar import CommandLine, Source
 from seeder.boot_script.load import Stage0Trust, stage0_of
 from seeder.policy.admission import STALL_S
 from seeder.policy.registry import Registry
-from seeder.policy.stage0_queue import HOLD_S, WASTED_MOST, Granted, Queued, Stage0Queue, Verdict
+from seeder.policy.stage0_queue import HOLD_S, WASTED_MAX, Granted, Queued, Stage0Queue, Verdict
 from seeder.publish.stage0 import cost_lines, kernel_version, linux_section, stage0_cost
 from seeder.publish.uki import told_cmdline
 from seeder.stage0.rack_map import Place, node_image, parse_rack_map, read_node_files
@@ -311,7 +311,7 @@ def test_nobody_ends_another_machines_turn() -> None:
 def test_an_address_that_lets_turns_pass_goes_last() -> None:
     queue = build_queue()
     now_s = 0.0
-    for number in range(int(WASTED_MOST) + 1):
+    for number in range(int(WASTED_MAX) + 1):
         queue.ask(number, made_up(number), host=FORGER, now_s=now_s)
         now_s += STALL_S + 0.1
         queue.tick(now_s=now_s)

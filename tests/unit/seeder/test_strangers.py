@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from seeder.policy import handout, introductions, registry
-from seeder.policy.disclosure import TOLD_MOST, TOLD_S
+from seeder.policy.disclosure import TOLD_MAX, TOLD_S
 from seeder.policy.handout import Limits
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
@@ -49,7 +49,7 @@ def test_forged_nodes_are_forgotten_after_a_time_that_does_not_grow_with_their_n
 
 
 def test_so_many_strangers_are_remembered_and_the_longest_silent_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "STRANGERS_MOST", 100)
+    monkeypatch.setattr(registry, "STRANGERS_MAX", 100)
     found = build_registry()
     honest, known = observe(found, 1), observe(found, 2)
     fetch(found, known)
@@ -105,12 +105,12 @@ def test_an_address_is_told_of_so_many_others_however_many_ids_it_asks_under() -
     tracker, told = build_tracker(), set[str]()
     for number in range(2000):
         told |= ask(tracker, 1000 + number % 500, host="10.9.9.9", now_s=0.01 * number)
-    assert len(told - {"10.9.9.9"}) == TOLD_MOST
+    assert len(told - {"10.9.9.9"}) == TOLD_MAX
     for name in range(1, 201):
         observe(tracker.registry, name, now_s=TOLD_S + 21.0)
     for number in range(100):
         told |= ask(tracker, 1000 + number, host="10.9.9.9", now_s=TOLD_S + 21.0 + 0.01 * number)
-    assert TOLD_MOST < len(told - {"10.9.9.9"}) <= 2 * TOLD_MOST
+    assert TOLD_MAX < len(told - {"10.9.9.9"}) <= 2 * TOLD_MAX
 
 
 def test_a_node_that_fetches_may_be_told_of_more() -> None:
@@ -119,7 +119,7 @@ def test_a_node_that_fetches_may_be_told_of_more() -> None:
     fetch(tracker.registry, tracker.registry.nodes[NodeId((1000).to_bytes(16, "little"))])
     for number in range(500):
         told |= ask(tracker, 1000 + number % 50, host="10.9.9.9", now_s=0.01 * number)
-    assert TOLD_MOST < len(told - {"10.9.9.9"}) <= 2 * TOLD_MOST
+    assert TOLD_MAX < len(told - {"10.9.9.9"}) <= 2 * TOLD_MAX
 
 
 def test_a_node_may_not_have_more_than_a_few_leases_that_it_does_not_fetch() -> None:

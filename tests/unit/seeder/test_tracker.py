@@ -6,8 +6,8 @@ from dataclasses import replace
 from random import Random
 
 from seeder.policy.handout import Limits
-from seeder.policy.holdings import Torrent
 from seeder.policy.registry import Registry
+from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Tracker
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set

@@ -15,7 +15,7 @@ from seeder.serve.unit_cli import plan_unit, unit
 from seeder.stage0.dnsmasq_process import CAPABILITIES, lacking_capabilities
 from swarmboot.errors import MalformedSettingError, SiteError, UnreadableError
 
-MOST_EXPOSED = 2.0
+MAX_EXPOSED = 2.0
 SEED = Path(__file__).parent.parent.parent.parent / "initramfs-hook" / "seed.service"
 PXE = ("--pxe", "eth1", "--dhcp-range", "10.0.0.100,10.0.0.250")
 needs_analyze = pytest.mark.needs("systemd-analyze")
@@ -51,12 +51,12 @@ def exposure(path: Path) -> float:
 @pytest.mark.parametrize("options", [(), PXE, ("--pxe-listen", ":80")], ids=["plain", "pxe", "door"])
 def test_the_seeders_unit_is_exposed_by_at_most_two(site: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     (tmp_path / NAME).write_text(unit_text(plan_unit((str(site), *options))))
-    assert exposure(tmp_path / NAME) <= MOST_EXPOSED
+    assert exposure(tmp_path / NAME) <= MAX_EXPOSED
 
 
 @needs_analyze
 def test_the_neighbours_unit_is_exposed_by_at_most_two() -> None:
-    assert exposure(SEED) <= MOST_EXPOSED
+    assert exposure(SEED) <= MAX_EXPOSED
 
 
 @needs_analyze

@@ -24,7 +24,7 @@ class Torrent:
 
 
 @dataclass(slots=True)
-class Holdings:
+class TorrentState:
     """What the whole swarm has of one torrent.
 
     `held` is what any node has that is believed, `fetched` what nodes still booting have; `seeds` have all of it,
