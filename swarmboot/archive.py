@@ -22,11 +22,11 @@ _CHUNK_BYTES = 1 << 18
 _CPIO_HEADER_BYTES = 110
 _CPIO_MAGIC = (b"070701", b"070702")
 _CPIO_END = "TRAILER!!!"
-_NAME_MAX_BYTES = 4096
-_HEADERS_MAX_BYTES = 1 << 17
+_MAX_NAME_BYTES = 4096
+_MAX_HEADERS_BYTES = 1 << 17
 """Most that may stand before one entry's data: pax and GNU headers, and maps of sparse files."""
-_GLOBAL_MAX = 256
-_ID_MAX, _MAJOR_MAX, _MINOR_MAX, _TIME_MAX_S = 2**32 - 2, 2**12 - 1, 2**20 - 1, 2.0**40
+_MAX_GLOBALS = 256
+_MAX_ID, _MAX_MAJOR, _MAX_MINOR, _MAX_TIME_S = 2**32 - 2, 2**12 - 1, 2**20 - 1, 2.0**40
 _TAR_FAULTS = (tarfile.TarError, EOFError, ValueError, OverflowError, IndexError, RecursionError)
 _CAPABILITY = "SCHILY.xattr.security.capability"
 KINDS = {
@@ -91,7 +91,7 @@ def tar_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
                 meter.left_bytes = math.inf
                 yield entry
                 _skip_data(tar)
-                meter.left_bytes = _HEADERS_MAX_BYTES
+                meter.left_bytes = _MAX_HEADERS_BYTES
     except _TAR_FAULTS as error:
         raise ReleaseError(f"{name} is no whole tar archive", found=str(error)[:200], hint="pack it again") from error
 
@@ -102,7 +102,7 @@ class _Meter:
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file = file
         self._name = name
-        self.left_bytes: float = _HEADERS_MAX_BYTES
+        self.left_bytes: float = _MAX_HEADERS_BYTES
 
     def read(self, size_bytes: int) -> bytes:
         data = self._file.read(size_bytes)
@@ -110,7 +110,7 @@ class _Meter:
         if self.left_bytes < 0:
             raise ReleaseError(
                 f"{self._name} is no tar archive that can be unpacked",
-                expected=f"at most {_HEADERS_MAX_BYTES} bytes of headers before an entry",
+                expected=f"at most {_MAX_HEADERS_BYTES} bytes of headers before an entry",
                 hint="pack it again, without large extended attributes",
             )
         return data
@@ -126,18 +126,18 @@ def _skip_data(tar: tarfile.TarFile) -> None:
         if not tar.fileobj.read(min(left_bytes, _CHUNK_BYTES)):
             raise tarfile.ReadError("it ends too soon")
     tar.members = []  # type: ignore[attr-defined]
-    if len(tar.pax_headers) > _GLOBAL_MAX:
-        raise tarfile.ReadError(f"more than {_GLOBAL_MAX} global headers")
+    if len(tar.pax_headers) > _MAX_GLOBALS:
+        raise tarfile.ReadError(f"more than {_MAX_GLOBALS} global headers")
 
 
 def check_possible(entry: Entry, *, archive: str) -> None:
     """Raise ReleaseError if an entry has a name, an owner, a time or a length that no file can have."""
-    is_in_time = math.isfinite(entry.modified_s) and abs(entry.modified_s) <= _TIME_MAX_S
+    is_in_time = math.isfinite(entry.modified_s) and abs(entry.modified_s) <= _MAX_TIME_S
     faults = {
         "no name": not entry.name and entry.kind != "folder",
-        "a name that is too long": len(entry.name) > _NAME_MAX_BYTES,
-        "a link that no link can be": len(entry.target) > _NAME_MAX_BYTES or "\0" in entry.target,
-        "an owner beyond 32 bits": not (0 <= entry.uid <= _ID_MAX and 0 <= entry.gid <= _ID_MAX),
+        "a name that is too long": len(entry.name) > _MAX_NAME_BYTES,
+        "a link that no link can be": len(entry.target) > _MAX_NAME_BYTES or "\0" in entry.target,
+        "an owner beyond 32 bits": not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID),
         f"the time {entry.modified_s:g}": not is_in_time,
     }
     if fault := next((word for word, holds in faults.items() if holds), ""):
@@ -147,7 +147,7 @@ def check_possible(entry: Entry, *, archive: str) -> None:
 
 
 def _device(major: int, minor: int, *, archive: str) -> int:
-    if not (0 <= major <= _MAJOR_MAX and 0 <= minor <= _MINOR_MAX):
+    if not (0 <= major <= _MAX_MAJOR and 0 <= minor <= _MAX_MINOR):
         raise ReleaseError(
             f"{archive} holds a device that Linux has not", found=f"{major}:{minor}", hint="pack it again"
         )
@@ -264,14 +264,14 @@ def one_cpio(stream: Stream, name: str) -> Iterator[Entry]:
             raise ReleaseError(f"{name} is no cpio archive", expected="the newc format", found=repr(header[:6]))
         fields = [int(header[6 + 8 * i : 14 + 8 * i], 16) for i in range(13)]
         ino, mode, uid, gid, links, modified_s, size_bytes, major, minor, rmajor, rminor, name_bytes, _ = fields
-        if not 0 < name_bytes <= _NAME_MAX_BYTES:
+        if not 0 < name_bytes <= _MAX_NAME_BYTES:
             raise ReleaseError(f"{name} is no whole cpio archive", found=f"a name of {name_bytes} bytes")
         raw_name = stream.read(name_bytes).rstrip(b"\0").decode(errors="surrogateescape")
         stream.align()
         if raw_name == _CPIO_END:
             return
         kind = KINDS.get(stat.S_IFMT(mode), "")
-        if kind == "link" and size_bytes > _NAME_MAX_BYTES:
+        if kind == "link" and size_bytes > _MAX_NAME_BYTES:
             raise ReleaseError(f"{name} is no whole cpio archive", found=f"a link of {size_bytes} bytes")
         left = [size_bytes]
         target = stream.read(left.pop()).decode(errors="surrogateescape") if kind == "link" else ""

@@ -8,6 +8,7 @@ nodes, of which repairs and pauses take all but `MULTICAST_SHARE`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -37,6 +38,14 @@ def connect_s(rate_bytes_per_s: float, latency_s: float) -> float:
     return HANDSHAKES * 2 * latency_s + slow_start_s(rate_bytes_per_s, latency_s)
 
 
+@dataclass(frozen=True, slots=True)
+class FetchCounts:
+    """What went wrong in a node's boot, counted as a boot report counts it."""
+
+    hash_failures: int = 0
+    rescues: int = 0
+
+
 class Delivery(Protocol):
     """One way to bring the images to the nodes."""
 
@@ -49,7 +58,7 @@ class Delivery(Protocol):
     def bytes_from(self, node: int) -> dict[str, int]:
         """Return where a node's bytes came from, as a boot report says it."""
 
-    def blemishes(self, node: int) -> tuple[int, int]:
+    def fetch_counts(self, node: int) -> FetchCounts:
         """Return a node's hash failures and rescues."""
 
 
@@ -107,9 +116,9 @@ class Https:
         is_there = node not in self._fetching
         return {"neighbours": 0, "origin": self._size_bytes if is_there else 0}
 
-    def blemishes(self, node: int) -> tuple[int, int]:  # noqa: ARG002 - the protocol's signature
+    def fetch_counts(self, node: int) -> FetchCounts:  # noqa: ARG002 - the protocol's signature
         """Return none."""
-        return 0, 0
+        return FetchCounts()
 
 
 class Multicast:
@@ -178,6 +187,6 @@ class Multicast:
         """Return everything as the origin's."""
         return {"neighbours": 0, "origin": 0 if node in self._waiting else self._size_bytes}
 
-    def blemishes(self, node: int) -> tuple[int, int]:  # noqa: ARG002 - the protocol's signature
+    def fetch_counts(self, node: int) -> FetchCounts:  # noqa: ARG002 - the protocol's signature
         """Return none."""
-        return 0, 0
+        return FetchCounts()

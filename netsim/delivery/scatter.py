@@ -18,6 +18,7 @@ from random import Random
 import numpy as np
 
 from netsim.delivery.coordinator import HANDOUT_BYTES, Coordinator
+from netsim.delivery.delivery import FetchCounts
 from netsim.delivery.policy_loop import Action
 from netsim.delivery.swarm_node import SwarmNode
 from netsim.delivery.swarm_world import SwarmWorld
@@ -34,7 +35,7 @@ from seeder.policy.tracker import Tracker
 DISCOVERY_S = 1.3
 """`leecher.boot.release_search`: the seeder's head start, then what it takes to gather answers."""
 
-FOUND_MAX = 20
+MAX_FOUND = 20
 
 
 class Scatter:
@@ -50,7 +51,7 @@ class Scatter:
         self.exchange = engine.exchange = PieceExchange(
             fleet.nodes + engine.topology.sources,
             self.torrents.shape,
-            habits=self.torrents.habits(fleet.nodes, tick_bytes=network.node_bytes_per_s * engine.tick_s),
+            peer_model=self.torrents.peer_model(fleet.nodes, tick_bytes=network.node_bytes_per_s * engine.tick_s),
             random=np.random.default_rng(scenario.seed + 1),
             on_complete=self._complete,
         )
@@ -98,7 +99,7 @@ class Scatter:
 
     def _found(self) -> list[int]:
         complete = [node for node, each in self.nodes.items() if each.is_done and node not in self.dead]
-        return self.random.sample(complete, min(len(complete), FOUND_MAX))
+        return self.random.sample(complete, min(len(complete), MAX_FOUND))
 
     def _complete(self, node: int, now_s: float) -> None:
         """Have a node act on its last piece in its turn among the events of the epoch."""
@@ -123,10 +124,10 @@ class Scatter:
         from_origin = self.nodes[node].from_origin_bytes if node in self.nodes else 0
         return {"neighbours": round(self.exchange.received[node]), "origin": round(from_origin)}
 
-    def blemishes(self, node: int) -> tuple[int, int]:
+    def fetch_counts(self, node: int) -> FetchCounts:
         """Return a node's hash failures and rescues."""
         rescues = self.nodes[node].policy.rescues if node in self.nodes else 0
-        return int(self.exchange.hash_failures[node]), rescues
+        return FetchCounts(int(self.exchange.hash_failures[node]), rescues)
 
     @property
     def control_bytes(self) -> float:

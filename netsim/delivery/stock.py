@@ -12,12 +12,12 @@ from functools import partial
 
 import numpy as np
 
-from netsim.delivery.delivery import connect_s
+from netsim.delivery.delivery import FetchCounts, connect_s
 from netsim.delivery.policy_loop import Action
 from netsim.fluid.engine import Engine
 from netsim.scenario.fleet import Fleet
 from netsim.scenario.scenario import Scenario
-from netsim.swap.exchange import Habits
+from netsim.swap.exchange import PeerModel
 from netsim.swap.piece_words import WORD
 from netsim.swap.request_queue import BLOCK_BYTES, MAX_BLOCKS
 from netsim.swap.stock_exchange import StockExchange
@@ -51,7 +51,7 @@ class Stock:
         self._exchange = engine.exchange = StockExchange(
             fleet.nodes + engine.topology.sources,
             torrents.shape,
-            habits=Habits(flows=flows, queue=queue, unit=unit, again=unit),
+            peer_model=PeerModel(flows=flows, queue=queue, unit=unit, again=unit),
             random=np.random.default_rng(scenario.seed + 1),
             on_complete=self._complete,
         )
@@ -75,11 +75,11 @@ class Stock:
         self._exchange.begin(node)
         count = min(WANTED, len(self._peers))
         chosen = self._random.permutation(len(self._peers))[:count]
-        for peer in [*self._seeds, *(self._peers[place] for place in chosen)]:
+        for peer in [*self._seeds, *(self._peers[index] for index in chosen)]:
             self._exchange.connect(node, peer)
         self._peers.append(node)
         if self._seeds:
-            self._exchange.hoard(node, self._seeds[node % len(self._seeds)], now_s)
+            self._exchange.queue_ahead(node, self._seeds[node % len(self._seeds)], now_s)
 
     def _complete(self, node: int, now_s: float) -> None:
         self._engine.at(now_s, self._done.pop(node))
@@ -97,6 +97,6 @@ class Stock:
         """Return everything as the swarm's: a BitTorrent peer does not tell the seed from the others."""
         return {"neighbours": round(self._exchange.received[node]), "origin": 0}
 
-    def blemishes(self, node: int) -> tuple[int, int]:
+    def fetch_counts(self, node: int) -> FetchCounts:
         """Return a node's hash failures and no rescues."""
-        return int(self._exchange.hash_failures[node]), 0
+        return FetchCounts(hash_failures=int(self._exchange.hash_failures[node]))

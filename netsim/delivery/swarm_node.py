@@ -75,8 +75,8 @@ class SwarmNode:
             return
         self._told_s = touched_s
         at_s = min(touched_s, now_s)
-        for place, image in enumerate(self._world.torrents.images):
-            self.loop.pieces_arrived(image.info_hash, self._exchange.pieces_of(self._node, place), at_s=at_s)
+        for index, image in enumerate(self._world.torrents.images):
+            self.loop.pieces_arrived(image.info_hash, self._exchange.pieces_of(self._node, index), at_s=at_s)
 
     def begin(self, now_s: float) -> None:
         """Start to ask the policy."""
@@ -175,9 +175,9 @@ class SwarmNode:
     def piece_fetched(self, piece_range: PieceRange, piece: int, size_bytes: int, now_s: float) -> None:
         """Occurs when the last byte of a piece of a range is in; it counts once it is hashed."""
         self.from_origin_bytes += size_bytes
-        place = self._world.torrents.place_of(piece_range.info_hash)
+        index = self._world.torrents.index_of(piece_range.info_hash)
         inserted_s = max(now_s, self._joined_s) + COUNT_S + size_bytes / HASH_BYTES_PER_S
-        self._engine.at(inserted_s, partial(self._insert, place, piece))
+        self._engine.at(inserted_s, partial(self._insert, index, piece))
         if piece == piece_range.first + piece_range.count - 1:
             if piece_range.origin == self._world.origins[0]:
                 self._world.coordinator.tracker.registry.went_out(
@@ -185,9 +185,9 @@ class SwarmNode:
                 )
             self._end(piece_range, now_s, is_whole=True)
 
-    def _insert(self, place: int, piece: int, now_s: float) -> None:
+    def _insert(self, index: int, piece: int, now_s: float) -> None:
         if not self.loop.is_over:
-            self._exchange.insert(self._node, place, piece, now_s)
+            self._exchange.insert(self._node, index, piece, now_s)
 
     def _end(self, piece_range: PieceRange, now_s: float, *, is_whole: bool) -> None:
         self._ranges.pop(piece_range.number, None)

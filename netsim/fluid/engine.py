@@ -63,7 +63,7 @@ class Transfer:
     receiver: int
     on_unit: OnUnit
     shares: int = STREAM_SHARES
-    place: int = -1
+    index: int = -1
     rate: float = 0.0
 
 
@@ -79,7 +79,7 @@ class Sample:
 
 @dataclass(slots=True)
 class _Table:
-    """The transfers, dense: place i of every array belongs to transfer i."""
+    """The transfers, dense: index i of every array belongs to transfer i."""
 
     transfers: list[Transfer] = field(default_factory=list)
     senders: Ints = field(default_factory=lambda: np.zeros(64, np.int64))
@@ -88,25 +88,25 @@ class _Table:
     shares: Floats = field(default_factory=lambda: np.zeros(64))
 
     def add(self, transfer: Transfer, size_bytes: float) -> None:
-        place = transfer.place = len(self.transfers)
-        if place == len(self.left):
+        index = transfer.index = len(self.transfers)
+        if index == len(self.left):
             self.senders, self.receivers = np.tile(self.senders, 2), np.tile(self.receivers, 2)
             self.left, self.shares = np.tile(self.left, 2), np.tile(self.shares, 2)
         self.transfers.append(transfer)
-        self.senders[place], self.receivers[place] = transfer.sender, transfer.receiver
-        self.left[place], self.shares[place] = size_bytes, transfer.shares
+        self.senders[index], self.receivers[index] = transfer.sender, transfer.receiver
+        self.left[index], self.shares[index] = size_bytes, transfer.shares
 
     def remove(self, transfer: Transfer) -> float:
         """Take a transfer out and return the bytes that it had left."""
-        place, transfer.place = transfer.place, -1
-        left = float(self.left[place])
+        index, transfer.index = transfer.index, -1
+        left = float(self.left[index])
         last = self.transfers.pop()
         if last is not transfer:
             tail = len(self.transfers)
             for column in (self.senders, self.receivers, self.left, self.shares):
-                column[place] = column[tail]
-            self.transfers[place] = last
-            last.place = place
+                column[index] = column[tail]
+            self.transfers[index] = last
+            last.index = index
         return left
 
 
@@ -138,7 +138,7 @@ class Engine:
 
     def stop(self, transfer: Transfer) -> None:
         """End a transfer early; one that has ended stays so."""
-        if transfer.place >= 0:
+        if transfer.index >= 0:
             self._table.remove(transfer)
 
     def transfers_of(self, end: int) -> list[Transfer]:
@@ -211,24 +211,24 @@ class Engine:
         with np.errstate(divide="ignore"):
             ends_s = start_s + left / rates
         left -= rates * duration_s
-        for place in (left <= 1e-6).nonzero()[0]:
-            transfer = table.transfers[place]
-            transfer.rate = float(rates[place])
-            self._push_unit(float(min(ends_s[place], self.now_s)), transfer)
+        for index in (left <= 1e-6).nonzero()[0]:
+            transfer = table.transfers[index]
+            transfer.rate = float(rates[index])
+            self._push_unit(float(min(ends_s[index], self.now_s)), transfer)
 
     def _push_unit(self, time_s: float, transfer: Transfer) -> None:
         heapq.heappush(self._events, (time_s, next(self._serial), lambda now_s: self._unit_ended(transfer, now_s)))
 
     def _unit_ended(self, transfer: Transfer, now_s: float) -> None:
         """Ask what follows a unit; what the flow has moved beyond it in this epoch counts towards the next."""
-        if transfer.place < 0:
+        if transfer.index < 0:
             return
         following = transfer.on_unit(now_s)
-        if transfer.place < 0:
+        if transfer.index < 0:
             return
         if following <= 0:
             self.sent[transfer.sender] += min(0.0, self._table.remove(transfer))
             return
-        self._table.left[transfer.place] += following
-        if self._table.left[transfer.place] <= 1e-6:
+        self._table.left[transfer.index] += following
+        if self._table.left[transfer.index] <= 1e-6:
             self._push_unit(min(self.now_s, now_s + following / transfer.rate), transfer)

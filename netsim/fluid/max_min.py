@@ -19,8 +19,8 @@ EXACT = 1_000_000
 def max_min_rates(paths: Ints, capacity: Floats, *, weights: Floats | None = None, rounds: int = EXACT) -> Floats:
     """Return the max-min fair rate of every flow.
 
-    `paths` has one row a hop and one column a flow: the links it crosses, as places in `capacity`; a short path repeats
-    a link that has infinite capacity. `weights`, whole numbers, say how many shares a flow takes: as many
+    `paths` has one row a hop and one column a flow: the links it crosses, as indices into `capacity`; a short path
+    repeats a link that has infinite capacity. `weights`, whole numbers, say how many shares a flow takes: as many
     as so many flows of its path would. With a bound on `rounds` the flows that are left after them get their smallest
     share, which no link minds: feasible, but not the whole of what is there.
     """
@@ -65,12 +65,12 @@ def _bottlenecked(paths: Ints, flows: Floats | Ints, each: Floats, own: Floats, 
     return frozen if frozen.any() else own <= own.min(initial=np.inf) * _ROUNDING
 
 
-def _put(rates: Floats, places: Ints | None, values: Floats) -> None:
-    """Give flows their rates; no places stand for all of them."""
-    if places is None:
+def _put(rates: Floats, indices: Ints | None, values: Floats) -> None:
+    """Give flows their rates; no indices stand for all of them."""
+    if indices is None:
         rates[:] = values
     else:
-        rates[places] = values
+        rates[indices] = values
 
 
 def _take(free: Floats, paths: Ints, rates: Floats) -> None:

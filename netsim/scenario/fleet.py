@@ -20,7 +20,7 @@ _UNSCALED = frozenset({"power_on", "dhcp", "manifest"})
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The nodes as arrays, one place a node. Seconds, bytes per second; infinite where nothing befalls a node."""
+    """The nodes as arrays, one entry a node. Seconds, bytes per second; infinite where nothing befalls a node."""
 
     racks: Ints
     nic_bytes_per_s: Floats
@@ -73,4 +73,4 @@ def _kinds(scenario: Scenario, random: np.random.Generator) -> list[Hardware]:
     for kind in scenario.hardware:
         kinds += [kind] * round(kind.share * scenario.nodes)
     kinds = (kinds + [plain] * scenario.nodes)[: scenario.nodes]
-    return [kinds[place] for place in random.permutation(scenario.nodes)] if scenario.hardware else kinds
+    return [kinds[index] for index in random.permutation(scenario.nodes)] if scenario.hardware else kinds

@@ -16,7 +16,7 @@ from swarmboot.errors import ScenarioError
 from swarmboot.units import format_rate
 
 MAX_NODES = 100_000
-LEAST_PIECE_BYTES = 16 * 1024
+MIN_PIECE_BYTES = 16 * 1024
 """BEP 52: a piece is a power of two, and no shorter than a block."""
 TIMED_PHASES = (
     "power_on",
@@ -117,7 +117,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One fleet on one morning. `rendezvous_s` is how long multicast waits for the last node."""
+    """One fleet that boots once. `rendezvous_s` is how long multicast waits for the last node."""
 
     nodes: int = 500
     seed: int = 1
@@ -143,7 +143,7 @@ class Scenario:
         _require(release.kernel_bytes >= 0, "release.kernel", "0 bytes or more", release.kernel_bytes)
         _require(release.initramfs_bytes >= 0, "release.initramfs", "0 bytes or more", release.initramfs_bytes)
         piece = release.piece_bytes
-        is_length = piece is None or (piece >= LEAST_PIECE_BYTES and piece & (piece - 1) == 0)
+        is_length = piece is None or (piece >= MIN_PIECE_BYTES and piece & (piece - 1) == 0)
         _require(is_length, "release.piece", "a power of two from 16KiB", piece)
         _require(self.timeout_s > 0, "timeout", "more than 0 s", self.timeout_s)
         _require(1 <= network.racks <= self.nodes, "network.racks", "1 to the number of nodes", network.racks)

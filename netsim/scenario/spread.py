@@ -86,13 +86,13 @@ def parse_spread(text: str) -> Spread:
             "not a spread of durations", expected="8s, uniform 0s 60s or normal 20s 3s", found=repr(text)
         )
     numbers = [
-        float(word) if _is_sigma(shape, place, word) else parse_duration(word) for place, word in enumerate(words)
+        float(word) if _is_sigma(shape, index, word) else parse_duration(word) for index, word in enumerate(words)
     ]
     if shape is Shape.UNIFORM and numbers[1] < numbers[0]:
         raise MalformedSettingError("not a spread of durations", expected="the smaller bound first", found=repr(text))
     return Spread(shape, *numbers)
 
 
-def _is_sigma(shape: Shape, place: int, word: str) -> bool:
+def _is_sigma(shape: Shape, index: int, word: str) -> bool:
     """Return whether this number is the lognormal's sigma, which is written without a unit."""
-    return shape is Shape.LOGNORMAL and place == 1 and re.fullmatch(r"[0-9]?(\.[0-9]{1,15})?", word) is not None
+    return shape is Shape.LOGNORMAL and index == 1 and re.fullmatch(r"[0-9]?(\.[0-9]{1,15})?", word) is not None

@@ -13,7 +13,7 @@ import numpy as np
 from netsim.scenario.fleet import Fleet
 from netsim.scenario.scenario import Scenario
 
-_STEPS_MAX = 2_000_000
+_MAX_STEPS = 2_000_000
 
 
 def limit_s(scenario: Scenario, fleet: Fleet) -> float:
@@ -54,7 +54,7 @@ def _filled_s(scenario: Scenario, fleet: Fleet, sources: float) -> tuple[float, 
     sent, history = 0.0, [0.0]
     delay = round(kernel_s / step_s)
     stage0_s = begin_s if not stage0 else None
-    for _ in range(_STEPS_MAX):
+    for _ in range(_MAX_STEPS):
         if sent >= wanted:
             break
         then = history[len(history) - 1 - delay] if len(history) > delay else 0.0

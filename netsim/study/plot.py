@@ -33,7 +33,7 @@ _PHASE_COLOURS = {
     "kernel": "#edae49", "leecher_start": "#f5d58b", "manifest": "#66a182", "images": "#2e7fb8",
     "verification": "#8d6a9f", "hand_off": "#c4a3d0", "services": "#a8dadc",
 }  # fmt: skip
-_ROWS_MAX = 400
+_MAX_ROWS = 400
 _BINS = 300
 _LANE = 0.85
 
@@ -95,7 +95,7 @@ def _shown_run(runs: Sequence[Run]) -> Run:
 def _draw_waterfall(axis: Any, run: Run) -> None:
     ends_s = run.outcome.ends_s
     order = np.argsort(ends_s[-1], kind="stable")
-    order = order[np.linspace(0, len(order) - 1, min(len(order), _ROWS_MAX)).astype(int)]
+    order = order[np.linspace(0, len(order) - 1, min(len(order), _MAX_ROWS)).astype(int)]
     begins_s = np.zeros(len(order))
     rows = np.linspace(1, ends_s.shape[1], len(order))
     height = max(1.0, ends_s.shape[1] / len(order))
@@ -132,7 +132,7 @@ def _stretch(axis: Any, runs: Sequence[Run]) -> None:
         axis.set_xlim(left=max(0.1, min(lasts) / 4))
         axis.set_xlabel("seconds, logarithmic")
         axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _index: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
 
 

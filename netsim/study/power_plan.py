@@ -83,8 +83,8 @@ def plan_power(scenario: Scenario, strategy: str, *, share: float) -> PowerPlan:
         if best is None:
             break
         ladder = sorted(tried)
-        place = ladder.index(best.stagger_s)
-        around = ladder[max(0, place - 1) : place + 2]
+        index = ladder.index(best.stagger_s)
+        around = ladder[max(0, index - 1) : index + 2]
         _try(tried, scenario, strategy, [(low + high) / 2 for low, high in pairwise(around)])
     best = _best(tried, share)
     if best is None:

@@ -31,7 +31,7 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationResult:
-    """One strategy's morning. Keys are the schema others rely on; times in seconds from the first power-on.
+    """One strategy's result. Keys are the schema others rely on; times in seconds from the first power-on.
 
     `phases` maps a phase to how long it took the nodes, `up_s` says when they were up; `server_copies` is what servers
     and mirrors sent, headers counted, in units of everything one node needs.
@@ -111,7 +111,7 @@ def result_of(scenario: Scenario, outcome: Outcome) -> SimulationResult:
 def _report(outcome: Outcome, node: int, durations: Mapping[str, Floats]) -> BootReport:
     """Return the report that this node would have posted."""
     is_up = bool(np.isfinite(outcome.up_s[node]))
-    hash_failures, rescues = outcome.blemishes[node]
+    counts = outcome.fetch_counts[node]
     return BootReport(
         node=node.to_bytes(16, "big").hex(),
         outcome=BOOTED if is_up else FAILED,
@@ -120,8 +120,8 @@ def _report(outcome: Outcome, node: int, durations: Mapping[str, Floats]) -> Boo
         error="" if is_up else "did not come up",
         phases={phase: float(values[node]) for phase, values in durations.items() if np.isfinite(values[node])},
         bytes_from=outcome.bytes_from[node],
-        hash_failures=hash_failures,
-        rescues=rescues,
+        hash_failures=counts.hash_failures,
+        rescues=counts.rescues,
         finished_unix_s=float(outcome.up_s[node]) if is_up else 0.0,
     )
 

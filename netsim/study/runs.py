@@ -37,7 +37,7 @@ def run_all(jobs: Sequence[tuple[Scenario, str]]) -> list[Run]:
     processors = len(os.sched_getaffinity(0))
     if len(jobs) == 1 or nodes < _WORTH_A_PROCESS or processors == 1:
         return [run_one(job) for job in jobs]
-    largest_first = sorted(range(len(jobs)), key=lambda place: -jobs[place][0].nodes)
+    largest_first = sorted(range(len(jobs)), key=lambda index: -jobs[index][0].nodes)
     with ProcessPoolExecutor(min(processors, len(jobs))) as pool:
-        futures = {place: pool.submit(run_one, jobs[place]) for place in largest_first}
-        return [futures[place].result() for place in range(len(jobs))]
+        futures = {index: pool.submit(run_one, jobs[index]) for index in largest_first}
+        return [futures[index].result() for index in range(len(jobs))]

@@ -1,4 +1,4 @@
-"""One fleet's morning under one strategy: every node from power-on to services, on simulated time.
+"""One fleet's boot under one strategy: every node from power-on to services, on simulated time.
 
 The phases follow `swarmboot.report.PHASES`. Those with a spread in the scenario were drawn by `netsim.scenario.fleet`;
 stage 0, manifest and images come out of the network; verification follows from the image's size and the hash rate.
@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 
 from netsim.delivery.admission import ProductAdmission
-from netsim.delivery.delivery import Delivery, Https, Multicast
+from netsim.delivery.delivery import Delivery, FetchCounts, Https, Multicast
 from netsim.delivery.scatter import Scatter
 from netsim.delivery.stage0_loads import EveryoneAtOnce, Stage0, Stage0Admission
 from netsim.delivery.stock import Stock
@@ -33,7 +33,7 @@ from swarmboot.wire.report import PHASES
 
 _QUIET_S = 120.0
 _TICKS, _TICKS_OF_MANY = 140, 70
-_LEAST_TICK_S, _MAX_TICK_S = 0.002, 0.02
+_MIN_TICK_S, _MAX_TICK_S = 0.002, 0.02
 _COARSE_STEPS = 3000
 _MANY = 1000
 
@@ -65,7 +65,7 @@ STRATEGIES = {
 
 @dataclass(slots=True)
 class Outcome:
-    """What one simulated morning came to.
+    """What one simulation came to.
 
     `ends_s` has a row a phase and a column a node, infinite where not reached; `sent` counts bytes by sender, nodes
     first, headers included.
@@ -75,7 +75,7 @@ class Outcome:
     fleet: Fleet
     ends_s: Floats
     bytes_from: list[dict[str, int]]
-    blemishes: list[tuple[int, int]]
+    fetch_counts: list[FetchCounts]
     sent: Floats
     samples: list[Sample]
     wall_s: float
@@ -96,8 +96,8 @@ class Outcome:
         return float(self.sent[: self.fleet.nodes].sum())
 
 
-class Morning:
-    """One run. `admission` takes the place of the strategy's own stage-0 admission if given."""
+class Simulation:
+    """One run. `admission` replaces the strategy's own stage-0 admission if given."""
 
     def __init__(self, scenario: Scenario, strategy: Strategy, *, admission: Stage0Admission | None = None) -> None:
         self.scenario = scenario
@@ -135,10 +135,10 @@ class Morning:
         release, network = self.scenario.release, self.scenario.network
         if not self.strategy.is_swarm:
             goodput = network.server_bytes_per_s * network.servers * network.goodput
-            return max(_LEAST_TICK_S, self.fleet.nodes * release.total_bytes / goodput / _COARSE_STEPS)
+            return max(_MIN_TICK_S, self.fleet.nodes * release.total_bytes / goodput / _COARSE_STEPS)
         ticks = _TICKS if self.fleet.nodes <= _MANY else _TICKS_OF_MANY
         fastest = float(topology.capacity[: self.fleet.nodes].max())
-        return min(_MAX_TICK_S, max(_LEAST_TICK_S, release.image_bytes / fastest / ticks))
+        return min(_MAX_TICK_S, max(_MIN_TICK_S, release.image_bytes / fastest / ticks))
 
     def run(self) -> Outcome:
         """Let every node boot and return what came of it."""
@@ -252,7 +252,7 @@ class Morning:
             fleet=self.fleet,
             ends_s=self._ends_s,
             bytes_from=[self._delivery.bytes_from(node) for node in nodes],
-            blemishes=[self._delivery.blemishes(node) for node in nodes],
+            fetch_counts=[self._delivery.fetch_counts(node) for node in nodes],
             sent=sent / goodput,
             samples=self.engine.samples,
             wall_s=wall_s,
@@ -261,4 +261,4 @@ class Morning:
 
 def simulate(scenario: Scenario, strategy: str) -> Outcome:
     """Return what a scenario comes to under one of STRATEGIES; raise ScenarioError for an impossible scenario."""
-    return Morning(scenario.check(), STRATEGIES[strategy]).run()
+    return Simulation(scenario.check(), STRATEGIES[strategy]).run()

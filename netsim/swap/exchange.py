@@ -37,7 +37,7 @@ _PASSES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class PeerModel:
     """How a node swaps: flows at a time, pieces requested ahead of each, and pieces that count at a time.
 
     `again` is how many pieces it requests of a neighbour for a second time.
@@ -57,12 +57,12 @@ class PieceExchange:
         ends: int,
         torrents: tuple[tuple[int, int], ...],
         *,
-        habits: Habits,
+        peer_model: PeerModel,
         random: np.random.Generator,
         on_complete: Callable[[int, float], None],
     ) -> None:
         """Take the torrents as (pieces, piece bytes); each begins at a word of its own."""
-        self.habits = habits
+        self.peer_model = peer_model
         self._random = random
         self._on_complete = on_complete
         words = [full_words(pieces) for pieces, _ in torrents]
@@ -85,18 +85,18 @@ class PieceExchange:
         self.is_corrupt = np.zeros(ends, np.bool_)
         self.is_up = np.zeros(ends, np.bool_)
         self.is_fetching = np.zeros(ends, np.bool_)
-        self._columns: Ints = np.arange(habits.flows)[:, None] * ends
-        self._node_of: Ints = np.tile(np.arange(ends), habits.flows)
-        self._column_of: Ints = np.repeat(np.arange(habits.flows), ends)
-        self._senders: Ints = np.full((habits.flows, ends), -1)
+        self._columns: Ints = np.arange(peer_model.flows)[:, None] * ends
+        self._node_of: Ints = np.tile(np.arange(ends), peer_model.flows)
+        self._column_of: Ints = np.repeat(np.arange(peer_model.flows), ends)
+        self._senders: Ints = np.full((peer_model.flows, ends), -1)
         self._sender: Ints = self._senders.reshape(-1)
-        self._word: Ints = np.zeros(ends * habits.flows, np.int64)
-        self._queue: Words = np.zeros(ends * habits.flows, np.uint64)
-        self._left: Floats = np.zeros(ends * habits.flows)
-        self._last: Ints = np.zeros(ends * habits.flows, np.int64)
+        self._word: Ints = np.zeros(ends * peer_model.flows, np.int64)
+        self._queue: Words = np.zeros(ends * peer_model.flows, np.uint64)
+        self._left: Floats = np.zeros(ends * peer_model.flows)
+        self._last: Ints = np.zeros(ends * peer_model.flows, np.int64)
         self.neighbours: Ints = np.full((ends, 32), -1)
         self.degree: Ints = np.zeros(ends, np.int64)
-        self._places: Ints = np.zeros(0, np.int64)
+        self._indices: Ints = np.zeros(0, np.int64)
         self._is_complete = np.zeros(ends, np.bool_)
         self._rare = self.everything
         self._sole = self.everything
@@ -163,10 +163,10 @@ class PieceExchange:
     def open_flows(self, now_s: float) -> tuple[Ints, Ints]:  # noqa: ARG002 - the engine's signature
         """Start what can start and return senders and receivers of all flows."""
         fetching = (self.is_fetching & (self.degree > 0)).nonzero()[0]
-        moved, self._places = self._places, np.zeros(0, np.int64)
+        moved, self._indices = self._indices, np.zeros(0, np.int64)
         if not len(fetching):
             self._forget_overshoot(moved)
-            return self._places, self._places
+            return self._indices, self._indices
         slots = self._slots(fetching)
         self._cancel(slots[self._sender[slots] >= 0])
         self._epochs += 1
@@ -174,43 +174,43 @@ class PieceExchange:
             self._rare = self._rarest()
             self._priority = self._draw_priority()
         self._renew(fetching)
-        for _ in range(min(_PASSES, -(-self.habits.flows // len(self.have)))):
+        for _ in range(min(_PASSES, -(-self.peer_model.flows // len(self.have)))):
             self._ask(slots[self._sender[slots] < 0])
         senders = self._sender[slots]
         is_open = (senders >= 0).nonzero()[0]
-        self._places = slots[is_open]
+        self._indices = slots[is_open]
         self._forget_overshoot(moved)
-        return senders[is_open], self._node_of[self._places]
+        return senders[is_open], self._node_of[self._indices]
 
     def _slots(self, nodes: Ints) -> Ints:
-        """Return the places of all flows of these nodes."""
+        """Return the indices of all flows of these nodes."""
         return (self._columns + nodes).reshape(-1)
 
-    def _forget_overshoot(self, places: Ints) -> None:
+    def _forget_overshoot(self, indices: Ints) -> None:
         """Uncount what those flows that ran dry would have moved on to the epoch's end, unless they go on at once."""
-        dry = places[(self._left[places] < 0) & (self._sender[places] < 0)]
+        dry = indices[(self._left[indices] < 0) & (self._sender[indices] < 0)]
         if len(dry):
             self._uncount(dry, -self._left[dry])
             self._left[dry] = 0.0
 
-    def _uncount(self, places: Ints, over: Floats) -> None:
+    def _uncount(self, indices: Ints, over: Floats) -> None:
         """Take back bytes that these flows' last senders were counted to send and had nothing to."""
-        np.subtract.at(self.received, self._node_of[places], over / SWAP_OVERHEAD)
-        np.add.at(self.unsent, self._last[places], over)
+        np.subtract.at(self.received, self._node_of[indices], over / SWAP_OVERHEAD)
+        np.add.at(self.unsent, self._last[indices], over)
 
-    def _cancel(self, places: Ints) -> None:
+    def _cancel(self, indices: Ints) -> None:
         """Drop requests for pieces that have come another way, and flows whose sender is gone."""
-        queue = self._queue[places] & ~self._came(places)
-        self._queue[places] = queue
-        over = places[(queue == 0) | ~self.is_up[self._sender[places]]]
+        queue = self._queue[indices] & ~self._came(indices)
+        self._queue[indices] = queue
+        over = indices[(queue == 0) | ~self.is_up[self._sender[indices]]]
         if len(over):
             self._sender[over] = -1
             self._left[over] = 0.0
             self._reopen(np.unique(self._node_of[over]))
 
-    def _came(self, places: Ints) -> Words:
+    def _came(self, indices: Ints) -> Words:
         """Return which pieces need not be sent any more, of the word that each of these flows is at."""
-        return np.asarray(~self._lacks_cells[self._word[places] * self._ends + self._node_of[places]])
+        return np.asarray(~self._lacks_cells[self._word[indices] * self._ends + self._node_of[indices]])
 
     def _renew(self, fetching: Ints) -> None:
         """Occurs before the idle flows of these nodes ask; for a program that requests further ahead."""
@@ -231,8 +231,8 @@ class PieceExchange:
         bits = np.unpackbits(rows.view(np.uint8), axis=1, bitorder="little").sum(axis=0)
         present = bits[bits > 0]
         self._sole = np.packbits(bits == present.min(initial=len(bits)), bitorder="little").view(np.uint64)
-        place = int(_RARE_SHARE * (len(present) - 1)) if len(present) else 0
-        threshold = np.partition(present, place)[place] if len(present) else 0
+        index = int(_RARE_SHARE * (len(present) - 1)) if len(present) else 0
+        threshold = np.partition(present, index)[index] if len(present) else 0
         return np.packbits(bits <= threshold, bitorder="little").view(np.uint64)
 
     def _some(self, found: Words, words: Ints, most: int) -> Words:
@@ -240,30 +240,30 @@ class PieceExchange:
         rare = found & self._rare[words]
         return low_bits(np.where(rare != 0, rare, found), most, self._random)
 
-    def _ask(self, places: Ints) -> None:
+    def _ask(self, indices: Ints) -> None:
         """Give each of these idle flows something to do, if the neighbour tried has something for its node.
 
         Of two flows of a node that would ask for the same word, one waits for the next epoch.
         """
-        places, nodes, peers = self._candidates(places)
+        indices, nodes, peers = self._candidates(indices)
         want, is_again = self._wanted(nodes, peers)
-        words, has_any = self._words(want, nodes + 5 * self._column_of[places])
+        words, has_any = self._words(want, nodes + 5 * self._column_of[indices])
         useful = has_any.nonzero()[0]
         cells = words[useful] * self._ends + nodes[useful]
         first = _firsts(cells, self._owner)
         cells, useful = cells[first], useful[first]
-        places, words = places[useful], words[useful]
-        chosen = self._some(want[words, useful], words, self.habits.queue)
-        if self.habits.again < self.habits.queue:
+        indices, words = indices[useful], words[useful]
+        chosen = self._some(want[words, useful], words, self.peer_model.queue)
+        if self.peer_model.again < self.peer_model.queue:
             again = is_again[useful].nonzero()[0]
-            chosen[again] = low_bits(chosen[again], self.habits.again)
-        left = self._left[places] + self._bytes(words, chosen)
+            chosen[again] = low_bits(chosen[again], self.peer_model.again)
+        left = self._left[indices] + self._bytes(words, chosen)
         if (left < 0).any():
-            self._uncount(places, np.maximum(-left, 0.0))
-        self._left[places] = np.maximum(left, 0.0)
-        self._sender[places] = self._last[places] = peers[useful]
-        self._word[places] = words
-        self._queue[places] = chosen
+            self._uncount(indices, np.maximum(-left, 0.0))
+        self._left[indices] = np.maximum(left, 0.0)
+        self._sender[indices] = self._last[indices] = peers[useful]
+        self._word[indices] = words
+        self._queue[indices] = chosen
         self._open_cells[cells] &= ~chosen
 
     def _wanted(self, nodes: Ints, peers: Ints) -> tuple[Words, Flags]:
@@ -294,59 +294,59 @@ class PieceExchange:
         return (best & np.uint32(0xFFFF)).astype(np.int64), best != 0
 
     def _draw_priority(self) -> npt.NDArray[np.uint32]:
-        """Return orders of the words: in each column a random number a word, the word's place its low half."""
+        """Return orders of the words: in each column a random number a word, the word's index its low half."""
         width = len(self.have)
         drawn = self._random.integers(1, 1 << 16, (width, _PRIORITY_ROWS), np.uint32) << np.uint32(16)
         return np.asarray(drawn | np.arange(width, dtype=np.uint32)[:, None])
 
-    def _candidates(self, places: Ints) -> tuple[Ints, Ints, Ints]:
+    def _candidates(self, indices: Ints) -> tuple[Ints, Ints, Ints]:
         """Return flows, their nodes, and the neighbour each tries: the column's own one, or any if there are many."""
-        nodes = self._node_of[places]
-        columns, degree = self._column_of[places], self.degree[nodes]
-        is_many = degree > self.habits.flows
+        nodes = self._node_of[indices]
+        columns, degree = self._column_of[indices], self.degree[nodes]
+        is_many = degree > self.peer_model.flows
         drawn = (self._random.random(len(nodes)) * degree).astype(np.int64)
         peers = self.neighbours[nodes, np.where(is_many, drawn, np.minimum(columns, degree - 1))]
         is_fit = self.is_up[peers] & (is_many | (columns < degree)) & (self.count[peers] > 0)
         is_fit &= ~np.logical_or.reduce(self._senders.take(nodes, axis=1) == peers)
         fit = is_fit.nonzero()[0]
-        return places[fit], nodes[fit], peers[fit]
+        return indices[fit], nodes[fit], peers[fit]
 
     def _bytes(self, words: Ints, queue: Words) -> Floats:
         """Return the bytes of the next unit of a queue of requests."""
         size = self._unit_bytes[words] * SWAP_OVERHEAD
-        return size if self.habits.unit == 1 else size * np.minimum(popcount(queue), self.habits.unit)
+        return size if self.peer_model.unit == 1 else size * np.minimum(popcount(queue), self.peer_model.unit)
 
     def horizon_s(self, rates: Floats) -> float:
         """Return how long an epoch may last before a third of the flows have run dry."""
         if not len(rates):
             return math.inf
         with np.errstate(divide="ignore"):
-            dry_s = self._left[self._places] / rates
-        return float(np.partition(dry_s, place := int(len(dry_s) * _DRY_SHARE))[place])
+            dry_s = self._left[self._indices] / rates
+        return float(np.partition(dry_s, index := int(len(dry_s) * _DRY_SHARE))[index])
 
     def advance(self, now_s: float, duration_s: float, rates: Floats) -> None:
         """Move the flows on and count the pieces that came in, each flow's at the moment it was through."""
         if not len(rates):
             return
-        places = self._places
-        rows = self._node_of[places]
+        indices = self._indices
+        rows = self._node_of[indices]
         self.received += np.bincount(rows, weights=rates * (duration_s / SWAP_OVERHEAD), minlength=len(self.received))
-        left = self._left[places] - rates * duration_s
-        self._left[places] = left
+        left = self._left[indices] - rates * duration_s
+        self._left[indices] = left
         done = left <= 0
-        places, rates = places[done], rates[done]
-        while len(places):
-            over_s = -self._left[places] / rates
-            self._deliver(places, now_s + duration_s - over_s)
-            goes_on = (self._sender[places] >= 0) & (self._left[places] <= 0)
-            places, rates = places[goes_on], rates[goes_on]
+        indices, rates = indices[done], rates[done]
+        while len(indices):
+            over_s = -self._left[indices] / rates
+            self._deliver(indices, now_s + duration_s - over_s)
+            goes_on = (self._sender[indices] >= 0) & (self._left[indices] <= 0)
+            indices, rates = indices[goes_on], rates[goes_on]
 
-    def _deliver(self, places: Ints, times_s: Floats) -> None:
+    def _deliver(self, indices: Ints, times_s: Floats) -> None:
         """Count the next unit of each of these flows."""
         rows, words, queue, senders = (
-            self._node_of[places], self._word[places], self._queue[places], self._sender[places],
+            self._node_of[indices], self._word[indices], self._queue[indices], self._sender[indices],
         )  # fmt: skip
-        unit = queue if self.habits.unit >= self.habits.queue else low_bits(queue, self.habits.unit)
+        unit = queue if self.peer_model.unit >= self.peer_model.queue else low_bits(queue, self.peer_model.unit)
         rest = queue & ~unit
         corrupt = self.is_corrupt[senders]
         if corrupt.any():
@@ -354,17 +354,17 @@ class PieceExchange:
             for row, sender in zip(rows[corrupt], senders[corrupt], strict=True):
                 self.hash_failures[row] += 1
                 self._ban(int(row), int(sender))
-        self._queue[places] = rest
+        self._queue[indices] = rest
         is_over = rest == 0
-        self._sender[places[is_over]] = -1
-        self._dried(places[is_over], senders[is_over])
+        self._sender[indices[is_over]] = -1
+        self._dried(indices[is_over], senders[is_over])
         if not is_over.all():
-            self._left[places] += np.where(is_over, 0.0, self._bytes(words, rest))
+            self._left[indices] += np.where(is_over, 0.0, self._bytes(words, rest))
         if corrupt.any():
             self._reopen(np.unique(rows[corrupt]))
         self._gain(words * self._ends + rows, unit, times_s)
 
-    def _dried(self, places: Ints, senders: Ints) -> None:
+    def _dried(self, indices: Ints, senders: Ints) -> None:
         """Occurs when these flows have brought all that they were asked for; `senders` were theirs."""
 
     def _gain(self, cells: Ints, bits: Words, times_s: Floats) -> None:
@@ -393,8 +393,8 @@ class PieceExchange:
 
 
 def _firsts(keys: Ints, owner: Ints) -> Ints:
-    """Return one place for each distinct key; `owner` is scratch with a place for every key there can be."""
-    places = np.arange(len(keys))
-    owner[keys] = places
-    firsts: Ints = (owner[keys] == places).nonzero()[0]
+    """Return one index for each distinct key; `owner` is scratch with an entry for every key there can be."""
+    indices = np.arange(len(keys))
+    owner[keys] = indices
+    firsts: Ints = (owner[keys] == indices).nonzero()[0]
     return firsts

@@ -43,7 +43,7 @@ def _counts_of_halves() -> npt.NDArray[np.uint8]:
 
 
 def low_bits(words: Words, most: int, random: np.random.Generator | None = None) -> Words:
-    """Return up to `most` bits of each word: the lowest, or those that follow a random place if `random` is given."""
+    """Return up to `most` bits of each word: the lowest, or those that follow a random one if `random` is given."""
     if most >= WORD:
         return words.copy()
     turn = np.zeros(len(words), np.uint64) if random is None else random.integers(0, WORD, len(words), np.uint64)

@@ -7,9 +7,9 @@ came, until a second brings no more than the one before it, by 5 kB. The request
 availability, at random among them, and renewed one by one.
 
 What was requested of a seed is sent, in order: it is in the buffers of the seed, its kernel and its link before the
-piece comes another way. That is how several nodes come to fetch the same piece from a seed. Deviations: a node hoards
-at one seed; requests are whole pieces; messages take no time of their own (`BEHIND_BYTES` stands for it). It knows no
-rates but what it is told, and no flows.
+piece comes another way. That is how several nodes come to fetch the same piece from a seed. Deviations: a node has
+such a queue at one seed; requests are whole pieces; messages take no time of their own (`BEHIND_BYTES` stands for it).
+It knows no rates but what it is told, and no flows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from netsim.swap.piece_words import WORD, Words
 
 BLOCK_BYTES = 16 * 1024
 QUEUE_S = 3.0
-LEAST_BLOCKS, MAX_BLOCKS, FIRST_BLOCKS = 2, 500, 4
+MIN_BLOCKS, MAX_BLOCKS, FIRST_BLOCKS = 2, 500, 4
 KEPT = 0.8
 """What a second leaves of the mean of a rate."""
 BEHIND_BYTES = 225_000
@@ -33,7 +33,7 @@ STEADY_BYTES = 5000
 """How much more than the second before a second must bring for slow start to go on."""
 
 
-class Hoards:
+class RequestQueues:
     """The requests of every end with its seed. `asked` has them as columns of words."""
 
     def __init__(self, ends: int, words: int, *, piece_bytes: float, random: np.random.Generator) -> None:
@@ -81,7 +81,7 @@ class Hoards:
     def short(self, ends: Ints) -> Ints:
         """Return how many pieces each of these ends should request more, beside the one on its way."""
         growing = FIRST_BLOCKS * BLOCK_BYTES + self._received[ends]
-        steady = np.maximum(QUEUE_S * self._mean[ends], LEAST_BLOCKS * BLOCK_BYTES) + BEHIND_BYTES
+        steady = np.maximum(QUEUE_S * self._mean[ends], MIN_BLOCKS * BLOCK_BYTES) + BEHIND_BYTES
         wanted = np.minimum(np.where(self._is_slow_start[ends], growing, steady), MAX_BLOCKS * BLOCK_BYTES)
         pieces = np.maximum(1, np.rint(wanted / self._piece_bytes).astype(np.int64) - 1)
         return np.asarray(pieces - self.length[ends])

@@ -13,81 +13,83 @@ from collections.abc import Callable
 import numpy as np
 
 from netsim.scenario.arrays import Flags, Floats, Ints
-from netsim.swap.exchange import SWAP_OVERHEAD, Habits, PieceExchange
+from netsim.swap.exchange import SWAP_OVERHEAD, PeerModel, PieceExchange
 from netsim.swap.piece_words import Words, popcount
-from netsim.swap.request_queue import Hoards
+from netsim.swap.request_queue import RequestQueues
 
 _PASSES = 8
 """Pieces that a node may request of its seed in one epoch."""
 
 
 class StockExchange(PieceExchange):
-    """A `PieceExchange` whose nodes request ahead of one seed each, once they `hoard`."""
+    """A `PieceExchange` whose nodes request ahead of one seed each, once they are told to `queue_ahead`."""
 
     def __init__(
         self,
         ends: int,
         torrents: tuple[tuple[int, int], ...],
         *,
-        habits: Habits,
+        peer_model: PeerModel,
         random: np.random.Generator,
         on_complete: Callable[[int, float], None],
     ) -> None:
-        super().__init__(ends, torrents, habits=habits, random=random, on_complete=on_complete)
-        self._hoards = Hoards(ends, len(self.everything), piece_bytes=float(self._unit_bytes.mean()), random=random)
+        super().__init__(ends, torrents, peer_model=peer_model, random=random, on_complete=on_complete)
+        self._seed_queues = RequestQueues(
+            ends, len(self.everything), piece_bytes=float(self._unit_bytes.mean()), random=random
+        )
 
-    def hoard(self, end: int, seed: int, now_s: float) -> None:
+    def queue_ahead(self, end: int, seed: int, now_s: float) -> None:
         """Have an end request ahead of a seed from now on."""
-        self._hoards.begin(end, seed, now_s=now_s)
+        self._seed_queues.begin(end, seed, now_s=now_s)
 
     def leave(self, end: int) -> None:
         """Take an end away; what was requested of a seed that is gone can be requested elsewhere."""
         super().leave(end)
-        bereft = self._hoards.seed_of == end
-        self._hoards.end(bereft)
+        bereft = self._seed_queues.seed_of == end
+        self._seed_queues.end(bereft)
         self._reopen(bereft.nonzero()[0])
 
     def advance(self, now_s: float, duration_s: float, rates: Floats) -> None:
-        """Move the flows on, and tell the hoards what came from seeds."""
-        ahead = self._places < self._ends
-        self._hoards.received(self._places[ahead], rates[ahead] * duration_s, now_s=now_s + duration_s)
+        """Move the flows on, and tell the queues what came from seeds."""
+        ahead = self._indices < self._ends
+        self._seed_queues.received(self._indices[ahead], rates[ahead] * duration_s, now_s=now_s + duration_s)
         super().advance(now_s, duration_s, rates)
 
-    def _came(self, places: Ints) -> Words:
-        came = super()._came(places)
-        came[self._hoards.seed_of[self._node_of[places]] == self._sender[places]] = 0
+    def _came(self, indices: Ints) -> Words:
+        came = super()._came(indices)
+        came[self._seed_queues.seed_of[self._node_of[indices]] == self._sender[indices]] = 0
         return came
 
     def _reopen(self, nodes: Ints) -> None:
         super()._reopen(nodes)
-        self._open[:, nodes] &= ~self._hoards.asked[:, nodes]
+        self._open[:, nodes] &= ~self._seed_queues.asked[:, nodes]
 
     def _is_end_game(self, nodes: Ints, unasked: Words) -> Flags:
         counts = popcount(unasked.reshape(-1)).reshape(unasked.shape)
         return np.asarray(counts.sum(axis=0) <= self.count[nodes])
 
-    def _candidates(self, places: Ints) -> tuple[Ints, Ints, Ints]:
-        places, nodes, peers = super()._candidates(places)
-        seeds = self._hoards.seed_of[nodes]
-        fit = ((peers != seeds) & ((places >= self._ends) | (seeds < 0))).nonzero()[0]
-        return places[fit], nodes[fit], peers[fit]
+    def _candidates(self, indices: Ints) -> tuple[Ints, Ints, Ints]:
+        indices, nodes, peers = super()._candidates(indices)
+        seeds = self._seed_queues.seed_of[nodes]
+        fit = ((peers != seeds) & ((indices >= self._ends) | (seeds < 0))).nonzero()[0]
+        return indices[fit], nodes[fit], peers[fit]
 
-    def _dried(self, places: Ints, senders: Ints) -> None:
-        ahead = places[places < self._ends]
-        for node in ahead[senders[places < self._ends] == self._hoards.seed_of[ahead]].tolist():
+    def _dried(self, indices: Ints, senders: Ints) -> None:
+        ahead = indices[indices < self._ends]
+        for node in ahead[senders[indices < self._ends] == self._seed_queues.seed_of[ahead]].tolist():
             self._next_ahead(node)
 
     def _renew(self, fetching: Ints) -> None:
         """Have these nodes request more pieces ahead of their seeds, one each at a time, the rarest first."""
-        nodes = fetching[self._hoards.seed_of[fetching] >= 0]
-        short = self._hoards.short(nodes)
+        nodes = fetching[self._seed_queues.seed_of[fetching] >= 0]
+        short = self._seed_queues.short(nodes)
         for _ in range(_PASSES):
             nodes, short = nodes[short > 0], short[short > 0] - 1
             if not len(nodes):
                 break
             self._request_ahead(nodes, self._open.take(nodes, axis=1))
-        idle = fetching[(self._sender[fetching] < 0) & (self._hoards.seed_of[fetching] >= 0)]
-        dry = idle[self._hoards.length[idle] == 0]
+        idle = fetching[(self._sender[fetching] < 0) & (self._seed_queues.seed_of[fetching] >= 0)]
+        dry = idle[self._seed_queues.length[idle] == 0]
         if len(dry):
             self._request_ahead(dry, self._lacks.take(dry, axis=1))
         for node in idle.tolist():
@@ -98,18 +100,18 @@ class StockExchange(PieceExchange):
         sole = want & self._sole[:, None]
         want = np.where(np.bitwise_or.reduce(sole) != 0, sole, want)
         words, has_any = self._words(want, nodes)
-        places = has_any.nonzero()[0]
-        words, nodes = words[places], nodes[places]
-        chosen = self._some(want[words, places], words, 1)
-        self._hoards.request(nodes, words, chosen)
+        indices = has_any.nonzero()[0]
+        words, nodes = words[indices], nodes[indices]
+        chosen = self._some(want[words, indices], words, 1)
+        self._seed_queues.request(nodes, words, chosen)
         self._open_cells[words * self._ends + nodes] &= ~chosen
 
     def _next_ahead(self, node: int) -> bool:
         """Have a node's flow from its seed go on with what was requested next, and return whether there is any."""
-        following = self._hoards.take(node)
+        following = self._seed_queues.take(node)
         if following is None:
             return False
         self._word[node], self._queue[node] = following
-        self._sender[node] = self._last[node] = self._hoards.seed_of[node]
+        self._sender[node] = self._last[node] = self._seed_queues.seed_of[node]
         self._left[node] += self._unit_bytes[following[0]] * SWAP_OVERHEAD
         return True

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netsim.scenario.scenario import Release
-from netsim.swap.exchange import Habits
+from netsim.swap.exchange import PeerModel
 from swarmboot.ids import InfoHash
 from swarmboot.release.piece_set import piece_bytes_for
 
 _QUEUE_BYTES = 256 * 1024
 """What a node of a large fleet requests ahead of one neighbour at least, for the simulation's speed."""
-_QUEUE_MAX = 32
+_MAX_QUEUE = 32
 _BUSY_FLOWS = 4
 
 
@@ -43,28 +43,28 @@ class Torrents:
         """Cut each image into pieces of the release's length, or else of `piece_bytes_of` its size."""
         self.images = tuple(
             Image(
-                InfoHash(hashlib.sha256(b"image %d" % place).digest()),
+                InfoHash(hashlib.sha256(b"image %d" % index).digest()),
                 size,
                 release.piece_bytes or piece_bytes_of(size),
             )
-            for place, size in enumerate(release.images)
+            for index, size in enumerate(release.images)
         )
-        self._places = {image.info_hash: place for place, image in enumerate(self.images)}
+        self._indices = {image.info_hash: index for index, image in enumerate(self.images)}
 
     @property
     def shape(self) -> tuple[tuple[int, int], ...]:
         """Return pieces and piece length of each, as `PieceExchange` takes them."""
         return tuple((image.count, image.piece_bytes) for image in self.images)
 
-    def place_of(self, info_hash: InfoHash) -> int:
-        """Return a torrent's place in the order."""
-        return self._places[info_hash]
+    def index_of(self, info_hash: InfoHash) -> int:
+        """Return a torrent's index in the release."""
+        return self._indices[info_hash]
 
     def named(self, info_hash: InfoHash) -> Image:
         """Return a torrent by its info-hash."""
-        return self.images[self._places[info_hash]]
+        return self.images[self._indices[info_hash]]
 
-    def habits(self, nodes: int, *, tick_bytes: float) -> Habits:
+    def peer_model(self, nodes: int, *, tick_bytes: float) -> PeerModel:
         """Return how our leechers swap; the larger the fleet, the coarser.
 
         A real node asks each neighbour for one piece ahead, whose next block is asked for as one comes. A flow here
@@ -72,10 +72,10 @@ class Torrents:
         carries `tick_bytes`: a quarter of them, for no more than a few neighbours have something new at any moment.
         """
         piece_bytes = self.images[0].piece_bytes
-        of_tick = min(_QUEUE_MAX, math.ceil(tick_bytes / max(1, min(_BUSY_FLOWS, nodes - 1)) / piece_bytes))
+        of_tick = min(_MAX_QUEUE, math.ceil(tick_bytes / max(1, min(_BUSY_FLOWS, nodes - 1)) / piece_bytes))
         if nodes <= 100:
-            return Habits(flows=20, queue=of_tick, unit=1)
-        few = min(_QUEUE_MAX, max(1, _QUEUE_BYTES // piece_bytes))
+            return PeerModel(flows=20, queue=of_tick, unit=1)
+        few = min(_MAX_QUEUE, max(1, _QUEUE_BYTES // piece_bytes))
         if nodes <= 1000:
-            return Habits(flows=8, queue=max(few, of_tick), unit=few)
-        return Habits(flows=6, queue=max(2 * few, of_tick), unit=2 * few)
+            return PeerModel(flows=8, queue=max(few, of_tick), unit=few)
+        return PeerModel(flows=6, queue=max(2 * few, of_tick), unit=2 * few)

@@ -35,7 +35,7 @@ PHASES = (
 SOURCES = ("neighbours", "origin")
 """Where bytes come from; a report holds those that its maker counted."""
 
-_ERROR_MAX = 1024
+_MAX_ERROR = 1024
 
 VERIFIED = "images verified"
 """Said by the leecher when all images are there, whatever becomes of them."""
@@ -88,7 +88,7 @@ class BootReport:
 
 def encode_report(report: BootReport) -> bytes:
     """Return the report as the body of a request; a very long error is cut rather than losing the report."""
-    return pack({**asdict(report), "error": report.error[:_ERROR_MAX]})
+    return pack({**asdict(report), "error": report.error[:_MAX_ERROR]})
 
 
 def decode_report(data: bytes) -> BootReport:
@@ -102,13 +102,13 @@ def decode_report(data: bytes) -> BootReport:
         sequence=fields.integer("sequence", most=MAX_SEQUENCE, default=0),
         profile=fields.text("profile", default=""),
         rack=fields.text("rack", most=64, default=""),
-        error=fields.text("error", most=_ERROR_MAX, default=""),
+        error=fields.text("error", most=_MAX_ERROR, default=""),
         exit_status=fields.integer("exit_status", most=255, default=0),
         phases={name: phases.number(name) for name in PHASES if phases.has(name)},
         bytes_from={name: bytes_from.integer(name) for name in SOURCES if bytes_from.has(name)},
         hash_failures=fields.integer("hash_failures", default=0),
         rescues=fields.integer("rescues", default=0),
-        stage0=fields.text("stage0", most=_ERROR_MAX, default=""),
+        stage0=fields.text("stage0", most=_MAX_ERROR, default=""),
         finished_unix_s=fields.number("finished_unix_s", default=0.0),
         boot=_matching(_BOOT, fields, "boot"),
         mac=_matching(_MAC, fields, "mac"),

@@ -172,25 +172,25 @@ class Rack:
         """Ask once an interval on every connection, at moments spread evenly."""
         start_s = time.monotonic()
         last_s = start_s + seconds
-        places = {id(connection): place for place, connection in enumerate(self.connections)}
-        due = [(start_s + place * interval_s / len(places), place) for place in range(len(places))]
+        indices = {id(connection): index for index, connection in enumerate(self.connections)}
+        due = [(start_s + index * interval_s / len(indices), index) for index in range(len(indices))]
         late: set[int] = set()
 
         def again(connection: Connection, _now_s: float) -> None:
             """Ask what has become due while the connection was busy."""
-            if (place := places[id(connection)]) in late:
-                late.discard(place)
+            if (index := indices[id(connection)]) in late:
+                late.discard(index)
                 connection.ask(connection.due_s + interval_s)
 
         while (due or any(each.is_asking for each in self.connections)) and time.monotonic() < last_s + BOUND_S:
             while due and due[0][0] <= time.monotonic():
-                due_s, place = heapq.heappop(due)
-                if self.connections[place].is_asking:
-                    late.add(place)
+                due_s, index = heapq.heappop(due)
+                if self.connections[index].is_asking:
+                    late.add(index)
                 else:
-                    self.connections[place].ask(due_s)
+                    self.connections[index].ask(due_s)
                 if due_s + interval_s < last_s:
-                    heapq.heappush(due, (due_s + interval_s, place))
+                    heapq.heappush(due, (due_s + interval_s, index))
             self._gather(due[0][0] - time.monotonic() if due else 0.05, again)
 
 

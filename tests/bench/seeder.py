@@ -34,9 +34,9 @@ LISTEN = ("--listen", "127.0.0.1:0")
 _CORES = sorted(os.sched_getaffinity(0))
 
 
-def pinned(place: int, *command: str | Path) -> list[str]:
+def pinned(core: int, *command: str | Path) -> list[str]:
     """Return a command that runs on the first (0) or the last (-1) core."""
-    return ["taskset", "-c", str(_CORES[place]), *map(str, command)]
+    return ["taskset", "-c", str(_CORES[core]), *map(str, command)]
 
 
 @contextmanager

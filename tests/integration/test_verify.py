@@ -80,10 +80,10 @@ def test_a_right_site_is_right_down_to_the_last_piece(scene: Scene) -> None:
     assert "verified rootfs.squashfs" in done.err
 
 
-@pytest.mark.parametrize(("place", "piece"), [(0, 0), (5 * 16384, 5), (-1, 18)])
-def test_one_wrong_byte_anywhere_in_a_blob_is_found_and_its_piece_named(scene: Scene, place: int, piece: int) -> None:
+@pytest.mark.parametrize(("offset", "piece"), [(0, 0), (5 * 16384, 5), (-1, 18)])
+def test_one_wrong_byte_anywhere_in_a_blob_is_found_and_its_piece_named(scene: Scene, offset: int, piece: int) -> None:
     with changed(scene.blob(scene.root)) as data:
-        data[place] ^= 1
+        data[offset] ^= 1
     done = scene.verify()
     assert done.status == errors.BlobError.exit_status
     assert f"expected sha256 {scene.root.sha256.hex()}" in done.line
@@ -159,10 +159,10 @@ def test_several_wrong_files_are_counted(scene: Scene) -> None:
     assert "1 more of its files are wrong" in scene.verify().line
 
 
-def flip(relative: str, place: int) -> Callable[[Scene], None]:
+def flip(relative: str, offset: int) -> Callable[[Scene], None]:
     def damage(scene: Scene) -> None:
         with changed(scene.site / relative) as data:
-            data[place] ^= 1
+            data[offset] ^= 1
 
     return damage
 

@@ -12,7 +12,7 @@ from netsim.delivery.admission import ProductAdmission
 from netsim.delivery.stage0_loads import EveryoneAtOnce
 from netsim.scenario.arrays import Floats
 from netsim.scenario.scenario import Network, Scenario
-from netsim.study.simulation import STRATEGIES, Morning
+from netsim.study.simulation import STRATEGIES, Simulation
 from seeder.policy.admission import AdmissionLimits
 from swarmboot.wire.report import PHASES
 
@@ -24,10 +24,10 @@ def stage0_s(*, has_admission: bool, has_neighbours: bool) -> Floats:
     """Return how long each node took from the moment the first one asked to its stage 0, sorted."""
     network = SCENARIO.network
     limits = AdmissionLimits(network.server_bytes_per_s * network.goodput, SCENARIO.release.stage0_bytes)
-    product = ProductAdmission(limits, now_s=lambda: morning.engine.now_s)
+    product = ProductAdmission(limits, now_s=lambda: simulation.engine.now_s)
     strategy = STRATEGIES["swarmboot+stage0" if has_neighbours else "swarmboot"]
-    morning = Morning(SCENARIO, strategy, admission=product if has_admission else EveryoneAtOnce())
-    outcome = morning.run()
+    simulation = Simulation(SCENARIO, strategy, admission=product if has_admission else EveryoneAtOnce())
+    outcome = simulation.run()
     first_ask_s = float(outcome.fleet.asks_at_s.min())
     return np.sort(outcome.ends_s[PHASES.index("stage0")] - first_ask_s)
 

@@ -43,21 +43,21 @@ def test_every_node_comes_up_and_none_before_the_limit(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_same_seed_gives_the_same_morning_and_another_does_not(strategy: str) -> None:
+def test_the_same_seed_gives_the_same_boot_and_another_does_not(strategy: str) -> None:
     first, again, other = (simulate(replace(SMALL, seed=seed), strategy) for seed in (3, 3, 4))
     assert np.array_equal(first.ends_s, again.ends_s)
     assert not np.array_equal(first.ends_s, other.ends_s)
 
 
-def test_the_same_seed_gives_the_same_morning_in_every_process() -> None:
+def test_the_same_seed_gives_the_same_boot_in_every_process() -> None:
     slow = ["--node-nic", "10mbit", "--server-nic", "10mbit", "--image", "16MiB"]
     flags = ["--nodes", "40", "--strategy", "swarmboot", *slow, "--json"]
-    mornings = []
+    simulations = []
     for hash_seed in ("1", "2"):
         argv = [sys.executable, "-m", "swarmboot", "simulate", *flags]
         done = subprocess.run(argv, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, check=True)
-        mornings.append([(each["node"], each["phases"]) for each in json.loads(done.stdout)[0]["reports"]])
-    assert mornings[0] == mornings[1]
+        simulations.append([(each["node"], each["phases"]) for each in json.loads(done.stdout)[0]["reports"]])
+    assert simulations[0] == simulations[1]
 
 
 @pytest.mark.parametrize("nodes", [4, 64, 200])
@@ -118,7 +118,7 @@ def test_corrupt_nodes_cost_hash_failures_and_not_the_boot() -> None:
 def test_dead_nodes_are_counted_out_and_the_others_come_up() -> None:
     scenario = replace(SMALL, faults=Faults(killed={0: 5.0, 7: 17.0}))
     reports = run(scenario, "swarmboot+stage0").reports
-    assert [place for place, report in enumerate(reports) if report.outcome != BOOTED] == [0, 7]
+    assert [index for index, report in enumerate(reports) if report.outcome != BOOTED] == [0, 7]
 
 
 def test_a_slow_rack_is_late_and_the_others_are_not() -> None:

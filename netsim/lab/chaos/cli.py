@@ -105,11 +105,11 @@ def soak(*, boots: int, seed: int, rate: float, size: int, logs: Path | None, as
     Example:
       swarmboot lab soak --boots 1000 --logs /tmp/soak
     """
-    from netsim.lab.chaos.soak import FIRST_TRY, LARGEST_RACK, soak_racks
+    from netsim.lab.chaos.soak import FIRST_TRY, MAX_RACK, soak_racks
     from netsim.lab.chaos.soak import table_of as soak_table
     from netsim.lab.chaos.verdict import Terms
 
-    terms = Terms(nodes=LARGEST_RACK, rate_bytes_per_s=rate, size_bytes=size, seed=seed)
+    terms = Terms(nodes=MAX_RACK, rate_bytes_per_s=rate, size_bytes=size, seed=seed)
     shown = 0
 
     def tell(so_far: SoakResult) -> None:

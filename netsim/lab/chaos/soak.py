@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from netsim.lab.chaos.rack import Boot, Rack
     from netsim.lab.chaos.verdict import Ending
 
-LEAST_RACK, LARGEST_RACK = 8, 12
+MIN_RACK, MAX_RACK = 8, 12
 FIRST_TRY = 0.999
 """So many boots of all must succeed at the first try."""
 _MAX_KILLED, _MAX_LATE, _MAX_SLOW = 2, 3, 2
@@ -186,7 +186,7 @@ def soak_racks(boots: int, terms: Terms, *, logs: Path | None, told: Callable[[S
 def _soak_rack(tally: Tally, depot: Depot, terms: Terms, *, logs: Path | None) -> None:
     label = f"{terms.seed} {tally.racks}"
     random = Random(label)
-    nodes = random.randint(LEAST_RACK, LARGEST_RACK)
+    nodes = random.randint(MIN_RACK, MAX_RACK)
     fates = draw_rack(random, nodes)
     own = Terms(nodes=nodes, rate_bytes_per_s=terms.rate_bytes_per_s, size_bytes=terms.size_bytes, seed=terms.seed)
     with open_rack(own, depot, label=label, patience_s=_PATIENCE_S) as rack:

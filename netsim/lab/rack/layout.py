@@ -105,8 +105,8 @@ def lay_out(plan: LabPlan, run: RunId) -> Layout:
     nodes: list[Node] = []
     subnet, filled, rack_before = 1, 0, 0
     for index in range(plan.nodes + plan.warm):
-        place, count = (index, plan.nodes) if index < plan.nodes else (index - plan.nodes, plan.warm)
-        rack = place * plan.racks // count
+        position, count = (index, plan.nodes) if index < plan.nodes else (index - plan.nodes, plan.warm)
+        rack = position * plan.racks // count
         if rack != rack_before or filled == _PER_SUBNET:
             subnet, filled, rack_before = subnet + 1, 0, rack
         filled += 1

@@ -36,9 +36,9 @@ HOST_QUEUE_BYTES = 1000 * 1514
 HOST_SETTINGS = {"net.ipv4.tcp_tso_rtt_log": "20"}
 """Kernel settings inside each host's namespace; those that a kernel does not have (before 5.18) it does not need."""
 _BURST_S = 0.002
-_LEAST_QUEUE_BYTES = 375 * 1000
+_MIN_QUEUE_BYTES = 375 * 1000
 _CHUNK_S = 0.0015
-_LEAST_CHUNK_BYTES = 16 * 1024
+_MIN_CHUNK_BYTES = 16 * 1024
 _MAX_CHUNK_BYTES = 60 * 1024
 _BRIDGE = "type bridge forward_delay 0 stp_state 0 mcast_snooping 0 nf_call_iptables 0"
 _QUIET = "addrgenmode none"
@@ -54,15 +54,15 @@ def chunk_bytes(rates: LinkRates) -> int:
     """Return the most bytes that a host hands to its link at once: about `_CHUNK_S` of the slowest link's time.
 
     Segmentation offload passes many packets as one. Without it every packet costs this machine several wake-ups, and
-    the lab would measure its processors, as it did below 100mbit with chunks of less than `_LEAST_CHUNK_BYTES`. With
+    the lab would measure its processors, as it did below 100mbit with chunks of less than `_MIN_CHUNK_BYTES`. With
     chunks of 64 KiB other traffic would wait 5 ms behind each at 100mbit.
     """
-    return min(_MAX_CHUNK_BYTES, max(_LEAST_CHUNK_BYTES, round(rates.slowest_bytes_per_s * _CHUNK_S)))
+    return min(_MAX_CHUNK_BYTES, max(_MIN_CHUNK_BYTES, round(rates.slowest_bytes_per_s * _CHUNK_S)))
 
 
 def port_queue_bytes(rate_bytes_per_s: float) -> int:
     """Return what waits at a switch port of that rate before packets are dropped."""
-    return max(_LEAST_QUEUE_BYTES, round(rate_bytes_per_s * QUEUE_S))
+    return max(_MIN_QUEUE_BYTES, round(rate_bytes_per_s * QUEUE_S))
 
 
 def shaping(

@@ -10,7 +10,7 @@ import random
 from typing import TYPE_CHECKING
 
 from netsim.lab.rack.namespaces import RAM_FOLDER
-from netsim.lab.strategies.strategy import Cargo
+from netsim.lab.strategies.strategy import Payload
 from swarmboot.errors import NoRootImageError, SpaceError
 from swarmboot.units import format_size
 
@@ -34,14 +34,14 @@ def make_image(path: Path, size_bytes: int, *, seed: int = _SEED) -> None:
             image.write(source.randbytes(min(_CHUNK_BYTES, size_bytes - start)))
 
 
-def load_cargo(plan: LabPlan, directory: Path) -> Cargo:
-    """Return the plan's cargo, made in `directory` unless the plan names a release; raise NoRootImageError."""
+def load_payload(plan: LabPlan, directory: Path) -> Payload:
+    """Return the plan's payload, made in `directory` unless the plan names a release; raise NoRootImageError."""
     if plan.release is None:
         release = directory / "release"
         release.mkdir()
         image = release / ROOT_IMAGE_NAMES[0]
         make_image(image, plan.size_bytes)
-        return Cargo(release=release, image=image, images=(image,))
+        return Payload(release=release, image=image, images=(image,))
     found = [plan.release / name for name in ROOT_IMAGE_NAMES if (plan.release / name).is_file()]
     if len(found) != 1:
         raise NoRootImageError(
@@ -50,10 +50,10 @@ def load_cargo(plan: LabPlan, directory: Path) -> Cargo:
             found=", ".join(path.name for path in found) or "none",
         )
     plugins = sorted(path for path in (plan.release / "plugins").glob("*") if path.is_file())
-    return Cargo(release=plan.release, image=found[0], images=(found[0], *plugins))
+    return Payload(release=plan.release, image=found[0], images=(found[0], *plugins))
 
 
-def cargo_bytes(plan: LabPlan) -> int:
+def payload_bytes(plan: LabPlan) -> int:
     """Return the size of everything a node may need, in bytes, without making it."""
     if plan.release is None:
         return plan.size_bytes

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netsim.lab.rack.plan import LabPlan
     from netsim.lab.run.race import Watcher
 
-_LINES_AT_MAX = 10
+_MAX_LINES = 10
 
 
 class PlainLines:
@@ -33,7 +33,7 @@ class PlainLines:
 
     def progressed(self, complete: int, nodes: int) -> None:
         """Print how many nodes are complete, when a tenth more of them are."""
-        if complete == nodes or complete - self._shown >= nodes / _LINES_AT_MAX:
+        if complete == nodes or complete - self._shown >= nodes / _MAX_LINES:
             self._shown = complete
             elapsed_s = time.monotonic() - self._began_s
             self.said(f"{self._strategy}: {complete} of {nodes} nodes complete, {elapsed_s:.1f} s into the run")

@@ -17,7 +17,7 @@ from swarmboot.errors import LabError
 if TYPE_CHECKING:
     from netsim.lab.rack.layout import Node
     from netsim.lab.rack.processes import Child
-    from netsim.lab.strategies.strategy import NodeProgram, Stage, Strategy
+    from netsim.lab.strategies.strategy import NodeProgram, RunContext, Strategy
 
 _LOOK_EVERY_S = 0.05
 
@@ -68,7 +68,7 @@ class Runner:
 class Race:
     """The timed part of a run: from the first node's start to the last one's completion."""
 
-    stage: Stage
+    context: RunContext
     strategy: Strategy
     watcher: Watcher
     runners: list[Runner] = field(default_factory=list)
@@ -78,20 +78,20 @@ class Race:
     def warm_up(self, bound_s: float) -> None:
         """Start the warm nodes and return when all are complete; raise LabError past the bound."""
         began_s = time.time()
-        self.warm = [Runner(node, self.strategy.join(self.stage, node), began_s) for node in self.stage.layout.warm]
+        self.warm = [Runner(node, self.strategy.join(self.context, node), began_s) for node in self.context.layout.warm]
         if self.warm:
-            self.watcher.said(f"{self.stage.plan.strategy}: {len(self.warm)} warm nodes boot first, untimed")
+            self.watcher.said(f"{self.context.plan.strategy}: {len(self.warm)} warm nodes boot first, untimed")
         while not all(runner.is_settled for runner in self.warm):
             self._step(self.warm, began_s, bound_s)
 
     def go(self, bound_s: float) -> None:
         """Start every node when its time comes and return when all are complete; raise LabError past the bound."""
-        stage = self.stage
-        programs = [(node, self.strategy.join(stage, node)) for node in stage.layout.nodes]
-        pending = sorted(stage.plan.casualties, key=lambda casualty: casualty.after_s)
+        context = self.context
+        programs = [(node, self.strategy.join(context, node)) for node in context.layout.nodes]
+        pending = sorted(context.plan.casualties, key=lambda casualty: casualty.after_s)
         self.started_s = time.time()
         self.runners = [
-            Runner(node, program, self.started_s + node.index * stage.plan.stagger_s) for node, program in programs
+            Runner(node, program, self.started_s + node.index * context.plan.stagger_s) for node, program in programs
         ]
         seen = 0
         while not all(runner.is_settled for runner in self.runners):
@@ -106,7 +106,7 @@ class Race:
         """Start who is due, wait a moment, look at everyone, and return how many are complete."""
         now_s = time.time()
         self._start_due(runners, now_s)
-        self.stage.crew.wait(_pause_s(runners))
+        self.context.crew.wait(_pause_s(runners))
         for runner in runners:
             runner.look()
         complete = sum(runner.done_s is not None for runner in runners)
@@ -131,8 +131,8 @@ class Race:
         for runner in runners:
             if runner.child is None and not runner.is_killed and now_s >= runner.start_at_s:
                 node = runner.node
-                log_path = self.stage.directory / f"node{node.index}.log"
-                runner.child = self.stage.crew.start(
+                log_path = self.context.directory / f"node{node.index}.log"
+                runner.child = self.context.crew.start(
                     f"node {node.index}", runner.program.argv, netns=node.netns, log_path=log_path
                 )
 
@@ -140,22 +140,22 @@ class Race:
         """Kill the node of that index, or every program of the server."""
         if index is None:
             nodes = {child.name for child in self.children()}
-            for child in self.stage.crew.children:
+            for child in self.context.crew.children:
                 if child.name not in nodes:
-                    self.stage.crew.kill(child)
+                    self.context.crew.kill(child)
             self.watcher.said("killed the server")
             return
         runner = self.runners[index]
         runner.is_killed = runner.done_s is None
         if runner.child is not None:
-            self.stage.crew.kill(runner.child)
+            self.context.crew.kill(runner.child)
         self.watcher.said(f"killed node {index}")
 
     def _too_long(self, runners: list[Runner], bound_s: float, complete: int) -> LabError:
         late = next(runner for runner in runners if not runner.is_settled)
         words = late.child.last_words() if late.child else "not started"
         return LabError(
-            f"the {self.stage.plan.strategy} run passed its time bound of {bound_s:.0f} s",
+            f"the {self.context.plan.strategy} run passed its time bound of {bound_s:.0f} s",
             expected=f"{len(runners)} complete nodes",
             found=f"{complete}; node {late.node.index} last said: {words}",
             hint="raise --timeout, or see why it is slow",

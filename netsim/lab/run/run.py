@@ -22,11 +22,11 @@ from netsim.lab.rack.namespaces import (
     this_run,
 )
 from netsim.lab.rack.processes import Crew
-from netsim.lab.run.payload import cargo_bytes, check_memory, digest, holds_all, load_cargo, needed_bytes
+from netsim.lab.run.payload import check_memory, digest, holds_all, load_payload, needed_bytes, payload_bytes
 from netsim.lab.run.race import Race
 from netsim.lab.run.result import Cost, LabResult, Traffic, result_of
 from netsim.lab.strategies.by_name import strategy_named
-from netsim.lab.strategies.strategy import Stage
+from netsim.lab.strategies.strategy import RunContext
 from swarmboot.errors import PrivilegeError, ToolMissingError
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
     load_average = os.getloadavg()[0]
     with make_directory(run) as name, Network(layout, plan.rates) as network, Crew() as crew:
         directory = Path(name)
-        stage = Stage(plan, layout, load_cargo(plan, directory), directory, crew)
+        context = RunContext(plan, layout, load_payload(plan, directory), directory, crew)
         for node in layout.everyone:
-            stage.node_folder(node).mkdir()
-        strategy.serve(stage)
-        wanted = stage.cargo.images if strategy.moves_whole_release else (stage.cargo.image,)
+            context.node_folder(node).mkdir()
+        strategy.serve(context)
+        wanted = context.payload.images if strategy.moves_whole_release else (context.payload.image,)
         size_bytes = sum(path.stat().st_size for path in wanted)
-        race = Race(stage, strategy, watcher)
+        race = Race(context, strategy, watcher)
         race.warm_up(plan.bound_s(size_bytes))
         watcher.said(f"{plan.strategy}: {plan.nodes} nodes start")
         before = Traffic(network.server_sent_bytes(), network.rack_bytes())
@@ -96,7 +96,7 @@ def check_machine(plan: LabPlan, tools: Mapping[str, str]) -> None:
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     available_bytes = int(fields["MemAvailable"].split()[0]) * 1024
     check_memory(
-        needed_bytes(plan.nodes + plan.warm, cargo_bytes(plan)), available_bytes, shutil.disk_usage(RAM_FOLDER).free
+        needed_bytes(plan.nodes + plan.warm, payload_bytes(plan)), available_bytes, shutil.disk_usage(RAM_FOLDER).free
     )
 
 
@@ -104,7 +104,7 @@ def _verify(race: Race, wanted: tuple[Path, ...]) -> int:
     """Return how many nodes hold exactly the published bytes."""
     digests = frozenset((path.stat().st_size, digest(path)) for path in wanted)
     complete = [runner for runner in race.runners if runner.done_s is not None]
-    return sum(holds_all(race.stage.node_folder(runner.node), digests) for runner in complete)
+    return sum(holds_all(race.context.node_folder(runner.node), digests) for runner in complete)
 
 
 def _cost(race: Race, crew: Crew) -> Cost:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netsim.lab.rack.layout import Node
-    from netsim.lab.strategies.strategy import Stage
+    from netsim.lab.strategies.strategy import RunContext
 
 _HOOK = '#!/bin/sh\n: > "$(dirname "$3").done"\n'
 """Called by aria2 with id, number of files and first file when a download is complete, before it seeds."""
@@ -37,25 +37,25 @@ class Aria2:
     tools: ClassVar[dict[str, str]] = {"aria2c": "aria2"}
     moves_whole_release = False
 
-    def serve(self, stage: Stage) -> None:
+    def serve(self, context: RunContext) -> None:
         """Start a tracker and the seeder, and wait until the tracker has its announce."""
-        torrent = stage.directory / "image.torrent"
-        make_torrent(stage.cargo.image, torrent, Version.V1)
-        hook = stage.directory / "complete.sh"
+        torrent = context.directory / "image.torrent"
+        make_torrent(context.payload.image, torrent, Version.V1)
+        hook = context.directory / "complete.sh"
         hook.write_text(_HOOK)
         hook.chmod(0o700)
-        log_path = start_tracker(stage)
+        log_path = start_tracker(context)
         command = aria2_command(
-            torrent, stage.cargo.image.parent, "--bt-seed-unverified=true", "--check-integrity=false"
+            torrent, context.payload.image.parent, "--bt-seed-unverified=true", "--check-integrity=false"
         )
-        seeder = stage.start_server("seeder", *command)
-        stage.await_server(seeder, log_path.exists)
+        seeder = context.start_server("seeder", *command)
+        context.await_server(seeder, log_path.exists)
 
-    def join(self, stage: Stage, node: Node) -> NodeProgram:
+    def join(self, context: RunContext, node: Node) -> NodeProgram:
         """Return one aria2c; the node is complete when aria2 calls its completion hook."""
-        folder = stage.node_folder(node)
-        hook = f"--on-bt-download-complete={stage.directory / 'complete.sh'}"
+        folder = context.node_folder(node)
+        hook = f"--on-bt-download-complete={context.directory / 'complete.sh'}"
         return NodeProgram(
-            aria2_command(stage.directory / "image.torrent", folder, hook),
+            aria2_command(context.directory / "image.torrent", folder, hook),
             done_path=folder.with_name(f"{folder.name}.done"),
         )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netsim.lab.rack.layout import Node
-    from netsim.lab.strategies.strategy import Stage
+    from netsim.lab.strategies.strategy import RunContext
 
 PORT = 8443
 
@@ -48,25 +48,25 @@ class Https:
     tools: ClassVar[dict[str, str]] = {"nginx": "nginx-light", "curl": "curl"}
     moves_whole_release = False
 
-    def serve(self, stage: Stage) -> None:
+    def serve(self, context: RunContext) -> None:
         """Start nginx on the release directory."""
-        certificate_path, key_path = stage.directory / "server.pem", stage.directory / "server.key"
+        certificate_path, key_path = context.directory / "server.pem", context.directory / "server.key"
         make_certificate(SERVER_ADDRESS, certificate_path=certificate_path, key_path=key_path)
-        root = stage.directory / "served"
+        root = context.directory / "served"
         root.mkdir()
-        (root / "image").symlink_to(stage.cargo.image.resolve())
-        configuration = stage.directory / "nginx.conf"
+        (root / "image").symlink_to(context.payload.image.resolve())
+        configuration = context.directory / "nginx.conf"
         listen = f"{SERVER_ADDRESS}:{PORT}"
         configuration.write_text(nginx_configuration(root, listen=listen, tls=(certificate_path, key_path)))
-        nginx = stage.start_server("nginx", "nginx", "-e", "stderr", "-c", str(configuration))
-        stage.await_port(nginx, PORT)
+        nginx = context.start_server("nginx", "nginx", "-e", "stderr", "-c", str(configuration))
+        context.await_port(nginx, PORT)
 
-    def join(self, stage: Stage, node: Node) -> NodeProgram:
+    def join(self, context: RunContext, node: Node) -> NodeProgram:
         """Return one curl; the node is complete when it ends."""
-        target = stage.node_folder(node) / "image"
+        target = context.node_folder(node) / "image"
         return NodeProgram(
             (
-                "curl", "--silent", "--show-error", "--fail", "--cacert", str(stage.directory / "server.pem"),
+                "curl", "--silent", "--show-error", "--fail", "--cacert", str(context.directory / "server.pem"),
                 "--output", str(target), f"https://{SERVER_ADDRESS}:{PORT}/image",
             )
         )  # fmt: skip

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netsim.lab.rack.layout import Node
-    from netsim.lab.strategies.strategy import Stage
+    from netsim.lab.strategies.strategy import RunContext
 
 
-def start_tracker(stage: Stage) -> Path:
+def start_tracker(context: RunContext) -> Path:
     """Start the tracker and return its log, which has a line as soon as somebody has announced."""
-    log_path = stage.directory / "announces.log"
-    tracker = stage.start_server(
+    log_path = context.directory / "announces.log"
+    tracker = context.start_server(
         "tracker", sys.executable, "-m", "netsim.lab.strategies.tracker", SERVER_ADDRESS, str(PORT), str(log_path)
     )
-    stage.await_port(tracker, PORT)
+    context.await_port(tracker, PORT)
     return log_path
 
 
-def _peer(stage: Stage, folder: Path, done_path: Path, *more: str) -> tuple[str, ...]:
-    torrent = str(stage.directory / "image.torrent")
+def _peer(context: RunContext, folder: Path, done_path: Path, *more: str) -> tuple[str, ...]:
+    torrent = str(context.directory / "image.torrent")
     return (sys.executable, "-m", "netsim.lab.strategies.stock_peer", torrent, str(folder), str(done_path), *more)
 
 
@@ -38,15 +38,15 @@ class StockLibtorrent:
     tools: ClassVar[dict[str, str]] = {}
     moves_whole_release = False
 
-    def serve(self, stage: Stage) -> None:
+    def serve(self, context: RunContext) -> None:
         """Start a tracker and the seeder, and wait until the tracker knows the seeder."""
-        make_torrent(stage.cargo.image, stage.directory / "image.torrent", Version.V2)
-        start_tracker(stage)
-        known = stage.directory / "seeder.known"
-        seeder = stage.start_server("seeder", *_peer(stage, stage.cargo.image.parent, known, "seed"))
-        stage.await_server(seeder, known.exists)
+        make_torrent(context.payload.image, context.directory / "image.torrent", Version.V2)
+        start_tracker(context)
+        known = context.directory / "seeder.known"
+        seeder = context.start_server("seeder", *_peer(context, context.payload.image.parent, known, "seed"))
+        context.await_server(seeder, known.exists)
 
-    def join(self, stage: Stage, node: Node) -> NodeProgram:
+    def join(self, context: RunContext, node: Node) -> NodeProgram:
         """Return one peer; the node is complete when its image is on disk."""
-        done_path = stage.directory / f"node{node.index}.done"
-        return NodeProgram(_peer(stage, stage.node_folder(node), done_path), done_path=done_path)
+        done_path = context.directory / f"node{node.index}.done"
+        return NodeProgram(_peer(context, context.node_folder(node), done_path), done_path=done_path)

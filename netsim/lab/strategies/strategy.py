@@ -1,4 +1,4 @@
-"""The stage a strategy plays on, and the two questions a strategy answers.
+"""What a run gives a strategy, and the two questions a strategy answers.
 
 A strategy is one small file: how the server serves, and what program a node runs. It will not time, count or verify
 anything; the lab does that alike for all.
@@ -26,7 +26,7 @@ _LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class Payload:
     """What a run moves: the release directory and, of it, the files that a node must hold at the end."""
 
     release: Path
@@ -37,12 +37,12 @@ class Cargo:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """What a strategy has at hand: the plan, the places, the cargo, a directory in RAM, and a crew to start."""
+class RunContext:
+    """What a strategy has at hand: the plan, the layout, the payload, a directory in RAM, and a crew to start."""
 
     plan: LabPlan
     layout: Layout
-    cargo: Cargo
+    payload: Payload
     directory: Path
     crew: Crew
 
@@ -92,8 +92,8 @@ class Strategy(Protocol):
     def moves_whole_release(self) -> bool:
         """Return whether nodes receive every artifact of the release, or the root image alone."""
 
-    def serve(self, stage: Stage) -> None:
+    def serve(self, context: RunContext) -> None:
         """Make what the server needs, start it, and return when nodes may come."""
 
-    def join(self, stage: Stage, node: Node) -> NodeProgram:
+    def join(self, context: RunContext, node: Node) -> NodeProgram:
         """Return what a node runs; its folder exists."""

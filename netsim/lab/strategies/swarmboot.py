@@ -16,7 +16,7 @@ from swarmboot.units import format_rate
 
 if TYPE_CHECKING:
     from netsim.lab.rack.layout import Node
-    from netsim.lab.strategies.strategy import Stage
+    from netsim.lab.strategies.strategy import RunContext
 
 PORT = 8443
 _HERE = str(Path(__file__).parents[3])
@@ -59,34 +59,34 @@ class Scatter:
     tools: ClassVar[dict[str, str]] = {}
     moves_whole_release = True
 
-    def serve(self, stage: Stage) -> None:
+    def serve(self, context: RunContext) -> None:
         """Publish the release with a key of this run, and start the seeder."""
-        keys, site, state = (stage.directory / name for name in ("keys", "site", "state"))
+        keys, site, state = (context.directory / name for name in ("keys", "site", "state"))
         run_part("swarmboot", "keygen", "--out", str(keys))
         run_part(
             "swarmboot",
             "publish",
             "--force",
-            str(stage.cargo.release),
+            str(context.payload.release),
             "--site",
             str(site),
             "--key",
             f"{keys}/swarmboot.key",
         )
         run_part("leecher", "--help")  # leaves its modules compiled, as a node's runtime image has them
-        uplink = stage.plan.rates.server_bytes_per_s
-        seeder = stage.start_server("seeder", *seeder_command(site, state, uplink_bytes_per_s=uplink))
-        stage.await_port(seeder, PORT)
+        uplink = context.plan.rates.server_bytes_per_s
+        seeder = context.start_server("seeder", *seeder_command(site, state, uplink_bytes_per_s=uplink))
+        context.await_port(seeder, PORT)
 
-    def join(self, stage: Stage, node: Node) -> NodeProgram:
+    def join(self, context: RunContext, node: Node) -> NodeProgram:
         """Return one leecher, which stays as a neighbour; the node is complete when its report appears."""
-        folder = stage.node_folder(node)
+        folder = context.node_folder(node)
         report_path = folder.with_name(f"{folder.name}.json")
         return NodeProgram(
             leecher_command(
                 server=f"https://{SERVER_ADDRESS}:{PORT}",
-                trust=stage.directory / "keys" / "swarmboot.pub",
-                ca=stage.directory / "state" / "ca.pem",
+                trust=context.directory / "keys" / "swarmboot.pub",
+                ca=context.directory / "state" / "ca.pem",
                 into=folder,
                 rack=node.rack_name,
                 report=report_path,

@@ -8,7 +8,7 @@ from netsim.lab.strategies.strategy import NodeProgram
 
 if TYPE_CHECKING:
     from netsim.lab.rack.layout import Node
-    from netsim.lab.strategies.strategy import Stage
+    from netsim.lab.strategies.strategy import RunContext
 
 
 class Udpcast:
@@ -17,16 +17,16 @@ class Udpcast:
     tools: ClassVar[dict[str, str]] = {"udp-sender": "udpcast", "udp-receiver": "udpcast"}
     moves_whole_release = False
 
-    def serve(self, stage: Stage) -> None:
+    def serve(self, context: RunContext) -> None:
         """Start the sender; it begins by itself when every node has called."""
-        plan = stage.plan
-        sender = stage.start_server(
-            "udp-sender", "udp-sender", "--file", str(stage.cargo.image), "--interface", "eth0", "--full-duplex",
+        plan = context.plan
+        sender = context.start_server(
+            "udp-sender", "udp-sender", "--file", str(context.payload.image), "--interface", "eth0", "--full-duplex",
             "--nokbd", "--min-receivers", str(plan.nodes), "--ttl", "1",
         )  # fmt: skip
-        stage.await_server(sender, lambda: bool(sender.log_path.read_bytes()))
+        context.await_server(sender, lambda: bool(sender.log_path.read_bytes()))
 
-    def join(self, stage: Stage, node: Node) -> NodeProgram:
+    def join(self, context: RunContext, node: Node) -> NodeProgram:
         """Return one receiver; the node is complete when it ends."""
-        target = stage.node_folder(node) / "image"
+        target = context.node_folder(node) / "image"
         return NodeProgram(("udp-receiver", "--file", str(target), "--interface", "eth0", "--nokbd"))

@@ -11,7 +11,7 @@ import pytest
 from netsim.lab.chaos.guests.liar import alter
 from netsim.lab.chaos.rack import Boot
 from netsim.lab.chaos.rows.table import ROWS, rows_named
-from netsim.lab.chaos.soak import LARGEST_RACK, LEAST_RACK, Fate, Tally, draw_rack, table_of
+from netsim.lab.chaos.soak import MAX_RACK, MIN_RACK, Fate, Tally, draw_rack, table_of
 from netsim.lab.chaos.verdict import Ending, Outcome, Terms, bound_s, judge, line_of, markdown_of
 from swarmboot.errors import MalformedSettingError
 
@@ -124,7 +124,7 @@ def test_a_seed_draws_the_same_fates_again() -> None:
 
 def test_fates_stay_within_what_a_rack_survives() -> None:
     for seed in range(200):
-        nodes = Random(seed).randint(LEAST_RACK, LARGEST_RACK)
+        nodes = Random(seed).randint(MIN_RACK, MAX_RACK)
         fates = draw_rack(Random(seed), nodes)
         assert len(fates) == nodes
         assert sum(fate.killed_s is not None for fate in fates) <= 2

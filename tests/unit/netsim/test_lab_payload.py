@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from netsim.lab.rack.plan import LabPlan
-from netsim.lab.run.payload import cargo_bytes, check_memory, digest, holds_all, load_cargo, make_image, needed_bytes
+from netsim.lab.run.payload import (
+    check_memory,
+    digest,
+    holds_all,
+    load_payload,
+    make_image,
+    needed_bytes,
+    payload_bytes,
+)
 from swarmboot.errors import NoRootImageError, SpaceError
 
 
@@ -31,19 +39,19 @@ def test_the_random_image_is_always_the_same_and_cannot_be_compressed(tmp_path: 
 
 
 def test_without_a_release_one_is_made_of_a_root_image_alone(tmp_path: Path) -> None:
-    cargo = load_cargo(build_plan(), tmp_path)
-    assert [path.name for path in cargo.release.iterdir()] == ["rootfs.squashfs"]
-    assert cargo.images == (cargo.image,)
-    assert cargo.image.stat().st_size == cargo_bytes(build_plan()) == 10_000
+    payload = load_payload(build_plan(), tmp_path)
+    assert [path.name for path in payload.release.iterdir()] == ["rootfs.squashfs"]
+    assert payload.images == (payload.image,)
+    assert payload.image.stat().st_size == payload_bytes(build_plan()) == 10_000
 
 
 def test_a_nodes_images_are_the_root_image_and_the_plugins(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     for name in ("vmlinuz", "rootfs.squashfs", "plugins/20-b.squashfs", "plugins/10-a.squashfs"):
         (tmp_path / name).write_bytes(b"x" * 10)
-    cargo = load_cargo(build_plan(tmp_path), tmp_path / "unused")
-    assert [path.name for path in cargo.images] == ["rootfs.squashfs", "10-a.squashfs", "20-b.squashfs"]
-    assert cargo_bytes(build_plan(tmp_path)) == 40
+    payload = load_payload(build_plan(tmp_path), tmp_path / "unused")
+    assert [path.name for path in payload.images] == ["rootfs.squashfs", "10-a.squashfs", "20-b.squashfs"]
+    assert payload_bytes(build_plan(tmp_path)) == 40
 
 
 @pytest.mark.parametrize("names", [[], ["vmlinuz"], ["rootfs.squashfs", "rootfs.tar.gz"]])
@@ -51,7 +59,7 @@ def test_a_release_without_exactly_one_root_image_cannot_be_moved(tmp_path: Path
     for name in names:
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(NoRootImageError):
-        load_cargo(build_plan(tmp_path), tmp_path)
+        load_payload(build_plan(tmp_path), tmp_path)
 
 
 def test_a_node_is_verified_when_it_holds_the_published_bytes_under_any_name(tmp_path: Path) -> None:

@@ -11,24 +11,24 @@ from netsim.lab.cli import NAMES
 from netsim.lab.rack.layout import RunId, lay_out
 from netsim.lab.rack.plan import LabPlan
 from netsim.lab.rack.processes import Crew
-from netsim.lab.run.payload import load_cargo
+from netsim.lab.run.payload import load_payload
 from netsim.lab.strategies.aria2 import aria2_command
 from netsim.lab.strategies.by_name import STRATEGIES, strategy_named
 from netsim.lab.strategies.https import nginx_configuration
-from netsim.lab.strategies.strategy import NodeProgram, Stage
+from netsim.lab.strategies.strategy import NodeProgram, RunContext
 from netsim.lab.strategies.torrent import ANNOUNCE_URL, Version, make_torrent
 from swarmboot.errors import MalformedSettingError
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def context(tmp_path: Path) -> Iterator[RunContext]:
     plan = LabPlan("https", 4, 1e6, 1000, racks=2, rack_uplink_bytes_per_s=1e6)
     with Crew() as crew:
-        yield Stage(plan, lay_out(plan, RunId(4242, 99)), load_cargo(plan, tmp_path), tmp_path, crew)
+        yield RunContext(plan, lay_out(plan, RunId(4242, 99)), load_payload(plan, tmp_path), tmp_path, crew)
 
 
-def join(stage: Stage, strategy: str) -> NodeProgram:
-    return STRATEGIES[strategy].join(stage, stage.layout.nodes[3])
+def join(context: RunContext, strategy: str) -> NodeProgram:
+    return STRATEGIES[strategy].join(context, context.layout.nodes[3])
 
 
 def test_the_command_line_offers_every_strategy_there_is() -> None:
@@ -41,19 +41,19 @@ def test_an_unknown_strategy_is_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_what_a_node_receives_goes_to_the_folder_that_is_verified(stage: Stage, name: str) -> None:
-    folder = str(stage.node_folder(stage.layout.nodes[3]))
-    assert any(folder in argument for argument in join(stage, name).argv)
+def test_what_a_node_receives_goes_to_the_folder_that_is_verified(context: RunContext, name: str) -> None:
+    folder = str(context.node_folder(context.layout.nodes[3]))
+    assert any(folder in argument for argument in join(context, name).argv)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_the_sign_of_completion_lies_outside_what_is_verified(stage: Stage, name: str) -> None:
-    program, folder = join(stage, name), stage.node_folder(stage.layout.nodes[3])
+def test_the_sign_of_completion_lies_outside_what_is_verified(context: RunContext, name: str) -> None:
+    program, folder = join(context, name), context.node_folder(context.layout.nodes[3])
     assert program.done_path is None or folder not in program.done_path.parents
 
 
-def test_a_leecher_announces_the_rack_it_stands_in(stage: Stage) -> None:
-    argv = join(stage, "swarmboot").argv
+def test_a_leecher_announces_the_rack_it_stands_in(context: RunContext) -> None:
+    argv = join(context, "swarmboot").argv
     assert argv[argv.index("--rack") + 1] == "rack1"
     assert "--neighbour" in argv
 
@@ -73,9 +73,9 @@ def test_aria2_goes_on_seeding_and_reads_nobodys_configuration() -> None:
 
 @pytest.mark.parametrize(("version", "mark"), [(Version.V1, b"6:pieces"), (Version.V2, b"9:file tree")])
 def test_a_torrent_is_of_one_version_only_and_names_the_labs_tracker(
-    stage: Stage, tmp_path: Path, version: Version, mark: bytes
+    context: RunContext, tmp_path: Path, version: Version, mark: bytes
 ) -> None:
-    make_torrent(stage.cargo.image, tmp_path / "t", version)
+    make_torrent(context.payload.image, tmp_path / "t", version)
     data = (tmp_path / "t").read_bytes()
     assert ANNOUNCE_URL.encode() in data
     assert [found for found in (b"6:pieces", b"9:file tree") if found in data] == [mark]

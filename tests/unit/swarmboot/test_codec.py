@@ -55,8 +55,8 @@ def test_equal_maps_have_equal_bytes_in_whatever_order_they_were_filled(value: d
 @given(values, st.data())
 def test_a_changed_byte_is_refused_or_gives_another_value(value: object, data: st.DataObject) -> None:
     packed = bytearray(pack(value))
-    place = data.draw(st.integers(0, len(packed) - 1))
-    packed[place] ^= data.draw(st.integers(1, 255))
+    index = data.draw(st.integers(0, len(packed) - 1))
+    packed[index] ^= data.draw(st.integers(1, 255))
     try:
         found = unpack(bytes(packed), max_bytes=MAX_BYTES)
     except DecodeError:

@@ -64,8 +64,8 @@ def alter(message: bytes, random: Random, fraction: float) -> bytes:
     """Return a message of the peer protocol, without its length: a `piece` with one byte flipped, by that chance."""
     if len(message) <= _PIECE_HEAD_BYTES or message[0] != _PIECE or random.random() >= fraction:
         return message
-    place = random.randrange(_PIECE_HEAD_BYTES, len(message))
-    return message[:place] + bytes([message[place] ^ 0xFF]) + message[place + 1 :]
+    index = random.randrange(_PIECE_HEAD_BYTES, len(message))
+    return message[:index] + bytes([message[index] ^ 0xFF]) + message[index + 1 :]
 
 
 class _Lie:
