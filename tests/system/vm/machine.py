@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import socket
@@ -49,21 +50,26 @@ class Machine:
     log: Path
     started_s: float
     lines: list[tuple[float, str]] = field(default_factory=list)
+    unfinished: str = ""
+    """What it said last without an end of line, as a prompt does."""
 
     @property
     def console(self) -> str:
         """Return everything the console said."""
-        return "\n".join(line for _, line in self.lines)
+        return "\n".join([*(line for _, line in self.lines), self.unfinished])
 
     def follow(self) -> None:
         """Take down the console until it closes; run in a thread."""
-        assert self.process.stdout is not None
+        console, rest = self.process.stdout, b""
+        assert isinstance(console, io.BufferedReader)
         with self.log.open("w") as log:
-            for raw in self.process.stdout:
-                line = _ESCAPES.sub("", raw.decode(errors="replace")).rstrip("\n")
+            while chunk := console.read1():
+                *ended, rest = (rest + chunk).split(b"\n")
                 at_s = time.monotonic() - self.started_s
-                self.lines.append((at_s, line))
-                log.write(f"{at_s:7.2f} {line}\n")
+                for line in map(_text, ended):
+                    self.lines.append((at_s, line))
+                    log.write(f"{at_s:7.2f} {line}\n")
+                self.unfinished = _text(rest)
                 log.flush()
 
     def wait_for(self, pattern: str, *, within_s: float) -> float:
@@ -75,6 +81,8 @@ class Machine:
             for at_s, line in list(self.lines):
                 if wanted.search(line):
                     return at_s
+            if wanted.search(self.unfinished):
+                return time.monotonic() - self.started_s
             if has_ended or time.monotonic() > deadline_s:
                 why = "ended" if has_ended else f"took longer than {within_s:.0f} s"
                 raise AssertionError(f"{self.name} {why} without {pattern!r} on its console:\n{self.console[-4000:]}")
@@ -95,6 +103,11 @@ class Machine:
         """Cut the power."""
         self.process.kill()
         self.process.wait()
+
+
+def _text(raw: bytes) -> str:
+    """Return what the console shows of these bytes."""
+    return _ESCAPES.sub("", raw.decode(errors="replace"))
 
 
 def mac_of(name: str, card: int = 0) -> str:
