@@ -47,7 +47,7 @@ class Acquired:
     """A release with its torrents, and the neighbours to dial because no seeder names any.
 
     A seeder that is there names them itself, a few for each node. All that were heard of would make a full mesh of a
-    rack whose seeder is slow to answer, in which a node has no blocks left to ask for (docs/decisions/0021, 0024).
+    rack whose seeder is slow to answer, in which a node has no blocks left to ask for (docs/decisions/0024).
     """
 
     release: Release

@@ -2,7 +2,7 @@
 
 A node without a seeder dials all. One that the seeder answers but that comes through a proxy or NAT (`is_hidden` in its
 handout) hears of the whole rack at once, and all of it would be a full mesh, in which a node has no blocks left to ask
-for (docs/decisions/0021): it dials a few at random, and is dialled by others. Pure: a `Random` comes in.
+for (docs/decisions/0024): it dials a few at random, and is dialled by others. Pure: a `Random` comes in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from random import Random
 from swarmboot.wire.announce import Neighbour
 
 DIALLED_MAX = 8
-"""As many as a seeder names to a node of a rack (docs/decisions/0020)."""
+"""As many as a seeder names to a node of a rack (docs/decisions/0026)."""
 
 HEARD_MAX = 1024
 

@@ -103,7 +103,7 @@ def seed_ahead_bytes(piece_bytes: int, link_bytes_per_s: float) -> int:
     """Return how much a neighbour may ask ahead of a node that has everything; `link_bytes_per_s` is 0 for unknown.
 
     What the link carries meanwhile, a piece or 128 KiB at least and 512 KiB at most: nothing fresh waits behind it, but
-    more would be on order at one node although others could send it (docs/decisions/0017, 0023).
+    more would be on order at one node although others could send it (docs/decisions/0023).
     """
     under_way_bytes = min(_SEED_AHEAD_MAX_BYTES, round(link_bytes_per_s * _SEED_AHEAD_S))
     return max(piece_bytes, _SEED_AHEAD_BYTES, under_way_bytes)
