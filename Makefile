@@ -48,7 +48,7 @@ test-vm-all: $(ready) ## the cases on every Debian suite and initramfs generator
 test-arm64: $(ready) ## of these, two arm64 machines: half an hour the first time
 	@.ci/packages test
 	@.ci/packages test-vm-all
-	@$(python) -m pytest -m vm_all tests/system/test_vm_arm64.py $(PYTEST_ARGS)
+	@$(python) -m pytest -m vm_all tests/system/boot/test_arm64.py $(PYTEST_ARGS)
 
 fuzz: $(ready) ## give the decoders RUNS=100000 inputs that a coverage-guided fuzzer thinks of
 	@$(python) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[fuzz]'

@@ -10,7 +10,7 @@ It also speaks what the seeder needs of HTTP/1.1, however a client asks: Hyperco
 (RFC 9113, 3.4) and at `Upgrade: h2c`, and to WebSocket, where memory has other bounds and deadlines do not reach.
 
 It reads and writes no HTTP: that is h11's, driven by Hypercorn. It refines parts of Hypercorn that are not promised to
-stay (0.17 and 0.18 have them); tests/integration/test_connection.py says what must hold of any version.
+stay (0.17 and 0.18 have them); tests/integration/seeder/test_connection.py says what must hold of any version.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-DECISIONS = ROOT / "docs" / "decisions"
+from tests.support.tree import TREE
+
+DECISIONS = TREE / "docs" / "decisions"
 PARTS = "seeder|leecher|netsim|swarmboot|tests"
 FOLDERS = rf"{PARTS}|docs|findings|initramfs-hook|\.ci"
 PATH = re.compile(rf"(?<![\w./<-])((?:{FOLDERS})/[\w./-]*\w)((?:::\w+)*)")
@@ -26,9 +27,9 @@ DECISION = re.compile(r"decisions/(\d{4})(?![\w-])")
 @cache
 def tree() -> frozenset[str]:
     """Return every file and folder of the source, relative to its top."""
-    files = [path for folder in FOLDERS.split("|") for path in (ROOT / folder.replace("\\", "")).rglob("*")]
+    files = [path for folder in FOLDERS.split("|") for path in (TREE / folder.replace("\\", "")).rglob("*")]
     files = [path for path in files if "__pycache__" not in path.parts]
-    return frozenset(str(path.relative_to(ROOT)) for path in [*files, *ROOT.glob("*")])
+    return frozenset(str(path.relative_to(TREE)) for path in [*files, *TREE.glob("*")])
 
 
 @cache
@@ -40,7 +41,7 @@ def definitions(path: Path) -> frozenset[str]:
 @cache
 def names_in_tests() -> frozenset[str]:
     """Return the name of every test function, class and module, and of every definition beside them."""
-    modules = [ROOT / name for name in tree() if re.fullmatch(r"tests/.*\.py", name)]
+    modules = [TREE / name for name in tree() if re.fullmatch(r"tests/.*\.py", name)]
     return frozenset(path.stem for path in modules).union(*map(definitions, modules))
 
 
@@ -59,7 +60,7 @@ def is_decision(number: str) -> bool:
 def lacks(path: str, names: str) -> Iterator[str]:
     """Yield each of the `::names` behind a path that is not defined in it."""
     for name in names.removeprefix("::").split("::") if names else []:
-        if name not in definitions(ROOT / path):
+        if name not in definitions(TREE / path):
             yield f"{path}::{name}"
 
 
@@ -93,29 +94,29 @@ def missing_words(line: str) -> Iterator[str]:
 PAGES = sorted(
     page
     for page in [
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        *(ROOT / "docs").rglob("*.md"),
-        ROOT / "findings/README.md",
+        TREE / "README.md",
+        TREE / "CONTRIBUTING.md",
+        *(TREE / "docs").rglob("*.md"),
+        TREE / "findings/README.md",
     ]
     if "measurements" not in page.parts  # they name what was there on their day
 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TREE)))
 def test_what_a_page_names_exists(page: Path) -> None:
     for number, line in enumerate(page.read_text().splitlines(), 1):
         missing = [*missing_paths(line), *missing_words(line)]
         if page.name != "threat-model.md":  # which names tests of the TUF suite
             missing += [name for name in TEST.findall(line) if name not in names_in_tests()]
         missing += [link for link in LINK.findall(line) if not (page.parent / link).exists()]
-        assert not missing, f"{page.relative_to(ROOT)}:{number}"
+        assert not missing, f"{page.relative_to(TREE)}:{number}"
 
 
 def test_every_decision_that_is_named_has_a_page_or_a_line_in_the_index() -> None:
     for name in sorted(tree()):
         if re.search(r"\.(py|sh|md|toml)$", name):
-            unknown = [number for number in DECISION.findall((ROOT / name).read_text()) if not is_decision(number)]
+            unknown = [number for number in DECISION.findall((TREE / name).read_text()) if not is_decision(number)]
             assert not unknown, name
 
 
@@ -129,7 +130,7 @@ def test_the_index_of_decisions_has_every_page_with_its_title() -> None:
 
 def test_the_rooms_of_the_architecture_hold_the_modules_that_it_names() -> None:
     rows = re.findall(
-        rf"^\| `((?:{PARTS})/[\w/]+)` \| (.*) \|$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE
+        rf"^\| `((?:{PARTS})/[\w/]+)` \| (.*) \|$", (TREE / "docs/architecture.md").read_text(), re.MULTILINE
     )
     assert len(rows) > 15
     for room, text in rows:

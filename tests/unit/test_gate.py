@@ -8,12 +8,12 @@ import shutil
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-CONFTEST = ROOT / "tests" / "conftest.py"
+from tests.support.tree import TREE
+
+CONFTEST = TREE / "tests" / "conftest.py"
 
 pytest_plugins = ["pytester"]
 
@@ -37,7 +37,7 @@ def run_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *, uid
     project = pytester.path / "project"
     (project / "tests").mkdir(parents=True)
     shutil.copy(CONFTEST, project / "tests" / "conftest.py")
-    shutil.copytree(ROOT / ".ci", project / ".ci")
+    shutil.copytree(TREE / ".ci", project / ".ci")
     (project / "tests" / "test_suite.py").write_text("\n".join(line[4:] for line in SUITE.splitlines()))
     (project / "pytest.ini").write_text("[pytest]\nmarkers =\n    root\n    needs\n")
     monkeypatch.setattr(os, "geteuid", lambda: uid)
@@ -73,16 +73,16 @@ def test_with_everything_at_hand_no_test_is_left_out(
 
 
 def test_make_help_names_every_target() -> None:
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (TREE / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     shown = subprocess.run(
-        ["make", "--no-print-directory", "-C", str(ROOT)], capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "-C", str(TREE)], capture_output=True, text=True, check=True
     )
     assert {line.split()[1] for line in shown.stdout.splitlines()} == set(phony.split())
 
 
 def test_every_pinned_dependency_is_a_name_and_a_version() -> None:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    lines = (TREE / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)] == []
 
 

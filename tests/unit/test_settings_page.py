@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from click.testing import CliRunner
 
 from seeder.hook.cli import hook
+from tests.support.tree import DOCS
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "settings.md"
+PAGE = DOCS / "settings.md"
 
 
 def test_the_page_of_settings_is_current() -> None:

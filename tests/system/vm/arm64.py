@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.stage0_packages import apt_for
+from tests.support.tree import TREE
+from tests.system.bare.packages import apt_for
 from tests.system.vm import images
-from tests.system.vm.cache import ROOT, cached, fingerprint
+from tests.system.vm.cache import cached, fingerprint
 from tests.system.vm.programs import PATH, SWARMBOOT, run
 
 SUITE = "trixie"
@@ -145,8 +146,8 @@ def initramfs(debian: Arm64, out: Path) -> list[str]:
 
 def forget_runtime(debian: Arm64) -> None:
     """Have the next build make the runtime again if this source tree has changed since it was made."""
-    sources = [*ROOT.glob("leecher/**/*.py"), *ROOT.glob("swarmboot/**/*.py"), *ROOT.glob("seeder/hook/*.py")]
-    key, noted = fingerprint([*sources, ROOT / "initramfs-hook/runtime.toml"]), debian.tree.parent / "runtime.key"
+    sources = [*TREE.glob("leecher/**/*.py"), *TREE.glob("swarmboot/**/*.py"), *TREE.glob("seeder/hook/*.py")]
+    key, noted = fingerprint([*sources, TREE / "initramfs-hook/runtime.toml"]), debian.tree.parent / "runtime.key"
     if not noted.exists() or noted.read_text() != key:
         for name in ("runtime.squashfs", "runtime.libraries"):
             (debian.tree / "usr/lib/swarmboot" / name).unlink(missing_ok=True)

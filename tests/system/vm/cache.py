@@ -9,15 +9,16 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent.parent
-CACHE = ROOT / ".cache" / "vm"
+from tests.support.tree import TREE
+
+CACHE = TREE / ".cache" / "vm"
 
 
 def fingerprint(paths: Iterable[Path], *texts: str) -> str:
     """Return a short digest of files and texts."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+        digest.update(path.relative_to(TREE).as_posix().encode() + b"\0" + path.read_bytes())
     for text in texts:
         digest.update(b"\0" + text.encode())
     return digest.hexdigest()[:16]

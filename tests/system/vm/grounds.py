@@ -19,8 +19,9 @@ from pathlib import Path
 
 from netsim.demo import debian
 from netsim.demo.files import make_squashfs
+from tests.support.tree import HOOK, TREE
 from tests.system.vm import images
-from tests.system.vm.cache import CACHE, ROOT, cached, fingerprint
+from tests.system.vm.cache import CACHE, cached, fingerprint
 from tests.system.vm.programs import BOUND_TO_US, run
 
 GENERATORS = ("initramfs-tools", "dracut")
@@ -124,7 +125,7 @@ class Ground:
 
 def page_installs() -> list[tuple[str, ...]]:
     """Return the packages of each `apt install` of docs/boot.md that are Debian's own."""
-    page = (ROOT / "docs/boot.md").read_text().replace("\\\n", " ")
+    page = (TREE / "docs/boot.md").read_text().replace("\\\n", " ")
     lines = re.findall(r"^ +apt install ([^#\n]+)", page, flags=re.MULTILINE)
     return [tuple(word for word in line.split() if not word.startswith(("./", "-"))) for line in lines]
 
@@ -136,8 +137,8 @@ def ground(suite: str, generator: str) -> Ground:
     runtime = _runtime(suite, chroot)
     if generator == "dracut":
         chroot = chroot.on_top(_with_dracut(suite, chroot) / "upper")
-    sources = [path for path in (ROOT / "initramfs-hook").rglob("*") if path.is_file()]
-    sources += [*ROOT.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
+    sources = [path for path in HOOK.rglob("*") if path.is_file()]
+    sources += [*TREE.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
 
     def build(folder: Path) -> None:
         folder.mkdir()
@@ -183,8 +184,8 @@ def _with_dracut(suite: str, chroot: Chroot) -> Path:
 
 def _runtime(suite: str, chroot: Chroot) -> Path:
     """Return a folder with the runtime image that `hook install` would build in a suite."""
-    sources = [*ROOT.glob("leecher/**/*.py"), *ROOT.glob("swarmboot/**/*.py"), *ROOT.glob("seeder/hook/*.py")]
-    sources += [ROOT / "initramfs-hook" / "runtime.toml"]
+    sources = [*TREE.glob("leecher/**/*.py"), *TREE.glob("swarmboot/**/*.py"), *TREE.glob("seeder/hook/*.py")]
+    sources += [HOOK / "runtime.toml"]
 
     def build(folder: Path) -> None:
         folder.mkdir()
@@ -200,7 +201,7 @@ def _runtime(suite: str, chroot: Chroot) -> Path:
 def _source_tree() -> dict[str, Path]:
     """Return what makes the command `swarmboot` this source tree's in a chroot."""
     (metadata,) = Path(sysconfig.get_path("purelib")).glob("swarmboot-*.dist-info")
-    return {"src": ROOT, f"src-metadata/{metadata.name}": metadata}
+    return {"src": TREE, f"src-metadata/{metadata.name}": metadata}
 
 
 def _install_hook(folder: Path, chroot: Chroot, *, generator: str, runtime: Path, trusted: images.Fleet) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from netsim.demo.release import sample_release
 from seeder.http.authority import issue_certificate
-from tests.system.vm.cache import ROOT, cached, fingerprint
+from tests.support.tree import HOOK, TREE
+from tests.system.vm.cache import cached, fingerprint
 from tests.system.vm.programs import SWARMBOOT, run
 
 _MARKER_UNIT = """[Unit]
@@ -143,8 +144,8 @@ def fleet() -> Fleet:
 
 def runtime_image() -> Path:
     """Return the runtime image of this source tree, built once; zstd, because emulation makes xz slow."""
-    sources = [*ROOT.glob("leecher/**/*.py"), *ROOT.glob("swarmboot/**/*.py"), *ROOT.glob("seeder/hook/*.py")]
-    sources += [ROOT / "initramfs-hook" / "runtime.toml"]
+    sources = [*TREE.glob("leecher/**/*.py"), *TREE.glob("swarmboot/**/*.py"), *TREE.glob("seeder/hook/*.py")]
+    sources += [HOOK / "runtime.toml"]
     packages = _versions("libc6", "libssl3", "python3-libtorrent")
 
     def build(folder: Path) -> None:
@@ -184,8 +185,8 @@ def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = ())
     `beside` are Debian packages that its generator is to find although they are not installed.
     """
     kernel, runtime, trusted = debian_kernel(), runtime_image(), fleet()
-    sources = [path for path in (ROOT / "initramfs-hook").rglob("*") if path.is_file()]
-    sources += [*ROOT.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
+    sources = [path for path in HOOK.rglob("*") if path.is_file()]
+    sources += [*TREE.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
     packages = _versions("initramfs-tools-core", "dracut-core", "dracut-network", "busybox", "kmod", "udev")
 
     def build(folder: Path) -> None:

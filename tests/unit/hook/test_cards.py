@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tree import HOOK
 from tests.unit.hook.test_driver import SHELLS
 
-HOOK = Path(__file__).parent.parent.parent.parent / "initramfs-hook"
 MAC = "52:54:00:12:34:56"
 OTHER = "52:54:00:ab:cd:ef"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-DRIVER = Path(__file__).parent.parent.parent.parent / "initramfs-hook" / "driver.sh"
+from tests.support.tree import DRIVER
+
 SHELLS = [("dash",), ("busybox", "sh"), ("bash", "--posix")]
 
 

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarmboot.arguments import kernel_arguments, last_value
-from tests.unit.hook.test_driver import DRIVER, drive, shell
+from tests.support.tree import DRIVER
+from tests.unit.hook.test_driver import drive, shell
 
 __all__ = ["shell"]
 

@@ -1,0 +1,96 @@
+"""Three bare machines go from power-on to a booted Debian by themselves; the third takes stage 0 from a neighbour.
+
+Stage 0 is what the hook built, the release is the sample's Debian, and one `swarmboot serve --pxe` does it all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.bare.rack import ADDRESS, RANGE, BareRack, bare_rack, eventually, issue_authority, mac
+from tests.system.vm import images
+from tests.system.vm.machine import Machine
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.vm,
+    pytest.mark.timeout(900),
+    pytest.mark.needs(
+        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "curl",
+        "/usr/lib/ipxe/undionly.kpxe",
+    ),
+]  # fmt: skip
+
+BOOT_S = 300.0
+END = "marker: end of it"
+
+
+@dataclass(frozen=True, slots=True)
+class Morning:
+    """The rack after everything has booted."""
+
+    rack: BareRack
+    machines: tuple[Machine, ...]
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
+    work = tmp_path_factory.mktemp("debian")
+    with ExitStack() as stack:
+        rack = stack.enter_context(bare_rack(work / "rack"))
+        site = publish_debian(work, issue_authority(rack))
+        rack.serve(site, "--pxe", "rack", "--dhcp-range", RANGE, "--stage0-trust", "lan")
+        machines = []
+        for number in (1, 2):
+            machines.append(stack.enter_context(rack.power_on(f"machine{number}", memory="1024")))
+        for machine in machines:
+            machine.wait_for(END, within_s=BOOT_S)
+        eventually(lambda: rack.status()["stage0"]["neighbours"] or None, within_s=BOOT_S)
+        before = rack.status()["stage0"]
+        machines.append(stack.enter_context(rack.power_on("machine3", memory="1024")))
+        machines[-1].wait_for(END, within_s=BOOT_S)
+        yield Morning(rack, tuple(machines), before, rack.status()["stage0"])
+
+
+def publish_debian(work: Path, authority: Path) -> Path:
+    """Publish the sample's Debian with a kernel and an initramfs that trusts this fleet; return the site."""
+    kernel = images.debian_kernel()
+    release, keys, site = images.write_release(work / "release"), work / "keys", work / "site"
+    images.publish(release, site=site, keys=keys)
+    images.build_initramfs(
+        release / "initramfs.img", kernel=kernel, trust=keys / "swarmboot.pub", authority=authority,
+        runtime=images.runtime_image(),
+    )  # fmt: skip
+    (release / "vmlinuz").hardlink_to(kernel.image)
+    (release / "release.toml").write_text('name = "debian"\ncmdline = "console=ttyS0"\n')
+    images.publish(release, site=site, keys=keys)
+    return site
+
+
+def test_three_machines_without_disks_boot_debian_by_themselves(morning: Morning) -> None:
+    for machine in morning.machines:
+        marks = machine.marks()
+        assert marks["root"] == "overlay"
+        assert marks["seed"] == "active"
+
+
+def test_the_third_machine_takes_kernel_and_initramfs_from_a_neighbour(morning: Morning) -> None:
+    (line,) = [line for line in morning.rack.log if line.startswith(f"machine {mac(3)} loads from")]
+    assert not line.endswith("loads from the server")
+    assert morning.after["sent_bytes"] == morning.before["sent_bytes"]
+
+
+def test_nobody_was_started_with_another_stage_0(morning: Morning) -> None:
+    assert not [machine for machine in morning.machines if "another stage 0" in machine.console]
+
+
+def test_the_machines_were_told_where_the_server_is(morning: Morning) -> None:
+    assert f"swarmboot.server=https://{ADDRESS}:8470" in morning.machines[0].console

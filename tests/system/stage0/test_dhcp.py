@@ -1,0 +1,178 @@
+"""What a real dnsmasq, run by `swarmboot serve --pxe`, answers each kind of firmware; and whom it does not answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from swarmboot.errors import ResourceError
+from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PXE_CLASS, Offer, ask
+from tests.system.bare.rack import ADDRESS, PXE, BareRack, bare_rack, eventually, other_network, tiny_release_site
+from tests.system.vm.programs import run
+
+Served = tuple[subprocess.Popen[bytes], int]
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("dnsmasq", "ip", "curl")]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A host on the machines' network and one on another network of the same server."""
+
+    rack: BareRack
+    inside: tuple[str, ...]
+    outside: tuple[str, ...]
+
+    def ask(self, mac: str = OWN, *, arch: int | None, vendor: str = PXE_CLASS, ipxe: bool = False) -> Offer:
+        """Return what firmware of this kind is offered on the machines' network."""
+        return ask(self.inside, mac, arch=arch, vendor=vendor, ipxe=ipxe)
+
+
+def lay_out(stack: ExitStack, work: Path, *pxe: str) -> Wire:
+    rack = stack.enter_context(bare_rack(work / "rack"))
+    (work / "ipxe").mkdir()
+    for name in FILES:
+        (work / "ipxe" / name).write_bytes(name.encode() * 1000)
+    inside = stack.enter_context(other_network(rack))
+    rack.ip("link add hall type bridge")
+    rack.ip("address add 10.97.0.1/24 dev hall")
+    rack.ip("link set hall up")
+    outside = stack.enter_context(other_network(rack, bridge="hall", address="10.97.0.9"))
+    rack.serve(tiny_release_site(work), *pxe, "--ipxe", str(work / "ipxe"))
+    return Wire(rack, inside, outside)
+
+
+@pytest.fixture(scope="module")
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    with ExitStack() as stack:
+        yield lay_out(stack, tmp_path_factory.mktemp("dhcp"), *PXE)
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    with ExitStack() as stack:
+        yield lay_out(stack, tmp_path_factory.mktemp("proxy"), "--pxe", "rack,proxy")
+
+
+@pytest.mark.parametrize(
+    ("arch", "file"),
+    [(0, FILES[0]), (7, FILES[1]), (9, FILES[1]), (11, FILES[2])],
+    ids=["bios", "efi", "efi9", "arm64"],
+)
+def test_firmware_is_offered_an_address_and_its_ipxe(wire: Wire, arch: int, file: str) -> None:
+    offer = wire.ask(arch=arch)
+    assert offer is not None
+    assert offer["address"].startswith("10.98.0.1")
+    assert (offer["server"], offer["file"]) == (ADDRESS, file)
+
+
+@pytest.mark.parametrize(("arch", "file"), [(16, FILES[1]), (19, FILES[2])], ids=["x64", "arm64"])
+def test_http_boot_is_offered_a_url_and_told_that_it_is_meant(wire: Wire, arch: int, file: str) -> None:
+    offer = wire.ask(arch=arch, vendor=HTTP_CLASS)
+    assert offer is not None
+    assert offer["file"] == f"http://{ADDRESS}/boot/{file}"
+    assert offer["vendor"] == "HTTPClient"
+
+
+@pytest.mark.parametrize("arch", [0, 7, 11])
+def test_ipxe_is_offered_the_script_whatever_loaded_it(wire: Wire, arch: int) -> None:
+    offer = wire.ask(arch=arch, ipxe=True)
+    assert offer is not None
+    assert offer["file"] == f"http://{ADDRESS}/boot.ipxe"
+
+
+def test_a_raspberry_pi_finds_the_words_that_its_rom_looks_for(wire: Wire) -> None:
+    offer = wire.ask(PI, arch=0)
+    assert offer is not None
+    assert "Raspberry Pi Boot" in offer["menu"]
+    assert (offer["server"], offer["file"]) == (ADDRESS, "bootcode.bin")
+
+
+def test_an_operating_system_is_offered_an_address_and_nothing_to_boot(wire: Wire) -> None:
+    offer = wire.ask(arch=None, vendor="")
+    assert offer is not None
+    assert offer["address"].startswith("10.98.0.1")
+    assert offer["file"] == ""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_firmware_was_offered_it_can_load(wire: Wire, name: str) -> None:
+    for url in (f"tftp://{ADDRESS}/{name}", *([f"http://{ADDRESS}/boot/{name}"] if name.endswith(".efi") else [])):
+        found = run(*wire.inside, "curl", "-s", "--max-time", "10", url)
+        assert found == name * 1000
+
+
+def test_nobody_is_answered_on_an_interface_that_was_not_named(wire: Wire, proxied: Wire) -> None:
+    for each in (wire, proxied):
+        assert ask(each.outside, OWN, arch=0, vendor=PXE_CLASS) is None
+        for url in (f"tftp://10.97.0.1/{FILES[0]}", "http://10.97.0.1/boot.ipxe"):
+            said = run(*each.outside, "sh", "-c", f"curl -s --max-time 2 {url} || echo refused")
+            assert said == "refused\n"
+
+
+@pytest.mark.parametrize(
+    ("arch", "file"),
+    [(0, FILES[0]), (7, FILES[1]), (9, FILES[1]), (11, FILES[2])],
+    ids=["bios", "efi", "efi9", "arm64"],
+)
+def test_a_proxy_names_the_file_and_gives_no_address(proxied: Wire, arch: int, file: str) -> None:
+    offer = proxied.ask(arch=arch)
+    assert offer is not None
+    assert offer["address"] == "0.0.0.0"
+    assert offer["vendor"] == "PXEClient"
+    assert offer["file"] in ("", file)  # firmware that reads the menu is told the name when it asks for it
+
+
+def test_a_proxy_is_silent_to_whoever_does_not_boot_by_pxe(proxied: Wire) -> None:
+    assert proxied.ask(arch=None, vendor="") is None
+    assert proxied.ask(arch=16, vendor=HTTP_CLASS) is None
+
+
+@pytest.fixture
+def served(rack: BareRack, tmp_path: Path) -> Served:
+    (tmp_path / "ipxe").mkdir()
+    (tmp_path / "ipxe" / FILES[0]).write_bytes(b"iPXE")
+    seeder = rack.serve(tiny_release_site(tmp_path), *PXE, "--ipxe", str(tmp_path / "ipxe"))
+
+    def child() -> int | None:
+        children = " ".join(path.read_text() for path in Path(f"/proc/{seeder.pid}/task").glob("*/children")).split()
+        return next((int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "dnsmasq\n"), None)
+
+    return seeder, eventually(child)
+
+
+def test_serve_ends_in_one_clear_line_if_its_dnsmasq_does(rack: BareRack, served: Served) -> None:
+    seeder, dnsmasq = served
+    os.kill(dnsmasq, signal.SIGKILL)
+    assert seeder.wait(30) == ResourceError.exit_status
+    assert rack.log[-1].startswith("swarmboot: dnsmasq has ended on rack")
+
+
+def test_machines_that_find_no_address_left_are_named_with_what_to_do(rack: BareRack, tmp_path: Path) -> None:
+    leases = rack.work / "state" / "pxe" / "dhcp.leases"
+    leases.parent.mkdir(parents=True)
+    leases.write_text(f"{int(time.time()) + 3600} 52:54:00:00:98:01 10.98.0.100 * *\n")
+    (tmp_path / "ipxe").mkdir()
+    (tmp_path / "ipxe" / FILES[0]).write_bytes(b"iPXE")
+    one = ("--pxe", "rack", "--dhcp-range", "10.98.0.100,10.98.0.100")
+    rack.serve(tiny_release_site(tmp_path), *one, "--ipxe", str(tmp_path / "ipxe"))
+    with other_network(rack) as inside:
+        assert ask(inside, OWN, arch=0, vendor=PXE_CLASS) is None
+    said = [
+        line for line in rack.log if line.startswith(f"no address is left in --dhcp-range for {OWN}: give a larger")
+    ]
+    assert len(said) == 1, rack.log
+
+
+def test_dnsmasq_ends_with_a_seeder_that_is_killed(served: Served) -> None:
+    seeder, dnsmasq = served
+    seeder.kill()
+    eventually(lambda: None if Path(f"/proc/{dnsmasq}").exists() else True, within_s=10)
