@@ -79,6 +79,18 @@ def test_lintian_finds_no_error(built: Built) -> None:
     assert not re.search("^E:", done.stdout, flags=re.MULTILINE)
 
 
+def test_the_licence_is_in_the_wheel_and_named_by_both_packages(built: Built) -> None:
+    licence = (TREE / "LICENSE").read_bytes()
+    assert licence == Path("/usr/share/common-licenses/Apache-2.0").read_bytes()
+    (info,) = (built.tree / "usr/lib/python3/dist-packages").glob("swarmboot-*.dist-info")
+    assert (info / "licenses/LICENSE").read_bytes() == licence
+    assert "\nLicense-Expression: Apache-2.0\n" in (info / "METADATA").read_text()
+    for name in NAMES:
+        said = (built.tree / "usr/share/doc" / name / "copyright").read_text()
+        assert "\nFiles: *\nCopyright: 2026, the authors of swarmboot\nLicense: Apache-2.0\n" in said
+        assert "/usr/share/common-licenses/Apache-2.0" in said
+
+
 def test_a_package_holds_readable_files_of_root_and_nothing_compiled(built: Built) -> None:
     for package in built.packages:
         for line in run("dpkg-deb", "--contents", str(package)).splitlines():

@@ -55,7 +55,8 @@ apt-get -qy install python3 python3-venv python3-libtorrent pipx make
 export PIP_CERT=/authorities/ca-certificates.crt
 mkdir /root/tree
 cd /source
-cp -R Makefile README.md pyproject.toml constraints.txt .ci swarmboot seeder leecher netsim initramfs-hook /root/tree
+cp -R Makefile README.md LICENSE pyproject.toml constraints.txt .ci /root/tree
+cp -R swarmboot seeder leecher netsim initramfs-hook /root/tree
 python3 -m venv --system-site-packages /opt/swarmboot
 /opt/swarmboot/bin/pip install --quiet /root/tree
 use /opt/swarmboot/bin/swarmboot
