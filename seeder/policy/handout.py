@@ -234,14 +234,14 @@ def lease_pieces(registry: Registry, node: Node, *, slots: int, now_s: float, li
             if not free:
                 break
             first, count = piece_set.first_run(free, _run_length(holdings, free, sharers, limits))
-            size_bytes = count * holdings.torrent.piece_bytes
-            term_s = _term_s(registry, size_bytes, limits)
+            timeout_s = _lease_timeout_s(registry, count * holdings.torrent.piece_bytes, limits)
             origin = registry.granted % max(1, limits.origins)
             leases.append(
                 registry.grant(
-                    node, info_hash, first, count, now_s=now_s, term_s=term_s, origin=origin, is_shared=is_shared
+                    node, info_hash, first, count,
+                    now_s=now_s, lease_timeout_s=timeout_s, origin=origin, is_shared=is_shared,
                 )
-            )
+            )  # fmt: skip
     return tuple(leases)
 
 
@@ -328,7 +328,7 @@ def _run_length(holdings: TorrentState, free: Pieces, sharers: int, limits: Limi
     return max(1, min(int(most_bytes / holdings.torrent.piece_bytes), share))
 
 
-def _term_s(registry: Registry, size_bytes: int, limits: Limits) -> float:
+def _lease_timeout_s(registry: Registry, size_bytes: int, limits: Limits) -> float:
     """Return how long a lease lasts without progress: three times what it takes when all leases share the uplink.
 
     As if `least_open` were out if there are fewer: a rack that starts asks for its documents over the same uplink.

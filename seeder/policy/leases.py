@@ -1,11 +1,11 @@
-"""Which pieces are leased to whom, on what terms, and what the seeder has seen come of it.
+"""Which pieces are leased to whom, for how long, and what the seeder has seen come of it.
 
 A lease is the right to fetch some pieces alone, for a time. What a node says of a lease is a claim; that its bytes were
 asked for at the seeder's own door, from the node's address, and that they went out, the seeder sees for itself. So a
 lease that nobody asks the bytes of is idle: it takes no place in the pipe and others may have its pieces. A node's
 credit is how many more of its leases were fetched than were let lapse.
 
-Pure: facts go in with their time. Bytes that a mirror sends are not seen; there only the term counts.
+Pure: facts go in with their time. Bytes that a mirror sends are not seen; there only the timeout counts.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ class Registry:
             self._give_credit(node, 1)
 
     def _settle(self, node: Node, now_s: float) -> None:
-        """Close leases whose pieces have arrived; progress on a lease renews its term."""
+        """Close leases whose pieces have arrived; progress on a lease renews it."""
         for lease in list(node.leases.values()):
             left = lease.awaited & ~node.have.get(lease.info_hash, 0)
             if not left:
@@ -282,20 +282,21 @@ class Registry:
         count: int,
         *,
         now_s: float,
-        term_s: float,
+        lease_timeout_s: float,
         origin: int = 0,
         is_shared: bool = False,
     ) -> Lease:
         """Return a new lease of these pieces to `node`, on record until they arrive, it is returned or it expires.
 
-        It lasts `term_s`, and `STALL_S` more for each sign of progress that there can be, or `START_MAX_S`. Others may
-        take over one that is shared.
+        It expires after `lease_timeout_s`; each sign of progress leaves it `STALL_S` at least, but no longer in all
+        than with a sign for every piece, or `START_MAX_S`. Others may take over one that is shared.
         """
         self.book.granted += 1
         lease = LeaseId(self.book.granted)
+        most_s = max(START_MAX_S, lease_timeout_s + (count + 2) * STALL_S)
         node.leases[lease] = OpenLease(
             lease, node.node, node.host, info_hash, first, count, piece_set.span(first, count),
-            granted_s=now_s, expires_s=now_s + term_s, ends_s=now_s + max(START_MAX_S, term_s + (count + 2) * STALL_S),
+            granted_s=now_s, expires_s=now_s + lease_timeout_s, ends_s=now_s + most_s,
             is_seen=origin == 0, is_shared=is_shared,
         )  # fmt: skip
         self.book.open(node.leases[lease])
@@ -349,7 +350,7 @@ class Registry:
         return any(seed is not None and seed.have.get(holdings.torrent.info_hash) == holdings.all for seed in seeds)
 
     def expire(self, *, now_s: float, silent_s: float) -> tuple[NodeId, ...]:
-        """Forget nodes silent for longer than `silent_s` and void leases past their term; return those nodes."""
+        """Forget nodes silent for longer than `silent_s` and void leases that have timed out; return those nodes."""
         silent = [node.node for node in self.nodes.values() if now_s - node.seen_s > silent_s]
         for node_id in silent:
             self.forget(node_id)
@@ -362,7 +363,7 @@ class Registry:
         return tuple(silent)
 
     def _expire_leases(self, node: Node, now_s: float) -> None:
-        """Void a node's leases past their term; what a starting node has fetched it is given time to show."""
+        """Void a node's leases that have timed out; what a starting node has fetched it is given time to show."""
         for lease in list(node.leases.values()):
             if lease.is_fetched and lease.shown_s == math.inf:
                 lease.shown_s = now_s + SHOW_S
