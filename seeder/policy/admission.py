@@ -81,7 +81,6 @@ class _Offer:
 @dataclass(slots=True)
 class _Load:
     offer: _Offer
-    begun_s: float
     due_s: float
 
 
@@ -137,10 +136,6 @@ class Admission:
         else:
             self._racks.setdefault(rack, OrderedDict())[source] = offer
             self._set_free(offer)
-
-    def offers(self, source: Source) -> bool:
-        """Return whether an end can serve."""
-        return source in self._offers
 
     def withdraw(self, source: Source) -> None:
         """Take note that an end serves no more; who loads from it turns elsewhere or asks again."""
@@ -230,7 +225,7 @@ class Admission:
         offer.loads += 1
         self._set_free(offer)
         served_s = STALL_S if offer.is_server else 1.25 * self.limits.load_bytes * offer.slots / offer.bytes_per_s
-        self._loads[node] = _Load(offer, now_s, now_s + served_s)
+        self._loads[node] = _Load(offer, now_s + served_s)
         self._due_s = min(self._due_s, now_s + served_s)
         return Turn(node, offer.source, self._alternates(rack, offer.source))
 
