@@ -1,8 +1,7 @@
 """The seeder's log, the one place that writes it: a line an event, to standard output.
 
-What a line holds may come from anybody on the network, so everything in it that is not printable (Unicode's categories
-C and Z but for the space: control characters, line ends, terminal escapes, marks that turn the direction of writing,
-half surrogates) is written as an escape, and a line is cut at a bound. What one source of outside lines may add is
+What a line holds may come from anybody on the network, so everything in it that is not printable is written as an
+escape (`swarmboot.printable`), and a line is cut at a bound. What one source of outside lines may add is
 bounded, and so is what all of them may add together; how many lines were left out is said once a minute.
 
 `Log.tell` never raises and never waits: a thread of its own writes, and lines that find its queue full or that cannot
@@ -22,6 +21,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from swarmboot.printable import printable
+
 LINE_MAX = 2048
 OUTSIDE_LINE_MAX = 480
 """How many characters a line may have, and how many of them if an outside source caused it."""
@@ -34,10 +35,7 @@ _CLOSE_S = 1.0
 
 def plain(text: str, *, most: int = LINE_MAX) -> str:
     """Return `text` as one printable line of at most `most` characters, everything else in it escaped."""
-    cut = text if len(text) <= most else f"{text[: most - 3]}..."
-    if cut.isprintable():
-        return cut
-    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in cut)
+    shown = printable(text if len(text) <= most else f"{text[: most - 3]}...")
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 

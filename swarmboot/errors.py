@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from swarmboot.printable import printable
+
 _LONGEST = 900
 
 
 class SwarmbootError(Exception):
-    """A refusal that fits on one line: what, expected, found, what to do."""
+    """A refusal that fits on one line: what, expected, found, what to do. Others may have written parts of it."""
 
     exit_status: ClassVar[int] = 1
     is_retryable: ClassVar[bool] = False
@@ -40,7 +42,7 @@ class SwarmbootError(Exception):
         )
         line = f"{_cut(self.what)}: {facts}" if facts else _cut(self.what)
         line = f"{line}; {self.hint}" if self.hint else line
-        return " ".join(line.split())
+        return printable(" ".join(line.split()))
 
 
 def _cut(text: str) -> str:

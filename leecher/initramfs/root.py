@@ -28,6 +28,7 @@ from typing import IO, NoReturn
 from leecher.boot import hand_off as handovers
 from leecher.boot.hand_off import Handover, Image
 from leecher.initramfs.placing import place, take_away
+from leecher.machine.console import tell
 from leecher.machine.unpackers import check_unpackers
 from swarmboot.archive import KINDS, Entry, cpio_entries, refusal, tar_entries
 from swarmboot.errors import ReleaseError, ResourceError, SpaceError, SwarmbootError
@@ -221,7 +222,7 @@ def main() -> None:
         sys.exit(_USAGE)
     beside = os.open(HANDOVER, os.O_RDONLY | os.O_DIRECTORY)  # the root directory is another when something fails
     try:
-        run(sys.argv[1], Path(sys.argv[2]), tell=_tell)
+        run(sys.argv[1], Path(sys.argv[2]), tell=tell)
     except SwarmbootError as error:
         _fail(error, beside)
     except OSError as error:
@@ -231,16 +232,12 @@ def main() -> None:
 
 
 def _fail(error: SwarmbootError, beside: int) -> NoReturn:
-    _tell(str(error))
+    tell(str(error))
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         with os.fdopen(os.open(FAILURE, flags, 0o644, dir_fd=beside), "w") as file:
             file.write(f"{error}\n")
     sys.exit(error.exit_status)
-
-
-def _tell(line: str) -> None:
-    print(f"swarmboot: {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import click
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
 from swarmboot.fleet_token import FleetToken, read_tokens, write_token
 from swarmboot.home import user_folder
+from swarmboot.printable import printable
 from swarmboot.release import key_files
 from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site, manifest_numbers
 from swarmboot.units import parse_duration, parse_rate, parse_size
@@ -314,7 +315,7 @@ def prune(site: Path, keep: int, grace: str, is_json: bool) -> None:
 
 
 def _print(lines: list[str], value: dict[str, Any], *, is_json: bool) -> None:
-    click.echo(json.dumps(value) if is_json else "\n".join(lines))
+    click.echo(json.dumps(value) if is_json else "\n".join(map(printable, lines)))
 
 
 def _check_apart(release: Path, site: Path) -> None:

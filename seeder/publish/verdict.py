@@ -21,6 +21,7 @@ from seeder.site.reader import read_own_channel
 from seeder.site.signers import own_keys, signer_ids
 from swarmboot.errors import CannotBootError, ReleaseError
 from swarmboot.ids import MAX_SEQUENCE
+from swarmboot.printable import printable
 from swarmboot.release import layout
 
 
@@ -64,7 +65,7 @@ def judge(release: Release, signing: Signing | None, manner: Manner) -> Looked:
         click.echo(json.dumps(_value(release, looked)))
     elif manner.is_check or is_refused:
         for line in _lines(release, looked):
-            click.echo(line, err=is_refused)
+            click.echo(printable(line), err=is_refused)
     if is_refused:
         count = len(looked.fatal)
         raise CannotBootError(

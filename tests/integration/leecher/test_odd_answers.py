@@ -14,6 +14,7 @@ from leecher.origin.connection_pool import Connections
 from leecher.origin.range_request import ByteRange, RangeRequest
 from leecher.origin.small_request import SmallRequest
 from swarmboot.errors import TransferError
+from tests.support.commands import run_program
 from tests.support.loopback import asking, booting, build_fleet, build_release, hostile, serving
 from tests.support.sockets import answering
 
@@ -60,6 +61,16 @@ def test_an_odd_answer_to_a_run_is_a_failed_transfer(odd: str) -> None:
 def test_an_odd_answer_of_a_neighbour_is_at_most_a_failed_transfer(odd: str) -> None:
     with answering(ODD[odd]) as url, suppress(TransferError):  # what httpx does not read is no fault
         trio.run(neighbour_reader(url), "x", 1000)
+
+
+def test_words_of_an_origin_reach_the_console_without_what_a_terminal_would_obey(tmp_path: Path) -> None:
+    fleet = build_fleet(tmp_path / "fleet", build_release(tmp_path / "release"))
+    with answering(b"HTTP/1.1 404 \x1b[2J\x9b31m gone\r\ncontent-length: 0\r\n\r\n") as url:
+        done = run_program(
+            "fetch", "--server", url, "--trust", fleet.pub, "--into", tmp_path / "node", "--timeout", "1s"
+        )
+    assert r"404 \x1b[2J\x9b31m gone" in done.err
+    assert all(line.isprintable() for line in done.err.splitlines())
 
 
 def test_a_mirror_with_an_impossible_range_costs_no_boot(tmp_path: Path) -> None:

@@ -137,6 +137,18 @@ def test_all_that_is_wrong_is_said_at_once(bench: Bench) -> None:
     assert "3 reasons" in lines[-1]
 
 
+@pytest.mark.parametrize("plugin", ["10-odd.tar.gz", "10-odd.squashfs"])
+def test_names_in_an_archive_are_shown_as_a_terminal_can_show_them(bench: Bench, plugin: str) -> None:
+    program = Path(os.fsdecode(os.fsencode(bench.plugin(plugin)) + b"/\x1b[2J\xff"))
+    program.write_bytes(b"x")
+    program.chmod(0o4755)
+    bench.pack()
+    done = bench.publish()
+    assert done.status == REFUSED
+    assert r"\x1b[2J\udcff (setuid)" in done.err
+    assert all(line.isprintable() for line in done.err.splitlines())
+
+
 def test_a_release_that_cannot_be_read_at_all_keeps_its_own_status(bench: Bench) -> None:
     bench.file("vmlinuz")
     assert bench.publish("--check").status == NoRootImageError.exit_status

@@ -48,6 +48,7 @@ def test_only_transfers_are_retried() -> None:
         (SwarmbootError("x is wrong"), "x is wrong"),
         (SwarmbootError("x", expected="1", found="2", hint="do y"), "x: expected 1, found 2; do y"),
         (SwarmbootError("x", found="2"), "x: found 2"),
+        (SwarmbootError("a\x1b[2Jb", found="\udcff", hint="\u202ec"), r"a\x1b[2Jb: found \udcff; \u202ec"),
         (SwarmbootError("x", hint="do y"), "x; do y"),
         (SwarmbootError("x\ny", found="a\n  b"), "x y: found a b"),
     ],
