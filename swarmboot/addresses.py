@@ -70,6 +70,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def counted_as(host: str) -> str:
+    """Return what an address is counted under: an IPv4 address itself, of an IPv6 address its first 64 bits."""
+    if ":" not in host or host.startswith("::ffff:"):
+        return host
+    before, gap, after = host.partition("%")[0].partition("::")
+    head, tail = before.split(":") if before else [], after.split(":") if after else []
+    zeros = ["0"] * (8 - len(head) - len(tail)) if gap else []
+    return ":".join([*head, *zeros, *tail][:4])
+
+
 def is_ipv6(host: str) -> bool:
     """Return whether a host is written as an IPv6 address."""
     return ":" in host

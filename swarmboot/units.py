@@ -10,6 +10,9 @@ import re
 
 from swarmboot.errors import MalformedSettingError
 
+GOODPUT = 1448 / 1538
+"""What headers leave of a raw Ethernet rate at an MTU of 1500 (TCP with timestamps over IPv4)."""
+
 LONGEST_S = 36500 * 86400.0
 LARGEST_SIZE_BYTES = 2**60
 LARGEST_RATE_BYTES_PER_S = 1.25e12

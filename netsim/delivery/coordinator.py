@@ -14,7 +14,7 @@ from seeder.policy.tracker import Answer, Tracker
 from swarmboot.wire.announce import Announce, Handout
 
 ANNOUNCE_S = 0.0007
-"""Processor time of one announce over TLS: what `seeder.policy.handout.Limits.announces_per_s` stands for."""
+"""Processor time of one announce over TLS: what `seeder.policy.limits.Limits.announces_per_s` stands for."""
 
 HANDOUT_BYTES = 900
 """An HTTP answer with a handout, about, headers and all."""

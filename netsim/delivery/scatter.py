@@ -27,7 +27,7 @@ from netsim.scenario.fleet import Fleet
 from netsim.scenario.scenario import Scenario
 from netsim.swap.exchange import PieceExchange
 from netsim.swap.torrents import Torrents
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Tracker

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netsim.scenario.spread import Shape, Spread, fixed
-from seeder.policy.handout import GOODPUT
 from swarmboot.errors import ScenarioError
-from swarmboot.units import format_rate
+from swarmboot.units import GOODPUT, format_rate
 
 MAX_NODES = 100_000
 MIN_PIECE_BYTES = 16 * 1024

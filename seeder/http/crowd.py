@@ -16,6 +16,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from swarmboot.addresses import counted_as
+
 CONNECTIONS_MAX = 16_384
 DESCRIPTORS_MAX = 32_768
 """What `serve` asks of the system: a descriptor a connection, and as many again to spare."""
@@ -45,16 +47,6 @@ class Patience:
 def connections_for(descriptors: int) -> int:
     """Return how many connections fit into a limit of that many descriptors."""
     return max(1, min(CONNECTIONS_MAX, max(descriptors - ROOM, descriptors // 2)))
-
-
-def counted_as(host: str) -> str:
-    """Return what an address is counted under: an IPv4 address itself, of an IPv6 address its first 64 bits."""
-    if ":" not in host or host.startswith("::ffff:"):
-        return host
-    before, gap, after = host.partition("%")[0].partition("::")
-    head, tail = before.split(":") if before else [], after.split(":") if after else []
-    zeros = ["0"] * (8 - len(head) - len(tail)) if gap else []
-    return ":".join([*head, *zeros, *tail][:4])
 
 
 class Place:

@@ -1,13 +1,14 @@
-"""Whom a node is introduced to: enough of its rack and a few others that pieces get around. Pure, as `handout` is."""
+"""Whom a node is introduced to: enough of its rack and a few others that pieces get around. Pure, as `granting` is."""
 
 from __future__ import annotations
 
 import math
 from random import Random
 
-from seeder.policy.handout import Limits, piece_bytes_of
+from seeder.policy.limits import Limits
 from seeder.policy.node import Node, Roster
 from seeder.policy.registry import Registry
+from seeder.policy.supply import piece_bytes_of
 from swarmboot.wire.announce import Neighbour, NodeState
 
 _MORE_NEIGHBOURS = 2
@@ -25,7 +26,7 @@ def choose_neighbours(registry: Registry, node: Node, *, limits: Limits, random:
     most = _links_most(node, limits)
     more = _MORE_NEIGHBOURS if node.is_starving and len(node.links) < most else 0
     rack = registry.racks[node.rack]
-    if more and (known := _sample(registry, registry.known, node, more, limits=limits, random=random)):
+    if more and (known := _sample(registry, registry.standing.known, node, more, limits=limits, random=random)):
         return tuple(known)
     near = _sample(registry, rack, node, max(_near_wanted(registry, node, limits), more), limits=limits, random=random)
     is_one_rack = len(rack) == len(registry.everyone)
@@ -76,11 +77,11 @@ def can_be_dialled(registry: Registry, node: Node) -> bool:
 
     One that is alone at its address may be behind a NAT that gives each node an address of its own.
     """
-    return not (node.is_hidden and registry.hidden_at[node.host] > 1)
+    return not (node.is_hidden and registry.standing.hidden_at[node.host] > 1)
 
 
 def address(node: Node) -> Neighbour:
-    """Return where a node's doors are."""
+    """Return where a node is dialled."""
     return Neighbour(node.host, node.port, node.http_port)
 
 

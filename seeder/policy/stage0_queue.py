@@ -19,11 +19,11 @@ from seeder.boot_script.grammar import Source
 from seeder.boot_script.load import Stage0, Stage0Trust
 from seeder.policy.admission import Admission, AdmissionLimits
 from seeder.policy.allowance import Allowance
-from seeder.policy.handout import GOODPUT
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
 from swarmboot.ids import Digest, NodeId
 from swarmboot.release.manifest import Artifact
+from swarmboot.units import GOODPUT
 
 HOLD_S = 4.0
 """How long a machine is kept waiting at the door: shorter than a load may be silent, and than GRUB is patient."""

@@ -12,12 +12,14 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from random import Random
 
-from seeder.policy import handout, introductions
+from seeder.policy import granting, introductions
 from seeder.policy.allowance import Allowance
 from seeder.policy.disclosure import Disclosure
-from seeder.policy.handout import Limits
+from seeder.policy.intervals import announce_interval_s, silence_s
+from seeder.policy.limits import Limits
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
+from seeder.policy.supply import is_supplied, patience_s
 from seeder.policy.waiting import Waiting, WaitingRoom
 from swarmboot.ids import NodeId
 from swarmboot.wire.announce import Announce, Handout, Lease, Neighbour, NodeState
@@ -76,10 +78,11 @@ class Tracker:
         if not announce.slots or node.is_complete:
             return [*answers, self._answer(node, ticket, now_s, neighbours=neighbours), *self._serve(now_s)]
         waiting = Waiting(ticket, announce.slots, now_s + PATIENCE_S, neighbours)
-        self._waiting.add(node.node, waiting, rank=handout.rank(self.registry, node, now_s=now_s, limits=self.limits))
+        self._waiting.add(node.node, waiting, rank=granting.rank(self.registry, node, now_s=now_s, limits=self.limits))
         answers += self._serve(now_s)
-        has_opened_doors = node.joined_s == now_s and not node.is_starting  # turns others away until it is answered
-        if (strangers or has_opened_doors) and node.node in self._waiting:
+        # Until a node has its first answer since it can be dialled its torrent is paused and refuses connections.
+        is_dialable_now = node.joined_s == now_s and not node.is_starting
+        if (strangers or is_dialable_now) and node.node in self._waiting:
             self._waiting.pop(node.node)
             answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))
         return answers
@@ -97,14 +100,14 @@ class Tracker:
     def _measure_s(self, node_id: NodeId) -> float:
         """Return over how long what a node gets is measured: a piece counts when it is whole, so one must have come."""
         node = self.registry.nodes.get(node_id)
-        return handout.patience_s(self.registry, node, self.limits) if node else 0.0
+        return patience_s(self.registry, node, self.limits) if node else 0.0
 
     def _strangers(self, node: Node, now_s: float) -> tuple[Node, ...]:
         """Return whom to introduce a node to: nobody while it cannot be dialled."""
         if node.is_starting:
             return ()
         chosen = introductions.choose_neighbours(self.registry, node, limits=self.limits, random=self._random)
-        known = self.registry.known_at.get(node.host, 0)
+        known = self.registry.standing.known_at.get(node.host, 0)
         return self._disclosure.allow(node.host, chosen, known=known, now_s=now_s)
 
     def tick(self, *, now_s: float) -> list[Answer]:
@@ -128,7 +131,7 @@ class Tracker:
         if now_s - self._expired_s < 0.25:
             return []
         self._expired_s = now_s
-        gone = self.registry.expire(now_s=now_s, silent_s=handout.silence_s(self.registry, self.limits))
+        gone = self.registry.expire(now_s=now_s, silent_s=silence_s(self.registry, self.limits))
         return [self._farewell(waiting.ticket) for waiting in map(self._waiting.pop, gone) if waiting is not None]
 
     def _dismiss(self, node: Node) -> list[Answer]:
@@ -150,12 +153,14 @@ class Tracker:
             if waiting.looked_at == self.registry.book.freed and now_s < waiting.until_s:
                 continue
             node = self.registry.nodes[node_id]
-            is_full = handout.is_pipe_full(self.registry, node, now_s=now_s, limits=self.limits)
+            is_full = granting.is_pipe_full(self.registry, node, now_s=now_s, limits=self.limits)
             if is_full and now_s < waiting.until_s:
                 break
             leases: tuple[Lease, ...] = ()
             if not is_full:
-                leases = handout.lease_pieces(self.registry, node, slots=waiting.slots, now_s=now_s, limits=self.limits)
+                leases = granting.lease_pieces(
+                    self.registry, node, slots=waiting.slots, now_s=now_s, limits=self.limits
+                )
             if leases or now_s >= waiting.until_s or not self._is_worth_waiting(node):
                 self._waiting.pop(node_id)
                 answer = self._answer(node, waiting.ticket, now_s, leases=leases, neighbours=waiting.neighbours)
@@ -180,7 +185,7 @@ class Tracker:
         is_cut_short: bool = False,
     ) -> Answer:
         """Return a handout; one that is cut short asks the node to come back at once and wait for its leases."""
-        after_s = 0.0 if is_cut_short else handout.announce_interval_s(self.registry, node, self.limits)
+        after_s = 0.0 if is_cut_short else announce_interval_s(self.registry, node, self.limits)
         return Answer(
             ticket,
             Handout(
@@ -188,8 +193,8 @@ class Tracker:
                 neighbours=neighbours,
                 leases=leases,
                 origins=self.origins,
-                is_supplied=not leases and handout.is_supplied(self.registry, node, now_s=now_s, limits=self.limits),
-                patience_s=handout.patience_s(self.registry, node, self.limits),
+                is_supplied=not leases and is_supplied(self.registry, node, now_s=now_s, limits=self.limits),
+                patience_s=patience_s(self.registry, node, self.limits),
                 is_stage0_wanted=self.is_stage0_wanted and node.is_complete,
                 uplink_bytes_per_s=self.limits.uplink_bytes_per_s,
                 is_hidden=node.is_hidden,

@@ -21,12 +21,11 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from seeder.boot_script.load import Stage0, stage0_of
-from seeder.policy.handout import GOODPUT
 from seeder.site.writer import SiteWriter
 from swarmboot.errors import KeyFileError, ReleaseError
 from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
-from swarmboot.units import format_duration, format_rate, format_size
+from swarmboot.units import GOODPUT, format_duration, format_rate, format_size
 
 FOLDER = "stage0"
 KEY_NAME, CERTIFICATE_NAME = "stage0.key", "stage0.crt"

@@ -27,7 +27,6 @@ from seeder.http.pacer import Pacer, Share
 from seeder.http.refusals import Refusals
 from seeder.http.request_body import BodyRoom
 from seeder.log import Log
-from seeder.policy.handout import GOODPUT
 from seeder.policy.node import ImpostorError
 from seeder.policy.tracker import Answer, Tracker
 from seeder.serve.guard import Guard
@@ -41,6 +40,7 @@ from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
 from swarmboot.fleet_token import Proof
 from swarmboot.release import layout
+from swarmboot.units import GOODPUT
 from swarmboot.wire.announce import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
 from swarmboot.wire.announce import encode_handout as encode
 from swarmboot.wire.report import REPORT_MAX_BYTES, decode_report
@@ -88,7 +88,7 @@ class SeederApp:
         self.log = log
         self.sent_bytes = 0
         self._witness = Witness(tracker.registry, catalogue)
-        known = tracker.registry.known_near
+        known = tracker.registry.standing.known_near
         self._pacer = Pacer(tracker.limits.uplink_bytes_per_s * GOODPUT, nodes_at=lambda address: known[address])
         self._files = OpenFiles()
         self._room = BodyRoom()
@@ -162,7 +162,7 @@ class SeederApp:
 
     def _tell_hidden(self) -> None:
         """Say once of an address that nodes come through a proxy or NAT there, at most of HIDDEN_MAX addresses."""
-        for host, count in self.tracker.registry.hidden_at.items():
+        for host, count in self.tracker.registry.standing.hidden_at.items():
             if count > 1 and host not in self._told_hidden and len(self._told_hidden) < HIDDEN_MAX:
                 self._told_hidden.add(host)
                 self.log.tell(

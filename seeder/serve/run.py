@@ -24,7 +24,7 @@ from seeder.http import hypercorn_connection
 from seeder.http.authority import ServerCertificate
 from seeder.http.crowd import DESCRIPTORS_MAX, Crowd, connections_for
 from seeder.log import Log
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
 from seeder.serve import systemd_notify

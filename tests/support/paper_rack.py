@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy, Wanted
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Answer, Tracker

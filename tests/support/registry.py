@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
 from seeder.policy.torrent_state import Torrent

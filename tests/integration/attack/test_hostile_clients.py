@@ -18,7 +18,7 @@ import pytest
 
 from seeder.http.crowd import Crowd
 from seeder.log import Log
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
 from seeder.serve.app import SeederApp

@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from seeder.http.crowd import CONNECTIONS_MAX, Crowd, Place, connections_for, counted_as
+from seeder.http.crowd import CONNECTIONS_MAX, Crowd, Place, connections_for
+from swarmboot.addresses import counted_as
 
 
 class Door:

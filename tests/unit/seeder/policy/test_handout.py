@@ -9,22 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeder.policy import handout, introductions
-from seeder.policy.handout import Limits
+from seeder.policy import granting, intervals, introductions, supply
 from seeder.policy.leases import STALL_S
+from seeder.policy.limits import Limits
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
 from swarmboot.codec import DecodeError
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
+from swarmboot.units import GOODPUT
 from swarmboot.wire.announce import Announce, NodeState
 from tests.support.registry import LIMITS, PIECE, ROOT, SLOW, build_registry, observe
 
 
 def lease(registry: Registry, node: Node, *, slots: int = 1, now_s: float = 0.0, limits: Limits = LIMITS) -> list[int]:
     """Lease and return the pieces' numbers."""
-    leases = handout.lease_pieces(registry, node, slots=slots, now_s=now_s, limits=limits)
+    leases = granting.lease_pieces(registry, node, slots=slots, now_s=now_s, limits=limits)
     return [index for each in leases for index in range(each.first, each.first + each.count)]
 
 
@@ -110,7 +111,7 @@ def test_a_newcomer_among_booted_neighbours_gets_no_lease() -> None:
         observe(registry, name, "#" * 64, state=NodeState.COMPLETE)
     newcomer = observe(registry, 9)
     assert lease(registry, newcomer, slots=2) == []
-    assert handout.is_supplied(registry, newcomer, now_s=0.0, limits=LIMITS)
+    assert supply.is_supplied(registry, newcomer, now_s=0.0, limits=LIMITS)
 
 
 def test_a_newcomer_whose_neighbours_send_nothing_gets_leases() -> None:
@@ -148,7 +149,7 @@ def test_a_crowd_around_one_seed_is_left_to_it_at_first() -> None:
 @pytest.mark.parametrize(("share", "is_helped"), [(0.8, True), (1.2, False)])
 def test_a_crowd_whose_seed_sends_less_than_the_server_would_is_helped_by_it(share: float, is_helped: bool) -> None:
     registry = build_registry()
-    fair_bytes_per_s = LIMITS.uplink_bytes_per_s * handout.GOODPUT / 10
+    fair_bytes_per_s = LIMITS.uplink_bytes_per_s * GOODPUT / 10
     crowd = crowd_around_one_seed(registry, each_gets_bytes=int(4.0 * share * fair_bytes_per_s))
     leased = [index for node in crowd for index in lease(registry, node, now_s=4.0)]
     assert bool(leased) == is_helped
@@ -174,7 +175,7 @@ def test_so_many_leases_are_out_that_a_piece_takes_a_fraction_of_a_second() -> N
     nodes = [observe(registry, name) for name in range(1, 65)]
     for node in nodes:
         lease(registry, node, slots=2, limits=limits)
-    assert registry.open_leases == handout.most_open_leases(registry, limits, piece_bytes=PIECE) == 38
+    assert registry.open_leases == granting.most_open_leases(registry, limits, piece_bytes=PIECE) == 38
 
 
 def test_a_slow_uplink_has_several_leases_out_none_of_which_takes_long() -> None:
@@ -190,18 +191,18 @@ def test_announces_stay_within_the_seeders_budget() -> None:
     registry = build_registry()
     for name in range(1, 6001):
         node = observe(registry, name)
-    assert handout.announce_interval_s(registry, node, Limits(uplink_bytes_per_s=125e6)) == pytest.approx(4.0)
+    assert intervals.announce_interval_s(registry, node, Limits(uplink_bytes_per_s=125e6)) == pytest.approx(4.0)
 
 
 def test_answers_to_announces_leave_the_uplink_to_the_image_but_a_node_with_leases_is_heard_of() -> None:
     registry = build_registry()
     nodes = [observe(registry, name) for name in range(1, 65)]
-    interval_s = handout.announce_interval_s(registry, nodes[0], SLOW)
+    interval_s = intervals.announce_interval_s(registry, nodes[0], SLOW)
     assert 64 * 400 / interval_s == pytest.approx(SLOW.announce_share * SLOW.uplink_bytes_per_s)
-    assert handout.silence_s(registry, SLOW) > 2 * interval_s
-    assert handout.announce_interval_s(registry, nodes[0], LIMITS) == LIMITS.interval_s
-    assert handout.lease_pieces(registry, nodes[0], slots=1, now_s=0.0, limits=SLOW)
-    assert handout.announce_interval_s(registry, nodes[0], SLOW) == SLOW.interval_s < STALL_S
+    assert intervals.silence_s(registry, SLOW) > 2 * interval_s
+    assert intervals.announce_interval_s(registry, nodes[0], LIMITS) == LIMITS.interval_s
+    assert granting.lease_pieces(registry, nodes[0], slots=1, now_s=0.0, limits=SLOW)
+    assert intervals.announce_interval_s(registry, nodes[0], SLOW) == SLOW.interval_s < STALL_S
 
 
 def test_what_neighbours_send_is_measured_over_a_time_in_which_pieces_come() -> None:
@@ -218,9 +219,9 @@ def test_what_neighbours_send_is_measured_over_a_time_in_which_pieces_come() -> 
 def test_a_lease_lasts_while_a_rack_that_starts_fills_the_uplink() -> None:
     registry = build_registry()
     slow = Limits(uplink_bytes_per_s=312_500)
-    granted = handout.lease_pieces(registry, observe(registry, 1), slots=1, now_s=0.0, limits=slow)
+    granted = granting.lease_pieces(registry, observe(registry, 1), slots=1, now_s=0.0, limits=slow)
     registry.begun("10.0.0.1", ROOT, granted[0].first, granted[0].count)
-    alone_s = granted[0].count * PIECE / (slow.uplink_bytes_per_s * handout.GOODPUT)
+    alone_s = granted[0].count * PIECE / (slow.uplink_bytes_per_s * GOODPUT)
     registry.expire(now_s=slow.least_open * alone_s, silent_s=1e9)
     assert registry.open_leases == 1
     registry.expire(now_s=3 * slow.least_open * alone_s + 0.1, silent_s=1e9)
@@ -238,17 +239,17 @@ def test_patience_is_what_plain_https_would_take_for_a_piece_each() -> None:
     registry = build_registry()
     nodes = [observe(registry, name) for name in range(1, 65)]
     slow = Limits(uplink_bytes_per_s=625e3)
-    patience_s = handout.patience_s(registry, nodes[0], slow)
-    assert patience_s == pytest.approx(1.5 * 64 * PIECE / (625e3 * handout.GOODPUT))
-    assert handout.patience_s(registry, nodes[0], Limits(uplink_bytes_per_s=125e6)) == LIMITS.settle_s
-    assert not handout.is_neglected(registry, nodes[0], now_s=patience_s - 0.1, limits=slow)
-    assert handout.is_neglected(registry, nodes[0], now_s=patience_s + 0.1, limits=slow)
+    patience_s = supply.patience_s(registry, nodes[0], slow)
+    assert patience_s == pytest.approx(1.5 * 64 * PIECE / (625e3 * GOODPUT))
+    assert supply.patience_s(registry, nodes[0], Limits(uplink_bytes_per_s=125e6)) == LIMITS.settle_s
+    assert not supply.is_neglected(registry, nodes[0], now_s=patience_s - 0.1, limits=slow)
+    assert supply.is_neglected(registry, nodes[0], now_s=patience_s + 0.1, limits=slow)
 
 
 def test_a_lease_whose_bytes_are_in_frees_its_place_and_stays_leased() -> None:
     registry = build_registry()
     node = observe(registry, 1)
-    (granted,) = handout.lease_pieces(registry, node, slots=1, now_s=0.0, limits=LIMITS)
+    (granted,) = granting.lease_pieces(registry, node, slots=1, now_s=0.0, limits=LIMITS)
     assert registry.open_leases == 1
     observe(registry, 1, received=(granted.lease,))
     observe(registry, 1, received=(granted.lease,))
@@ -306,7 +307,7 @@ def test_links_within_a_rack_are_counted_as_they_come_and_go(changes: list[tuple
 def test_a_node_that_is_starting_is_leased_pieces_and_introduced_to_nobody() -> None:
     registry = build_registry()
     starting, other = observe(registry, 1, port=0), observe(registry, 2)
-    assert handout.lease_pieces(registry, starting, slots=2, now_s=0.0, limits=LIMITS)
+    assert granting.lease_pieces(registry, starting, slots=2, now_s=0.0, limits=LIMITS)
     assert introductions.choose_neighbours(registry, other, limits=LIMITS, random=Random(1)) == ()
     observe(registry, 1, now_s=0.5)
     assert introductions.choose_neighbours(registry, other, limits=LIMITS, random=Random(1)) == (starting,)
@@ -315,7 +316,7 @@ def test_a_node_that_is_starting_is_leased_pieces_and_introduced_to_nobody() -> 
 def test_what_a_starting_node_has_received_stays_leased_until_it_can_show_it() -> None:
     registry = build_registry()
     starting = observe(registry, 1, port=0)
-    (lease,) = handout.lease_pieces(registry, starting, slots=1, now_s=0.0, limits=LIMITS)
+    (lease,) = granting.lease_pieces(registry, starting, slots=1, now_s=0.0, limits=LIMITS)
     registry.begun(starting.host, ROOT, lease.first, lease.count)
     registry.went_out(starting.host, ROOT, lease.first, lease.count)
     observe(registry, 1, port=0, received=(lease.lease,), now_s=0.5)
@@ -329,7 +330,7 @@ def test_what_a_starting_node_has_received_stays_leased_until_it_can_show_it() -
 def test_what_a_starting_node_does_not_receive_is_leased_to_others() -> None:
     registry = build_registry()
     starting = observe(registry, 1, port=0)
-    assert handout.lease_pieces(registry, starting, slots=1, now_s=0.0, limits=LIMITS)
+    assert granting.lease_pieces(registry, starting, slots=1, now_s=0.0, limits=LIMITS)
     registry.expire(now_s=50 * STALL_S, silent_s=1000.0)
     assert not starting.leases
 
@@ -338,10 +339,10 @@ def test_a_newcomers_patience_counts_from_when_it_can_be_dialled() -> None:
     registry = build_registry()
     observe(registry, 1, "#" * 64, state=NodeState.COMPLETE)
     node = observe(registry, 2, port=0)
-    assert not handout.is_neglected(registry, node, now_s=60.0, limits=LIMITS)
+    assert not supply.is_neglected(registry, node, now_s=60.0, limits=LIMITS)
     observe(registry, 2, now_s=60.0)
-    assert not handout.is_neglected(registry, node, now_s=60.5, limits=LIMITS)
-    assert handout.is_neglected(registry, node, now_s=70.0, limits=LIMITS)
+    assert not supply.is_neglected(registry, node, now_s=60.5, limits=LIMITS)
+    assert supply.is_neglected(registry, node, now_s=70.0, limits=LIMITS)
 
 
 def test_a_newcomer_that_gets_something_is_given_more_time_than_one_that_gets_nothing() -> None:
@@ -350,8 +351,8 @@ def test_a_newcomer_that_gets_something_is_given_more_time_than_one_that_gets_no
     idle, slow = observe(registry, 2), observe(registry, 3)
     observe(registry, 3, from_neighbours=1000, now_s=1.0)
     for node, neglected_s in ((idle, 1.5), (slow, 3.5)):
-        assert not handout.is_neglected(registry, node, now_s=neglected_s - 0.6, limits=LIMITS)
-        assert handout.is_neglected(registry, node, now_s=neglected_s, limits=LIMITS)
+        assert not supply.is_neglected(registry, node, now_s=neglected_s - 0.6, limits=LIMITS)
+        assert supply.is_neglected(registry, node, now_s=neglected_s, limits=LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -374,8 +375,8 @@ def test_a_node_whose_own_link_is_slow_is_not_sent_again_what_neighbours_are_sen
             registry, 2, now_s=float(now_s), from_neighbours=now_s * neighbours_bytes_per_s,
             from_origin=now_s * origin_bytes_per_s,
         )  # fmt: skip
-    assert handout.is_neglected(registry, node, now_s=8.0, limits=LIMITS) == is_neglected
-    assert handout.is_supplied(registry, node, now_s=8.0, limits=LIMITS) != is_neglected
+    assert supply.is_neglected(registry, node, now_s=8.0, limits=LIMITS) == is_neglected
+    assert supply.is_supplied(registry, node, now_s=8.0, limits=LIMITS) != is_neglected
 
 
 def test_a_slow_link_is_no_excuse_for_neighbours_that_fall_silent() -> None:
@@ -385,4 +386,4 @@ def test_a_slow_link_is_no_excuse_for_neighbours_that_fall_silent() -> None:
         observe(registry, 2, now_s=float(now_s), from_neighbours=now_s * 250_000, from_origin=now_s * 220_000)
     for now_s in range(9, 12):
         node = observe(registry, 2, now_s=float(now_s), from_neighbours=8 * 250_000, from_origin=8 * 220_000)
-    assert handout.is_neglected(registry, node, now_s=11.0, limits=LIMITS)
+    assert supply.is_neglected(registry, node, now_s=11.0, limits=LIMITS)

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from leecher.policy.lookout import DIALLED_MAX, HEARD_MAX, Lookout
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Tracker
@@ -43,7 +43,7 @@ def test_nodes_behind_one_address_are_told_so_and_not_of_each_other() -> None:
     handouts = [announce(tracker, number, host=PROXY, own_end=f"192.168.1.{number}") for number in range(1, 5)]
     assert all(handout.is_hidden for handout in handouts)
     assert handouts[2].neighbours == handouts[3].neighbours == ()
-    assert dict(tracker.registry.hidden_at) == {PROXY: 4}
+    assert dict(tracker.registry.standing.hidden_at) == {PROXY: 4}
 
 
 def test_nodes_that_are_seen_where_they_are_hear_of_each_other_as_ever() -> None:
@@ -76,9 +76,9 @@ def test_who_leaves_or_is_no_longer_hidden_is_counted_no_more() -> None:
     for number in (1, 2):
         announce(tracker, number, host=PROXY, own_end=f"192.168.1.{number}")
     announce(tracker, 1, host=PROXY, own_end=PROXY)
-    assert dict(tracker.registry.hidden_at) == {PROXY: 1}
+    assert dict(tracker.registry.standing.hidden_at) == {PROXY: 1}
     announce(tracker, 2, host=PROXY, own_end="192.168.1.2", state=NodeState.LEAVING)
-    assert not tracker.registry.hidden_at
+    assert not tracker.registry.standing.hidden_at
 
 
 @pytest.mark.parametrize("text", ["boot.example", "'; halt", "10.0.0.256", "fe80::1%eth0"])

@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, invariant, multiple, rule
 
-from seeder.policy.handout import Limits
 from seeder.policy.leases import OpenLease
+from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import PATIENCE_S, Answer, Tracker
@@ -147,9 +147,9 @@ class Leases(RuleBasedStateMachine):
     def who_has_credit_is_known_and_all_others_are_strangers(self) -> None:
         """Holds for nodes and for their addresses."""
         nodes = self.registry.nodes.values()
-        assert set(self.registry.strangers) == {node.node for node in nodes if node.credit <= 0}
+        assert set(self.registry.standing.strangers) == {node.node for node in nodes if node.credit <= 0}
         known = [node.host for node in nodes if node.credit > 0]
-        assert dict(self.registry.known_at) == {host: known.count(host) for host in set(known)}
+        assert dict(self.registry.standing.known_at) == {host: known.count(host) for host in set(known)}
 
     def teardown(self) -> None:
         """See that one honest node gets every piece, whatever was before, though nobody brings it one."""

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from seeder.policy.allowance import Allowance
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.node import ImpostorError
 from seeder.policy.registry import Registry
 from seeder.policy.torrent_state import Torrent

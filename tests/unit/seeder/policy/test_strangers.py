@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from seeder.policy import handout, introductions, registry
+from seeder.policy import granting, intervals, introductions, registry, supply
 from seeder.policy.disclosure import TOLD_MAX, TOLD_S
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
@@ -29,7 +29,7 @@ def forge(found: Registry, number: int, *, now_s: float = 0.0, host: str = "10.9
 
 def fetch(found: Registry, node: Node, *, now_s: float = 0.0) -> None:
     """Have a node fetch a lease."""
-    (lease,) = handout.lease_pieces(found, node, slots=1, now_s=now_s, limits=LIMITS)
+    (lease,) = granting.lease_pieces(found, node, slots=1, now_s=now_s, limits=LIMITS)
     found.begun(node.host, ROOT, lease.first, lease.count)
     found.went_out(node.host, ROOT, lease.first, lease.count)
 
@@ -42,8 +42,8 @@ def test_forged_nodes_are_forgotten_after_a_time_that_does_not_grow_with_their_n
         for number in range(count):
             forge(found, number)
         found.expire(now_s=0.1, silent_s=1e9)
-        silences_s.append(handout.silence_s(found, limits))
-        found.expire(now_s=silences_s[-1] + 0.1, silent_s=handout.silence_s(found, limits))
+        silences_s.append(intervals.silence_s(found, limits))
+        found.expire(now_s=silences_s[-1] + 0.1, silent_s=intervals.silence_s(found, limits))
         assert not found.nodes
     assert silences_s[1] < max(1.1 * silences_s[0], 20.0)
 
@@ -57,7 +57,7 @@ def test_so_many_strangers_are_remembered_and_the_longest_silent_go_first(monkey
         forge(found, number, now_s=0.001 * number)
     observe(found, 1, now_s=1.0)
     found.expire(now_s=1.0, silent_s=1e9)
-    assert len(found.strangers) == 100
+    assert len(found.standing.strangers) == 100
     assert {honest.node, known.node} <= found.nodes.keys()
 
 
@@ -66,8 +66,8 @@ def test_forged_nodes_make_nobody_wait_before_it_may_complain() -> None:
     honest = observe(found, 1)
     for number in range(10_000):
         forge(found, number)
-    assert handout.patience_s(found, honest, LIMITS) == LIMITS.settle_s
-    assert handout.patience_s(found, honest, SLOW) < 2 * 1.5 * 64 * PIECE / SLOW.uplink_bytes_per_s
+    assert supply.patience_s(found, honest, LIMITS) == LIMITS.settle_s
+    assert supply.patience_s(found, honest, SLOW) < 2 * 1.5 * 64 * PIECE / SLOW.uplink_bytes_per_s
 
 
 def test_a_node_that_starves_is_given_neighbours_that_have_fetched_leases_however_many_false_ones_it_has() -> None:
@@ -126,9 +126,9 @@ def test_a_node_may_not_have_more_than_a_few_leases_that_it_does_not_fetch() -> 
     found = build_registry()
     observe(found, 2)
     burner = observe(found, 1, port=0)
-    granted = handout.lease_pieces(found, burner, slots=64, now_s=0.0, limits=LIMITS)
+    granted = granting.lease_pieces(found, burner, slots=64, now_s=0.0, limits=LIMITS)
     observe(found, 1, port=0, received=tuple(lease.lease for lease in granted))
-    more = handout.lease_pieces(found, burner, slots=64, now_s=0.0, limits=LIMITS)
+    more = granting.lease_pieces(found, burner, slots=64, now_s=0.0, limits=LIMITS)
     assert len(granted) + len(more) <= 6
 
 
@@ -137,7 +137,7 @@ def test_what_a_node_that_lets_leases_lapse_says_it_has_does_not_count() -> None
     fetch(found, observe(found, 2))
     liar = observe(found, 1)
     for now_s in (0.0, 3.0):
-        assert handout.lease_pieces(found, liar, slots=4, now_s=now_s, limits=LIMITS)
+        assert granting.lease_pieces(found, liar, slots=4, now_s=now_s, limits=LIMITS)
         found.expire(now_s=now_s + 2.9, silent_s=1e9)
     observe(found, 1, "#" * 64, now_s=6.0)
     assert found.holdings(ROOT).held == 0

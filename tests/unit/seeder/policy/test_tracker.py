@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from seeder.policy.handout import Limits
+from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Tracker
