@@ -17,6 +17,7 @@ from random import Random
 
 import trio
 
+from leecher.boot.about import learn_about
 from leecher.boot.head_start import HeadStart
 from leecher.boot.release_search import Acquired, ReleaseSearch
 from leecher.boot.reporting import FirstWord, Reporter
@@ -83,6 +84,9 @@ class Boot:
             if head_start
             else open_counters(settings, started_s=started_s, credentials=credentials, tell=tell)
         )
+        self.counters.hands_off = is_unpacked and settings.seed > 0
+        if head_start is None:
+            learn_about(settings, self.counters)
         self._tell = tell
         self._ends_s = ends_s
         self._reporter = Reporter(settings, self.counters, first_word)

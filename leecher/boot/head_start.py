@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+from leecher.boot.about import learn_about
 from leecher.boot.selection import choose
 from leecher.boot.trusted_release import DocumentRequest, Release, open_release, requirements_of, torrents_of
 from leecher.machine.console import tell
@@ -67,6 +68,7 @@ class HeadStart:
 
     def begin(self) -> HeadStart:
         """Start asking; return this head start."""
+        learn_about(self._settings, self.counters)
         self._thread.start()
         return self
 

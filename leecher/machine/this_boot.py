@@ -1,7 +1,8 @@
 """Which machine this is, and which boot of it: what a report says of itself so that a person can find the node.
 
-From the kernel alone: /proc/sys/kernel/random/boot_id (random(4)), the host name (uname(2)), the card that leads to the
-seeder (netdevice(7), SIOCGIFADDR; /proc/net/if_inet6) and its MAC address in sysfs. What cannot be told is left empty.
+From the kernel alone: /proc/sys/kernel/random/boot_id (random(4)), host name and release (uname(2)), memory
+(sysconf(3)), the card that leads to the seeder (netdevice(7), SIOCGIFADDR; /proc/net/if_inet6) and its MAC address in
+sysfs. What cannot be told is left empty.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Machine:
     mac: str = ""
     name: str = ""
     uptime_s: float = 0.0
+    kernel: str = ""
+    ram_bytes: int = 0
 
 
 def read_machine(server: str, bind: str = "") -> Machine:
@@ -43,7 +46,14 @@ def read_machine(server: str, bind: str = "") -> Machine:
     `bind` is the address that it is to talk from, if that is set.
     """
     mac = mac_address(bind or _own_address(server), _CARDS) if server else ""
-    return Machine(_text(_BOOT_ID), mac, host_name(os.uname().nodename, HOST_NAME), uptime_s())
+    return Machine(
+        _text(_BOOT_ID),
+        mac,
+        host_name(os.uname().nodename, HOST_NAME),
+        uptime_s(),
+        re.sub(r"[^A-Za-z0-9._+~-]", "_", os.uname().release)[:_NAME_MAX_BYTES],
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+    )
 
 
 def uptime_s() -> float:

@@ -11,7 +11,8 @@ from swarmboot.errors import SwarmbootError
 from swarmboot.fleet_token import decode_credentials
 from swarmboot.ids import NodeId, NodeKey, new_node_id, new_node_key
 from swarmboot.settings import NodeSettings
-from swarmboot.wire.report import FAILED, VERIFIED, BootReport
+from swarmboot.wire.about import About
+from swarmboot.wire.report import BANS_MAX, FAILED, VERIFIED, BootReport
 
 
 @dataclass(slots=True)
@@ -19,7 +20,7 @@ class BootCounters:
     """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included.
 
     `node` and `key` are who the node is to the seeder; the key is told to nobody else. `proving` shows that it is
-    one of the fleet's.
+    one of the fleet's. `about` is which machine this is, once that is known; `hands_off` and `bans` are as in reports.
     """
 
     node: NodeId
@@ -36,6 +37,10 @@ class BootCounters:
     is_complete: bool = False
     is_told: bool = False
     stage0: str = ""
+    channel: str = ""
+    hands_off: bool = False
+    bans: tuple[str, ...] = ()
+    about: About | None = None
     key: NodeKey = field(default_factory=new_node_key, repr=False)
     proving: Proving = field(default_factory=Proving, repr=False)
     phases: dict[str, float] = field(default_factory=dict)
@@ -74,6 +79,9 @@ class BootCounters:
             rescues=self.rescues,
             stage0=self.stage0[:1024],
             finished_unix_s=time.time(),
+            channel=self.channel,
+            bans=self.bans[:BANS_MAX],
+            hands_off=self.hands_off and error is None,
             key=self.key,
         )
 
@@ -88,8 +96,11 @@ def open_counters(
     known = decode_credentials(credentials)
     if known is not None:
         node, key, prover = known
-        return BootCounters(node, started_s, rack=settings.rack, key=NodeKey(key), proving=Proving(one=prover))
+        given = Proving(one=prover)
+        return BootCounters(
+            node, started_s, rack=settings.rack, channel=settings.channel, key=NodeKey(key), proving=given
+        )
     proving = proving_of(settings)
     if proving.tokens and settings.server.startswith("http:"):
         tell("the fleet token is not used: swarmboot.server is no https:// address")
-    return BootCounters(new_node_id(), started_s, rack=settings.rack, proving=proving)
+    return BootCounters(new_node_id(), started_s, rack=settings.rack, channel=settings.channel, proving=proving)

@@ -46,7 +46,9 @@ from swarmboot.release import piece_set as sets
 from swarmboot.release.manifest import Artifact
 from swarmboot.release.piece_set import Pieces
 from swarmboot.settings import NodeSettings
+from swarmboot.wire.about import About
 from swarmboot.wire.announce import Announce, Handout, Neighbour, NodeState
+from swarmboot.wire.report import BANS_MAX
 
 if TYPE_CHECKING:
     from leecher.swarm.session import Swarm
@@ -111,6 +113,8 @@ class Fetcher:
         self._due_s = 0.0
         self._alone_at_s = 0.0
         self._uplink_bytes_per_s = 0.0
+        self._introduced_as: NodeId | None = None
+        self._known_as: NodeId | None = None
         self._met: set[Neighbour] = set()
         self._is_dialling = False
         self._known: set[Neighbour] = set()
@@ -306,7 +310,16 @@ class Fetcher:
             serves_bytes_per_s=int(self._settings.up),
             key=self._counters.key,
             own_end=self._connections.own_end(self._settings.server),
+            about=self._about(),
         )
+
+    def _about(self) -> About | None:
+        """Return which machine this is, as long as the seeder has not heard it of this node."""
+        counters = self._counters
+        if counters.about is None or self._known_as == counters.node:
+            return None
+        self._introduced_as = counters.node
+        return counters.about
 
     def leave(self) -> SmallRequest | None:
         """Return what tells the seeder, if there is one, that this node goes away."""
@@ -355,6 +368,7 @@ class Fetcher:
         if handout is None:
             self.policy.announce_failed(now_s=time.monotonic())
             return
+        self._known_as = self._introduced_as
         self.policy.handout_arrived(handout, now_s=time.monotonic())
         if has_joined and not handout.neighbours and not self._is_dialling:
             self.dial(())  # the first to announce: those who come next will dial this node
@@ -421,6 +435,7 @@ class Fetcher:
             case NeighbourBanned(address):
                 if address not in self._liars:
                     self._liars.add(address)
+                    self._counters.bans = (*self._counters.bans, address)[:BANS_MAX]
                     self._tell(f"neighbour {address} sent corrupt blocks and is not asked again")
 
     def _finished(self, info_hash: InfoHash, index: int) -> None:

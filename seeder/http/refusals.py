@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 TELL_EVERY_S = 60.0
+_KINDS = {"UNKNOWN_CA": "authority", "CERTIFICATE_EXPIRED": "clock", "BAD_CERTIFICATE": "name"}
 _REASONS = {
     "UNKNOWN_CA": "it has another authority: check its --ca (swarmboot.ca) against this server's ca.pem",
     "CERTIFICATE_EXPIRED": "for its clock the certificate or the authority has ended: set its clock",
@@ -16,6 +17,11 @@ _REASONS = {
     "its clock is far behind",
 }
 _ABOUT_CERTIFICATES = (*_REASONS, "CERTIFICATE_UNKNOWN", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_REVOKED")
+
+
+def refusal_kind(alert: str) -> str:
+    """Return in one word why a client refuses a certificate, by OpenSSL's name of its alert; nothing for others."""
+    return _KINDS.get(alert.partition("_ALERT_")[2], "")
 
 
 class Refusals:

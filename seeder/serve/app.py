@@ -24,17 +24,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from seeder.http.crowd import Crowd
 from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
 from seeder.http.pacer import Pacer, Share
-from seeder.http.refusals import Refusals
+from seeder.http.refusals import Refusals, refusal_kind
 from seeder.http.request_body import BodyRoom
 from seeder.log import Log
 from seeder.policy.node import ImpostorError
 from seeder.policy.tracker import Answer, Tracker
+from seeder.record.access import is_bearer
+from seeder.record.api import Api
+from seeder.record.recorder import Recorder
 from seeder.serve.guard import Guard
 from seeder.serve.private import private_routes
 from seeder.serve.report_line import report_line
 from seeder.serve.status import STRANGERS, Network, may_read_status
 from seeder.serve.witness import Witness
 from seeder.site.catalogue import Catalogue
+from seeder.site.reader import channel_names
 from seeder.stage0.app import Stage0App
 from swarmboot.addresses import connection_address, is_dialable
 from swarmboot.codec import DecodeError
@@ -78,12 +82,19 @@ class SeederApp:
         guard: Guard | None = None,
         node_files: Path | None = None,
         status_from: tuple[Network, ...] = (),
+        record: Recorder | None = None,
+        ui_token: bytes = b"",
     ) -> None:
         self.tracker = tracker
         self.crowd = crowd
         self.guard = guard or Guard()
         self._node_files = node_files
         self._status_from = status_from
+        self._ui_token = ui_token
+        self.record = record or Recorder(tracker.registry, catalogue, tell=log.tell)
+        self.record.limit_bytes_per_s = tracker.limits.uplink_bytes_per_s
+        self.record.sent_bytes = lambda: self.sent_bytes + (self.stage0.sent_bytes if self.stage0 else 0)
+        self.api = Api(self.record, self._may_read)
         self.catalogue = catalogue
         self.log = log
         self.sent_bytes = 0
@@ -108,6 +119,7 @@ class SeederApp:
             routes=[
                 Route(REPORT_PATH, self._report, methods=["POST"]),
                 Route(STATUS_PATH, self._status),
+                *self.api.routes(),
                 *private_routes(self.guard, self.catalogue.folder, self._node_files),
                 Route("/{kind}/{name}", self._file),
             ]
@@ -128,6 +140,7 @@ class SeederApp:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tick)
             nursery.start_soon(self._refresh)
+            nursery.start_soon(self.api.broadcast.run)
             yield
             nursery.cancel_scope.cancel()
 
@@ -184,11 +197,18 @@ class SeederApp:
         """Return what a node has posted, undecoded, and its proof; or the answer to one that is refused."""
         proof = self.guard.proof(scope)
         if proof is None and not self.guard.is_open:
-            return self.guard.refusal(scope)
+            return self._unproved(scope)
         body = await self._room.read(receive, most)
         if not isinstance(body, bytes):
             return body
-        return (proof, body) if self.guard.is_node(proof, path, body) else self.guard.refusal(scope)
+        return (proof, body) if self.guard.is_node(proof, path, body) else self._unproved(scope)
+
+    def _unproved(self, scope: Scope) -> Response:
+        """Answer a node without the fleet's proof, and take note of it."""
+        host = connection_address(scope["client"][0] if scope.get("client") else "")
+        if is_dialable(host, is_here=True):
+            self.record.refused(host, "token")
+        return self.guard.refusal(scope)
 
     async def _announce(self, scope: Scope, receive: Receive) -> ASGIApp:
         host = connection_address(scope["client"][0] if scope.get("client") else "")
@@ -206,6 +226,7 @@ class SeederApp:
                 return self.guard.refusal(scope)
             self._deliver(self.tracker.announce(asked, announce, host=host, now_s=time.monotonic()))
             self._stir()
+            self.record.announced(announce, host=host)
             handout = asked.handout or await self._answer_or_hang_up(receive, asked)
         except DecodeError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
@@ -245,18 +266,26 @@ class SeederApp:
         host = connection_address(request.client.host if request.client else "")
         if not self.tracker.believes(report, host=host, now_s=time.monotonic()):
             return PlainTextResponse("this report is not its node's own\n", status_code=403)
+        self.record.reported(report, host=host)
         self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=host or "nobody")
         return Response(status_code=204)
 
     def handshake_refused(self, host: str, alert: str) -> None:
         """Take note of a client that does not accept this server's certificate."""
+        if kind := refusal_kind(alert):
+            self.record.refused(host, kind)
         if said := self._refusals.hear(host, alert, now_s=time.monotonic()):
             self.log.tell(said)
 
+    def _may_read(self, request: Request) -> bool:
+        """Return whether whoever asks may read what the fleet does: by where it is, or by a token."""
+        client, own = (str((request.scope.get(end) or ("",))[0]) for end in ("client", "server"))
+        is_near = may_read_status(client, own, self._status_from)
+        return is_near or is_bearer(request.headers.get("authorization", ""), self._ui_token)
+
     async def _status(self, request: Request) -> Response:
         proof = self.guard.proof(request.scope)
-        client, own = (str((request.scope.get(end) or ("",))[0]) for end in ("client", "server"))
-        if not may_read_status(client, own, self._status_from) and not self.guard.is_fleet(proof, STATUS_PATH, b""):
+        if not self._may_read(request) and not self.guard.is_fleet(proof, STATUS_PATH, b""):
             return JSONResponse(STRANGERS)
         nodes = self.tracker.registry.nodes.values()
         return JSONResponse(
@@ -286,6 +315,8 @@ class SeederApp:
         except OSError:
             return no_more_files()
         if file is None:
+            if kind == "channels":
+                return self._no_channel(request, name.removesuffix(".swarm"))
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
         host = request.client.host if request.client else ""
@@ -301,6 +332,14 @@ class SeederApp:
             chunk_bytes=chunk_bytes_for(self.tracker.limits.uplink_bytes_per_s, self._files.readers),
         )
 
+    def _no_channel(self, request: Request, name: str) -> Response:
+        """Answer somebody who asks for a channel that is not there, and take note: it is likely a node that waits."""
+        host = connection_address(request.client.host if request.client else "")
+        if is_dialable(host, is_here=True):
+            self.record.missed(host, name)
+        names = ", ".join(channel_names(self.catalogue.folder)) or "none"
+        return PlainTextResponse(f"no such channel; this site has {names}\n", status_code=404)
+
     def _turns(self, share: Share, request: Request, host: str, digest: str) -> Callable[[int], Awaitable[None]]:
         """Return what a file's chunks wait for, seen by the witness if they are a run of a blob's pieces."""
         wanted = request.headers.get("range", "")
@@ -309,6 +348,8 @@ class SeederApp:
         async def take_turn(size_bytes: int) -> None:
             await self._pacer.take(share, size_bytes)
             self.sent_bytes += size_bytes
+            if digest:
+                self.record.sent_of[digest] += size_bytes
             if see is not None:
                 see(size_bytes)
 

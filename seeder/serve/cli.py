@@ -18,6 +18,8 @@ from seeder.http.authority import ServerCertificate, given_certificate, issue_ce
 from seeder.http.listener import listen
 from seeder.http.server_names import read_name, usable_names
 from seeder.log import Log, Records, keep_standard_streams
+from seeder.record.access import read_ui_token
+from seeder.record.store import Bounds
 from seeder.serve import systemd_notify
 from seeder.serve.run import ServeOptions, link_rate_bytes_per_s
 from seeder.serve.run import serve as run
@@ -30,7 +32,7 @@ from swarmboot.errors import MalformedSettingError, SwarmbootError
 from swarmboot.fleet_token import FleetToken, read_tokens
 from swarmboot.home import user_folder
 from swarmboot.release import layout
-from swarmboot.units import format_rate, parse_rate
+from swarmboot.units import format_rate, parse_rate, parse_size
 
 DEFAULT_PORT = 8470
 
@@ -97,7 +99,8 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="Folder of the private authority. [default: /var/lib/swarmboot for root, else ~/.local/state/swarmboot]",
+    help="Folder of the private authority and of the history of boots. "
+    "[default: /var/lib/swarmboot for root, else ~/.local/state/swarmboot]",
 )
 @click.option(
     "--fleet-token",
@@ -111,6 +114,18 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
     metavar="NETWORK",
     help="Who else may read /status, as in 10.0.0.0/24; this machine and holders of the fleet token always may.",
 )
+@click.option(
+    "--ui-token",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Whoever brings this token may read /api and /status from anywhere (Authorization: Bearer).",
+)
+@click.option(
+    "--history-days", type=click.IntRange(1, 3650), default=90, show_default=True, help="How long boots are kept."
+)
+@click.option(
+    "--history-size", default="512MiB", show_default=True, metavar="SIZE", help="How much of the disk they may take."
+)
 @stage0_options
 def serve(
     site: Path,
@@ -123,6 +138,9 @@ def serve(
     state: Path | None,
     fleet_token: Path | None,
     status_from: tuple[str, ...],
+    ui_token: Path | None,
+    history_days: int,
+    history_size: str,
     **stage0: Any,
 ) -> None:
     """Serve a published SITE to a rack, over HTTPS.
@@ -138,6 +156,7 @@ def serve(
     layout.check_site(site)
     tokens = read_tokens(fleet_token) if fleet_token else ()
     networks = parse_networks(status_from)
+    ui_digest = read_ui_token(ui_token) if ui_token else b""
     uplink_bytes_per_s = parse_rate(uplink) if uplink else link_rate_bytes_per_s()
     host, port = parse_listen(address)
     with listen(host, port) as listener:
@@ -168,6 +187,9 @@ def serve(
             flags.node_files,
             networks,
             issue,
+            state or state_folder(),
+            Bounds(age_s=history_days * 86400.0, size_bytes=parse_size(history_size)),
+            ui_digest,
         )
         try:
             _run(options, listener, tell_started)

@@ -27,6 +27,8 @@ from seeder.log import Log
 from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
+from seeder.record.recorder import Recorder
+from seeder.record.store import Bounds
 from seeder.serve import systemd_notify
 from seeder.serve.app import SeederApp
 from seeder.serve.guard import Guard, served_certificate
@@ -45,7 +47,8 @@ class ServeOptions:
     """What `serve` runs with. Bytes per second; `origins` are mirrors that hold the same site.
 
     `tokens` are the fleet tokens that nodes must prove one of, none for everybody; `node_files` is the folder of nodes'
-    own files, which only those get. `issue` makes the certificate anew, None where it is the operator's own.
+    own files, which only those get. `issue` makes the certificate anew, None where it is the operator's own. `state`
+    is the folder of the history, kept within `bounds`; whoever brings the token with the digest `ui_token` may read it.
     """
 
     site: Path
@@ -60,6 +63,9 @@ class ServeOptions:
     node_files: Path | None = None
     status_from: tuple[Network, ...] = ()
     issue: Callable[[], ServerCertificate] | None = None
+    state: Path | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    ui_token: bytes = b""
 
 
 async def serve(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
@@ -74,6 +80,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
     tracker = Tracker(registry, limits, origins=("", *options.origins), random=Random())
     tracker.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
+    record = Recorder(registry, catalogue, folder=options.state, bounds=options.bounds, tell=options.log.tell)
     guard = Guard(options.tokens, served_certificate(options.certificate.certificate), tell=options.log.tell)
     app = SeederApp(
         tracker,
@@ -83,8 +90,11 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         guard=guard,
         node_files=options.node_files,
         status_from=options.status_from,
+        record=record,
+        ui_token=options.ui_token,
     )
     renewal = Renewal(options.certificate, options.issue, guard, options.log)
+    record.lives = renewal.lifetimes
     stop = trio.Event()
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
@@ -93,6 +103,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
             stop.set()
 
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(record.running())
         await stack.enter_async_context(app.running())
         if options.stage0 is not None:
             rate = options.uplink_bytes_per_s
@@ -104,6 +115,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
                 options.log,
                 uplink_bytes_per_s=rate,
                 is_covered=renewal.is_covered,
+                watcher=record,
             )
             app.stage0 = await stack.enter_async_context(stage0)
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))

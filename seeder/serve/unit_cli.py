@@ -17,7 +17,7 @@ from swarmboot.files import write_whole
 from swarmboot.release import layout
 
 FOLDER = Path("etc/systemd/system")
-_SECRETS = ("tls_cert", "tls_key", "fleet_token")
+_SECRETS = ("tls_cert", "tls_key", "fleet_token", "ui_token")
 _AS_SERVE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _ARGUMENTS = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="SITE [OPTIONS OF serve]...")
 

@@ -38,6 +38,7 @@ from seeder.site.catalogue import Catalogue
 from seeder.site.reader import read_regular_file
 from seeder.stage0.asked_at import asked_at, server_url
 from seeder.stage0.rack_map import RackMap, node_image, read_node_files
+from seeder.stage0.watcher import Nobody, Watcher
 from swarmboot.addresses import connection_address, host_port
 from swarmboot.errors import ReleaseError, SwarmbootError, TrustError
 from swarmboot.ids import Digest
@@ -73,8 +74,11 @@ class Stage0Config:
 class Stage0App:
     """The HTTP application and the task that answers machines who wait."""
 
-    def __init__(self, queue: Stage0Queue, catalogue: Catalogue, place: Stage0Config, log: Log) -> None:
+    def __init__(
+        self, queue: Stage0Queue, catalogue: Catalogue, place: Stage0Config, log: Log, watcher: Watcher | None = None
+    ) -> None:
         self.queue = queue
+        self._watcher = watcher or Nobody()
         self._log = log
         self.sent_bytes = 0
         self.machines = 0
@@ -183,9 +187,11 @@ class Stage0App:
         try:
             stage0, answer = await self._turn(request, mac)
             if isinstance(answer, Queued):
+                self._watcher.waits(mac, _host(request), answer.ahead)
                 return dialect.wait(origin, Mac(mac), answer.ahead, answer.wait_s)
             return dialect.boot(stage0, self._load(request, origin, mac, stage0, answer))
         except SwarmbootError as error:
+            self._watcher.script_refused(mac, _host(request), str(error))
             return dialect.refusal(origin, Mac(mac), str(error))
 
     async def _turn(self, request: Request, mac: str) -> tuple[Stage0, Granted | Queued]:
@@ -199,6 +205,7 @@ class Stage0App:
         answered, wait = trio.open_memory_channel[Granted | Queued](1)
         self._asked[ticket] = answered
         place = self._place.racks.place(mac, _host(request))
+        self._watcher.asked(mac, _host(request), place.rack)
         try:
             self._deliver(self.queue.ask(ticket, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
             self._stirred.set()
@@ -208,6 +215,7 @@ class Stage0App:
                 self.queue.hung_up(ticket, now_s=time.monotonic())
         if isinstance(answer, Granted):
             self.machines += 1
+            self._watcher.granted(mac, _host(request))
             doors = (host_port(each.host, each.port) for each in answer.neighbours)
             sources = ", ".join([*doors, "the server"])
             where = f" in rack {place.rack}" if place.rack else ""
@@ -299,6 +307,7 @@ class Stage0App:
         was_loading = self.queue.is_loading(mac, host=host)
         verdicts = self.queue.sent(mac, digest, host=host, is_whole=is_whole, now_s=time.monotonic())
         if was_loading and not self.queue.is_loading(mac, host=host):
+            self._watcher.loaded(mac, host)
             self._log.tell(f"machine {mac} has stage 0", source=host)
         self._deliver(verdicts)
 

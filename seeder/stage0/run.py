@@ -20,6 +20,7 @@ from seeder.site.catalogue import Catalogue
 from seeder.stage0.app import Stage0App, Stage0Config
 from seeder.stage0.dnsmasq_process import IPXE_FOLDER, dnsmasq_running
 from seeder.stage0.rack_map import RackMap
+from seeder.stage0.watcher import Watcher
 
 PATIENCE = Patience(idle_s=30.0)
 
@@ -53,8 +54,10 @@ async def stage0_running(
     *,
     uplink_bytes_per_s: float,
     is_covered: Callable[[str], bool],
+    watcher: Watcher | None = None,
 ) -> AsyncIterator[Stage0App]:
     """Serve stage 0 while the context is open; `is_covered` says whether the seeder's certificate is one for a host.
+    `watcher` is told what machines do.
 
     Raises PortInUseError or ResourceError, out of the context, if dnsmasq ends before.
     """
@@ -68,7 +71,7 @@ async def stage0_running(
         node_files=options.node_files,
         is_covered=is_covered,
     )
-    door = Stage0App(queue, catalogue, place, log)
+    door = Stage0App(queue, catalogue, place, log, watcher)
     stop = trio.Event()
     async with door.running(), AsyncExitStack() as stack:
         if options.dnsmasq is not None:

@@ -7,7 +7,7 @@ UDP. Pure: bytes to values and back; DecodeError for anything else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from swarmboot.addresses import is_dialable, is_ipv6, read_address, read_server
@@ -28,6 +28,7 @@ from swarmboot.ids import (
     Sequence,
 )
 from swarmboot.release.manifest import MAX_ARTIFACTS, MAX_PIECES
+from swarmboot.wire.about import About, read_about
 
 ANNOUNCE_MAX_BYTES = 1 << 20
 HANDOUT_MAX_BYTES = 1 << 18
@@ -59,7 +60,7 @@ class Announce:
     pieces. A node's address is that of the connection it announces over. `own_end` is the address at its own end of
     that, empty if it does not say: nobody is told it, but where it is another a proxy or NAT stands between.
     `serves` are digests that the node's HTTP door serves at /k/ to machines without an operating system, at most
-    `serves_bytes_per_s`, 0 for no limit.
+    `serves_bytes_per_s`, 0 for no limit. `about` says which machine this is, until the seeder has heard it once.
     """
 
     node: NodeId
@@ -79,6 +80,7 @@ class Announce:
     serves_bytes_per_s: int = 0
     key: NodeKey = field(default=NodeKey(b""), repr=False)
     own_end: str = ""
+    about: About | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,10 @@ class Handout:
 
 def encode_announce(announce: Announce) -> bytes:
     """Return the announce as the body of a request."""
+    about = {} if announce.about is None else {"about": asdict(announce.about)}
     return pack(
         {
+            **about,
             "node": announce.node,
             "sequence": announce.sequence,
             "state": announce.state.value,
@@ -175,6 +179,7 @@ def decode_announce(data: bytes) -> Announce:
         serves_bytes_per_s=fields.integer("serves_rate", default=0),
         key=NodeKey(fields.raw_or_none("key", exactly=NODE_KEY_BYTES)),
         own_end=_own_end(fields.text("own_end", most=64, default="")),
+        about=read_about(fields.mapping("about")) if fields.has("about") else None,
     )
 
 

@@ -7,12 +7,12 @@ field. Seconds and bytes. It will not measure anything itself.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from swarmboot.codec import DecodeError, Fields, pack, unpack
+from swarmboot.codec import Fields, pack, unpack
 from swarmboot.ids import MAX_SEQUENCE, NODE_KEY_BYTES, NodeKey
+from swarmboot.wire import about
 
 REPORT_MAX_BYTES = 1 << 16
 
@@ -43,9 +43,9 @@ BOOTED = "booted"
 """Said by the neighbour in the booted system, as its first word; builds before said it where VERIFIED is said now."""
 FAILED = "failed"
 
-_BOOT = re.compile(r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?\Z")
-_MAC = re.compile(r"([0-9a-f]{2}(:[0-9a-f]{2}){5,19})?\Z")
-_NAME = re.compile(r"[A-Za-z0-9._-]{0,64}\Z")
+BANS_MAX = 16
+"""So many neighbours that lied are named."""
+_ADDRESS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,10 @@ class BootReport:
     """One node's boot. `phases` maps names of PHASES to seconds, `bytes_from` `neighbours` and `origin` to bytes.
 
     `stage0` says how the kernel and initramfs that started the node differ from the manifest's; empty if they do not.
-    `boot` is the kernel's own id of this boot (random(4), boot_id), `mac` that of the card which leads to the seeder,
-    `name` the host's: empty where nobody could tell, as of builds before. `uptime_s` is since the kernel started.
+    `boot`, `mac`, `name`, `channel` and `kernel` are as in `swarmboot.wire.about`: empty where nobody could tell, as of
+    builds before. `uptime_s` is since the kernel started, `ram_bytes` what memory there is. `bans` are the addresses of
+    neighbours that sent corrupt blocks. `hands_off` says that a system is booted from what was fetched, whose first
+    word is still to come.
     `key` is that of its announces (see `swarmboot.wire.announce`): for the seeder alone, in no file and no log.
     """
 
@@ -75,6 +77,11 @@ class BootReport:
     mac: str = ""
     name: str = ""
     uptime_s: float = 0.0
+    channel: str = ""
+    kernel: str = ""
+    ram_bytes: int = 0
+    bans: tuple[str, ...] = ()
+    hands_off: bool = False
     key: NodeKey = field(default=NodeKey(b""), repr=False)
 
     def values(self) -> dict[str, object]:
@@ -88,7 +95,7 @@ class BootReport:
 
 def encode_report(report: BootReport) -> bytes:
     """Return the report as the body of a request; a very long error is cut rather than losing the report."""
-    return pack({**asdict(report), "error": report.error[:_MAX_ERROR]})
+    return pack({**asdict(report), "error": report.error[:_MAX_ERROR], "bans": list(report.bans[:BANS_MAX])})
 
 
 def decode_report(data: bytes) -> BootReport:
@@ -110,17 +117,14 @@ def decode_report(data: bytes) -> BootReport:
         rescues=fields.integer("rescues", default=0),
         stage0=fields.text("stage0", most=_MAX_ERROR, default=""),
         finished_unix_s=fields.number("finished_unix_s", default=0.0),
-        boot=_matching(_BOOT, fields, "boot"),
-        mac=_matching(_MAC, fields, "mac"),
-        name=_matching(_NAME, fields, "name"),
+        boot=about.boot_id(fields),
+        mac=about.mac_address(fields),
+        name=about.host_name(fields),
         uptime_s=fields.number("uptime_s", default=0.0),
+        channel=about.channel(fields),
+        kernel=about.kernel(fields),
+        ram_bytes=fields.integer("ram_bytes", default=0),
+        bans=fields.texts("bans", most=BANS_MAX, each=_ADDRESS_MAX),
+        hands_off=fields.truth("hands_off", default=False),
         key=NodeKey(fields.raw_or_none("key", exactly=NODE_KEY_BYTES)),
     )
-
-
-def _matching(pattern: re.Pattern[str], fields: Fields, name: str) -> str:
-    """Return a field that stands in the seeder's log as it is; raise DecodeError if it has another form."""
-    text = fields.text(name, most=64, default="")
-    if not pattern.match(text):
-        raise DecodeError(f"report.{name} is not of its form")
-    return text

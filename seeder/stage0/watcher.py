@@ -1,0 +1,43 @@
+"""Who is told what machines without an operating system do; by their MAC address and where they ask from."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Watcher(Protocol):
+    """Is told as it happens; keeps nobody waiting and raises nothing."""
+
+    def asked(self, mac: str, host: str, rack: str) -> None:
+        """Occurs when a machine asks what to boot."""
+
+    def waits(self, mac: str, host: str, ahead: int) -> None:
+        """Occurs when a machine is told that so many are served before it."""
+
+    def granted(self, mac: str, host: str) -> None:
+        """Occurs when a machine may load."""
+
+    def loaded(self, mac: str, host: str) -> None:
+        """Occurs when a machine has loaded all that it loads from this server."""
+
+    def script_refused(self, mac: str, host: str, text: str) -> None:
+        """Occurs when there is nothing for a machine to boot, and why."""
+
+
+class Nobody:
+    """Is told, and does nothing."""
+
+    def asked(self, mac: str, host: str, rack: str) -> None:
+        """Do nothing."""
+
+    def waits(self, mac: str, host: str, ahead: int) -> None:
+        """Do nothing."""
+
+    def granted(self, mac: str, host: str) -> None:
+        """Do nothing."""
+
+    def loaded(self, mac: str, host: str) -> None:
+        """Do nothing."""
+
+    def script_refused(self, mac: str, host: str, text: str) -> None:
+        """Do nothing."""

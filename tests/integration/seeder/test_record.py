@@ -1,0 +1,134 @@
+"""The record of a running seeder: what real nodes and simulated ones say, told over its API, kept over a restart."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, build_release, serving, wait_for
+
+Values = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    folder = tmp_path_factory.mktemp("record")
+    return build_fleet(folder, build_release(folder / "release", size_bytes=400_000))
+
+
+def get(seeder: Seeder, path: str, **headers: str) -> Values:
+    context = ssl.create_default_context(cafile=str(seeder.ca))
+    request = urllib.request.Request(f"{seeder.address}{path}", headers=headers)
+    with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+        found: Values = json.load(answer)
+    return found
+
+
+def eventually(seeder: Seeder, path: str, is_right: Callable[[Values], bool]) -> Values:
+    return wait_for(lambda: found if is_right(found := get(seeder, path)) else None, seeder.process)
+
+
+@contextmanager
+def events(seeder: Seeder) -> Iterator[Iterator[tuple[str, Values]]]:
+    context = ssl.create_default_context(cafile=str(seeder.ca))
+    with urllib.request.urlopen(f"{seeder.address}/api/events", context=context, timeout=30) as answer:
+
+        def told() -> Iterator[tuple[str, Values]]:
+            name = ""
+            for raw in answer:
+                line = raw.decode().rstrip("\n")
+                if line.startswith("event: "):
+                    name = line[7:]
+                elif line.startswith("data: "):
+                    yield name, json.loads(line[6:])
+
+        yield told()
+
+
+def test_real_nodes_are_seen_from_their_first_announce_until_they_are_up_and_after_a_restart(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    with serving(fleet) as seeder:
+        with (
+            events(seeder) as told,
+            booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour", "on", "--rack", "r1") as one,
+        ):
+            one.report()
+            found = eventually(seeder, "/api/fleet", lambda fleet: fleet["nodes"]["up"] == 1)
+            assert found["releases"][0]["nodes"] == 1
+            assert found["copies_sent"] >= 1.0
+            assert [each["what"] for each in found["ends"]]
+            (node,) = get(seeder, "/api/nodes?state=up&rack=r1")["nodes"]
+            assert (node["address"], node["percent"], node["release"], node["channel"]) == (
+                "127.0.0.2",
+                100,
+                1,
+                "stable",
+            )
+            assert node["bytes_from"]["origin"] >= 400_000
+            story = get(seeder, "/api/nodes/127.0.0.2")
+            assert {"leecher_start", "images", "verification"} <= {phase["name"] for phase in story["phases"]}
+            assert story["kernel"]
+            assert story["ram_bytes"] > 1 << 20
+            seen = next(values for name, values in told if name == "nodes" and values["nodes"])
+            assert seen["nodes"][0]["id"] == node["id"]
+            wait_for(lambda: get(seeder, "/api/history")["boots"] or None, seeder.process)
+        assert seeder.stop() == 0
+    with serving(fleet) as seeder:
+        again = get(seeder, "/api/nodes/127.0.0.2")
+        assert again["id"] == node["id"]
+        assert again["phases"] == story["phases"]
+
+
+def test_a_node_that_asks_for_a_channel_that_is_not_there_is_stuck_and_says_which_there_are(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    with serving(fleet) as seeder, booting(tmp_path, 8, *asking(seeder, fleet), "--channel", "edgy"):
+        found = eventually(seeder, "/api/nodes?state=stuck", lambda values: bool(values["nodes"]))
+        assert found["nodes"][0]["cause"] == "asked for channel edgy; this site has stable"
+        assert found["nodes"][0]["address"] == "127.0.0.9"
+
+
+def test_what_is_asked_wrongly_is_refused_in_words(fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        for path, status in (
+            ("/api/nodes?state=dead", 400),
+            ("/api/history?limit=0", 400),
+            ("/api/history?limit=99999999999999999999", 400),
+            ("/api/nodes/nobody", 404),
+            ("/api/nodes/%00%ff", 404),
+        ):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                get(seeder, path)
+            with refused.value as answer:
+                assert answer.code == status
+                assert json.load(answer)["error"]
+
+
+def test_only_so_many_listen_at_once_and_who_hangs_up_makes_room(fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        with ExitStack() as stack:
+            for _ in range(16):
+                next(stack.enter_context(events(seeder)))
+            with pytest.raises(urllib.error.HTTPError) as refused, events(seeder):
+                pass
+            with refused.value as answer:
+                assert answer.code == 503
+
+        def has_room() -> bool | None:
+            try:
+                with events(seeder) as told:
+                    return next(told)[0] == "fleet"
+            except urllib.error.HTTPError as error:
+                error.close()
+                return None
+
+        assert wait_for(has_room, seeder.process)

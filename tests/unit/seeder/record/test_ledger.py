@@ -1,0 +1,139 @@
+"""Which boot a fact belongs to, and what becomes of the boot."""
+
+from __future__ import annotations
+
+import pytest
+
+from seeder.record.policy.boot import Outcome, from_values, to_values
+from seeder.record.policy.ledger import Ledger
+from swarmboot.wire.announce import NodeState
+from swarmboot.wire.report import BOOTED, FAILED
+from tests.support.record import BOOT_ID, HOST, MAC, TOLD, build_heard, build_report
+
+OTHER = "bb" * 16
+
+
+def test_a_boot_is_followed_from_its_script_to_its_services() -> None:
+    ledger = Ledger()
+    ledger.asked(MAC, host=HOST, rack="r1", now_s=100.0)
+    ledger.granted(MAC, host=HOST, now_s=103.0)
+    ledger.loaded(MAC, host=HOST, now_s=110.0)
+    ledger.announced(build_heard(), now_s=120.0)
+    ledger.reported(build_report(uptime_s=18.0), host=HOST, now_s=130.0)
+    boot = ledger.reported(
+        build_report(OTHER, BOOTED, phases={**TOLD, "services": 20.0}, uptime_s=38.0), host=HOST, now_s=150.0
+    )
+    assert len(ledger.boots) == 1
+    assert (boot.phase, boot.outcome, boot.mac, boot.rack, boot.sequence) == ("up", Outcome.UP, MAC, "r1", 7)
+    assert boot.phases["queue"] == (100.0, 103.0)
+    assert boot.phases["stage0"] == (103.0, 110.0)
+    assert boot.phases["kernel"] == (110.0, 120.0)
+    assert boot.phases["images"] == (121.0, 129.0)
+    assert boot.phases["services"] == (130.0, 150.0)
+
+
+def test_the_same_machine_is_found_after_its_address_and_its_id_have_changed() -> None:
+    ledger = Ledger()
+    ledger.asked(MAC, host=HOST, rack="", now_s=100.0)
+    ledger.granted(MAC, host=HOST, now_s=100.0)
+    ledger.loaded(MAC, host=HOST, now_s=101.0)
+    ledger.announced(build_heard(host="10.0.3.99", mac=MAC, boot=BOOT_ID), now_s=110.0)
+    ledger.reported(build_report(), host="10.0.3.99", now_s=120.0)
+    ledger.announced(build_heard(host="10.0.3.99", state=NodeState.LEAVING), now_s=121.0)
+    ledger.announced(build_heard(OTHER, host="10.0.3.50", mac=MAC, boot=BOOT_ID, state=NodeState.COMPLETE), now_s=140.0)
+    (boot,) = ledger.boots.values()
+    assert boot.addresses == ("10.0.3.50", "10.0.3.99", HOST)
+    assert boot.outcome is Outcome.UP
+    for key in (MAC, MAC.replace(":", "-").upper(), "10.0.3.50", OTHER[:8], BOOT_ID, boot.id, "aa" * 16):
+        assert ledger.find(key) is boot
+    assert ledger.find("10.9.9.9") is None
+
+
+def test_a_node_without_a_mac_address_is_joined_with_its_stage_0_once_that_is_known() -> None:
+    ledger = Ledger()
+    ledger.asked(MAC, host=HOST, rack="r9", now_s=100.0)
+    ledger.granted(MAC, host=HOST, now_s=101.0)
+    ledger.announced(build_heard(host="10.0.3.99"), now_s=110.0)
+    assert len(ledger.boots) == 2
+    boot = ledger.reported(build_report(), host="10.0.3.99", now_s=120.0)
+    changed, current = ledger.take_changed()
+    assert list(ledger.boots) == [boot.id]
+    assert (boot.rack, boot.phases["queue"]) == ("r9", (100.0, 101.0))
+    assert [id_ for id_, value in changed.items() if value is None]
+    assert current == {boot.id}
+
+
+def test_the_next_boot_of_a_machine_is_another_row_and_the_last_is_no_longer_current() -> None:
+    ledger = Ledger()
+    first = ledger.reported(build_report(outcome=FAILED, error="no room", exit_status=61), host=HOST, now_s=100.0)
+    second = ledger.asked(MAC, host=HOST, rack="", now_s=110.0)
+    assert list(ledger.boots) == [second.id]
+    assert second.id != first.id
+    assert ledger.find(MAC) is second
+
+
+def test_two_programs_of_one_host_that_speak_at_once_are_two_rows() -> None:
+    ledger = Ledger()
+    for number in range(4):
+        ledger.announced(build_heard(f"{number:032x}", host=f"127.0.0.{number}", mac=MAC, boot=BOOT_ID), now_s=100.0)
+    assert len(ledger.boots) == 4
+
+
+def test_who_asks_with_the_mac_address_of_a_live_node_from_elsewhere_ends_nobodys_row() -> None:
+    ledger = Ledger()
+    boot = ledger.announced(build_heard(mac=MAC), now_s=100.0)
+    ledger.asked(MAC, host="10.0.9.9", rack="", now_s=110.0)
+    assert boot.id in ledger.boots
+    assert len(ledger.boots) == 2
+
+
+def test_a_node_that_has_failed_and_tries_again_is_booting_and_its_fault_is_kept() -> None:
+    ledger = Ledger()
+    ledger.announced(build_heard(mac=MAC, boot=BOOT_ID), now_s=100.0)
+    failed = build_report(outcome=FAILED, error="nobody answers", exit_status=21, hands_off=False)
+    ledger.reported(failed, host=HOST, now_s=105.0)
+    boot = ledger.announced(build_heard(OTHER, mac=MAC, boot=BOOT_ID), now_s=107.0)
+    assert (boot.outcome, boot.phase, len(ledger.boots)) == (Outcome.OPEN, "images", 1)
+    assert [fault.exit_status for fault in boot.faults] == [21]
+
+
+def test_a_program_of_another_kernel_is_another_boot() -> None:
+    ledger = Ledger()
+    ledger.reported(build_report(), host=HOST, now_s=100.0)
+    other = BOOT_ID[:-1] + "2"
+    boot = ledger.announced(build_heard(OTHER, mac=MAC, boot=other), now_s=110.0)
+    assert list(ledger.boots) == [boot.id]
+    assert boot.boot == other
+
+
+def test_who_makes_up_machines_pushes_out_no_node_that_has_spoken() -> None:
+    ledger = Ledger(bare_max=10)
+    node = ledger.announced(build_heard(), now_s=1.0)
+    for number in range(100):
+        ledger.asked(f"52:54:00:00:01:{number:02x}", host=f"10.1.0.{number}", rack="", now_s=2.0)
+    assert node.id in ledger.boots
+    assert len(ledger.boots) == 11
+
+
+def test_what_is_current_is_bounded_and_the_longest_unheard_goes() -> None:
+    ledger = Ledger(current_max=3)
+    for number in range(5):
+        ledger.announced(build_heard(f"{number:032x}", host=f"10.0.0.{number}"), now_s=float(number))
+    assert [boot.address for boot in ledger.boots.values()] == ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
+
+
+def test_a_node_that_comes_complete_is_up_although_nothing_is_known_of_its_boot() -> None:
+    boot = Ledger().announced(build_heard(state=NodeState.COMPLETE), now_s=1.0)
+    assert boot.phase == "up"
+
+
+def test_a_boot_is_the_same_after_it_was_written_and_read() -> None:
+    ledger = Ledger()
+    ledger.announced(build_heard(mac=MAC), now_s=1.0)
+    boot = ledger.reported(
+        build_report(outcome=FAILED, error="no room", exit_status=61, bans=("10.0.0.9",)), host=HOST, now_s=2.0
+    )
+    assert from_values(to_values(boot)) == boot
+    assert from_values({**to_values(boot), "of a later build": 1}) == boot
+    with pytest.raises((TypeError, ValueError)):
+        from_values({"id": "x"})
