@@ -188,6 +188,13 @@ swarmboot_has_address() {
     [ $((swarmboot_now - swarmboot_since)) -ge 5 ]
 }
 
+# Print the addresses that can reach others, each after its card.
+swarmboot_addresses() {
+    ip -o addr show scope global 2>/dev/null | while read -r _ swarmboot_card _ swarmboot_found _; do
+        printf ' %s %s' "$swarmboot_card" "$swarmboot_found"
+    done
+}
+
 # Write the resolv.conf that the leecher uses, anew every two seconds: a second card may bring its servers late.
 swarmboot_follow_name_servers() {
     while swarmboot_name_servers >"$swarmboot_run/etc/resolv.conf.new"; do
@@ -196,7 +203,8 @@ swarmboot_follow_name_servers() {
     done
 }
 
-# Print a resolv.conf: the initramfs's own, and what ipconfig or networkd was told.
+# Print a resolv.conf: the initramfs's own, and what ipconfig or networkd was told. Each question begins with another
+# server: that of a card which leads nowhere may be silent, or say that there is no such name (resolv.conf(5)).
 swarmboot_name_servers() {
     for swarmboot_file in /etc/resolv.conf /run/systemd/resolve/resolv.conf /run/NetworkManager/resolv.conf \
         /tmp/net.*.resolv.conf; do
@@ -214,6 +222,7 @@ swarmboot_name_servers() {
             esac
         done <"$swarmboot_file"
     done
+    echo 'options rotate timeout:2 attempts:5'
 }
 
 # Print what the network calls this machine: DHCP's word to ipconfig or networkd, or that of ip=.
@@ -510,6 +519,7 @@ swarmboot_start_after_insserv() {
 
 # Everything from a network that is up to a root at $1. Returns 1, having said why, if the boot must stop.
 swarmboot_boot() {
+    swarmboot_say "an address after $(swarmboot_uptime) s:$(swarmboot_addresses)"
     swarmboot_prepare || swarmboot_fail "$swarmboot_run cannot be set up: is there room in RAM, are loop and squashfs there?" ||
         return 1
     swarmboot_name_servers >"$swarmboot_run/etc/resolv.conf"

@@ -70,13 +70,14 @@ class Lan:
         self.ip("address", "add", address + ("/64" if ":" in address else "/24"), "dev", "rack", *_no_dad(address))
 
     def add_other(self) -> None:
-        """Add a second network, `other`, whose DHCP server answers and from which nothing else is reached."""
+        """Add a second network, `other`, whose DHCP server answers and names a name server that does not."""
         self.ip("link", "add", "other", "type", "bridge")
         self.ip("address", "add", "10.66.0.1/24", "dev", "other")
         self.ip("link", "set", "other", "up")
         self.stack.enter_context(
             running(
                 *self.inside, *_DNSMASQ, "--port=0", "--interface=other", "--dhcp-range=10.66.0.50,10.66.0.99,1h",
+                "--dhcp-option=option:dns-server,10.66.0.9,192.0.2.1",
                 f"--dhcp-leasefile={self.work / 'other-leases'}", "--pid-file=", log=self.work / "other.log",
             )
         )  # fmt: skip

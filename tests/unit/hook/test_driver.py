@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -117,6 +118,28 @@ def test_a_leecher_that_dies_is_started_again_three_times(shell: tuple[str, ...]
     call = "sleep() { :; }; swarmboot_leecher() { echo run; return 139; }; swarmboot_fetch"
     status, said = drive(shell, tmp_path, call)
     assert (status, said) == (1, "run\nrun\nrun\n")
+
+
+def test_no_name_server_is_asked_first_each_time_or_waited_for_long(shell: tuple[str, ...], tmp_path: Path) -> None:
+    status, said = drive(shell, tmp_path, "swarmboot_name_servers")
+    assert (status, said.splitlines()[-1]) == (0, "options rotate timeout:2 attempts:5")
+
+
+def test_the_console_says_which_card_has_which_address(shell: tuple[str, ...], tmp_path: Path) -> None:
+    call = """
+        ip() {
+            echo '2: eth0    inet 10.66.0.76/24 brd 10.66.0.255 scope global eth0'
+            echo '3: eth1    inet6 fd99::5/64 scope global dynamic'
+        }
+        swarmboot_prepare() { return 1; }; swarmboot_fail() { return 1; }
+        swarmboot_boot /root
+    """
+    drive(shell, tmp_path, call)
+    assert re.search(
+        r"an address after [0-9.]+ s: eth0 10.66.0.76/24 eth1 fd99::5/64$",
+        (tmp_path / "console").read_text(),
+        re.MULTILINE,
+    )
 
 
 def test_a_root_with_systemd_gets_a_unit_and_another_an_init_script(shell: tuple[str, ...], tmp_path: Path) -> None:
