@@ -167,6 +167,17 @@ def test_dracut_with_networkd_and_a_fixed_address_and_with_network_manager(bench
         assert "10.99.0." in marks(second)["addresses"]
 
 
+@pytest.mark.vm_all
+def test_dracut_asks_on_that_card_alone_which_bootif_names_beside_ip_dhcp(bench: Bench, lan: Lan) -> None:
+    bootif = f"ip=dhcp BOOTIF=01-{mac_of('spares-others', 1).replace(':', '-')}"
+    more = {"initramfs": images.initramfs("dracut"), "memory": "768", "cards": ("other", "rack")}
+    with bench.boot(lan, "spares-others", f"{SERVER} init=/sbin/init {bootif}", **more) as machine:
+        found = marks(machine)
+    assert "10.99." in found["addresses"]
+    assert "10.66." not in found["addresses"]
+    assert mac_of("spares-others", 0) not in (lan.work / "other-leases").read_text()
+
+
 def holds_network_manager(initramfs: Path) -> bool:
     said = subprocess.run(("lsinitramfs", str(initramfs)), capture_output=True, text=True, check=True).stdout
     return "usr/sbin/NetworkManager\n" in said

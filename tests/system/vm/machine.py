@@ -29,6 +29,11 @@ CPU = "max,-erms,-fsrm"
 """Without `rep stosb`: emulation clears pages byte by byte with it, and pages that held code slower still."""
 
 
+OWN_CLOCK = ("-icount", "shift=0")
+"""Further arguments of QEMU: a machine's clock counts its own instructions, a thousand million to the second, and goes
+with the host's while it is idle. So its seconds are those of a small real machine, whatever else the host does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Board:
     """What a machine is: QEMU's program for it, and the console that its kernel is to use."""

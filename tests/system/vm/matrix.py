@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.system.vm import images, roots
 from tests.system.vm.cache import CACHE
 from tests.system.vm.grounds import Ground
 from tests.system.vm.lan import NAME, Lan, open_lan
-from tests.system.vm.machine import Machine, booting
+from tests.system.vm.machine import UNPLUGGED, Machine, booting
 
 END = "marker: end of it"
 BOOT_S = 900.0
@@ -26,7 +26,15 @@ _UPLINK = "50mbit"
 """So scarce that an emulated neighbour is the better source: it delivers some 10 MB/s."""
 _PADDING_BYTES = 6_000_000
 _ODD_BYTES = 777
-_READY = re.compile(r"the root is ready after ([0-9.]+) s")
+CARDS = {
+    "one card": ("rack",),
+    "no carrier": (UNPLUGGED, "rack"),
+    "dead DHCP": ("", "rack"),
+    "useless DHCP": ("other", "rack"),
+}
+"""Where the cards of a machine lead, the one that is of use always the last."""
+
+ADDRESS, READY = "an address", "the root is ready"
 _COMMON = "init_on_alloc=0 net.ifnames=0"
 """Clearing pages is dear under emulation: systemd 257's generators are taken for soft lock-ups without the first."""
 _WIRED = "[Match]\nType=ether\n\n[Network]\nDHCP=yes\nKeepConfiguration=yes\n\n[DHCPv4]\nClientIdentifier=mac\n"
@@ -51,11 +59,14 @@ class Bench:
         return self._booting(name, cmdline)
 
     def boot_tiny(
-        self, name: str, *arguments: str, cards: tuple[str, ...] = ("rack",)
+        self, name: str, *arguments: str, cards: tuple[str, ...] = ("rack",), more: Sequence[str] = ()
     ) -> AbstractContextManager[Machine]:
-        """Return a machine whose root is next to nothing, with PLUGINS plugins, to power on for a block."""
+        """Return a machine whose root is next to nothing, with PLUGINS plugins, to power on for a block.
+
+        `more` are further arguments of QEMU.
+        """
         server = f"swarmboot.server=https://{NAME}:{_TINY_PORT}"
-        return self._booting(name, " ".join((_COMMON, server, "init=/sbin/init", *arguments)), cards=cards)
+        return self._booting(name, " ".join((_COMMON, server, "init=/sbin/init", *arguments)), cards=cards, more=more)
 
     def _booting(self, name: str, cmdline: str, **more: Any) -> AbstractContextManager[Machine]:
         ground = self.ground
@@ -83,7 +94,8 @@ def open_bench(ground: Ground, work: Path) -> Iterator[Bench]:
             lan.serve(work / name / "site", state=fleet.state(work / name / "state"), port=port, uplink=_UPLINK)
         bench = Bench(ground, lan)
         yield bench
-        _add_row(bench)
+        if bench.seen:
+            _add_row(bench)
 
 
 def _write_full(release: Path, ground: Ground) -> None:
@@ -119,10 +131,11 @@ def _write_tiny(release: Path, _ground: Ground) -> None:
         roots.pack_plain(tree, release / f"plugins/{number + 10}-plugin-with-a-name.squashfs")
 
 
-def ready_after_s(machine: Machine) -> float:
-    """Return when the node's own clock said that its root was ready, in seconds since its kernel started."""
-    machine.wait_for(_READY.pattern, within_s=BOOT_S)
-    found = _READY.search(machine.console)
+def after_s(machine: Machine, what: str = READY) -> float:
+    """Return when the node said so of ADDRESS or READY, by its own clock, in seconds since its kernel started."""
+    said = re.compile(rf"{what} after ([0-9.]+) s")
+    machine.wait_for(said.pattern, within_s=BOOT_S)
+    found = said.search(machine.console)
     assert found is not None
     return float(found[1])
 
