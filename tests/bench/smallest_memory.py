@@ -40,8 +40,13 @@ def boots(lan: Lan, of: Ground, memory_mib: int) -> str:
         try:
             machine.wait_for(f"{_END}|{_STOPPED}", within_s=_BOOT_S)
         except AssertionError:
-            return (_WHY.findall(machine.console) or ["it ended or hung without a word"])[0]
-        return "" if _END in machine.console else (_WHY.findall(machine.console) or ["it stopped"])[0]
+            return _why(machine.console)
+        return "" if _END in machine.console else _why(machine.console)
+
+
+def _why(console: str) -> str:
+    found = _WHY.search(console)
+    return found[0] if found else "it ended or hung without a word"
 
 
 def measure(of: Ground, image_mb: int, work: Path) -> str:
