@@ -113,7 +113,7 @@ class Pacer:
         *,
         nodes_at: Callable[[str], int] = lambda _address: 0,
     ) -> None:
-        self._rate_bytes_per_s = rate_bytes_per_s
+        self.rate_bytes_per_s = rate_bytes_per_s
         self._queue = Queue(nodes_at)
         self._free_s = -math.inf
         self._next: Turn | None = None
@@ -149,7 +149,7 @@ class Pacer:
         """
         now_s = trio.current_time()
         while (first := self._queue.first) is not None and self._free_s <= now_s:
-            self._free_s = max(self._free_s, now_s - CATCH_UP_S) + first.size_bytes / self._rate_bytes_per_s
+            self._free_s = max(self._free_s, now_s - CATCH_UP_S) + first.size_bytes / self.rate_bytes_per_s
             self._queue.take(first)
             if first.sleep is not None:
                 first.sleep.deadline = -math.inf

@@ -1,7 +1,8 @@
 """How many nodes' addresses an address is told: enough to boot with, and not a whole fleet's.
 
 Pure: the time comes in. Nodes behind the asker's own address are no news to it, so a rack behind one NAT or proxy is
-not bounded by this.
+not bounded by this. IPv6 addresses count by their network of 64 bits: a host has all of it, and those beside it there
+hear its multicast.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from seeder.policy.node import Node
+from swarmboot.addresses import counted_as
 
 TOLD_MAX = 64
 """So many addresses an address is told in `TOLD_S`, and as many more for each node there that has fetched leases."""
@@ -27,6 +29,7 @@ class Disclosure:
         """Return those of the nodes that an address may be told of now; `known` of its own nodes have credit."""
         if not others:
             return ()
+        asker = counted_as(asker)
         told = self._told.setdefault(asker, {})
         self._told.move_to_end(asker)
         if len(self._told) > _ASKERS_MAX:
@@ -37,7 +40,7 @@ class Disclosure:
                 del told[host]
         allowed = []
         for other in others:
-            if other.host not in told and other.host != asker:
+            if other.host not in told and counted_as(other.host) != asker:
                 if len(told) >= most:
                     continue
                 told[other.host] = now_s

@@ -21,6 +21,7 @@ from seeder.policy.node import Node
 from seeder.policy.registry import Registry
 from seeder.policy.supply import is_supplied, patience_s
 from seeder.policy.waiting import Waiting, WaitingRoom
+from swarmboot.addresses import counted_as
 from swarmboot.ids import NodeId
 from swarmboot.wire.announce import Announce, Handout, Lease, Neighbour, NodeState
 from swarmboot.wire.report import BootReport
@@ -95,7 +96,7 @@ class Tracker:
             node = None
         if node is not None:
             return node.may_speak(report.key, host)
-        return self._strangers_reports.take(host, now_s=now_s)
+        return self._strangers_reports.take(counted_as(host), now_s=now_s)
 
     def _measure_s(self, node_id: NodeId) -> float:
         """Return over how long what a node gets is measured: a piece counts when it is whole, so one must have come."""
@@ -107,7 +108,7 @@ class Tracker:
         if node.is_starting:
             return ()
         chosen = introductions.choose_neighbours(self.registry, node, limits=self.limits, random=self._random)
-        known = self.registry.standing.known_at.get(node.host, 0)
+        known = self.registry.standing.known_near.get(counted_as(node.host), 0)
         return self._disclosure.allow(node.host, chosen, known=known, now_s=now_s)
 
     def tick(self, *, now_s: float) -> list[Answer]:

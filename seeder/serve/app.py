@@ -40,7 +40,7 @@ from seeder.serve.witness import Witness
 from seeder.site.catalogue import Catalogue
 from seeder.site.reader import channel_names
 from seeder.stage0.app import Stage0App
-from swarmboot.addresses import connection_address, is_dialable
+from swarmboot.addresses import connection_address, counted_as, is_dialable
 from swarmboot.codec import DecodeError
 from swarmboot.fleet_token import Proof
 from swarmboot.release import layout
@@ -100,7 +100,7 @@ class SeederApp:
         self.sent_bytes = 0
         self._witness = Witness(tracker.registry, catalogue)
         known = tracker.registry.standing.known_near
-        self._pacer = Pacer(tracker.limits.uplink_bytes_per_s * GOODPUT, nodes_at=lambda address: known[address])
+        self.pacer = Pacer(tracker.limits.uplink_bytes_per_s * GOODPUT, nodes_at=lambda address: known[address])
         self._files = OpenFiles()
         self._room = BodyRoom()
         self._refusals = Refusals()
@@ -267,7 +267,7 @@ class SeederApp:
         if not self.tracker.believes(report, host=host, now_s=time.monotonic()):
             return PlainTextResponse("this report is not its node's own\n", status_code=403)
         self.record.reported(report, host=host)
-        self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=host or "nobody")
+        self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=counted_as(host) or "nobody")
         return Response(status_code=204)
 
     def handshake_refused(self, host: str, alert: str) -> None:
@@ -320,13 +320,13 @@ class SeederApp:
             return PlainTextResponse("no such file\n", status_code=404)
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
         host = request.client.host if request.client else ""
-        share = self._pacer.enter(host)
+        share = self.pacer.enter(host)
         return BlobResponse(
             self._files,
             file,
             path,
             before_send=self._turns(share, request, host, name if kind == "blobs" else ""),
-            at_end=lambda: self._pacer.leave(share),
+            at_end=lambda: self.pacer.leave(share),
             media_type=media_type,
             headers={"cache-control": cache},
             chunk_bytes=chunk_bytes_for(self.tracker.limits.uplink_bytes_per_s, self._files.readers),
@@ -346,7 +346,7 @@ class SeederApp:
         see = self._witness.watch(digest, wanted, host=host) if digest else None
 
         async def take_turn(size_bytes: int) -> None:
-            await self._pacer.take(share, size_bytes)
+            await self.pacer.take(share, size_bytes)
             self.sent_bytes += size_bytes
             if digest:
                 self.record.sent_of[digest] += size_bytes

@@ -113,6 +113,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
                 catalogue,
                 crowd,
                 options.log,
+                pacer=app.pacer,
                 uplink_bytes_per_s=rate,
                 is_covered=renewal.is_covered,
                 watcher=record,

@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from seeder.boot_script import ipxe
 from seeder.boot_script.grammar import CommandLine, Mac, Source, parse_mac
@@ -32,14 +32,17 @@ from seeder.boot_script.grub import GRUB
 from seeder.boot_script.kernel_cmdline import check_carried, node_cmdline
 from seeder.boot_script.load import Dialect, Load, Stage0, stage0_of
 from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
+from seeder.http.pacer import Pacer
 from seeder.log import Log
 from seeder.policy.stage0_queue import Granted, Queued, Stage0Queue, Verdict
 from seeder.site.catalogue import Catalogue
 from seeder.site.reader import read_regular_file
 from seeder.stage0.asked_at import asked_at, server_url
-from seeder.stage0.rack_map import RackMap, node_image, read_node_files
+from seeder.stage0.capitals import with_capitals
+from seeder.stage0.node_images import NodeImageResponse, NodeImages
+from seeder.stage0.rack_map import RackMap
 from seeder.stage0.watcher import Nobody, Watcher
-from swarmboot.addresses import connection_address, host_port
+from swarmboot.addresses import connection_address, counted_as, host_port
 from swarmboot.errors import ReleaseError, SwarmbootError, TrustError
 from swarmboot.ids import Digest
 from swarmboot.release import layout, trust
@@ -75,9 +78,18 @@ class Stage0App:
     """The HTTP application and the task that answers machines who wait."""
 
     def __init__(
-        self, queue: Stage0Queue, catalogue: Catalogue, place: Stage0Config, log: Log, watcher: Watcher | None = None
+        self,
+        queue: Stage0Queue,
+        catalogue: Catalogue,
+        place: Stage0Config,
+        log: Log,
+        *,
+        pacer: Pacer | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.queue = queue
+        self._pacer = pacer or Pacer(math.inf)
+        self._node_images = NodeImages(place.node_files)
         self._watcher = watcher or Nobody()
         self._log = log
         self.sent_bytes = 0
@@ -92,7 +104,7 @@ class Stage0App:
 
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
-        return _with_capitals(self._routes())
+        return with_capitals(self._routes())
 
     def _routes(self) -> Starlette:
         return Starlette(
@@ -175,10 +187,10 @@ class Stage0App:
                 channel.send_nowait(verdict.answer)
 
     async def _ipxe(self, request: Request) -> Response:
-        return PlainTextResponse(await self._script(request, ipxe.IPXE, _origin(request)))
+        return _script_response(await self._script(request, ipxe.IPXE, _origin(request)))
 
     async def _grub(self, request: Request) -> Response:
-        return PlainTextResponse(await self._script(request, GRUB, _origin(request, is_port_told=False)))
+        return _script_response(await self._script(request, GRUB, _origin(request, is_port_told=False)))
 
     async def _script(self, request: Request, dialect: Dialect, origin: Source) -> str:
         mac = parse_mac(request.query_params.get("mac", ""))
@@ -219,7 +231,7 @@ class Stage0App:
             doors = (host_port(each.host, each.port) for each in answer.neighbours)
             sources = ", ".join([*doors, "the server"])
             where = f" in rack {place.rack}" if place.rack else ""
-            self._log.tell(f"machine {mac}{where} loads from {sources}", source=_host(request))
+            self._log.tell(f"machine {mac}{where} loads from {sources}", source=counted_as(_host(request)))
         return stage0, answer
 
     def _load(self, request: Request, origin: Source, mac: str, stage0: Stage0, granted: Granted) -> Load:
@@ -229,7 +241,7 @@ class Stage0App:
             cmdline=self._cmdline(request, mac, stage0),
             neighbours=granted.neighbours,
             trust=self.queue.trust,
-            has_node_image=bool(self._node_files(mac)),
+            has_node_image=bool(self._node_images.image(mac, now_s=time.monotonic()).data),
         )
 
     def _cmdline(self, request: Request, mac: str, stage0: Stage0) -> CommandLine:
@@ -254,15 +266,13 @@ class Stage0App:
             self._log.tell(f"machines ask for stage 0 at {asked}, which the certificate is not for: {hint}")
         return url
 
-    def _node_files(self, mac: str) -> dict[str, tuple[int, bytes]]:
-        return read_node_files(self._place.node_files, mac) if self._place.node_files else {}
-
-    async def _node_image(self, request: Request) -> Response:
+    async def _node_image(self, request: Request) -> ASGIApp:
         mac = parse_mac(request.query_params.get("mac", ""))
-        files = self._node_files(mac) if mac else {}
-        if not files:
+        held = self._node_images.image(mac, now_s=time.monotonic())
+        if not held.data:
             return PlainTextResponse("no files for this machine\n", status_code=404)
-        return Response(node_image(files), media_type="application/octet-stream")
+        host = request.client.host if request.client else ""
+        return NodeImageResponse(self._node_images, held, self._pacer, host, chunk_bytes=self._chunk_bytes())
 
     async def _image(self, request: Request) -> Response:
         match = _BLOB.match(request.path_params["name"])
@@ -282,33 +292,45 @@ class Stage0App:
             if is_load:
                 self._sent(mac, digest, is_whole=left_bytes <= 0, host=_host(request))
 
-        response = self._open(folder / match[0], "application/octet-stream", tell)
+        response = self._open(request, folder / match[0], "application/octet-stream", tell)
         if isinstance(response, BlobResponse):
             left_bytes = response.size_bytes
         return response
 
-    def _open(self, path: Path, media_type: str, tell: Callable[[int], Awaitable[None]]) -> Response:
-        """Return a file as an answer; `tell` is awaited with the size of each piece before it leaves."""
+    def _open(self, request: Request, path: Path, media_type: str, tell: Callable[[int], Awaitable[None]]) -> Response:
+        """Return a file as an answer; `tell` is awaited with the size of each piece before it leaves, at its turn."""
         try:
             file = self._files.open(path)
         except OSError:
             return no_more_files()
         if file is None:
             return PlainTextResponse("no such file\n", status_code=404)
+        share = self._pacer.enter(request.client.host if request.client else "")
 
         async def count(size_bytes: int) -> None:
+            await self._pacer.take(share, size_bytes)
             self.sent_bytes += size_bytes
             await tell(size_bytes)
 
-        chunk_bytes = chunk_bytes_for(math.inf, self._files.readers)
-        return BlobResponse(self._files, file, path, before_send=count, media_type=media_type, chunk_bytes=chunk_bytes)
+        return BlobResponse(
+            self._files,
+            file,
+            path,
+            before_send=count,
+            at_end=lambda: self._pacer.leave(share),
+            media_type=media_type,
+            chunk_bytes=self._chunk_bytes(),
+        )
+
+    def _chunk_bytes(self) -> int:
+        return chunk_bytes_for(self._pacer.rate_bytes_per_s, self._files.readers)
 
     def _sent(self, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
         was_loading = self.queue.is_loading(mac, host=host)
         verdicts = self.queue.sent(mac, digest, host=host, is_whole=is_whole, now_s=time.monotonic())
         if was_loading and not self.queue.is_loading(mac, host=host):
             self._watcher.loaded(mac, host)
-            self._log.tell(f"machine {mac} has stage 0", source=host)
+            self._log.tell(f"machine {mac} has stage 0", source=counted_as(host))
         self._deliver(verdicts)
 
     async def _binary(self, request: Request) -> Response:
@@ -320,25 +342,16 @@ class Stage0App:
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             return PlainTextResponse("no such file\n", status_code=404)
-        return self._open(path, media_type, _nothing)
+        return self._open(request, path, media_type, _nothing)
+
+
+def _script_response(script: str) -> Response:
+    """Return a script as an answer; it is one machine's, as it asked, and no cache on the way may give it to others."""
+    return PlainTextResponse(script, headers={"cache-control": "no-store"})
 
 
 async def _nothing(_size_bytes: int) -> None:
     """Take note of nothing."""
-
-
-def _with_capitals(application: ASGIApp) -> ASGIApp:
-    """Return the application with header names as in `Content-Length`: GRUB 2.06 knows no other spelling."""
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_capitals(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [(name.title(), value) for name, value in message["headers"]]
-            await send(message)
-
-        await application(scope, receive, send_with_capitals)
-
-    return wrapped
 
 
 async def _answer_or_hang_up(request: Request, wait: trio.MemoryReceiveChannel[Granted | Queued]) -> Granted | Queued:

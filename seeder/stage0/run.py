@@ -13,6 +13,7 @@ import trio
 from seeder.boot_script.load import Stage0Trust
 from seeder.http import hypercorn_connection
 from seeder.http.crowd import Crowd, Patience
+from seeder.http.pacer import Pacer
 from seeder.log import Log
 from seeder.policy.registry import Registry
 from seeder.policy.stage0_queue import Stage0Queue
@@ -52,12 +53,13 @@ async def stage0_running(
     crowd: Crowd,
     log: Log,
     *,
+    pacer: Pacer,
     uplink_bytes_per_s: float,
     is_covered: Callable[[str], bool],
     watcher: Watcher | None = None,
 ) -> AsyncIterator[Stage0App]:
     """Serve stage 0 while the context is open; `is_covered` says whether the seeder's certificate is one for a host.
-    `watcher` is told what machines do.
+    `watcher` is told what machines do; `pacer` is the one of all that goes over the uplink.
 
     Raises PortInUseError or ResourceError, out of the context, if dnsmasq ends before.
     """
@@ -71,7 +73,7 @@ async def stage0_running(
         node_files=options.node_files,
         is_covered=is_covered,
     )
-    door = Stage0App(queue, catalogue, place, log, watcher)
+    door = Stage0App(queue, catalogue, place, log, pacer=pacer, watcher=watcher)
     stop = trio.Event()
     async with door.running(), AsyncExitStack() as stack:
         if options.dnsmasq is not None:

@@ -166,6 +166,23 @@ def test_forged_reports_leave_memory_and_log_bounded(fleet: Fleet) -> None:
         assert all(line.isprintable() and len(line) <= 480 for line in seeder.lines)
 
 
+def test_own_files_of_a_machine_that_hundreds_ask_for_and_nobody_reads_are_in_memory_once(
+    tmp_path: Path, fleet: Fleet
+) -> None:
+    (tmp_path / "files/default/etc").mkdir(parents=True)
+    (tmp_path / "files/default/etc/large").write_bytes(bytes(4_000_000))
+    door = ["--pxe-listen", "127.0.0.1:0", "--node-files", str(tmp_path / "files")]
+    with serving(fleet, *door) as seeder, ExitStack() as held:
+        port = stage0_port(seeder)
+        before_bytes = resident_bytes(seeder.process.pid)
+        for number in range(100):
+            stream = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=BOUND_S))
+            stream.sendall(request("GET", f"/node.img?mac=52:54:00:00:00:{number:02x}"))
+            assert stream.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+        assert resident_bytes(seeder.process.pid) - before_bytes < 100 << 20
+        check_boots(tmp_path, seeder, fleet)
+
+
 @pytest.mark.parametrize("kind", ["silent", "handshaken", "asked once"])
 def test_idle_connections_at_a_low_limit_of_descriptors_keep_nobody_out(
     tmp_path: Path, fleet: Fleet, kind: str

@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -60,6 +61,15 @@ def test_a_client_that_wants_its_connection_closed_sees_its_end(fleet: Fleet) ->
         script = get(door, f"/boot.ipxe?mac={MAC}", source=FIRST).decode()
         for path in images_in(script) * 10:
             assert len(get(door, path, source=FIRST, within_s=10.0)) == 200_000
+
+
+def test_no_cache_on_the_way_may_give_one_machines_script_to_another(fleet: Fleet) -> None:
+    with serving(fleet, "--pxe-listen", "127.0.0.1:0") as seeder:
+        host, port = open_door(seeder)
+        for script in ("boot.ipxe", "grub.cfg"):
+            for query in ("", f"?mac={MAC}"):
+                with urllib.request.urlopen(f"http://{host}:{port}/{script}{query}", timeout=BOUND_S) as answer:
+                    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_a_machine_has_its_turn_although_another_asks_in_its_name(fleet: Fleet) -> None:

@@ -113,6 +113,20 @@ def test_an_address_is_told_of_so_many_others_however_many_ids_it_asks_under() -
     assert TOLD_MAX < len(told - {"10.9.9.9"}) <= 2 * TOLD_MAX
 
 
+def test_a_host_with_a_whole_network_of_ipv6_addresses_is_told_of_as_many() -> None:
+    tracker, told = build_tracker(), set[str]()
+    for number in range(2000):
+        told |= ask(tracker, 1000 + number, host=f"2001:db8:9:9::{number + 1:x}", now_s=0.01 * number)
+    assert len({host for host in told if not host.startswith("2001:")}) == TOLD_MAX
+
+
+def test_nodes_of_ones_own_ipv6_network_are_no_secret() -> None:
+    tracker, told = Tracker(build_registry(), LIMITS, random=Random(1)), set[str]()
+    for number in range(300):
+        told |= ask(tracker, 1 + number, host=f"2001:db8:9:9::{number + 1:x}", now_s=0.01 * number)
+    assert len(told) > 2 * TOLD_MAX
+
+
 def test_a_node_that_fetches_may_be_told_of_more() -> None:
     tracker, told = build_tracker(), set[str]()
     ask(tracker, 1000, host="10.9.9.9", now_s=0.0)
