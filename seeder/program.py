@@ -13,6 +13,8 @@ HEAD_BYTES = 1 << 16
 
 _MACHINES = {3: "x86", 40: "arm", 62: "x86-64", 183: "arm64", 243: "riscv", 258: "loongarch"}
 _PT_INTERP = 3
+_PATH_BYTES = 4096
+"""The longest name of an interpreter that the kernel takes (PATH_MAX)."""
 _LINE_BYTES = 256
 """What the kernel reads of a script's first line (BINPRM_BUF_SIZE)."""
 
@@ -40,10 +42,13 @@ def _parse_elf(head: bytes) -> Program | None:
     (machine,) = struct.unpack_from(f"{order}H", head, 18)
     (start,) = struct.unpack_from(f"{order}{'Q' if is_wide else 'I'}", head, 32 if is_wide else 28)
     size, count = struct.unpack_from(f"{order}HH", head, 54 if is_wide else 42)
-    name = _MACHINES.get(machine, f"machine {machine}")
+    name, entry_bytes = _MACHINES.get(machine, f"machine {machine}"), 56 if is_wide else 32
+    if count and (size != entry_bytes or count * size > HEAD_BYTES):  # as load_elf_phdrs() in fs/binfmt_elf.c
+        return None
     for number in range(count):
-        entry = head[start + number * size :][: 56 if is_wide else 32]
-        if len(entry) < (56 if is_wide else 32):
+        at = start + number * size
+        entry = head[at : at + size]
+        if len(entry) < size:
             break
         if struct.unpack_from(f"{order}I", entry)[0] == _PT_INTERP:
             at, length = (
@@ -51,6 +56,8 @@ def _parse_elf(head: bytes) -> Program | None:
                 if is_wide
                 else (struct.unpack_from(f"{order}I", entry, 4)[0], struct.unpack_from(f"{order}I", entry, 16)[0])
             )
+            if length > _PATH_BYTES:
+                return None
             raw = head[at : at + length].split(b"\0", 1)[0]
             return Program(name, raw.decode(errors="surrogateescape"))
     return Program(name)

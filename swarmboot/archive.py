@@ -23,6 +23,10 @@ _CPIO_HEADER_BYTES = 110
 _CPIO_MAGIC = (b"070701", b"070702")
 _CPIO_END = "TRAILER!!!"
 _MAX_NAME_BYTES = 4096
+_MAX_DEPTH = 256
+"""In so many folders a name may be: what makes, removes and looks through them goes down one by one."""
+_MAX_LINKED_BYTES = 1 << 28
+"""What the first names of a cpio archive's linked files may take."""
 _MAX_HEADERS_BYTES = 1 << 17
 """Most that may stand before one entry's data: pax and GNU headers, and maps of sparse files."""
 _MAX_GLOBALS = 256
@@ -136,6 +140,7 @@ def check_possible(entry: Entry, *, archive: str) -> None:
     faults = {
         "no name": not entry.name and entry.kind != "folder",
         "a name that is too long": len(entry.name) > _MAX_NAME_BYTES,
+        f"more than {_MAX_DEPTH} folders around it": entry.name.count("/") > _MAX_DEPTH,
         "a link that no link can be": len(entry.target) > _MAX_NAME_BYTES or "\0" in entry.target,
         "an owner beyond 32 bits": not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID),
         f"the time {entry.modified_s:g}": not is_in_time,
@@ -258,6 +263,7 @@ def cpio_entries(archive: IO[bytes], *, name: str) -> Iterator[Entry]:
 def one_cpio(stream: Stream, name: str) -> Iterator[Entry]:
     """Yield the entries of the cpio archive that begins here, and leave the stream behind its end."""
     first_names: dict[tuple[int, int, int], str] = {}
+    linked_bytes = 0
     while True:
         header = stream.read(_CPIO_HEADER_BYTES)
         if header[:6] not in _CPIO_MAGIC or not re.fullmatch(rb"[0-9A-Fa-f]{104}", header[6:]):
@@ -277,7 +283,12 @@ def one_cpio(stream: Stream, name: str) -> Iterator[Entry]:
         target = stream.read(left.pop()).decode(errors="surrogateescape") if kind == "link" else ""
         path = safe_name(raw_name, archive=name)
         identity = (major, minor, ino)
-        first = first_names.setdefault(identity, path) if kind == "file" and links > 1 else path
+        first = path
+        if kind == "file" and links > 1:
+            first = first_names.setdefault(identity, path)
+            linked_bytes += len(path) + _CPIO_HEADER_BYTES if first is path else 0
+            if linked_bytes > _MAX_LINKED_BYTES:
+                raise ReleaseError(f"{name} holds more linked files than can be unpacked", hint="pack it again")
         if first != path:
             kind, target = "hard link", first
         if kind:

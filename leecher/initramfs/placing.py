@@ -6,6 +6,7 @@ Links to folders on the way are followed, as the root's own links would be. What
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -74,7 +75,9 @@ def _place_hard_link(entry: Entry, path: Path) -> None:
         with suppress(FileNotFoundError):
             path.unlink()
         os.link(target, path, follow_symlinks=False)
-    if entry.read is not None:  # cpio: the contents come with the last name of a file
+    if entry.read is not None and entry.size_bytes:  # cpio: the contents come with the last name of a file
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, "its first name is no file any more")
         _write(entry, path, os.O_TRUNC)
 
 

@@ -32,6 +32,7 @@ from leecher.machine.console import tell
 from leecher.machine.unpackers import check_unpackers
 from swarmboot.archive import KINDS, Entry, cpio_entries, refusal, tar_entries
 from swarmboot.errors import ReleaseError, ResourceError, SpaceError, SwarmbootError
+from swarmboot.files import write_whole
 
 HANDOVER = Path("/run/swarmboot/handover")
 SECRETS = Path("/etc/swarmboot/secret.env")
@@ -92,6 +93,11 @@ def _place(entry: Entry, image: Image) -> None:
             take_away(entry)
         else:
             place(entry)
+    except RecursionError as error:
+        raise ReleaseError(
+            f"{image.name} takes away {entry.name[:80]!r}, in which too many folders are in one another",
+            hint="take it out of the archive",
+        ) from error
     except OSError as error:
         if error.errno in _NO_DISK:
             raise
@@ -131,8 +137,12 @@ def check_entry(entry: Entry, allow: tuple[str, ...], *, image: Image) -> None:
 
 
 def layer_entries(folder: Path) -> Iterator[Entry]:
-    """Yield what is below a mounted layer, whiteouts among it as devices 0:0."""
-    for parent, folders, files in os.walk(folder):
+    """Yield what is below a mounted layer, whiteouts among it as devices 0:0; raise OSError if not all can be seen."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise error
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
         for name in (*folders, *files):
             path = Path(parent, name)
             status = path.lstat()
@@ -146,8 +156,17 @@ def check_layers(handover: Handover, folder: Path) -> None:
     """Raise ReleaseError if a squashfs plugin brings what the release does not allow."""
     plugins = [image for image in handover.images if image.role == "plugin" and image.format == "squashfs"]
     for number, image in enumerate(plugins, 1):
-        for entry in layer_entries(folder / str(number)):
-            check_entry(entry, handover.allow, image=image)
+        try:
+            for entry in layer_entries(folder / str(number)):
+                check_entry(entry, handover.allow, image=image)
+        except (OSError, RecursionError) as error:
+            if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+                raise
+            raise ReleaseError(
+                f"{image.name} cannot be searched for what the release does not allow",
+                found="too many folders in one another",
+                hint="take them out of the plugin",
+            ) from error
 
 
 def _stage(handover: Handover, stage: str) -> tuple[list[Image], tuple[str, ...] | None]:
@@ -181,7 +200,8 @@ def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
     if stage == "plugins" and handover.env:
         path = Path("/etc/environment")
         old = path.read_text(errors="replace") if path.is_file() else ""
-        path.write_text(handovers.environment_text(old, handover.env))
+        text = handovers.environment_text(old, handover.env)
+        write_whole(path, text.encode(errors="surrogateescape"), mode=0o644, is_flushed=False)
     if secrets:
         handovers.write_secret(SECRETS, secrets)
 

@@ -16,22 +16,31 @@ from pathlib import Path
 from typing import IO
 
 from swarmboot.errors import ReleaseError, ToolMissingError
+from swarmboot.units import format_size
 
 MOUNTED = frozenset({"squashfs", "linux", "cpio"})
+UNPACKED_MAX_BYTES = 1 << 38
 _CHUNK_BYTES = 1 << 20
 
 
 class Counted:
-    """A file to read forward that counts its bytes."""
+    """A file to read forward that counts its bytes; `label` is its name for a person."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], label: str) -> None:
         self._file = file
+        self._label = label
         self.count_bytes = 0
 
     def read(self, size_bytes: int) -> bytes:
-        """Return so many bytes, fewer at the end."""
+        """Return so many bytes, fewer at the end; raise ReleaseError beyond UNPACKED_MAX_BYTES in all."""
         data = self._file.read(size_bytes)
         self.count_bytes += len(data)
+        if self.count_bytes > UNPACKED_MAX_BYTES:
+            raise ReleaseError(
+                f"{self._label} is too large unpacked",
+                expected=f"at most {format_size(UNPACKED_MAX_BYTES)}, which a node has to hold in RAM",
+                hint="publish a squashfs, which is mounted",
+            )
         return data
 
     def drain(self) -> None:
@@ -49,10 +58,10 @@ def unpacking(path: Path, kind: str, *, label: str) -> Iterator[Counted]:
     try:
         if kind.endswith(".gz"):
             with gzip.open(path, "rb") as file:
-                yield Counted(file)  # type: ignore[arg-type]
+                yield Counted(file, label)  # type: ignore[arg-type]
         else:
             with _zstd(path) as file:
-                yield Counted(file)
+                yield Counted(file, label)
     except (OSError, EOFError, zlib.error) as error:
         raise ReleaseError(f"{label} cannot be unpacked", found=str(error), hint="pack it again") from error
 

@@ -98,7 +98,7 @@ def decompressed(stream: Stream, kind: str, *, label: str) -> Iterator[IO[bytes]
 def _by_program(stream: Stream, kind: str) -> Iterator[IO[bytes]]:
     if not shutil.which(kind):
         raise ToolMissingError(f"{kind} is not installed", hint=f"install the package {kind}")
-    command = (kind, "-dcq", *(["--long=31"] if kind == "zstd" else []))
+    command = (kind, "-dcq")  # zstd: windows of 128 MiB at most, as the kernel has it (lib/decompress_unzstd.c)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     faults: list[Exception] = []
     with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]

@@ -1,7 +1,8 @@
 """Reads what root images and plugins hold, without root and without extracting them: names, links, programs' heads.
 
 unsquashfs(1) lists a squashfs; tar and cpio are read forward once, which counts what they take unpacked as well. Of
-plain files only those are kept that `is_kept` asks for, so that an image of a million files stays small in memory.
+plain files only those are kept that `is_kept` asks for, so that an image of a million files stays small in memory; what
+is kept has a bound (`seeder.publish.check.bounds`).
 Raises ReleaseError for an image that is not what its name says, ResourceError for one that could not be looked at.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from seeder.program import HEAD_BYTES, Program, parse_program
+from seeder.publish.check.bounds import Bounds
 from seeder.publish.check.tree import Layer, Node
 from seeder.publish.release_dir import ReleaseFile
 from seeder.publish.unpacked_size import unpacking
@@ -31,6 +33,8 @@ BOUND_S = 300.0
 """How long unsquashfs may list one image: only its tables are read."""
 
 _TEXT_MAX_BYTES = 1 << 20
+_READ = frozenset({"etc/fstab"})
+"""The files whose contents anything is made of."""
 _MAGIC = {"squashfs": b"hsqs", "gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
 _LISTED = re.compile(
     rb"([bcdlps-])([rwxsStT-]{9}) \d+/\d+ +(\d+)(?:, *(\d+))? \d{4}-\d\d-\d\d \d\d:\d\d squashfs-root(?:/(.*))?\Z",
@@ -90,14 +94,17 @@ def _read_squashfs(file: ReleaseFile, is_kept: IsKept) -> Layer:
 def list_squashfs(image: Path, *, label: str, is_kept: IsKept = is_watched) -> dict[str, Node]:
     """Return the names in a squashfs; raise as the module says."""
     nodes: dict[str, Node] = {}
+    bounds = Bounds(label)
     is_understood = False
     with _unsquashfs(image, "-lln", label=label) as output:
         for line in output:
             match = _LISTED.match(line.rstrip(b"\n"))
             is_understood = is_understood or match is not None
+            bounds.look()
             if match and match[5]:
                 path, node = _listed(match)
                 if is_kept(path, node):
+                    bounds.keep(path, node.target)
                     nodes[path] = node
     if not is_understood:  # the root folder is always there
         raise ResourceError("this unsquashfs lists images in a way that is not known here")
@@ -176,6 +183,11 @@ class _ArchiveReader:
     nodes: dict[str, Node] = field(default_factory=dict)
     programs: dict[str, Program | None] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    bounds: Bounds = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to count."""
+        self.bounds = Bounds(self.file.label)
 
     def layer(self) -> Layer:
         """Return what the image holds."""
@@ -188,24 +200,28 @@ class _ArchiveReader:
         return Layer(self.file.label, self.nodes, self.programs.get, lambda path: self.texts.get(path, ""))
 
     def _take(self, entry: Entry) -> None:
+        self.bounds.look()
         if not entry.name:
             return
         node = self._node(entry)
         if not self.is_kept(entry.name, node):
             return
+        self.bounds.keep(entry.name, entry.target)
         self._add_parents(entry.name)
         self.nodes[entry.name] = node
+        if entry.kind == "hard link":
+            self.programs[entry.name] = self.programs.get(entry.target)
         if entry.read is not None and node.is_program:
             program = parse_program(_head(entry.read))
+            self.bounds.keep(program.interpreter if program else "")
             self.programs[entry.name] = program
             if entry.kind == "hard link":
                 self.programs[entry.target] = program
-        elif entry.read is not None and _WATCHED.match(entry.name):
+        elif entry.read is not None and entry.name in _READ:
             self.texts[entry.name] = entry.read(_TEXT_MAX_BYTES).decode(errors="replace")
 
     def _node(self, entry: Entry) -> Node:
         if entry.kind == "hard link":
-            self.programs[entry.name] = self.programs.get(entry.target)
             return self.nodes.get(entry.target, Node("file", entry.mode))
         kind = "whiteout" if entry.kind == "character" and not entry.device else entry.kind
         return Node(kind, entry.mode, entry.target, entry.size_bytes, entry.has_capability)
@@ -214,6 +230,7 @@ class _ArchiveReader:
         """Have the folders that a name lies in, which an archive need not list."""
         folder = posixpath.dirname(name)
         while folder and folder not in self.nodes:
+            self.bounds.keep(folder)
             self.nodes[folder] = Node("folder", 0o755)
             folder = posixpath.dirname(folder)
 

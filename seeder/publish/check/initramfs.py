@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import IO
 
 from seeder.hook.fit import machine_of_libraries
+from seeder.publish.check.bounds import RUNTIME_MAX_BYTES, Bounds
 from seeder.publish.check.compressed import compression_of, decompressed
 from seeder.publish.check.images import list_squashfs
+from seeder.publish.unpacked_size import Counted
 from swarmboot.archive import Entry, Stream, cpio_entries, one_cpio
 from swarmboot.errors import ReleaseError, ResourceError
 
@@ -64,14 +66,17 @@ class _Part:
 
 
 class _Reader:
-    def __init__(self, runtime: IO[bytes]) -> None:
+    def __init__(self, runtime: IO[bytes], bounds: Bounds) -> None:
         self.runtime = runtime
+        self.bounds = bounds
         self.sizes: dict[str, int] = {}
         self.texts: dict[str, str] = {}
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Remember what is asked for of some entries; a later one of the same name replaces an earlier."""
         for entry in entries:
+            self.bounds.look()
+            self.bounds.keep(entry.name)
             self.sizes[entry.name] = -(-entry.size_bytes // _PAGE_BYTES) * _PAGE_BYTES
             if entry.name in (_KEYS, _DEFAULTS, _LIBRARIES) and entry.read is not None:
                 self.texts[entry.name] = entry.read(_TEXT_MAX_BYTES).decode(errors="replace")
@@ -79,10 +84,15 @@ class _Reader:
                 self._keep(entry.read)
 
     def _keep(self, read: Callable[[int], bytes]) -> None:
+        """Keep the leecher's image to look into it, or nothing of one that is far too large."""
         self.runtime.seek(0)
         self.runtime.truncate()
         while data := read(_CHUNK_BYTES):
             self.runtime.write(data)
+            if self.runtime.tell() > RUNTIME_MAX_BYTES:
+                self.runtime.seek(0)
+                self.runtime.truncate()
+                break
         self.runtime.flush()
 
     def found(self) -> Initramfs:
@@ -113,7 +123,7 @@ def _has_zstd(runtime: IO[bytes]) -> bool | None:
 def read_initramfs(path: Path, *, label: str, start: int = 0, size_bytes: int | None = None) -> Initramfs:
     """Return what the initramfs in a file, or in a part of it, holds; raise as the module says."""
     with path.open("rb") as file, tempfile.TemporaryFile() as runtime:
-        reader = _Reader(runtime)
+        reader = _Reader(runtime, Bounds(label))
         file.seek(start)
         part = _Part(file, path.stat().st_size - start if size_bytes is None else size_bytes)
         stream = Stream(part, label)  # type: ignore[arg-type]
@@ -123,7 +133,7 @@ def read_initramfs(path: Path, *, label: str, start: int = 0, size_bytes: int | 
             kind = compression_of(head)
             if kind:
                 with decompressed(stream, kind, label=label) as inner:
-                    reader.take(cpio_entries(inner, name=label))
+                    reader.take(cpio_entries(Counted(inner, label), name=label))  # type: ignore[arg-type]
             elif head.startswith(b"0707") and not stream.position_bytes % 4:
                 reader.take(one_cpio(stream, label))
             else:

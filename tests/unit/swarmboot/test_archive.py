@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmboot import archive
 from swarmboot.archive import Entry, cpio_entries, refusal, safe_name, tar_entries
 from swarmboot.errors import EscapeError, ReleaseError
 
@@ -298,3 +299,18 @@ def test_an_odd_cpio_archive_is_refused_in_one_line(changes: dict[str, int]) -> 
     with pytest.raises(ReleaseError) as refused:
         list(cpio_entries(odd_cpio(**changes), name="root.cpio"))
     assert len(str(refused.value)) < 300
+
+
+def test_a_name_in_folders_without_end_is_refused() -> None:
+    name = "a/" * 300 + "x"
+    with pytest.raises(ReleaseError, match="folders around it"):
+        list(tar_entries(tar_of((tarfile.TarInfo(name), b"")), name="plugin.tar.gz"))
+    with pytest.raises(ReleaseError, match="folders around it"):
+        list(cpio_entries(cpio_of(cpio_entry(name)), name="root.cpio"))
+
+
+def test_linked_files_of_a_cpio_archive_take_no_more_memory_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_MAX_LINKED_BYTES", 10_000)
+    entries = [cpio_entry(f"file{number}", ino=number, links=2) for number in range(200)]
+    with pytest.raises(ReleaseError, match="more linked files"):
+        list(cpio_entries(cpio_of(*entries), name="root.cpio"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from leecher.boot.hand_off import Handover, Image
-from leecher.initramfs.root import check_layers, layer_entries
+from leecher.initramfs.root import check_layers, layer_entries, unpack
 from swarmboot.errors import ReleaseError
 
 needs_root = pytest.mark.root
@@ -58,6 +61,46 @@ def test_a_device_in_a_layer_needs_leave_and_a_whiteout_none(layers: Path) -> No
     with pytest.raises(ReleaseError, match=r"plain\.squashfs brings mem, .*found character"):
         check_layers(handover("setuid"), layers)
     check_layers(handover("devices"), layers)
+
+
+def dig(folder: Path, *, name: str, count: int) -> int:
+    """Make so many folders in one another, however long their path gets, and return the innermost, open."""
+    inner = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(count):
+        os.mkdir(name, dir_fd=inner)
+        outer, inner = inner, os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=inner)
+        os.close(outer)
+    return inner
+
+
+@pytest.mark.parametrize(("name", "count"), [("a" * 255, 17), ("a", 1200)])
+def test_a_layer_that_cannot_be_searched_to_its_end_is_refused(layers: Path, name: str, count: int) -> None:
+    inner = dig(layers / "2", name=name, count=count)
+    descriptor = os.open("tool", os.O_WRONLY | os.O_CREAT, dir_fd=inner)
+    os.fchmod(descriptor, 0o4755)
+    os.close(descriptor)
+    os.close(inner)
+    try:
+        with pytest.raises(ReleaseError, match=r"special\.squashfs cannot be searched"):
+            check_layers(handover(), layers)
+    finally:
+        subprocess.run(("rm", "-rf", layers / "2"), check=True)
+
+
+@needs_root
+def test_folders_beyond_what_can_be_taken_away_are_a_refusal(tmp_path: Path) -> None:
+    os.close(dig(tmp_path, name="deep", count=1200))
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        whiteout = tarfile.TarInfo(str(tmp_path / "deep"))
+        whiteout.type = tarfile.CHRTYPE
+        tar.addfile(whiteout)
+    archive.seek(0)
+    try:
+        with pytest.raises(ReleaseError, match="too many folders"):
+            unpack(Image("plugin", "tar.gz", "x.tar.gz"), archive, allow=())
+    finally:
+        subprocess.run(("rm", "-rf", tmp_path / "deep"), check=True)
 
 
 @needs_root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,12 @@ def test_secrets_are_for_root_alone_and_apart_from_the_environment(handover: Pat
     path = root / "etc/swarmboot/secret.env"
     assert path.read_text() == "PASSWORD=x\n"
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert (root / "etc/environment").read_text() == "A=b\n"
+
+
+def test_a_pipe_in_the_place_of_the_environment_is_not_waited_for(handover: Path, root: Path) -> None:
+    os.mkfifo(root / "etc/environment")
+    take_step(handover, root)
     assert (root / "etc/environment").read_text() == "A=b\n"
 
 
