@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import hypercorn.trio  # noqa: F401 - whole: once leecher.machine.lean_start is imported, h2 is not there for whoever comes later
 import pytest
 from hypothesis import settings
 

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-import hypercorn.trio  # noqa: F401 - whole: once leecher.machine.lean_start is imported, h2 is not there for whoever comes later
 import pytest
 
 _CONNECTIONS = {"socket.bind", "socket.connect", "socket.sendto", "socket.getaddrinfo"}
