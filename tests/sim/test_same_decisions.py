@@ -22,17 +22,16 @@ from netsim.delivery.policy_loop import WAKING_S, PolicyLoop
 from swarmboot.wire.announce import Neighbour
 from tests.sim.recorded_leecher import SEED, Fact, Trace
 from tests.support.loopback import (
-    BOUND_S,
     Fleet,
     Seeder,
     asking,
     booting,
     build_fleet,
     build_release,
-    is_arriving,
     serving,
-    wait_for,
+    wait_until_arriving,
 )
+from tests.support.waiting import BOUND_S, wait_until
 
 LATE_S = 0.5
 """How much later than netsim's loop would the real one may ask: this machine is shared."""
@@ -56,9 +55,9 @@ def recorded(folder: Path, fleet: Fleet, seeder: Seeder, *, is_seeder_killed: bo
     process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         if is_seeder_killed:
-            wait_for(lambda: is_arriving(folder / "here") or None, process)
+            wait_until_arriving(folder / "here", process)
             seeder.process.kill()
-        wait_for(lambda: report.exists() or None, process)
+        wait_until("a report", report.exists, process=process)
     finally:
         process.terminate()
         said, _ = process.communicate(timeout=BOUND_S)
@@ -141,7 +140,7 @@ def test_a_node_among_others_decides_the_same(tmp_path: Path, fleet: Fleet) -> N
             stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--neighbour"))
             for number in (1, 2, 3)
         ]
-        wait_for(lambda: is_arriving(first.into) or None, first.process)
+        first.wait_until_arriving()
         trace = recorded(tmp_path, fleet, seeder)
     assert kinds(replay(trace)) >= {AnnounceRequest, ConnectRequest}
 

@@ -16,16 +16,16 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-BOUND_S = 90.0
-T = TypeVar("T")
+from tests.support.waiting import BOUND_S, wait_until
+
 _NGINX_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 _NGINX_USER = "user root;" if os.geteuid() == 0 else ""
 
@@ -97,6 +97,18 @@ class Seeder:
     ca: Path
     lines: list[str]
 
+    def wait_for_line(self, words: str) -> str:
+        """Return the first line of the log with these words in it, once it is there."""
+
+        def look() -> str | None:
+            return next((line for line in self.lines if words in line), None)
+
+        return wait_until(f"{words!r} in the seeder's log", look, process=self.process, seen=lambda: self.lines)
+
+    def stage0_url(self) -> str:
+        """Return where the seeder serves stage 0 over plain HTTP, once it does."""
+        return self.wait_for_line("stage 0 on ").split()[3]
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -118,30 +130,15 @@ def serving(fleet: Fleet, *arguments: str, launcher: Sequence[str] = ()) -> Iter
     collector = threading.Thread(target=_collect, args=(process, lines))
     collector.start()
     try:
-        line = wait_for(lambda: next((line for line in lines if line.startswith("listening on ")), None), process)
-        yield Seeder(process, line.split()[2].rstrip(","), state / "ca.pem", lines)
+        seeder = Seeder(process, "", state / "ca.pem", lines)
+        seeder.address = seeder.wait_for_line("listening on ").split()[2].rstrip(",")
+        yield seeder
     finally:
         process.terminate()
         process.wait(timeout=20)
         collector.join(timeout=20)
         assert process.stdout is not None
         process.stdout.close()
-
-
-def wait_for(look: Callable[[], T | None], process: subprocess.Popen[str]) -> T:
-    """Return what `look` finds as soon as it finds something, while the process lives."""
-    deadline_s = time.monotonic() + BOUND_S
-    while (found := look()) is None:
-        assert time.monotonic() < deadline_s, "what was waited for does not happen"
-        assert process.poll() is None, "the program has ended"
-        time.sleep(0.02)
-    return found
-
-
-def is_arriving(into: Path) -> bool:
-    """Return whether the first bytes of an image have been written below `into`."""
-    partial = into / ".partial"
-    return partial.is_dir() and any(partial.iterdir())
 
 
 def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:
@@ -160,13 +157,16 @@ class Leecher:
 
     def report(self) -> dict[str, Any]:
         """Wait until the node reports; return its boot report."""
-        deadline_s = time.monotonic() + BOUND_S
-        while not self.report_path.exists():
-            assert time.monotonic() < deadline_s, "the node does not report"
-            assert self.process.poll() in (None, 0), self.process.communicate()[1]
-            time.sleep(0.02)
+        wait_until("a report of the node", self.report_path.exists, process=self.process, seen=self._last_words)
         report: dict[str, Any] = json.loads(self.report_path.read_text())
         return report
+
+    def _last_words(self) -> str:
+        return "nothing" if self.process.poll() is None else self.process.communicate()[1]
+
+    def wait_until_arriving(self) -> None:
+        """Return once the first bytes of an image are there."""
+        wait_until_arriving(self.into, self.process)
 
     def end(self) -> tuple[int, str]:
         """Wait for the end; return the exit status and what was said on standard error."""
@@ -175,6 +175,12 @@ class Leecher:
 
     def digests(self) -> dict[str, str]:
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in self.into.iterdir()}
+
+
+def wait_until_arriving(into: Path, process: subprocess.Popen[str]) -> None:
+    """Return once a leecher has written the first bytes of an image below `into`."""
+    partial = into / ".partial"
+    wait_until("the first bytes of an image", lambda: any(partial.glob("*")), process=process)
 
 
 @contextmanager
@@ -198,9 +204,9 @@ def booting(
         process.communicate(timeout=20)
 
 
-def asking(seeder: Seeder, fleet: Fleet) -> list[str | Path]:
-    """Return the arguments of a leecher that boots from this seeder."""
-    return ["--server", seeder.address, "--trust", fleet.pub, "--ca", seeder.ca, "--timeout", "60s"]
+def asking(server: Seeder | HostileOrigin, fleet: Fleet) -> list[str | Path]:
+    """Return the arguments of a leecher that boots from this server."""
+    return ["--server", server.address, "--trust", fleet.pub, "--ca", server.ca, "--timeout", "60s"]
 
 
 def status(seeder: Seeder) -> dict[str, Any]:
@@ -209,6 +215,11 @@ def status(seeder: Seeder) -> dict[str, Any]:
     with urllib.request.urlopen(f"{seeder.address}/status", context=context, timeout=10) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
+
+
+def wait_for_stage0_neighbour(seeder: Seeder) -> None:
+    """Return once the seeder knows of a node that serves stage 0."""
+    wait_until("a node that serves stage 0", lambda: status(seeder)["stage0"]["neighbours"] > 0, process=seeder.process)
 
 
 @contextmanager
@@ -235,7 +246,7 @@ def running_nginx(
     command = [*launcher, "nginx", "-e", str(folder / "error.log"), "-c", str(configuration)]
     process = subprocess.Popen(command, text=True)
     try:
-        wait_for(lambda: _answers(port) or None, process)
+        wait_until("an answer of nginx", lambda: _answers(port), process=process)
         yield process.pid, port
     finally:
         process.terminate()
@@ -259,6 +270,7 @@ class HostileOrigin(ThreadingHTTPServer):
     def __init__(self, site: Path, certificate: Path, key: Path, fault: str, *, times: int = 10**9) -> None:
         super().__init__(("127.0.0.1", 0), _HostileHandler)
         self.site, self.fault, self.left = site, fault, times
+        self.ca = certificate.with_name("ca.pem")
         self.asked: list[dict[str, str]] = []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.system.vm.programs import PROMPT_S, STAY_ROOT
+from tests.support.waiting import wait_for_line, wait_until
+from tests.system.vm.programs import STAY_ROOT
 
 _RUN = """
 import sys, time
@@ -41,9 +40,9 @@ def test_dnsmasq_ends_with_a_test_run_that_is_killed(tmp_path: Path) -> None:
     ) as suite:
         assert suite.stdout is not None
         child = int(suite.stdout.readline())
-        _until(lambda: "started" in (tmp_path / "log").read_text())
+        wait_for_line(tmp_path / "log", "started")
         suite.kill()
-        _until(lambda: not _lives(child))
+        wait_until("an end of dnsmasq", lambda: not _lives(child))
 
 
 def _lives(pid: int) -> bool:
@@ -52,10 +51,3 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PROMPT_S
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)

@@ -43,7 +43,7 @@ from tests.support.loopback import (
     program,
     serving,
     status,
-    wait_for,
+    wait_for_stage0_neighbour,
 )
 
 NO_ADDRESSES = ("no address", "10.0.0.7\nshell", "", "[::1]", "256.1.1.1", "a.example", "${net0/mac}", "'; halt; '")
@@ -165,10 +165,7 @@ def test_forged_answers_to_probes_aim_a_node_at_few_doors_and_it_boots(
 
 def scripts(seeder: Seeder, number: int, **headers: str) -> dict[str, str]:
     """Return what the stage-0 door tells machine `number` in either language, and what one that is no machine."""
-    door = wait_for(
-        lambda: next((line.split()[3] for line in seeder.lines if line.startswith("stage 0 on")), None), seeder.process
-    )
-    told = {}
+    door, told = seeder.stage0_url(), {}
     for path, mac in (
         ("boot.ipxe", f"52-54-00-00-00-{number:02x}"),
         ("grub.cfg", f"52-54-00-00-01-{number:02x}"),
@@ -193,7 +190,7 @@ def test_a_hostile_announce_writes_nothing_into_a_boot_script(fleet: Fleet, trus
     ]  # fmt: skip
     with serving(fleet, "--pxe-listen", "127.0.0.1:0", "--stage0-trust", trust_mode) as seeder:
         announce(seeder, 1, serves=serves, http_port=8471)
-        wait_for(lambda: status(seeder)["stage0"]["neighbours"] or None, seeder.process)
+        wait_for_stage0_neighbour(seeder)
         plain = scripts(seeder, 0)
         assert "http://127.0.0.1:8471/k/" in plain["boot.ipxe 52-54"]
         assert "(http,127.0.0.1:8471)/k/" in plain["grub.cfg 52-54"]
@@ -277,7 +274,7 @@ def test_over_ipv6_nodes_and_scripts_name_the_address_of_the_connection(
         how = [*asking(seeder, fleet), "--bind", "::1"]
         warm = stack.enter_context(booting(tmp_path, 1, *how, "--neighbour"))
         warm.report()
-        wait_for(lambda: status(seeder)["stage0"]["neighbours"] or None, seeder.process)
+        wait_for_stage0_neighbour(seeder)
         told = scripts(seeder, 1)
         assert re.search(r"kernel .* http://\[::1\]:[0-9]+/k/", told["boot.ipxe 52-54"])
         assert re.search(r"linux '\(http,\[::1\]:[0-9]+\)/k/[0-9a-f]+\?mac=", told["grub.cfg 52-54"])

@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,7 +25,6 @@ from seeder.serve.status import parse_networks
 from seeder.site.catalogue import Catalogue
 from swarmboot.wire.report import FAILED, BootReport, encode_report
 from tests.support.loopback import (
-    BOUND_S,
     Fleet,
     Seeder,
     asking,
@@ -35,8 +33,8 @@ from tests.support.loopback import (
     build_release,
     serving,
     status,
-    wait_for,
 )
+from tests.support.waiting import BOUND_S, wait_until
 
 IMAGE_BYTES = 16_000_000
 
@@ -97,10 +95,7 @@ def check_boots(folder: Path, seeder: Seeder, fleet: Fleet) -> None:
 
 def stage0_port(seeder: Seeder) -> int:
     """Return the port of the seeder's plain-HTTP app."""
-    line = wait_for(
-        lambda: next((line for line in seeder.lines if line.startswith("stage 0 on ")), None), seeder.process
-    )
-    return int(line.rpartition(":")[2])
+    return int(seeder.stage0_url().rpartition(":")[2])
 
 
 def descriptors(process: int) -> int:
@@ -134,15 +129,12 @@ def test_a_log_whose_reader_has_gone_ends_nothing(tmp_path: Path) -> None:
         fleet.publish(release)
         seeder = Seeder(process, line.split()[2].rstrip(","), fleet.folder / "state" / "ca.pem", [])
 
-        def newest() -> bool | None:
+        def has_newest() -> bool:
             with connect(seeder) as stream:
                 stream.sendall(request("GET", "/status"))
-                return b'"newest_manifest":2' in read_answer(stream) or None
+                return b'"newest_manifest":2' in read_answer(stream)
 
-        end_s = time.monotonic() + 20
-        while not newest():
-            assert time.monotonic() < end_s
-            time.sleep(0.05)
+        wait_until("the new manifest in the status", has_newest, process=process)
         check_boots(tmp_path, seeder, fleet)
         process.terminate()
         assert process.wait(timeout=20) == 0
@@ -241,7 +233,7 @@ def test_answers_that_nobody_reads_cost_little_and_keep_nobody_out(tmp_path: Pat
         for _ in range(100):
             stream = held.enter_context(connect(seeder, receive_bytes=4096))
             stream.sendall(request("GET", f"/blobs/{blob.name}"))
-        wait_for(lambda: status(seeder)["connections"] >= 100 or None, seeder.process)
+        wait_until("100 connections", lambda: status(seeder)["connections"] >= 100, process=seeder.process)
         with booting(tmp_path, 2, *asking(seeder, fleet)) as node:
             ended, said = node.end()
             assert ended == 0, said
@@ -274,11 +266,12 @@ def test_a_client_that_drips_is_cut_off(fleet: Fleet) -> None:
         for stream, start in zip(dripping, said, strict=True):
             stream.sendall(start.encode())
             stream.setblocking(False)
-        end_s = time.monotonic() + 30
-        while dripping:
-            assert time.monotonic() < end_s, f"{len(dripping)} connections drip and drip"
-            time.sleep(0.5)
-            dripping = [stream for stream in dripping if is_open_after(stream, b"x")]
+
+        def are_cut_off() -> bool:
+            dripping[:] = [stream for stream in dripping if is_open_after(stream, b"x")]
+            return not dripping
+
+        wait_until("an end of all that drip", are_cut_off, within_s=30, every_s=0.5, seen=lambda: dripping)
 
 
 def is_open_after(stream: ssl.SSLSocket, data: bytes) -> bool:

@@ -21,7 +21,6 @@ from tests.support.loopback import (
     build_fleet,
     build_release,
     serving,
-    wait_for,
 )
 
 IMAGE_BYTES = 24_000_000
@@ -102,7 +101,7 @@ def test_nodes_behind_one_proxy_swap_on_their_own_lan_and_the_log_says_why(fleet
         seeder = stack.enter_context(serving(fleet, "--uplink", "40mbit"))
         proxy = stack.enter_context(forwarded(seeder.address.removeprefix("https://")))
         sent_bytes = boot_rack(fleet, seeder, tmp_path, f"https://{proxy}", 3)
-        line = said(seeder, "seem to be at 127.0.0.99")
+        line = seeder.wait_for_line("seem to be at 127.0.0.99")
         assert "a proxy or NAT stands between" in line
     assert sent_bytes < 1.5 * IMAGE_BYTES, f"{sent_bytes / IMAGE_BYTES:.2f} copies"
     print(f"{sent_bytes / IMAGE_BYTES:.2f} copies for 3 nodes behind one proxy")
@@ -113,18 +112,11 @@ def script(door: str, **headers: str) -> str:
     return str(urllib.request.urlopen(request, timeout=30).read().decode())
 
 
-def said(seeder: Seeder, words: str) -> str:
-    """Return the first line of the log with these words, once it is there."""
-    return wait_for(lambda: next((line for line in seeder.lines if words in line), None), seeder.process)
-
-
 def door_of(seeder: Seeder) -> str:
     """Return the address of the stage-0 door, on the loopback interface."""
-    line = wait_for(
-        lambda: next((line for line in seeder.lines if line.startswith("stage 0 on")), None), seeder.process
-    )
-    wait_for(lambda: next((line for line in seeder.lines if "machines boot it" in line), None), seeder.process)
-    return f"127.0.0.1:{line.split()[3].rpartition(':')[2]}"
+    port = seeder.stage0_url().rpartition(":")[2]
+    seeder.wait_for_line("machines boot it")
+    return f"127.0.0.1:{port}"
 
 
 def named_in(text: str) -> tuple[set[str], set[str]]:
@@ -143,7 +135,7 @@ def test_scripts_name_the_address_that_the_machine_asked_at(fleet: Fleet) -> Non
         told = named_in(script(f"http://{door}", Host="other.example:8080"))
         assert told == ({f"https://127.0.0.1:{port}"}, {"other.example:8080"}), "a name that TLS would refuse"
         hint = "at other.example, which the certificate is not for: start serve with --name other.example"
-        wait_for(lambda: any(hint in line for line in seeder.lines) or None, seeder.process)
+        seeder.wait_for_line(hint)
 
 
 def test_scripts_name_the_server_that_an_option_names_and_its_certificate_is_for_it(fleet: Fleet) -> None:

@@ -18,7 +18,6 @@ from tests.support.loopback import (
     booting,
     build_fleet,
     build_release,
-    is_arriving,
     nginx,
     program,
     serving,
@@ -128,8 +127,7 @@ def test_two_releases_boot_side_by_side(tmp_path: Path) -> None:
     first, second = build_release(tmp_path / "one", seed=1), build_release(tmp_path / "two", seed=2)
     fleet = build_fleet(tmp_path / "fleet", first)
     with serving(fleet, "--uplink", "20mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as early:
-        while not is_arriving(early.into):
-            assert early.process.poll() is None
+        early.wait_until_arriving()
         fleet.publish(second)
         with booting(tmp_path, 2, *asking(seeder, fleet)) as late:
             assert early.end()[0] == 0

@@ -12,10 +12,8 @@ from tests.support.loopback import (
     booting,
     build_fleet,
     build_release,
-    is_arriving,
     program,
     serving,
-    wait_for,
 )
 
 
@@ -41,7 +39,7 @@ def next_release(fleet: Fleet) -> Path:
 def test_a_node_whose_release_is_pruned_in_mid_boot_starts_over_with_the_new_one(tmp_path: Path, fleet: Fleet) -> None:
     release = next_release(fleet)
     with serving(fleet, "--uplink", "1mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
-        wait_for(lambda: is_arriving(node.into) or None, node.process)
+        node.wait_until_arriving()
         fleet.publish(release)
         prune(fleet, "--grace", "0")
         status, said = node.end()
@@ -54,7 +52,7 @@ def test_a_node_whose_release_is_pruned_in_mid_boot_starts_over_with_the_new_one
 def test_a_node_whose_release_is_pruned_in_mid_boot_within_the_grace_goes_on(tmp_path: Path, fleet: Fleet) -> None:
     release = next_release(fleet)
     with serving(fleet, "--uplink", "16mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
-        wait_for(lambda: is_arriving(node.into) or None, node.process)
+        node.wait_until_arriving()
         fleet.publish(release)
         assert "--grace" in prune(fleet)
         status, said = node.end()
@@ -65,7 +63,7 @@ def test_a_node_whose_release_is_pruned_in_mid_boot_within_the_grace_goes_on(tmp
 def test_a_channel_that_vanishes_and_comes_back_in_mid_boot_is_waited_for(tmp_path: Path, fleet: Fleet) -> None:
     release = next_release(fleet)
     with serving(fleet, "--uplink", "1mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
-        wait_for(lambda: is_arriving(node.into) or None, node.process)
+        node.wait_until_arriving()
         for blob in (fleet.site / "blobs").iterdir():
             blob.unlink()
         channel = fleet.site / "channels" / "stable.swarm"

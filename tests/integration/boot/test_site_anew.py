@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.loopback import asking, booting, build_fleet, build_release, program, serving, status, wait_for
+from tests.support.loopback import asking, booting, build_fleet, build_release, program, serving, status
 
 
 def test_a_site_made_anew_under_a_running_seeder_is_served_and_leased_at_once(tmp_path: Path) -> None:
@@ -16,8 +16,8 @@ def test_a_site_made_anew_under_a_running_seeder_is_served_and_leased_at_once(tm
     with serving(fleet) as seeder:
         fleet.site.rename(tmp_path / "aside")
         other.rename(fleet.site)
-        wait_for(lambda: any("the site was made anew" in line for line in seeder.lines) or None, seeder.process)
-        wait_for(lambda: any(line.startswith("manifest 1 (") for line in seeder.lines) or None, seeder.process)
+        seeder.wait_for_line("the site was made anew")
+        seeder.wait_for_line("manifest 1 (")
         with booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as node:
             report = node.report()
             assert node.digests() == fleet.digests(changed)

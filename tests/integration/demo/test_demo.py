@@ -6,11 +6,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from random import Random
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 PROGRAM = (sys.executable, "-m", "netsim.demo")
 NODES = 3
@@ -73,15 +74,15 @@ def test_however_it_is_stopped_its_programs_end(release: Path, number: signal.Si
     before = left_behind()
     command = (*PROGRAM, "--release", str(release), "--nodes", str(NODES), "--uplink", "1mbit")
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as demo:
-        deadline_s = time.monotonic() + 60
-        while len(programs := children_of(demo.pid)) < NODES + 1 and time.monotonic() < deadline_s:
-            time.sleep(0.05)
-        assert len(programs) == NODES + 1
+
+        def all_programs() -> list[int] | None:
+            found = children_of(demo.pid)
+            return found if len(found) == NODES + 1 else None
+
+        programs = wait_until("a seeder and its nodes", all_programs, process=demo)
         demo.send_signal(number)
         demo.wait(30)
-    while any(is_running(pid) for pid in programs) and time.monotonic() < deadline_s + 60:
-        time.sleep(0.05)
-    assert not [pid for pid in programs if is_running(pid)]
+    wait_until("an end of every program", lambda: not any(map(is_running, programs)))
     if number == signal.SIGKILL:
         for path in left_behind() - before:
             subprocess.run(("rm", "-r", str(path)), check=True)

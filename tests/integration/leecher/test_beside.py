@@ -12,7 +12,8 @@ from random import Random
 import pytest
 
 from swarmboot.errors import ResourceError, SpaceError
-from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, serving, wait_for
+from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, serving
+from tests.support.waiting import wait_until
 
 IMAGE = "rootfs.squashfs"
 SIZE_BYTES = 3_000_000
@@ -63,7 +64,7 @@ def test_who_is_killed_in_the_middle_has_the_old_image_whole_and_a_later_run_goe
     image = tmp_path / "node1" / IMAGE
     with serving(fleet, "--uplink", "4mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
         partials = tmp_path / "node1" / ".partial"
-        wait_for(lambda: any(map(is_under_way, partials.glob("*"))) or None, node.process)
+        wait_until("an image under way", lambda: any(map(is_under_way, partials.glob("*"))), process=node.process)
         node.process.kill()
         node.end()
     assert image.read_bytes() == old

@@ -15,7 +15,7 @@ from leecher.origin.connection_pool import Connections
 from leecher.origin.range_request import ByteRange, RangeRequest
 from leecher.origin.small_request import SmallRequest
 from swarmboot.errors import ProtocolError, StalledError
-from tests.support.loopback import BOUND_S
+from tests.support.waiting import BOUND_S
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LENGTH = HEAD + b"content-length: 100000\r\n\r\n"

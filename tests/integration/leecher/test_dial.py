@@ -16,6 +16,7 @@ from swarmboot.release.manifest import Artifact
 from swarmboot.settings import build_settings
 from swarmboot.wire.announce import Neighbour
 from tests.support.loopback import build_fleet, build_release, serving
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libtorrent 2.1 on calls that 2.0 needs
 
@@ -44,11 +45,12 @@ def build_swarm(folder: Path, address: str, artifact: tuple[Artifact, bytes]) ->
     folder.mkdir()
     swarm = Swarm(bind=address, port=0, up_bytes_per_s=0.0)
     swarm.add(*artifact, folder, artifact[0].name)
-    deadline_s = time.monotonic() + BOUND_S
-    while not (swarm.port and swarm.is_checked(artifact[0].info_hash)):
+
+    def could_start() -> bool:
         swarm.events()
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
+        return bool(swarm.port) and swarm.is_checked(artifact[0].info_hash)
+
+    wait_until("a torrent that could start", could_start)
     return swarm
 
 
@@ -74,10 +76,7 @@ def test_a_node_that_has_begun_alone_dials_its_first_neighbours_at_once(
         assert connections(node, artifact) == 1  # libtorrent has done in turn what it was asked, so this needs no time
         node.connect(info_hash, (Neighbour("127.0.0.23", third.port, 0),))
         assert connections(node, artifact) >= 1  # what is there stays
-        deadline_s = time.monotonic() + BOUND_S
-        while connections(node, artifact) < 2:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
+        wait_until("two connections", lambda: connections(node, artifact) == 2)
 
 
 @pytest.mark.parametrize("bad", [("no address", 6881), ("127.0.0.22\n", 6881), ("", 1), ("127.0.0.22", 65536)])
@@ -92,7 +91,4 @@ def test_a_neighbour_that_libtorrent_refuses_costs_that_neighbour(
         )
         other.start(info_hash, ())
         node.start(info_hash, (Neighbour(*bad), Neighbour("127.0.0.22", other.port)))
-        deadline_s = time.monotonic() + BOUND_S
-        while connections(node, artifact) < 1:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
+        wait_until("a connection", lambda: connections(node, artifact) > 0)

@@ -16,7 +16,7 @@ import pytest
 from leecher.neighbour import http_server as doors
 from leecher.neighbour import room
 from leecher.neighbour.http_server import NeighbourServer
-from tests.support.loopback import BOUND_S
+from tests.support.waiting import BOUND_S
 
 DOCUMENT = bytes(range(256)) * 4096
 SIZE_BYTES = 64 << 20

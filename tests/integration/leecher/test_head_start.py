@@ -27,7 +27,6 @@ from swarmboot.errors import KeyFileError, TransferError
 from swarmboot.ids import new_node_id
 from swarmboot.settings import NodeSettings, build_settings
 from tests.support.loopback import (
-    BOUND_S,
     Fleet,
     asking,
     booting,
@@ -37,6 +36,7 @@ from tests.support.loopback import (
     serving,
     status,
 )
+from tests.support.waiting import BOUND_S, wait_until
 
 SIZE_BYTES = 3_000_000
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libtorrent 2.1 on calls that 2.0 needs
@@ -75,10 +75,7 @@ def test_the_whole_release_comes_without_a_boot_that_takes_over(tmp_path: Path, 
     with serving(fleet) as seeder, begun(settings_for(tmp_path, fleet, seeder.address, seeder.ca)) as head_start:
         release = head_start.release()
         assert release is not None
-        deadline_s = time.monotonic() + BOUND_S
-        while status(seeder)["complete"] == 0:
-            assert time.monotonic() < deadline_s, "the node does not announce that it is complete"
-            time.sleep(0.02)
+        wait_until("an announce that all is there", lambda: status(seeder)["complete"] > 0, process=seeder.process)
         fetcher = head_start.take_over(release)
         assert fetcher is not None
         assert fetcher.is_complete
@@ -126,10 +123,14 @@ def test_a_turn_that_has_nothing_to_do_says_for_how_long(tmp_path: Path, fleet: 
             sequence=release.manifest.sequence, random=Random(1), tell=print,
         )  # fmt: skip
         fetcher.join(Swarm(bind="127.0.0.8", port=0, up_bytes_per_s=0.0), release.documents)
-        waits_s = []
-        while not fetcher.has_joined:
-            waits_s.append(fetcher.step())
-            time.sleep(0.01)
+        waits_s: list[float] = []
+
+        def has_joined() -> bool:
+            if not fetcher.has_joined:
+                waits_s.append(fetcher.step())
+            return fetcher.has_joined
+
+        wait_until("a fetcher that has joined", has_joined, every_s=0.01)
         assert not waits_s[:-1] or min(waits_s[:-1]) > 0
         fetcher.step()
         time.sleep(fetcher.step())

@@ -21,7 +21,8 @@ from swarmboot.ids import Sequence, new_node_id
 from swarmboot.release.key_files import read_trust
 from swarmboot.wire.announce import Neighbour
 from swarmboot.wire.discovery import Presence, Probe
-from tests.support.loopback import BOUND_S, Fleet, build_fleet, build_release, serving
+from tests.support.loopback import Fleet, build_fleet, build_release, serving
+from tests.support.waiting import BOUND_S
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from swarmboot.release import key_files
 from tests.support.builders import build_release
 from tests.support.commands import run
+from tests.support.waiting import wait_until
 
 # Runs the real program and kills it with SIGKILL just before the step with this number: a step is any opening, renaming
 # or removing of a file of the site.
@@ -115,8 +115,9 @@ def test_killed_in_the_midst_of_a_copy_it_leaves_the_first_release(tmp_path: Pat
     os.truncate(scene.second / "rootfs.squashfs", size_bytes)
     words = [sys.executable, "-m", "swarmboot", *scene.arguments]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not copied_bytes(scene.site) > part * size_bytes:
-            time.sleep(0.0005)
+        wait_until(
+            "a part copied", lambda: copied_bytes(scene.site) > part * size_bytes, process=process, every_s=0.0005
+        )
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert [path for path in (scene.site / ".incoming").iterdir() if path.stat().st_size]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from swarmboot.release import key_files
 from tests.support.builders import build_release
 from tests.support.commands import run, run_program
 from tests.support.publishing import Place, build_place, published
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -161,8 +161,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(place: Place) -> None:
     root = place.release / "rootfs.squashfs"
     os.truncate(root, 256 << 20)
     with subprocess.Popen(place.words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not any((place.site / ".incoming").iterdir()):
-            time.sleep(0.001)
+        wait_until("a copy", lambda: any((place.site / ".incoming").iterdir()), process=process, every_s=0.001)
         with root.open("ab") as file:
             file.write(b"more")
         _, err = process.communicate(timeout=120)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, build_release, serving, wait_for
+from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, build_release, serving
+from tests.support.waiting import wait_until
 
 Values = dict[str, Any]
 
@@ -33,7 +34,11 @@ def get(seeder: Seeder, path: str, **headers: str) -> Values:
 
 
 def eventually(seeder: Seeder, path: str, is_right: Callable[[Values], bool]) -> Values:
-    return wait_for(lambda: found if is_right(found := get(seeder, path)) else None, seeder.process)
+    def look() -> Values | None:
+        found = get(seeder, path)
+        return found if is_right(found) else None
+
+    return wait_until(f"the right answer of {path}", look, process=seeder.process, seen=lambda: get(seeder, path))
 
 
 @contextmanager
@@ -80,7 +85,9 @@ def test_real_nodes_are_seen_from_their_first_announce_until_they_are_up_and_aft
             assert story["ram_bytes"] > 1 << 20
             seen = next(values for name, values in told if name == "nodes" and values["nodes"])
             assert seen["nodes"][0]["id"] == node["id"]
-            wait_for(lambda: get(seeder, "/api/history")["boots"] or None, seeder.process)
+            wait_until(
+                "a boot in the history", lambda: bool(get(seeder, "/api/history")["boots"]), process=seeder.process
+            )
         assert seeder.stop() == 0
     with serving(fleet) as seeder:
         again = get(seeder, "/api/nodes/127.0.0.2")
@@ -131,4 +138,4 @@ def test_only_so_many_listen_at_once_and_who_hangs_up_makes_room(fleet: Fleet) -
                 error.close()
                 return None
 
-        assert wait_for(has_room, seeder.process)
+        wait_until("room for one more listener", has_room, process=seeder.process)

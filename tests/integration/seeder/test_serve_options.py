@@ -13,7 +13,7 @@ import pytest
 
 from swarmboot.errors import MalformedSettingError, PortInUseError
 from tests.support.commands import BOUND_S, run
-from tests.support.loopback import Fleet, build_fleet, build_release, serving, wait_for
+from tests.support.loopback import Fleet, build_fleet, build_release, serving
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_node_files_that_are_not_there_are_refused_and_what_nobody_is_given_is_s
     (tmp_path / "files" / "52-54-00-AB-CD-EF").mkdir(parents=True)
     with serving(fleet, "--pxe-listen", "127.0.0.1:0", "--node-files", str(tmp_path / "files")) as seeder:
         note = "52-54-00-AB-CD-EF is passed over: call it 52-54-00-ab-cd-ef"
-        wait_for(lambda: any(line.endswith(note) for line in seeder.lines) or None, seeder.process)
+        seeder.wait_for_line(note)
 
 
 @pytest.mark.root

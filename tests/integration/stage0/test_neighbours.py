@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import TypeVar
 
 import pytest
 
-from tests.support.loopback import BOUND_S, Fleet, Seeder, asking, booting, build_fleet, build_release, serving, status
+from tests.support.loopback import (
+    Fleet,
+    Seeder,
+    asking,
+    booting,
+    build_fleet,
+    build_release,
+    serving,
+    status,
+    wait_for_stage0_neighbour,
+)
+from tests.support.waiting import wait_until
 
-T = TypeVar("T")
 MAC = "52-54-00-12-34-56"
 
 
@@ -41,19 +49,6 @@ def lan(fleet: Fleet) -> Iterator[Seeder]:
         yield seeder
 
 
-def door(seeder: Seeder) -> str:
-    """Return the stage-0 door's address."""
-    return eventually(lambda: next((line.split()[3] for line in seeder.lines if line.startswith("stage 0 on")), None))
-
-
-def eventually(look: Callable[[], T | None]) -> T:
-    deadline_s = time.monotonic() + BOUND_S
-    while (found := look()) is None:
-        assert time.monotonic() < deadline_s, "what was waited for does not happen"
-        time.sleep(0.05)
-    return found
-
-
 def get(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=30) as answer:
         data: bytes = answer.read()
@@ -67,7 +62,7 @@ def header_names(url: str) -> list[str]:
 
 
 def script(seeder: Seeder, mac: str = MAC) -> str:
-    return get(f"{door(seeder)}/boot.ipxe?mac={mac}").decode()
+    return get(f"{seeder.stage0_url()}/boot.ipxe?mac={mac}").decode()
 
 
 def digest(path: Path) -> str:
@@ -90,11 +85,11 @@ def test_a_machine_is_told_what_to_load_and_the_door_serves_exactly_that(lan: Se
 
 def test_the_door_serves_no_other_blob(lan: Seeder, release: Path) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        get(f"{door(lan)}/k/{digest(release / 'rootfs.squashfs')}")
+        get(f"{lan.stage0_url()}/k/{digest(release / 'rootfs.squashfs')}")
 
 
 def test_a_machine_that_does_not_say_who_it_is_is_asked(lan: Seeder) -> None:
-    assert "boot.ipxe?mac=${netX/mac:hexhyp}" in get(f"{door(lan)}/boot.ipxe").decode()
+    assert "boot.ipxe?mac=${netX/mac:hexhyp}" in get(f"{lan.stage0_url()}/boot.ipxe").decode()
 
 
 def test_a_booted_node_serves_stage_0_and_the_next_machine_is_sent_to_it(
@@ -102,12 +97,12 @@ def test_a_booted_node_serves_stage_0_and_the_next_machine_is_sent_to_it(
 ) -> None:
     with booting(tmp_path, 1, *asking(lan, fleet), "--neighbour") as node:
         node.report()
-        eventually(lambda: status(lan)["stage0"]["neighbours"] or None)
+        wait_for_stage0_neighbour(lan)
         text = script(lan)
         for name in ("vmlinuz", "initramfs.img"):
             first, last = urls(text, digest(release / name))
             assert first.startswith("http://127.0.0.2:")
-            assert last.startswith(door(lan))
+            assert last.startswith(lan.stage0_url())
             assert get(first) == (release / name).read_bytes()
             for url in (first, last):
                 assert "Content-Length" in header_names(url)
@@ -116,8 +111,8 @@ def test_a_booted_node_serves_stage_0_and_the_next_machine_is_sent_to_it(
 def test_a_node_that_has_left_is_named_to_nobody(lan: Seeder, fleet: Fleet, release: Path, tmp_path: Path) -> None:
     with booting(tmp_path, 1, *asking(lan, fleet), "--neighbour") as node:
         node.report()
-        eventually(lambda: status(lan)["stage0"]["neighbours"] or None)
-    eventually(lambda: status(lan)["stage0"]["neighbours"] == 0 or None)
+        wait_for_stage0_neighbour(lan)
+    wait_until("no node that serves stage 0", lambda: status(lan)["stage0"]["neighbours"] == 0)
     assert len(urls(script(lan, "52-54-00-00-00-77"), digest(release / "vmlinuz"))) == 1
 
 
@@ -159,6 +154,6 @@ def test_firmware_may_load_a_unified_kernel_image_itself(tmp_path: Path) -> None
     release = build_release(tmp_path / "release", size_bytes=300_000)
     (release / "boot.efi").write_bytes(b"MZ" + Random(9).randbytes(50_000))
     with serving(build_fleet(tmp_path, release), "--pxe-listen", "127.0.0.1:0") as seeder:
-        assert get(f"{door(seeder)}/boot/boot.efi") == (release / "boot.efi").read_bytes()
+        assert get(f"{seeder.stage0_url()}/boot/boot.efi") == (release / "boot.efi").read_bytes()
         (url,) = urls(script(seeder), digest(release / "boot.efi"))
         assert get(url) == (release / "boot.efi").read_bytes()

@@ -7,13 +7,13 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.support.loopback import BOUND_S, Fleet, Seeder, build_fleet, build_release, serving
+from tests.support.loopback import Fleet, Seeder, build_fleet, build_release, serving
+from tests.support.waiting import BOUND_S, wait_until
 
 FIRST, VICTIM, FORGER = "127.0.0.2", "127.0.0.3", "127.0.0.66"
 MAC = "52:54:00:00:00:01"
@@ -34,17 +34,9 @@ def images_in(script: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"http://[^/]+(/k/[0-9a-f]{64}\?mac=[0-9a-f-]+)", script)))
 
 
-def eventually(look: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + BOUND_S
-    while not look():
-        assert time.monotonic() < deadline_s, "what was waited for does not happen"
-        time.sleep(0.02)
-
-
 def open_door(seeder: Seeder) -> tuple[str, int]:
-    eventually(lambda: any(line.startswith("stage 0 trust") for line in seeder.lines))
-    (line,) = [line for line in seeder.lines if line.startswith("stage 0 on")]
-    return "127.0.0.1", int(line.split()[3].rpartition(":")[2])
+    seeder.wait_for_line("stage 0 trust")
+    return "127.0.0.1", int(seeder.stage0_url().rpartition(":")[2])
 
 
 @pytest.fixture
@@ -91,7 +83,7 @@ def test_a_machine_has_its_turn_although_another_asks_in_its_name(fleet: Fleet) 
             assert not had_a_turn, "somebody else has ended the first machine's turn"
             for path in images:
                 get(door, path, source=source)
-        eventually(lambda: bool(had_a_turn))
+        wait_until("a turn for somebody else", lambda: bool(had_a_turn))
         assert had_a_turn[0] == VICTIM
         for thread in asking:
             thread.join(BOUND_S)

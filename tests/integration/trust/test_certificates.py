@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from seeder.http.authority import issue_certificate
 from swarmboot.errors import KeyFileError, UnreachableError
-from tests.support.loopback import Fleet, Seeder, booting, build_fleet, build_release, program, serving, wait_for
+from tests.support.loopback import Fleet, Seeder, booting, build_fleet, build_release, program, serving
 
 pytestmark = pytest.mark.needs("faketime")
 DAY_S = 86_400
@@ -38,11 +38,6 @@ def at_another_time(offset: str) -> list[str]:
 @pytest.fixture
 def fleet(tmp_path: Path) -> Fleet:
     return build_fleet(tmp_path / "fleet", build_release(tmp_path / "release", size_bytes=300_000))
-
-
-def wait_for_line(seeder: Seeder, words: str) -> str:
-    """Return the first line of the log that holds these words, once it is there."""
-    return wait_for(lambda: next((line for line in seeder.lines if words in line), None), seeder.process)
 
 
 @contextmanager
@@ -76,7 +71,7 @@ def test_the_certificate_is_renewed_at_two_thirds_of_its_life_and_connections_li
         assert answers(old)
         clock.with_suffix(".new").write_text("+300d\n")
         clock.with_suffix(".new").rename(clock)
-        line = wait_for_line(seeder, "certificate was renewed, it ends on")
+        line = seeder.wait_for_line("certificate was renewed, it ends on")
         with connected(seeder) as (new, new_end):
             gained_s = ssl.cert_time_to_seconds(new_end) - ssl.cert_time_to_seconds(old_end)
             assert abs(gained_s - 300 * DAY_S) < DAY_S
@@ -91,7 +86,7 @@ def test_an_operators_own_certificate_is_read_again_when_its_files_change(fleet:
         seeder.ca = tmp_path / "own" / "ca.pem"
         with connected(seeder) as (old, _):
             issue_certificate(tmp_path / "own", ["127.0.0.1", "boot.example"])
-            wait_for_line(seeder, "certificate was renewed")
+            seeder.wait_for_line("certificate was renewed")
             with connected(seeder) as (new, _):
                 assert isinstance(new.sock, ssl.SSLSocket)
                 assert ("DNS", "boot.example") in new.sock.getpeercert()["subjectAltName"]  # type: ignore[index]
@@ -139,12 +134,12 @@ def test_a_manifest_and_a_pointer_near_their_end_are_told_at_start(
 ) -> None:
     fleet.publish(build_release(tmp_path / "second", seed=2), "--expires", "30d", "--pointer-expires", "28d")
     with serving(fleet) as seeder:
-        wait_for_line(seeder, "no --fleet-token")
+        seeder.wait_for_line("no --fleet-token")
         time.sleep(0.2)
         assert not any("ends on" in line or "ended on" in line for line in seeder.lines)
     with serving(fleet, launcher=at_another_time(offset)) as seeder:
-        assert f"which channel stable points to, {said} " in wait_for_line(seeder, "manifest 2 (second)")
-        assert f"the pointer of channel stable {said} " in wait_for_line(seeder, "the pointer of")
+        assert f"which channel stable points to, {said} " in seeder.wait_for_line("manifest 2 (second)")
+        assert f"the pointer of channel stable {said} " in seeder.wait_for_line("the pointer of")
 
 
 def refused(fleet: Fleet, seeder: Seeder, folder: Path, *arguments: str | Path, offset: str = "+0d") -> str:
@@ -172,7 +167,7 @@ def test_a_node_that_refuses_the_certificate_says_what_to_do_and_so_does_the_see
         said = refused(fleet, seeder, tmp_path / "c", "--server", server, "--ca", authority)
         assert "is not of an authority that this node knows" in said
         assert "check --ca" in said
-        line = wait_for_line(seeder, "does not accept this server's certificate")
+        line = seeder.wait_for_line("does not accept this server's certificate")
         assert "127.0.0.2 does not accept" in line
         assert "start serve with --name" in line
         assert sum("does not accept" in line for line in seeder.lines) == 1, "one line a minute"

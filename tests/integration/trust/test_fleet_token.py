@@ -41,8 +41,8 @@ from tests.support.loopback import (
     program,
     serving,
     status,
-    wait_for,
 )
+from tests.support.waiting import wait_until
 
 NODE = NodeId(b"n" * 16)
 
@@ -85,7 +85,7 @@ def test_a_node_with_the_token_is_one_of_the_swarm(fleet: Fleet, token: Path, tm
         with booting(tmp_path, 1, *asking(seeder, fleet), "--fleet-token", token) as node:
             assert node.report()["outcome"] == VERIFIED
             assert node.end()[0] == 0
-        wait_for(lambda: next((line for line in seeder.lines if " images verified in " in line), None), seeder.process)
+        seeder.wait_for_line(" images verified in ")
         assert not [line for line in seeder.lines if "refused" in line]
         assert any("for nodes that prove the fleet token" in line for line in seeder.lines)
         secret = token.read_text().split()[1]
@@ -172,7 +172,7 @@ def test_a_mirror_is_asked_for_pieces_and_shown_no_proof(fleet: Fleet, token: Pa
 
 def test_a_seeder_without_a_token_says_once_what_that_means(fleet: Fleet, tmp_path: Path) -> None:
     with serving(fleet) as seeder:
-        wait_for(lambda: next((line for line in seeder.lines if "no --fleet-token" in line), None), seeder.process)
+        seeder.wait_for_line("no --fleet-token")
         assert len([line for line in seeder.lines if "token" in line]) == 1
         assert post(seeder, "/secrets", b"", {}) in (404, 405)
 
@@ -200,10 +200,7 @@ def test_node_files_go_over_https_to_who_proves_the_token_and_no_longer_over_pla
 ) -> None:
     door = ["--pxe-listen", "127.0.0.1:0", "--node-files", str(node_files(tmp_path / "files"))]
     with serving(fleet, *door, "--fleet-token", str(token)) as seeder:
-        plain = wait_for(
-            lambda: next((line.split()[3] for line in seeder.lines if line.startswith("stage 0 on ")), None),
-            seeder.process,
-        )
+        plain = seeder.stage0_url()
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"{plain}/node.img?mac=52:54:00:00:00:01", timeout=10)
         files, said = asked_files(seeder, fleet, token, monkeypatch=monkeypatch)
@@ -214,10 +211,7 @@ def test_node_files_go_over_https_to_who_proves_the_token_and_no_longer_over_pla
         files, said = asked_files(seeder, fleet, wrong, monkeypatch=monkeypatch)
         assert (files, "does not accept this node's fleet token" in said) == ({}, True)
     with serving(fleet, *door) as seeder:
-        plain = wait_for(
-            lambda: next((line.split()[3] for line in seeder.lines if line.startswith("stage 0 on ")), None),
-            seeder.process,
-        )
+        plain = seeder.stage0_url()
         with urllib.request.urlopen(f"{plain}/node.img?mac=52:54:00:00:00:01", timeout=10) as answer:
             assert b"rack=r1" in answer.read()
 
@@ -263,8 +257,10 @@ def test_a_neighbour_announces_with_its_credentials_and_can_have_nothing_else(
             command = [sys.executable, "-c", _NEIGHBOUR, credentials, *given]
             with console.open("w") as said, subprocess.Popen(command, stderr=said, text=True) as process:
                 try:
-                    wait_for(
-                        lambda: (status(seeder)["complete"] == 1 and b"seeding" in shown(tmp_path)) or None, process
+                    wait_until(
+                        "a neighbour that seeds",
+                        lambda: status(seeder)["complete"] == 1 and b"seeding" in shown(tmp_path),
+                        process=process,
                     )
                 finally:
                     process.terminate()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ import pytest
 
 from seeder.http.authority import issue_certificate
 from seeder.stage0.rack_map import node_image
-from tests.system.vm.lan import wait_for_namespace
+from tests.support.waiting import BOUND_S, wait_for_line, wait_for_namespace, wait_until
 from tests.system.vm.machine import CPU, Machine
 from tests.system.vm.programs import BOUND_TO_US, PATH, STAY_ROOT, SWARMBOOT, run, running
 
@@ -96,15 +96,6 @@ def ordinary_dhcp(rack: BareRack) -> Iterator[None]:
         yield
 
 
-def eventually(look: Callable[[], T | None], *, within_s: float = 60.0) -> T:
-    """Return what `look` finds as soon as it finds something."""
-    deadline_s = time.monotonic() + within_s
-    while (found := look()) is None:
-        assert time.monotonic() < deadline_s, "what was waited for does not happen"
-        time.sleep(0.1)
-    return found
-
-
 def tiny_initramfs(*, padding_bytes: int = 0, busybox: Path | None = None) -> bytes:
     """Return an initramfs that says on the console what started it, and ends; `busybox` is a static one to use."""
     files = {"init": (0o755, _INIT.encode())}
@@ -149,7 +140,7 @@ class BareRack:
                 "--state", str(self.work / "state"), *arguments, log=self.work / "seeder.log",
             )
         )  # fmt: skip
-        eventually(lambda: next((line for line in self.log if line.startswith("stage 0: manifest")), None))
+        wait_for_line(self.work / "seeder.log", "^stage 0: manifest")
         return seeder
 
     def status(self) -> dict[str, Any]:
@@ -157,6 +148,13 @@ class BareRack:
         url = f"https://{ADDRESS}:8470/status"
         found: dict[str, Any] = json.loads(run(*self.inside, "curl", "-s", "-k", url))
         return found
+
+    def wait_for_neighbours(self, count: int = 1, *, within_s: float = BOUND_S) -> None:
+        """Return once the seeder knows of so many nodes that serve stage 0."""
+        wait_until(
+            f"{count} nodes that serve stage 0", lambda: self.status()["stage0"]["neighbours"] >= count,
+            within_s=within_s, every_s=0.1,
+        )  # fmt: skip
 
     def start(self, command: tuple[str, ...], name: str) -> subprocess.Popen[bytes]:
         """Run a program on this LAN until the end of the block."""
@@ -295,7 +293,7 @@ def bad_neighbour(rack: BareRack, site: Path, *, fault: str, host: str = "10.98.
         str(rack.work / "state"),
     )
     rack.start(command, f"bad-{host}")
-    eventually(lambda: rack.status()["stage0"]["neighbours"] or None)
+    rack.wait_for_neighbours()
 
 
 def good_neighbour(rack: BareRack, site: Path, *, host: str) -> None:
@@ -307,7 +305,7 @@ def good_neighbour(rack: BareRack, site: Path, *, host: str) -> None:
         "--neighbour", "--progress", "none",
     )  # fmt: skip
     rack.start(command, f"node-{host}")
-    eventually(lambda: rack.status()["stage0"]["neighbours"] > already or None)
+    rack.wait_for_neighbours(already + 1)
 
 
 def https_context(state: Path) -> ssl.SSLContext:

@@ -21,8 +21,9 @@ import pytest
 from seeder.publish.check.initramfs import read_initramfs
 from seeder.publish.check.kernel import read_kernel
 from seeder.publish.check.memory import Boot
+from tests.support.waiting import wait_for_line
 from tests.system.vm import images
-from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan, wait_for_line
+from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan
 from tests.system.vm.machine import Machine, booting, mac_of
 from tests.system.vm.programs import PROMPT_S, running
 
@@ -197,10 +198,10 @@ def test_a_second_machine_takes_nine_tenths_from_the_first(bench: Bench, second:
 
 def test_a_system_that_has_come_up_says_so_itself_under_its_boots_own_id(bench: Bench, second: Machine) -> None:
     log, mac = bench.lan.work / "seeder-8470.log", mac_of(second.name)
-    verified = wait_for_line(log, re.compile(rf"{mac}.*\) images verified in "), within_s=PROMPT_S)
+    verified = wait_for_line(log, rf"{mac}.*\) images verified in ", within_s=PROMPT_S)
     boot = re.search(r"boot [0-9a-f]{8}\)", verified)
     assert boot is not None
-    wait_for_line(log, re.compile(rf"{mac}.* {re.escape(boot[0])} booted .* after its kernel started"), within_s=BOOT_S)
+    wait_for_line(log, rf"{mac}.* {re.escape(boot[0])} booted .* after its kernel started", within_s=BOOT_S)
     booted = [line for line in log.read_text().splitlines() if mac in line and " booted " in line]
     assert len(booted) == 1, booted
 
@@ -307,7 +308,7 @@ def neighbour(bench: Bench, lan: Lan, address: str, *more: str) -> Iterator[Neig
         "--bind", address, "--neighbour", *more,
     )  # fmt: skip
     with running(*command, log=log) as process:
-        wait_for_line(log, re.compile("complete; seeding"), within_s=PROMPT_S)
+        wait_for_line(log, "complete; seeding", within_s=PROMPT_S)
         yield Neighbour(process, folder)
 
 

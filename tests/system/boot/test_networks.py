@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import wait_for_line
 from tests.system.vm import images, roots
-from tests.system.vm.lan import ADDRESS_IPV6, NAME, Lan, open_lan, wait_for_line
+from tests.system.vm.lan import ADDRESS_IPV6, NAME, Lan, open_lan
 from tests.system.vm.machine import Machine, booting, mac_of
 from tests.system.vm.programs import PROMPT_S, running
 
@@ -134,7 +135,7 @@ def test_ipv6_alone_and_a_neighbour_that_has_nothing_else_either(bench: Bench) -
             str(bench.fleet.authority), "--into", str(lan.work / "neighbour"), "--bind", "fd99::11", "--neighbour",
         )  # fmt: skip
         stack.enter_context(running(*neighbour, log=log))
-        wait_for_line(log, re.compile("complete; seeding"), within_s=PROMPT_S)
+        wait_for_line(log, "complete; seeding", within_s=PROMPT_S)
         found = marks(stack.enter_context(bench.boot(lan, "ipv6", f"swarmboot.server={server}")))
     assert "10." not in found["addresses"]
     assert json.loads(found["report"])["bytes_from"]["neighbours"] > 0

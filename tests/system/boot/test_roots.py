@@ -6,7 +6,6 @@ Both machines run side by side, on one LAN, from a seeder each.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_for_line
 from tests.system.vm import images, roots
-from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan, wait_for_line
+from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan
 from tests.system.vm.machine import Machine, booting
 from tests.system.vm.programs import PROMPT_S, run, running
 
@@ -149,6 +149,6 @@ def test_without_systemd_an_init_script_goes_on_seeding_as_nobody(booted: Roots)
         "--neighbour",
     )  # fmt: skip
     with running(*command, log=log):
-        said = wait_for_line(log, re.compile("complete; seeding"), within_s=PROMPT_S)
+        said = wait_for_line(log, "complete; seeding", within_s=PROMPT_S)
     assert said
     assert sorted(path.name for path in into.iterdir() if path.is_file()) == ["20-site.tar.zst", "rootfs.tar.zst"]

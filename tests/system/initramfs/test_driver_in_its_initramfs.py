@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_for_line
 from tests.system.vm import images
-from tests.system.vm.lan import wait_for_line
 from tests.system.vm.programs import PROMPT_S, SWARMBOOT, run, running
 
 pytestmark = [
@@ -82,7 +82,7 @@ def seeder(node: Node) -> Iterator[Path]:
     with running(
         *SWARMBOOT, "serve", str(node.work / "site"), "--listen", "127.0.0.1:0", "--state", str(state), log=log
     ):
-        line = wait_for_line(log, re.compile("listening on https"), within_s=PROMPT_S)
+        line = wait_for_line(log, "listening on https", within_s=PROMPT_S)
         with (node.root / "etc/swarmboot/defaults").open("a") as defaults:
             defaults.write(f"server={line.split()[2].rstrip(',')}\ndiscovery=off\n")
         yield log
@@ -92,12 +92,12 @@ def test_a_boot_that_fails_says_why_and_its_retry_mounts_nothing_twice(node: Nod
     command = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "--")
     log = node.work / "node.log"
     with running(*command, "sh", "-c", _ENTER, "sh", str(node.root), _BOOT, log=log) as process:
-        wait_for_line(log, re.compile("^rescue shell$"), within_s=PROMPT_S)
-        wait_for_line(seeder, re.compile(r"boot [0-9a-f]{8}\) failed: the root has no init"), within_s=PROMPT_S)
+        wait_for_line(log, "^rescue shell$", within_s=PROMPT_S)
+        wait_for_line(seeder, r"boot [0-9a-f]{8}\) failed: the root has no init", within_s=PROMPT_S)
         assert "a root is left" not in log.read_text()
         node.publish(has_init=True)
         (node.root / "leave-the-rescue-shell").touch()
-        wait_for_line(log, re.compile("^mounted /root overlay$"), within_s=PROMPT_S)
+        wait_for_line(log, "^mounted /root overlay$", within_s=PROMPT_S)
         assert process.wait(60) == 0, log.read_text()
     said = log.read_text()
     assert "the root is ready after" in said

@@ -10,12 +10,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.tree import TREE
+from tests.support.waiting import wait_until
 from tests.system.vm.programs import run, running
 
 _BOUND_S = 60.0
@@ -90,13 +91,6 @@ class Container:
         lines = self.run("cat", f"/proc/{self.shown(unit, 'MainPID')}/status").splitlines()
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
-    def wait_until(self, look: Callable[[], bool]) -> None:
-        """Return once something holds; fail the test if it does not come to hold."""
-        deadline_s = time.monotonic() + _BOUND_S
-        while not look():
-            assert time.monotonic() < deadline_s, "what was waited for does not happen"
-            time.sleep(0.1)
-
 
 @contextmanager
 def systemd_running(work: Path, files: Mapping[str, str]) -> Iterator[Container]:
@@ -119,16 +113,19 @@ def systemd_running(work: Path, files: Mapping[str, str]) -> Iterator[Container]
 
 
 def _booted(starter: subprocess.Popen[bytes], log: Path) -> Container:
-    deadline_s = time.monotonic() + _BOUND_S
-    while time.monotonic() < deadline_s and starter.poll() is None:
+    def booted() -> Container | None:
         children = Path(f"/proc/{starter.pid}/task/{starter.pid}/children").read_text().split()
-        if children:
-            container = Container(int(children[0]))
-            asked = (*container.inside, "systemctl", "is-active", _TARGET)
-            if "active" in subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split():
-                return container
-        time.sleep(0.1)
-    raise AssertionError(f"systemd does not come up: {log.read_text(errors='replace')[-2000:]}")
+        if not children:
+            return None
+        container = Container(int(children[0]))
+        asked = (*container.inside, "systemctl", "is-active", _TARGET)
+        said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+        return container if "active" in said else None
+
+    return wait_until(
+        "a systemd that has come up", booted, process=starter, within_s=_BOUND_S, every_s=0.1,
+        seen=lambda: log.read_text(errors="replace"),
+    )  # fmt: skip
 
 
 def _is_apart(path: Path) -> bool:
@@ -148,8 +145,7 @@ def _cgroup_root() -> Path:
 def _remove(group: Path) -> None:
     """Remove a control group and those below it; whatever is in them dies (cgroups, `cgroup.kill`)."""
     (group / "cgroup.kill").write_text("1")
-    deadline_s = time.monotonic() + _BOUND_S
-    while "populated 1" in (group / "cgroup.events").read_text() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
+    events = group / "cgroup.events"
+    wait_until("an empty control group", lambda: "populated 1" not in events.read_text(), within_s=_BOUND_S)
     for folder, _, _ in os.walk(group, topdown=False):
         Path(folder).rmdir()

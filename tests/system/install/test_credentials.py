@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from seeder.hook.files import hook_folder
+from tests.support.waiting import wait_until
 from tests.system.install.systemd import systemd_running
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("/usr/lib/systemd/systemd")]
@@ -32,7 +33,9 @@ def test_the_neighbour_is_given_its_credentials_and_cannot_read_their_file(tmp_p
     with systemd_running(tmp_path, files) as container:
         container.run("sh", "-euc", _RUNTIME)
         container.start(UNIT)
-        container.wait_until(lambda: container.shown(UNIT, "SubState") in ("dead", "failed"))
+        wait_until(
+            "the first service's end", lambda: container.shown(UNIT, "SubState") in ("dead", "failed"), every_s=0.1
+        )
         said = container.journal(UNIT)
     assert "given one key as 6" in said, said  # a dynamic user's number is from 61184 to 65519
     assert "/run/swarmboot/handover/credentials: Permission denied" in said

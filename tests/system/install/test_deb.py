@@ -11,7 +11,7 @@ import pytest
 
 import swarmboot
 from tests.support.tree import TREE
-from tests.system.vm.lan import wait_for_line
+from tests.support.waiting import wait_for_line
 from tests.system.vm.programs import PROMPT_S, run, running
 from tests.system.vm.roots import write_tiny_root
 
@@ -117,9 +117,7 @@ def test_a_release_is_published_served_and_fetched_by_what_is_installed(built: B
     command = ("swarmboot", "serve", f"{tmp_path}/site", "--listen", "127.0.0.1:0", "--uplink", "1gbit",
                "--state", f"{tmp_path}/state")  # fmt: skip
     with running(*built.around, *command, log=log):
-        address = re.search(
-            r"127\.0\.0\.1:[1-9][0-9]*", wait_for_line(log, re.compile("listening on"), within_s=PROMPT_S)
-        )
+        address = re.search(r"127\.0\.0\.1:[1-9][0-9]*", wait_for_line(log, "listening on", within_s=PROMPT_S))
         assert address is not None
         built.run(
             "swarmboot", "fetch", "--server", f"https://{address[0]}", "--ca", "state/ca.pem", "--trust",

@@ -19,6 +19,7 @@ from seeder.stage0.dnsmasq_process import CAPABILITIES
 from swarmboot.fleet_token import write_token
 from tests.support.loopback import Fleet, build_fleet, build_release
 from tests.support.tree import HOOK
+from tests.support.waiting import wait_until
 from tests.system.bare.rack import ADDRESS, PXE, BareRack, other_network
 from tests.system.install.systemd import Container, systemd_running
 from tests.system.vm import images
@@ -113,8 +114,10 @@ def test_a_service_that_hangs_is_started_again_with_the_same_authority(plain: Se
     container, authority = plain.container, "/var/lib/swarmboot/ca.pem"
     before, pid = container.run("cat", authority), container.shown(NAME, "MainPID")
     container.run("kill", "-STOP", pid)
-    container.wait_until(lambda: container.shown(NAME, "MainPID") not in (pid, "0"))
-    container.wait_until(lambda: container.shown(NAME, "ActiveState") == "active")
+    wait_until(
+        "another process of the seeder's", lambda: container.shown(NAME, "MainPID") not in (pid, "0"), every_s=0.1
+    )
+    wait_until("an active seeder", lambda: container.shown(NAME, "ActiveState") == "active", every_s=0.1)
     assert container.run("cat", authority) == before
     plain.check_boot("later", authority=authority)
 
@@ -130,14 +133,16 @@ def test_a_nodes_neighbour_seeds_without_any_right_or_writable_code(plain: Servi
     before = told(container, "images verified")
     container.run("sh", "-euc", _BOOT_A_NODE, "sh", str(folder))
     container.start(SEED)
-    container.wait_until(lambda: "complete; seeding" in container.journal(SEED))
+    wait_until("a neighbour that seeds", lambda: "complete; seeding" in container.journal(SEED), every_s=0.1)
     assert plain.rights(SEED) == (False, {0})
     maps = container.run("cat", f"/proc/{container.shown(SEED, 'MainPID')}/maps").splitlines()
     assert not [line for line in maps if {"w", "x"} <= set(line.split()[1])]
-    container.wait_until(lambda: told(container, "booted") == 1)
+    wait_until("one word of a boot", lambda: told(container, "booted") == 1, every_s=0.1)
     assert told(container, "images verified") == before + 1
     container.run("systemctl", "restart", SEED)
-    container.wait_until(lambda: container.journal(SEED).count("complete; seeding") == 2)
+    wait_until(
+        "a second start of the neighbour", lambda: container.journal(SEED).count("complete; seeding") == 2, every_s=0.1
+    )
     assert told(container, "booted") == 1
 
 

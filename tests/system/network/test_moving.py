@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,8 +11,9 @@ from random import Random
 
 import pytest
 
+from tests.support.waiting import wait_for_line, wait_for_namespace
 from tests.system.vm import images
-from tests.system.vm.lan import ADDRESS, Lan, open_lan, wait_for_line, wait_for_namespace
+from tests.system.vm.lan import ADDRESS, Lan, open_lan
 from tests.system.vm.programs import BOUND_TO_US, PROMPT_S, run, running
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600), pytest.mark.needs("ip", "dnsmasq")]
@@ -54,7 +54,7 @@ def test_a_neighbour_that_moves_is_found_at_its_new_address(tmp_path: Path) -> N
         run(*inside, "ip", "address", "add", "10.99.0.21/24", "dev", "eth0")
         first = lan.work / "first.log"
         stack.enter_context(running(*inside, *leecher(lan, fleet, tmp_path / "first", "--neighbour"), log=first))
-        wait_for_line(first, re.compile("complete; seeding"), within_s=PROMPT_S)
+        wait_for_line(first, "complete; seeding", within_s=PROMPT_S)
         run(*inside, "ip", "address", "del", "10.99.0.21/24", "dev", "eth0")
         run(*inside, "ip", "address", "add", "10.99.0.22/24", "dev", "eth0")
         lan.add_address("10.99.0.12")

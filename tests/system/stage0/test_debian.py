@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.bare.rack import ADDRESS, RANGE, BareRack, bare_rack, eventually, issue_authority, mac
+from tests.system.bare.rack import ADDRESS, RANGE, BareRack, bare_rack, issue_authority, mac
 from tests.system.vm import images
 from tests.system.vm.machine import Machine
 
@@ -53,7 +53,7 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
             machines.append(stack.enter_context(rack.power_on(f"machine{number}", memory="1024")))
         for machine in machines:
             machine.wait_for(END, within_s=BOOT_S)
-        eventually(lambda: rack.status()["stage0"]["neighbours"] or None, within_s=BOOT_S)
+        rack.wait_for_neighbours(within_s=BOOT_S)
         before = rack.status()["stage0"]
         machines.append(stack.enter_context(rack.power_on("machine3", memory="1024")))
         machines[-1].wait_for(END, within_s=BOOT_S)

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from swarmboot.errors import ResourceError
+from tests.support.waiting import wait_until
 from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PXE_CLASS, Offer, ask
-from tests.system.bare.rack import ADDRESS, PXE, BareRack, bare_rack, eventually, other_network, tiny_release_site
+from tests.system.bare.rack import ADDRESS, PXE, BareRack, bare_rack, other_network, tiny_release_site
 from tests.system.vm.programs import run
 
 Served = tuple[subprocess.Popen[bytes], int]
@@ -146,7 +147,7 @@ def served(rack: BareRack, tmp_path: Path) -> Served:
         children = " ".join(path.read_text() for path in Path(f"/proc/{seeder.pid}/task").glob("*/children")).split()
         return next((int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "dnsmasq\n"), None)
 
-    return seeder, eventually(child)
+    return seeder, wait_until("a dnsmasq of the seeder's", child, process=seeder)
 
 
 def test_serve_ends_in_one_clear_line_if_its_dnsmasq_does(rack: BareRack, served: Served) -> None:
@@ -175,4 +176,4 @@ def test_machines_that_find_no_address_left_are_named_with_what_to_do(rack: Bare
 def test_dnsmasq_ends_with_a_seeder_that_is_killed(served: Served) -> None:
     seeder, dnsmasq = served
     seeder.kill()
-    eventually(lambda: None if Path(f"/proc/{dnsmasq}").exists() else True, within_s=10)
+    wait_until("an end of dnsmasq", lambda: not Path(f"/proc/{dnsmasq}").exists(), within_s=10)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.waiting import wait_for_line, wait_for_namespace
 from tests.system.vm.programs import BOUND_TO_US, STAY_ROOT, SWARMBOOT, run, running
 
 ADDRESS = "10.99.0.1"
@@ -62,7 +61,7 @@ class Lan:
                 "--state", str(state), "--uplink", uplink, log=log,
             )
         )  # fmt: skip
-        wait_for_line(log, re.compile("listening on"), within_s=_MAX_WAIT_S)
+        wait_for_line(log, "listening on", within_s=_MAX_WAIT_S)
         return seeder
 
     def add_address(self, address: str) -> None:
@@ -93,17 +92,6 @@ _DNSMASQ = (
 )  # fmt: skip
 
 
-def wait_for_line(log: Path, pattern: re.Pattern[str], *, within_s: float) -> str:
-    """Return the first line of a growing file that matches; fail the test if none comes in time."""
-    deadline_s = time.monotonic() + within_s
-    while time.monotonic() < deadline_s:
-        for line in log.read_text(errors="replace").splitlines():
-            if pattern.search(line):
-                return line
-        time.sleep(0.1)
-    raise AssertionError(f"{log.name} does not say {pattern.pattern!r} within {within_s} s: {log.read_text()[-2000:]}")
-
-
 @contextmanager
 def open_lan(work: Path, *, has_ipv4: bool = True) -> Iterator[Lan]:
     """Open a LAN; everything on it ends with the block. Without IPv4 there are router advertisements and no DHCP."""
@@ -128,14 +116,3 @@ def open_lan(work: Path, *, has_ipv4: bool = True) -> Iterator[Lan]:
             )
         )  # fmt: skip
         yield lan
-
-
-def wait_for_namespace(pid: int) -> None:
-    """Return once the process has a network namespace of its own."""
-    ours = Path("/proc/self/ns/net").readlink()
-    deadline_s = time.monotonic() + _MAX_WAIT_S
-    while time.monotonic() < deadline_s:
-        if Path(f"/proc/{pid}/ns/net").readlink() != ours:
-            return
-        time.sleep(0.02)
-    raise AssertionError("no network namespace came up")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.waiting import wait_until
 from tests.system.vm.lan import Lan
 from tests.system.vm.programs import BOUND_TO_US, PATH
 
@@ -80,18 +81,17 @@ class Machine:
     def wait_for(self, pattern: str, *, within_s: float) -> float:
         """Return when, in seconds since power-on, the console said what matches; fail the test if it does not."""
         wanted = re.compile(pattern)
-        deadline_s = time.monotonic() + within_s
-        while True:
-            has_ended = self.process.poll() is not None
+
+        def look() -> float | None:
             for at_s, line in list(self.lines):
                 if wanted.search(line):
                     return at_s
-            if wanted.search(self.unfinished):
-                return time.monotonic() - self.started_s
-            if has_ended or time.monotonic() > deadline_s:
-                why = "ended" if has_ended else f"took longer than {within_s:.0f} s"
-                raise AssertionError(f"{self.name} {why} without {pattern!r} on its console:\n{self.console[-4000:]}")
-            time.sleep(0.1)
+            return time.monotonic() - self.started_s if wanted.search(self.unfinished) else None
+
+        return wait_until(
+            f"{pattern!r} on the console of {self.name}", look, process=self.process, within_s=within_s, every_s=0.1,
+            seen=lambda: self.console,
+        )  # fmt: skip
 
     def marks(self) -> dict[str, str]:
         """Return what the marker inside the booted system said; the kernel may speak in the middle of its lines."""
@@ -169,15 +169,9 @@ def booting(
 
 def _command(monitor: Path, *commands: str) -> None:
     """Give commands to QEMU's monitor, once it listens."""
-    deadline_s = time.monotonic() + _MONITOR_S
     with socket.socket(socket.AF_UNIX) as connection:
-        while True:
-            try:
-                connection.connect(os.path.relpath(monitor))  # a socket's whole path may be too long (unix(7))
-                break
-            except (FileNotFoundError, ConnectionRefusedError):
-                assert time.monotonic() < deadline_s, "QEMU's monitor does not come up"
-                time.sleep(0.05)
+        path = os.path.relpath(monitor)  # a socket's whole path may be too long (unix(7))
+        wait_until("QEMU's monitor", lambda: connection.connect_ex(path) == 0, within_s=_MONITOR_S)
         with connection.makefile("rw") as lines:
             for command in (*commands, "info status"):
                 lines.write(f"{command}\n")

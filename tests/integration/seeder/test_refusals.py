@@ -1,0 +1,91 @@
+"""What the seeder refuses, to whoever starts it and to whoever asks it; and that it ends as it is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from swarmboot.errors import (
+    MalformedSettingError,
+    PortInUseError,
+)
+from tests.support.loopback import (
+    Fleet,
+    asking,
+    booting,
+    build_fleet,
+    build_release,
+    program,
+    serving,
+)
+from tests.support.refusals import check_refusal
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_release(tmp_path_factory.mktemp("fleet") / "release")
+
+
+@pytest.fixture(scope="module")
+def fleet(release: Path) -> Fleet:
+    return build_fleet(release.parent, release)
+
+
+def test_a_port_in_use_is_named_by_the_seeder(fleet: Fleet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = program("swarmboot", "serve", fleet.site, "--listen", f"127.0.0.1:{port}", "--state", fleet.folder / "s")
+        check_refusal(done.returncode, done.stderr, PortInUseError, str(port), "taken", "--listen")
+
+
+def test_something_that_is_no_site_is_not_served(tmp_path: Path) -> None:
+    done = program("swarmboot", "serve", tmp_path)
+    assert done.returncode == 56
+    assert "not a published site" in done.stderr
+
+
+def test_a_certificate_without_its_key_is_refused(fleet: Fleet) -> None:
+    done = program("swarmboot", "serve", fleet.site, "--tls-cert", fleet.pub)
+    check_refusal(done.returncode, done.stderr, MalformedSettingError, "--tls-key")
+
+
+def test_ctrl_c_stops_the_seeder_cleanly(fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        seeder.process.send_signal(signal.SIGINT)
+        assert seeder.process.wait(timeout=20) == 0, "\n".join(seeder.lines)
+    assert "Traceback" not in "\n".join(seeder.lines)
+
+
+def test_malformed_announces_are_refused_and_harm_nobody(tmp_path: Path, fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        context = ssl.create_default_context(cafile=str(seeder.ca))
+        for body in (b"", b"\xc1", b"\x80", os.urandom(300), bytes(2_000_000)):
+            request = urllib.request.Request(f"{seeder.address}/announce", data=body, method="POST")
+            with pytest.raises(urllib.error.HTTPError) as refusal:
+                urllib.request.urlopen(request, context=context, timeout=20)
+            assert refusal.value.code in (400, 413)
+            refusal.value.close()
+        with booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+            assert node.end()[0] == 0
+
+
+def test_the_seeder_serves_nothing_but_the_site(fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        context = ssl.create_default_context(cafile=str(seeder.ca))
+        for path in (
+            "/blobs/..%2f..%2fkeys%2fswarmboot.key",
+            "/.lock",
+            "/blobs/",
+            "/channels/../../keys/swarmboot.key",
+        ):
+            with pytest.raises(urllib.error.HTTPError) as refusal:
+                urllib.request.urlopen(f"{seeder.address}{path}", context=context, timeout=20)
+            assert refusal.value.code == 404
+            refusal.value.close()
