@@ -33,10 +33,11 @@ from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.nursery import open_nursery
 from leecher.origin.threads import in_thread
 from leecher.policy.lookout import Lookout
+from leecher.swarm.announcer import LEAVE_S
 from leecher.swarm.checksum import RunningChecksum
 from leecher.swarm.counters import open_counters
 from leecher.swarm.fetch_loop import FetchLoop
-from leecher.swarm.fetcher import LEAVE_S, Fetcher
+from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.places import PARTIAL
 from leecher.swarm.progress import Progress, metrics
 from leecher.swarm.session import Swarm
@@ -161,7 +162,7 @@ class Boot:
 
     async def _leave(self) -> None:
         """Tell the seeder that this node goes away, if it listens within a second."""
-        request = self._fetcher.leave() if self._fetcher else None
+        request = self._fetcher.announcer.leave() if self._fetcher else None
         if request is not None:
             with suppress(TransferError), trio.move_on_after(LEAVE_S):
                 await in_thread(request)
@@ -192,7 +193,7 @@ class Boot:
         fetcher, fetch_loop = self._join(origin, selection, acquired.release)
         nursery.start_soon(fetch_loop.run)
         await fetch_loop.until(lambda: fetcher.has_joined, is_urgent=True)
-        self._presence = Presence(self._name_on_lan, acquired.release.manifest.sequence, *fetcher.ports)
+        self._presence = Presence(self._name_on_lan, acquired.release.manifest.sequence, *fetcher.announcer.ports)
         fetcher.meet(acquired.neighbours)
         progress = Progress(self.settings.progress, self.counters, fetcher)
         nursery.start_soon(self._show, progress)
@@ -246,7 +247,7 @@ class Boot:
             pause_s = min(_AGAIN_MAX_S, 2 * pause_s) if fetch_loop.fetcher.is_gone else _AGAIN_S
             if fetch_loop.fetcher.is_gone and await self._search.has_newer(release):
                 is_replaced.set()
-        fetch_loop.fetcher.wake()
+        fetch_loop.fetcher.inbox.wake()
 
     def _stage0_neighbour(self, acquired: Acquired, fetch_loop: FetchLoop) -> Stage0Neighbour:
         assert self._server is not None
@@ -323,7 +324,7 @@ class Boot:
             )
             swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
             fetcher.join(swarm, release.documents)
-        fetcher.http_port = server.port
+        fetcher.announcer.http_port = server.port
         self._fetcher = fetcher
         return fetcher, FetchLoop(fetcher)
 
@@ -348,17 +349,17 @@ class Boot:
             return fetcher.policy.is_alone or is_stuck or not self.settings.server
 
         def is_helped() -> bool:
-            return fetcher.is_complete or not (is_left() or (fetcher.is_hidden and not lookout.has_enough))
+            return fetcher.is_complete or not (is_left() or (fetcher.announcer.heard.is_hidden and not lookout.has_enough))
 
         def hear(found: Found) -> None:
             lookout.hear(Neighbour(found.host, found.presence.port, found.presence.http_port))
-            if not fetcher.is_hidden:
+            if not fetcher.announcer.heard.is_hidden:
                 fetcher.meet(lookout.choose(is_hidden=False))
 
         async def dial() -> None:
             while True:
                 await trio.sleep(_LOOK_S)
-                fetcher.meet(lookout.choose(is_hidden=fetcher.is_hidden and not is_left()))
+                fetcher.meet(lookout.choose(is_hidden=fetcher.announcer.heard.is_hidden and not is_left()))
 
         async with open_nursery() as nursery:
             nursery.start_soon(dial)

@@ -73,7 +73,7 @@ class Stage0Neighbour:
     async def run(self) -> None:
         """Fetch and serve stage 0 once the seeder wants it; return if this node cannot."""
         fetcher = self.fetch_loop.fetcher
-        await self.fetch_loop.until(lambda: fetcher.is_stage0_wanted)
+        await self.fetch_loop.until(lambda: fetcher.announcer.heard.is_stage0_wanted)
         artifacts = stage0_artifacts(self.manifest)
         if not artifacts:
             return

@@ -38,8 +38,16 @@ class BackgroundRequests:
         self._under_way: set[Request] = set()
         self._ranges: dict[int, RangeRequest] = {}
 
+    @property
+    def own_end(self) -> str:
+        """Return the address at this end of the connection to the server; nothing before there was one."""
+        return self._connections.own_end(self._server)
+
     def announce(self, announce: Announce) -> None:
-        """Begin an announce; it comes back as AnnounceAnswered."""
+        """Begin an announce; it comes back as AnnounceAnswered, at once if there is no server."""
+        if not self._server:
+            self._post(AnnounceAnswered(None))
+            return
         request = self.posted(announce, ANNOUNCE_S)
 
         def work() -> None:

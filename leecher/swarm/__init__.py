@@ -1,1 +1,1 @@
-"""Fetcher images: libtorrent, the policy's requests carried out, checksums, counters."""
+"""Fetching images: libtorrent, the policy's requests carried out, checksums, counters."""

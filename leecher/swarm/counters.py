@@ -19,6 +19,8 @@ from swarmboot.wire.report import BANS_MAX, FAILED, VERIFIED, BootReport
 class BootCounters:
     """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included.
 
+    But `whole_from_neighbours_bytes` are those of verified pieces that came from no origin.
+
     `node` and `key` are who the node is to the seeder; the key is told to nobody else. `proving` shows that it is
     one of the fleet's. `about` is which machine this is, once that is known; `hands_off` and `bans` are as in reports.
     """
@@ -31,6 +33,7 @@ class BootCounters:
     total_bytes: int = 0
     from_origin_bytes: int = 0
     from_neighbours_bytes: int = 0
+    whole_from_neighbours_bytes: int = 0
     hash_failures: int = 0
     rescues: int = 0
     have_bytes: int = 0
@@ -89,7 +92,7 @@ class BootCounters:
 def open_counters(
     settings: NodeSettings, *, started_s: float, credentials: str = "", tell: Callable[[str], None]
 ) -> BootCounters:
-    """Return a new boot's ledger; `credentials` say as whom it is to announce, if an earlier boot has left some.
+    """Return a new boot's counters; `credentials` say as whom it is to announce, if an earlier boot has left some.
 
     Raises KeyFileError if the fleet token cannot be used.
     """

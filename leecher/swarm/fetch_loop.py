@@ -34,7 +34,7 @@ class FetchLoop:
 
     async def run(self) -> None:
         """Step until cancelled; raises as `Fetcher.step` does."""
-        self.fetcher.wake = caller(self._wake)
+        self.fetcher.inbox.wake = caller(self._wake)
         async with open_nursery() as nursery:
             nursery.start_soon(self._watch_alerts)
             while True:

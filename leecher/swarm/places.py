@@ -100,7 +100,8 @@ def drop_others(wanted: set[str], into: Path) -> None:
 class Places:
     """The places of one fetch's artifacts below `into`. `wake` is called, in any thread, when `settle` has more to do.
 
-    `keeps_old` says whether a file of another image under a final name is left whole until the new one is.
+    `keeps_old` says whether a file of another image under a final name is left whole until the new one is. `is_fresh`
+    says that no earlier run has left anything to check.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Places:
         reserve_bytes: int,
         wake: Callable[[], None],
     ) -> None:
+        self.is_fresh = not any(is_begun(artifact, into) for artifact in artifacts.values())
         self._artifacts = dict(artifacts)
         self._into = into
         self._keeps_old = keeps_old

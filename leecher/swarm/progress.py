@@ -18,12 +18,12 @@ _BAR_CELLS = 30
 class Progress:
     """Shows one boot's progress on standard output."""
 
-    def __init__(self, kind: str, counters: BootCounters, fetching: Fetcher) -> None:
+    def __init__(self, kind: str, counters: BootCounters, fetcher: Fetcher) -> None:
         self._kind = ("bar" if sys.stdout.isatty() else "plain") if kind == "auto" else kind
         self._every_s = _EVERY_S.get(self._kind, math.inf)
         self._due_s = time.monotonic() + self._every_s
         self._counters = counters
-        self._fetcher = fetching
+        self._fetcher = fetcher
 
     def show(self) -> float:
         """Show how far the boot is, if it is time to; return for how many seconds there is nothing to show."""

@@ -21,7 +21,8 @@ from leecher.boot.start import boot
 from leecher.machine import lean_start
 from leecher.origin.connection_pool import Connections
 from leecher.swarm.counters import BootCounters
-from leecher.swarm.fetcher import START_S, Fetcher
+from leecher.swarm.dialler import START_S
+from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.session import Swarm
 from swarmboot.errors import KeyFileError, TransferError
 from swarmboot.ids import new_node_id
