@@ -2,7 +2,7 @@
 
 Double quotes keep spaces; they may stand around a whole argument or around its value and are taken off there, and are
 kept anywhere else. A quote that is not closed runs to the end. What comes after `--` is for the init of the root.
-initramfs-hook/driver.sh has the same in sh, `swarmboot_next_argument`, and a test holds both to each other.
+initramfs-hook/arguments.sh has the same in sh, `swarmboot_next_argument`, and a test holds both to each other.
 """
 
 from __future__ import annotations

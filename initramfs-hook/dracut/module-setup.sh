@@ -39,7 +39,10 @@ install() {
     inst_hook initqueue/settled 90 "$moddir/swarmboot-wait.sh"
     inst_hook mount 10 "$moddir/swarmboot-mount.sh"
     inst_multiple cat chmod chroot cp ip ln mkdir modprobe mount mv readlink rm rmdir sleep tr umount
-    for name in driver.sh cards.sh seed.service seed.init runtime.squashfs runtime.libraries; do
+    for name in "$code"/*.sh; do
+        inst_simple "$name" "/usr/lib/swarmboot/${name##*/}"
+    done
+    for name in seed.service seed.init runtime.squashfs runtime.libraries; do
         inst_simple "$code/$name" "/usr/lib/swarmboot/$name"
     done
     for name in "$config"/*; do

@@ -31,7 +31,7 @@ _DRACUT_CONFIG = """# Made by `swarmboot hook install`: what a kernel's installa
 add_dracutmodules+=" swarmboot "
 hostonly="no"
 """
-_CODE_FILES = ("driver.sh", "cards.sh", "seed.service", "seed.init")
+_CODE_FILES = ("*.sh", "seed.service", "seed.init")
 _SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_HINT = b"PRIVATE KEY"
 TOKEN_NAME = "fleet.token"  # noqa: S105 - a file's name
@@ -87,9 +87,10 @@ def check_runtime(runtime: Path, *, root: Path) -> Path:
 
 def install_code_files(root: Path) -> None:
     """Put the driver and the units under `root`."""
-    for name in _CODE_FILES:
-        mode = 0o644 if name.endswith(".service") else 0o755
-        place(root / CODE / name, (hook_folder() / name).read_bytes(), mode=mode)
+    for pattern in _CODE_FILES:
+        for source in sorted(hook_folder().glob(pattern)):
+            mode = 0o644 if source.suffix == ".service" else 0o755
+            place(root / CODE / source.name, source.read_bytes(), mode=mode)
 
 
 def config_files(bake: Bake) -> dict[str, tuple[bytes, int]]:

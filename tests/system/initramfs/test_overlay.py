@@ -16,6 +16,7 @@ LAYERS = 254
 _SCRIPT = """
 set -eu
 mount -t tmpfs none "$2"
+swarmboot_files=${1%/*}
 . "$1"
 swarmboot_run=$2 swarmboot_console=$2/console
 mkdir "$2/layers" "$2/changes" "$2/changes/upper" "$2/changes/work" "$2/root"

@@ -25,6 +25,7 @@ root.HANDOVER = Path(sys.argv.pop(1))
 root.main()
 """
 _SCRIPT = """
+swarmboot_files=${1%/*}
 . "$1"
 swarmboot_run=$2 swarmboot_console=$2/console swarmboot_cmdline=/proc/cmdline
 mount() { command mount "$@" || { echo "mount $*" >&2; return 1; }; }

@@ -89,5 +89,8 @@ def test_a_network_that_systemd_made_of_bootif_goes_if_it_gives_the_card_nothing
     network.write_text("\n".join(("[Match]", f"MACAddress={MAC}", *lines, "")))
     hook = (HOOK / "dracut/swarmboot-bootif.sh").read_text()
     hook = hook.replace("/usr/lib/swarmboot/", f"{HOOK}/").replace("/run/systemd/network/", f"{tmp_path}/")
-    assert call(shell, tmp_path, f"swarmboot_cmdline={tmp_path}/cmdline\n{hook}", cards={}) == (0, "")
+    assert call(shell, tmp_path, f"swarmboot_files={HOOK} swarmboot_cmdline={tmp_path}/cmdline\n{hook}", cards={}) == (
+        0,
+        "",
+    )
     assert network.exists() == is_kept

@@ -28,6 +28,7 @@ def drive(shell: tuple[str, ...], folder: Path, call: str, *, cmdline: str = "")
     script = f"""
         swarmboot_cmdline={folder}/cmdline
         swarmboot_console={folder}/console
+        swarmboot_files={DRIVER.parent}
         . {DRIVER}
         swarmboot_run={folder}
         {call}
@@ -148,7 +149,7 @@ def test_a_root_with_systemd_gets_a_unit_and_another_an_init_script(shell: tuple
     root = tmp_path / "root"
     for folder in ("etc/init.d", "etc/rc2.d", "etc/rc3.d"):
         (root / folder).mkdir(parents=True)
-    call = f"swarmboot_files={DRIVER.parent}; swarmboot_keep_seeding {root}"
+    call = f"swarmboot_keep_seeding {root}"
     assert drive(shell, tmp_path, call) == (0, "")
     assert (root / "etc/rc2.d/S99swarmboot-seed").resolve() == root / "etc/init.d/swarmboot-seed"
     assert (root / "etc/init.d/swarmboot-seed").read_text() == (DRIVER.parent / "seed.init").read_text()
@@ -160,7 +161,7 @@ def test_startpar_is_told_of_the_init_script_once(shell: tuple[str, ...], tmp_pa
     (tmp_path / "root/etc/init.d").mkdir(parents=True)
     depend = tmp_path / "root/etc/init.d/.depend.start"
     depend.write_text("TARGETS = rsyslog cron rmnologin\nINTERACTIVE = \ncron: rsyslog\n")
-    call = f"swarmboot_files={DRIVER.parent}; swarmboot_keep_seeding {tmp_path}/root"
+    call = f"swarmboot_keep_seeding {tmp_path}/root"
     for _ in range(2):
         assert drive(shell, tmp_path, call) == (0, "")
         assert depend.read_text() == "TARGETS = rsyslog cron rmnologin swarmboot-seed\nINTERACTIVE = \ncron: rsyslog\n"

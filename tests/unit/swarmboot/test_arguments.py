@@ -63,7 +63,7 @@ def in_sh(shell: tuple[str, ...], folder: Path, cmdlines: list[str]) -> list[lis
     for number, cmdline in enumerate(cmdlines):
         (folder / f"{number}").write_bytes(cmdline.encode() + b"\n")
     script = f"""
-        . {DRIVER}
+        . {DRIVER.parent}/arguments.sh
         for number in {" ".join(map(str, range(len(cmdlines))))}; do
             swarmboot_cmdline={folder}/$number
             {_LIST}
