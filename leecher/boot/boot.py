@@ -349,7 +349,9 @@ class Boot:
             return fetcher.policy.is_alone or is_stuck or not self.settings.server
 
         def is_helped() -> bool:
-            return fetcher.is_complete or not (is_left() or (fetcher.announcer.heard.is_hidden and not lookout.has_enough))
+            return fetcher.is_complete or not (
+                is_left() or (fetcher.announcer.heard.is_hidden and not lookout.has_enough)
+            )
 
         def hear(found: Found) -> None:
             lookout.hear(Neighbour(found.host, found.presence.port, found.presence.http_port))
