@@ -192,6 +192,12 @@ class ScenarioError(SettingsError):
     exit_status = 43
 
 
+class UnknownNodeError(SettingsError):
+    """Occurs when somebody asks for a node that the seeder has never heard of."""
+
+    exit_status = 44
+
+
 class ReleaseError(SwarmbootError):
     """A release directory, or the site it goes to, cannot be published."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,6 +18,7 @@ from seeder.http.listener import listen
 from seeder.http.server_names import read_name, usable_names
 from seeder.log import Log, Records, keep_standard_streams
 from seeder.record.access import read_ui_token
+from seeder.record.place import leave_address, state_folder
 from seeder.record.store import Bounds
 from seeder.serve import systemd_notify
 from seeder.serve.run import ServeOptions, link_rate_bytes_per_s
@@ -30,24 +30,10 @@ from seeder.stage0.run import Stage0Options
 from swarmboot.addresses import host_port, read_server, split_host_port
 from swarmboot.errors import MalformedSettingError, SwarmbootError
 from swarmboot.fleet_token import FleetToken, read_tokens
-from swarmboot.home import user_folder
 from swarmboot.release import layout
 from swarmboot.units import format_rate, parse_rate, parse_size
 
 DEFAULT_PORT = 8470
-
-
-def state_folder() -> Path:
-    """Return where the seeder keeps its authority.
-
-    That is what systemd gives a service ($STATE_DIRECTORY, systemd.exec(5)), /var/lib/swarmboot for root, else the
-    user's state folder (XDG).
-    """
-    if given := os.environ.get("STATE_DIRECTORY"):
-        return Path(given.partition(":")[0])
-    if os.geteuid() == 0:
-        return Path("/var/lib/swarmboot")
-    return user_folder("XDG_STATE_HOME", ".local/state", option="--state DIR") / "swarmboot"
 
 
 def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
@@ -169,6 +155,7 @@ def serve(
         bare = flags.open(https_port=port, state=state or state_folder(), parse=parse_listen)
 
         def tell_started() -> None:
+            leave_address(state or state_folder(), host, port, certificate.authority)
             started = _start_lines(site, host, port, uplink_bytes_per_s, certificate)
             for line in (*started, *_stage0_lines(bare), _token_line(tokens), *notes):
                 log.tell(line)

@@ -49,6 +49,13 @@ def loaded(boot: Boot, *, now_s: float) -> Boot:
     return replace(boot, phases=_begun(boot.phases, "kernel", now_s), heard_s=now_s)
 
 
+def missed(boot: Boot, channel: str, *, now_s: float) -> Boot:
+    """Return a boot that asks for a channel which is not there: it has a leecher, and looks for a manifest."""
+    is_under_way = boot.outcome is not Outcome.OPEN or any(name in boot.phases for name in _TOLD_PHASES)
+    phases = boot.phases if is_under_way else _begun(boot.phases, "manifest", now_s)
+    return replace(boot, missed=channel, channel=channel, phases=phases, heard_s=now_s)
+
+
 def announced(boot: Boot, heard: Heard, *, now_s: float) -> Boot:
     """Return a boot whose node has announced itself."""
     phases, outcome = boot.phases, boot.outcome

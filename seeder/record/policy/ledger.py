@@ -115,7 +115,7 @@ class Ledger:
     def missed(self, host: str, channel: str, *, now_s: float) -> None:
         """Occurs when somebody asks for a channel that this site does not have."""
         boot = self._unheard(host, now_s)
-        self._put(replace(boot, missed=channel, channel=channel, heard_s=now_s))
+        self._put(facts.missed(boot, channel, now_s=now_s))
 
     def refused(self, host: str, why: str, *, now_s: float) -> None:
         """Occurs when this server does not listen to somebody, or somebody not to this server; `why` names the kind."""

@@ -35,7 +35,7 @@ def test_the_fleet_in_one_look_counts_each_node_once() -> None:
     nodes = fleet["nodes"]
     assert nodes["total"] == 4
     assert (nodes["failed"], nodes["stuck"], nodes["booting"], nodes["up"], nodes["gone"]) == (1, 1, 2, 0, 0)
-    assert (nodes["images"], nodes["queue"]) == (1, 1)
+    assert (nodes["images"], nodes["queue"], nodes["manifest"]) == (1, 1, 1)
     assert fleet["failed"][0]["kind"] == "no room for the images"
     assert fleet["stuck"][0]["cause"] == "asked for channel edgy; this site has stable"
     assert fleet["releases"] == [{"name": "debian", "sequence": 7, "channels": ["stable"], "nodes": 1}]
