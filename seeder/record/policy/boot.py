@@ -19,7 +19,8 @@ PHASES = ("queue", "stage0", "kernel", "leecher_start", "manifest", "images", "v
 STAGE0_PHASES = PHASES[:3]
 
 FAULTS_MAX, NAMES_MAX, BANS_MAX = 16, 8, 16
-_TEXT_MAX = 1024
+TEXT_MAX, FAULTS_TEXT_MAX = 1024, 2048
+"""So many characters a text has that a node may say, and the faults of a boot together: ten thousand are in memory."""
 
 Span = tuple[float, float | None]
 """When something began and when it ended, None while it has not."""
@@ -111,11 +112,19 @@ class Boot:
         return bool(self.nodes) or self.outcome is not Outcome.OPEN
 
 
+def kept_text(text: str) -> str:
+    """Return what is kept of a text that a node says: in ASCII, of which a character takes a byte."""
+    return text[:TEXT_MAX].encode("ascii", "backslashreplace")[:TEXT_MAX].decode("ascii")
+
+
 def with_fault(faults: tuple[Fault, ...], fault: Fault) -> tuple[Fault, ...]:
-    """Return the faults with one more, a bounded number of the latest; one that repeats the last takes its place."""
+    """Return the faults with one more, a bounded number and length of the latest; a repeated one replaces the last."""
+    fault = Fault(fault.at_s, kept_text(fault.text), fault.exit_status)
     is_again = bool(faults) and (faults[-1].text, faults[-1].exit_status) == (fault.text, fault.exit_status)
-    kept = faults[:-1] if is_again else faults
-    return (*kept, Fault(fault.at_s, fault.text[:_TEXT_MAX], fault.exit_status))[-FAULTS_MAX:]
+    kept = (*(faults[:-1] if is_again else faults), fault)[-FAULTS_MAX:]
+    while sum(len(each.text) for each in kept) > FAULTS_TEXT_MAX:
+        kept = kept[1:]
+    return kept
 
 
 def with_first(names: tuple[str, ...], name: str) -> tuple[str, ...]:

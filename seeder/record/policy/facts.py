@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from seeder.record.policy.boot import BANS_MAX, STAGE0_PHASES, Boot, Fault, Outcome, Span, with_fault, with_first
+from seeder.record.policy.boot import (
+    BANS_MAX,
+    STAGE0_PHASES,
+    Boot,
+    Fault,
+    Outcome,
+    Span,
+    kept_text,
+    with_fault,
+    with_first,
+)
 from swarmboot.wire.announce import NodeState
 from swarmboot.wire.report import BOOTED, FAILED, BootReport
 
@@ -135,7 +145,7 @@ def reported(boot: Boot, report: BootReport, *, host: str, now_s: float) -> Boot
         hash_failures=max(boot.hash_failures, report.hash_failures),
         rescues=max(boot.rescues, report.rescues),
         faults=faults,
-        stage0=report.stage0 or boot.stage0,
+        stage0=kept_text(report.stage0) or boot.stage0,
         channel=report.channel or boot.channel,
         kernel=report.kernel or boot.kernel,
         ram_bytes=report.ram_bytes or boot.ram_bytes,

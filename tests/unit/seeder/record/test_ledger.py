@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from seeder.record.policy.boot import Outcome, from_values, to_values
@@ -137,3 +139,21 @@ def test_a_boot_is_the_same_after_it_was_written_and_read() -> None:
     assert from_values({**to_values(boot), "of a later build": 1}) == boot
     with pytest.raises((TypeError, ValueError)):
         from_values({"id": "x"})
+
+
+def test_what_forged_nodes_say_of_themselves_is_kept_in_a_few_kilobytes_each() -> None:
+    ledger, boots = Ledger(), 50
+    tracemalloc.start()
+    for number in range(boots):
+        node, host = f"{number:032x}", f"10.9.0.{number}"
+        own = {"mac": f"52:54:00:00:01:{number:02x}", "boot": ""}
+        ledger.announced(build_heard(node, host=host, **own), now_s=100.0)
+        for again in range(20):
+            said = f"{number} {again} " + "\U0001f600" * 1000
+            told = build_report(node, FAILED, error=said, stage0=said, bans=(said[:60],), **own)
+            ledger.reported(told, host=host, now_s=101.0 + again)
+        ledger.take_changed()
+    kept_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(ledger.boots) == boots
+    assert kept_bytes < boots * 12_000
