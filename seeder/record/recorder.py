@@ -21,6 +21,7 @@ from seeder.record.policy import facts
 from seeder.record.policy.boot import Boot, Outcome
 from seeder.record.policy.facts import Heard
 from seeder.record.policy.ledger import CURRENT_MAX, Ledger
+from seeder.record.policy.pace import FLOOR_S
 from seeder.record.policy.view import Traffic, View, build_view
 from seeder.record.site_facts import SiteFacts, releases, site_facts
 from seeder.record.store import Bounds, read_current
@@ -43,6 +44,7 @@ _RATE_S = 3.0
 class Recorder:
     """The record of one running seeder; `folder` is where the history is, None for none.
 
+    No phase is too long before `stuck_after_s`.
     `clock` is Unix time, `steady` the registry's. `lives` are those of the server's certificates.
     """
 
@@ -53,6 +55,7 @@ class Recorder:
         *,
         folder: Path | None = None,
         bounds: Bounds = Bounds(),  # noqa: B008 - a frozen value
+        stuck_after_s: float = FLOOR_S,
         tell: Callable[[str], None] = lambda _line: None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
@@ -64,7 +67,7 @@ class Recorder:
         self.lives: Callable[[], Sequence[Lifetime]] = lambda: ()
         self._registry, self._catalogue = registry, catalogue
         self._tell, self._clock, self._steady = tell, clock, steady
-        self._ledger = Ledger(self._read_current())
+        self._ledger = Ledger(self._read_current(), floor_s=stuck_after_s)
         self._writer = Writer(folder, bounds, tell=tell, clock=clock) if folder is not None else None
         self._known: dict[NodeId, tuple[NodeState, str, int, About | None]] = {}
         self._written_s: dict[str, float] = {}

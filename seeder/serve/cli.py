@@ -31,7 +31,7 @@ from swarmboot.addresses import host_port, read_server, split_host_port
 from swarmboot.errors import MalformedSettingError, SwarmbootError
 from swarmboot.fleet_token import FleetToken, read_tokens
 from swarmboot.release import layout
-from swarmboot.units import format_rate, parse_rate, parse_size
+from swarmboot.units import format_rate, parse_duration, parse_rate, parse_size
 
 DEFAULT_PORT = 8470
 
@@ -112,6 +112,13 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
 @click.option(
     "--history-size", default="512MiB", show_default=True, metavar="SIZE", help="How much of the disk they may take."
 )
+@click.option(
+    "--stuck-after",
+    default="60s",
+    show_default=True,
+    metavar="DURATION",
+    help="A node may take so long for anything, and the more the longer the others took, before it counts as stuck.",
+)
 @stage0_options
 def serve(
     site: Path,
@@ -127,6 +134,7 @@ def serve(
     ui_token: Path | None,
     history_days: int,
     history_size: str,
+    stuck_after: str,
     **stage0: Any,
 ) -> None:
     """Serve a published SITE to a rack, over HTTPS.
@@ -177,6 +185,7 @@ def serve(
             state or state_folder(),
             Bounds(age_s=history_days * 86400.0, size_bytes=parse_size(history_size)),
             ui_digest,
+            parse_duration(stuck_after),
         )
         try:
             _run(options, listener, tell_started)

@@ -27,6 +27,7 @@ from seeder.log import Log
 from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
+from seeder.record.policy.pace import FLOOR_S
 from seeder.record.recorder import Recorder
 from seeder.record.store import Bounds
 from seeder.serve import systemd_notify
@@ -49,6 +50,7 @@ class ServeOptions:
     `tokens` are the fleet tokens that nodes must prove one of, none for everybody; `node_files` is the folder of nodes'
     own files, which only those get. `issue` makes the certificate anew, None where it is the operator's own. `state`
     is the folder of the history, kept within `bounds`; whoever brings the token with the digest `ui_token` may read it.
+    No phase of a boot is too long before `stuck_after_s`.
     """
 
     site: Path
@@ -66,6 +68,7 @@ class ServeOptions:
     state: Path | None = None
     bounds: Bounds = field(default_factory=Bounds)
     ui_token: bytes = b""
+    stuck_after_s: float = FLOOR_S
 
 
 async def serve(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
@@ -80,7 +83,14 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     limits = Limits(uplink_bytes_per_s=options.uplink_bytes_per_s)
     tracker = Tracker(registry, limits, origins=("", *options.origins), random=Random())
     tracker.is_stage0_wanted = options.stage0 is not None and options.stage0.trust.has_neighbours
-    record = Recorder(registry, catalogue, folder=options.state, bounds=options.bounds, tell=options.log.tell)
+    record = Recorder(
+        registry,
+        catalogue,
+        folder=options.state,
+        bounds=options.bounds,
+        stuck_after_s=options.stuck_after_s,
+        tell=options.log.tell,
+    )
     guard = Guard(options.tokens, served_certificate(options.certificate.certificate), tell=options.log.tell)
     app = SeederApp(
         tracker,

@@ -164,32 +164,31 @@ def _told(boot: Boot, report: BootReport, now_s: float) -> dict[str, Span]:
         at_s -= report.phases["services"]
         phases["services"] = (at_s, now_s)
     if report.outcome == BOOTED and "verification" in phases:
-        return _with_kernel(phases, report, now_s)
+        return _with_kernel(boot, phases, report, now_s)
     for name in reversed(_TOLD_PHASES):
         if name in report.phases:
             phases[name] = (at_s - report.phases[name], at_s)
             at_s -= report.phases[name]
         elif report.outcome != FAILED:
             phases.pop(name, None)
-    return _with_kernel(phases, report, now_s)
+    return _with_kernel(boot, phases, report, now_s)
 
 
-def _with_kernel(phases: dict[str, Span], report: BootReport, now_s: float) -> dict[str, Span]:
-    """Return the phases with the kernel's: from the end of stage 0, or the kernel's own start, to the leecher's."""
-    start = phases.get("leecher_start")
-    if start is None or not report.uptime_s:
+def _with_kernel(boot: Boot, phases: dict[str, Span], report: BootReport, now_s: float) -> dict[str, Span]:
+    """Return the phases with the kernel's: from the end of stage 0, or the kernel's own start, to the leecher's.
+
+    A leecher that somebody runs on a machine which has been up for days is no part of that kernel's start.
+    """
+    start_s = phases.get("leecher_start", (0.0, None))[0]
+    is_a_boot = "stage0" in phases or boot.hands_off or report.hands_off or report.outcome == BOOTED
+    if not (start_s and report.uptime_s and is_a_boot):
         return phases
-    kernel_s = now_s - report.uptime_s
+    begun_s = min(now_s - report.uptime_s, start_s)
     if "stage0" in phases:
-        loaded_s = phases["stage0"][1]
-        kernel_s = (
-            loaded_s
-            if loaded_s is not None and loaded_s <= start[0]
-            else min(max(kernel_s, phases["stage0"][0]), start[0])
-        )
-        phases["stage0"] = (phases["stage0"][0], kernel_s)
-    if (kernel_s <= start[0] and "kernel" not in phases) or "stage0" in phases:
-        phases["kernel"] = (min(kernel_s, start[0]), start[0])
+        granted_s, loaded_s = phases["stage0"]
+        begun_s = loaded_s if loaded_s is not None and loaded_s <= start_s else max(begun_s, granted_s)
+        phases["stage0"] = (granted_s, begun_s)
+    phases["kernel"] = (begun_s, start_s)
     return phases
 
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from seeder.record.policy import facts
 from seeder.record.policy.boot import Boot, Fault, Outcome, Span, with_fault, with_first
 from seeder.record.policy.facts import Heard
-from seeder.record.policy.pace import Pace
+from seeder.record.policy.pace import FLOOR_S, Pace
 from swarmboot.wire.report import BootReport
 
 CURRENT_MAX = 10_000
@@ -40,9 +40,16 @@ Remove = bool
 class Ledger:
     """The current boots by their id, the least recently heard first."""
 
-    def __init__(self, boots: Iterable[Boot] = (), *, current_max: int = CURRENT_MAX, bare_max: int = BARE_MAX) -> None:
+    def __init__(
+        self,
+        boots: Iterable[Boot] = (),
+        *,
+        floor_s: float = FLOOR_S,
+        current_max: int = CURRENT_MAX,
+        bare_max: int = BARE_MAX,
+    ) -> None:
         self.boots: OrderedDict[str, Boot] = OrderedDict()
-        self.pace = Pace()
+        self.pace = Pace(floor_s)
         self._current_max, self._bare_max = current_max, bare_max
         self._bare: OrderedDict[str, None] = OrderedDict()
         self._by_node: dict[str, str] = {}
@@ -206,9 +213,10 @@ class Ledger:
             new.heard_s - old.heard_s < LIVE_S and old.has_spoken and old.outcome not in (Outcome.LEFT, Outcome.FAILED)
         )
         is_same_machine = bool(old.mac) and old.mac == new.mac
+        is_same_kernel = bool(old.boot) and old.boot == new.boot
         if old.address == new.address:
             return is_same_machine or not (old.mac and new.mac)
-        return is_same_machine and not is_live
+        return is_same_machine and not is_live and not (is_same_kernel and old.outcome is Outcome.FAILED)
 
     def _drop(self, boot: Boot) -> None:
         self.boots.pop(boot.id, None)
@@ -256,8 +264,9 @@ class Ledger:
         if not boot.has_spoken:
             return True
         if boot.boot and boot_id:
-            is_over = boot.outcome in (Outcome.LEFT, Outcome.FAILED, Outcome.VERIFIED)
-            return boot.boot == boot_id and (boot.address == host or is_over or now_s - boot.heard_s >= LIVE_S)
+            is_silent = now_s - boot.heard_s >= LIVE_S and boot.outcome is not Outcome.FAILED
+            is_over = is_silent or boot.outcome in (Outcome.LEFT, Outcome.VERIFIED)
+            return boot.boot == boot_id and (boot.address == host or is_over)
         is_waited_for = boot.outcome in (Outcome.FAILED, Outcome.VERIFIED) and now_s - boot.heard_s < RETRY_S
         return is_waited_for and boot.address == host
 

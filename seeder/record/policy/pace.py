@@ -1,7 +1,8 @@
 """How long this fleet's phases take, and from when on one takes too long. Pure; seconds.
 
 A phase is too long when it has taken FACTOR times what 95 of 100 took lately, and no less than its floor: a fleet whose
-images take a second must not call two seconds stuck. Until LEAST have ended there is only a generous bound.
+images take a second must not call two seconds stuck. Until LEAST have ended there is only a generous bound. All bounds
+are so many times `floor_s`, which the operator may set.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ FACTOR = 3.0
 LEAST = 8
 _KEPT = 512
 
-FLOORS_S = {"queue": 120.0, "services": 90.0}
-_FLOOR_S = 60.0
-FIRST_S = {"queue": 900.0, "stage0": 300.0, "kernel": 180.0, "images": 1800.0, "services": 300.0}
-_FIRST_S = 180.0
+FLOOR_S = 60.0
+SILENT, IDLE = "silent", "idle"
+"""The names of two bounds that are no phase's: without a word, and without a new piece, while a node fetches."""
+
+_FLOORS = {"queue": 2.0, "services": 1.5}
+_FIRST = {"queue": 15.0, "stage0": 5.0, "images": 30.0, "services": 5.0}
+_FIRST_OF_OTHERS = 3.0
 
 
 class Pace:
-    """The last durations of each phase, a bounded number of them."""
+    """The last durations of each phase, a bounded number of them; no bound is below `floor_s`."""
 
-    def __init__(self) -> None:
+    def __init__(self, floor_s: float = FLOOR_S) -> None:
+        self._floor_s = floor_s
         self._took_s: dict[str, deque[float]] = {name: deque(maxlen=_KEPT) for name in PHASES}
 
     def learn(self, before: Mapping[str, Span], after: Mapping[str, Span]) -> None:
@@ -38,14 +43,15 @@ class Pace:
         return {name: _p95(took) for name, took in self._took_s.items() if len(took) >= LEAST}
 
     def limits_s(self) -> dict[str, float]:
-        """Return from when on each phase is too long."""
-        p95_s = self.p95_s()
-        return {
-            name: max(FLOORS_S.get(name, _FLOOR_S), FACTOR * p95_s[name])
+        """Return from when on each phase is too long, silence too (`SILENT`), and the lack of pieces (`IDLE`)."""
+        floor_s, p95_s = self._floor_s, self.p95_s()
+        limits_s = {
+            name: max(_FLOORS.get(name, 1.0) * floor_s, FACTOR * p95_s[name])
             if name in p95_s
-            else FIRST_S.get(name, _FIRST_S)
+            else _FIRST.get(name, _FIRST_OF_OTHERS) * floor_s
             for name in PHASES
         }
+        return {**limits_s, SILENT: 1.5 * floor_s, IDLE: floor_s}
 
 
 def _p95(values: deque[float]) -> float:

@@ -6,16 +6,14 @@ a new piece for too long, and what this server itself has turned away.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from seeder.record.policy.boot import Boot, Outcome
+from seeder.record.policy.pace import IDLE, SILENT
 
-SILENT_S = 90.0
-"""A node that fetches announces every few seconds: one that has not for so long is silent."""
-
-IDLE_S = 60.0
 UP_SILENT_S = 300.0
 """A booted node announces at least every 30 seconds or so; one that has not for so long has gone without a word."""
 
@@ -67,24 +65,24 @@ def standing(boot: Boot, limits_s: Mapping[str, float], *, now_s: float) -> Stan
         since_s = max((end for _, end in boot.phases.values() if end is not None), default=boot.began_s)
         return Standing(state, Why.NOTHING, since_s if state is State.UP else boot.heard_s)
     limit_s = limits_s.get(phase, 0.0) if end is None else 0.0
-    why = _why_stuck(boot, phase, limit_s, now_s - begun, now_s)
+    why = _why_stuck(boot, phase, limits_s, took_s=now_s - begun if end is None else 0.0, now_s=now_s)
     return Standing(State.STUCK if why else State.BOOTING, why, begun, limit_s)
 
 
-def _why_stuck(boot: Boot, phase: str, limit_s: float, took_s: float, now_s: float) -> Why:
+def _why_stuck(boot: Boot, phase: str, limits_s: Mapping[str, float], *, took_s: float, now_s: float) -> Why:
     if boot.missed:
         return Why.CHANNEL
     if boot.refused:
         return Why.TURNED_AWAY
     if phase == "queue" and boot.faults:
         return Why.NO_SCRIPT
-    is_late = bool(limit_s) and took_s > limit_s
+    is_late = took_s > limits_s.get(phase, math.inf)
     if phase == "services":
         return Why.DARK if is_late else Why.NOTHING
     if phase == "kernel":
         return Why.UNHEARD if is_late else Why.NOTHING
-    if boot.has_spoken and now_s - boot.heard_s > SILENT_S:
+    if boot.has_spoken and now_s - boot.heard_s > limits_s.get(SILENT, math.inf):
         return Why.SILENT
-    if phase == "images" and boot.gained_s and now_s - boot.gained_s > IDLE_S:
+    if phase == "images" and boot.gained_s and now_s - boot.gained_s > limits_s.get(IDLE, math.inf):
         return Why.IDLE
     return Why.SLOW if is_late else Why.NOTHING

@@ -99,6 +99,21 @@ def test_a_node_that_has_failed_and_tries_again_is_booting_and_its_fault_is_kept
     assert [fault.exit_status for fault in boot.faults] == [21]
 
 
+def test_a_fetch_on_a_machine_that_has_been_up_for_days_says_nothing_of_how_long_kernels_take() -> None:
+    boot = Ledger().reported(build_report(hands_off=False, uptime_s=1e6), host=HOST, now_s=2e6)
+    assert "kernel" not in boot.phases
+    boot = Ledger().reported(build_report(uptime_s=18.0), host=HOST, now_s=2e6)
+    assert boot.phases["kernel"] == (2e6 - 18.0, 2e6 - 10.0)
+
+
+def test_a_node_that_failed_stays_although_another_program_of_its_host_speaks() -> None:
+    ledger = Ledger()
+    failed = build_report(outcome=FAILED, error="no room", exit_status=61, hands_off=False)
+    ledger.reported(failed, host=HOST, now_s=100.0)
+    ledger.announced(build_heard(OTHER, host="10.0.3.8", mac=MAC, boot=BOOT_ID), now_s=200.0)
+    assert [boot.outcome for boot in ledger.boots.values()] == [Outcome.FAILED, Outcome.OPEN]
+
+
 def test_a_program_of_another_kernel_is_another_boot() -> None:
     ledger = Ledger()
     ledger.reported(build_report(), host=HOST, now_s=100.0)
