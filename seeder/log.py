@@ -141,13 +141,20 @@ class Log:
         self._lines: queue.Queue[str | None] = queue.Queue(QUEUE_MAX)
         self._unqueued = 0
         self._unwritten = 0
+        self._unadmitted = 0
         self._writer: threading.Thread | None = None
+
+    @property
+    def left_out(self) -> int:
+        """Return how many lines were left out so far, for whatever reason."""
+        return self._unqueued + self._unwritten + self._unadmitted
 
     def tell(self, text: str, *, source: str = "") -> None:
         """Write one line; `source` names whoever outside caused it, as in an address, and bounds it."""
         if source:
             now_s = self._clock()
             if not self._quota.admits(source, now_s):
+                self._unadmitted += 1
                 self.tell_left_out()
                 return
             text = plain(text, most=OUTSIDE_LINE_MAX)

@@ -265,14 +265,14 @@ def read_tokens(path: Path) -> tuple[FleetToken, ...]:
             data = file.read(_FILE_MAX_BYTES + 1)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be read: {error.strerror}", hint=_HINT) from error
-    if mode & (0o037 if _is_credential(path) else 0o077):
+    if mode & (0o037 if is_credential(path) else 0o077):
         raise KeyFileError(f"others may read {path}", expected="mode 0600", hint=f"run: chmod 600 {path}")
     if len(data) > _FILE_MAX_BYTES:
         raise KeyFileError(f"{path} is no fleet token", expected=f"at most {_FILE_MAX_BYTES} bytes", hint=_HINT)
     return parse_tokens(data.decode("ascii", errors="replace"), where=str(path))
 
 
-def _is_credential(path: Path) -> bool:
+def is_credential(path: Path) -> bool:
     """Return whether systemd gave the file to this service: by an access list, which shows as a group's rights."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return bool(folder) and path.parent == Path(folder or "/")

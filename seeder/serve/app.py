@@ -27,6 +27,9 @@ from seeder.http.pacer import Pacer, Share
 from seeder.http.refusals import Refusals, refusal_kind
 from seeder.http.request_body import BodyRoom
 from seeder.log import Log
+from seeder.monitoring.current import Counted, Current
+from seeder.monitoring.meters import Meters
+from seeder.monitoring.scrape import METRICS_PATH, Scrapes
 from seeder.policy.node import ImpostorError
 from seeder.policy.tracker import Answer, Tracker
 from seeder.record.access import is_bearer
@@ -38,8 +41,8 @@ from seeder.serve.report_line import report_line
 from seeder.serve.status import STRANGERS, Network, may_read_status
 from seeder.serve.witness import Witness
 from seeder.site.catalogue import Catalogue
+from seeder.site.lifetimes import Lifetime
 from seeder.site.reader import channel_names
-from seeder.stage0.app import Stage0App
 from swarmboot.addresses import connection_address, counted_as, is_dialable
 from swarmboot.codec import DecodeError
 from swarmboot.fleet_token import Proof
@@ -93,7 +96,7 @@ class SeederApp:
         self._ui_token = ui_token
         self.record = record or Recorder(tracker.registry, catalogue, tell=log.tell)
         self.record.limit_bytes_per_s = tracker.limits.uplink_bytes_per_s
-        self.record.sent_bytes = lambda: self.sent_bytes + (self.stage0.sent_bytes if self.stage0 else 0)
+        self.record.sent_bytes = lambda: self.sent_bytes + self.current.stage0_sent_bytes
         self.api = Api(self.record, self._may_read)
         self.catalogue = catalogue
         self.log = log
@@ -105,7 +108,10 @@ class SeederApp:
         self._room = BodyRoom()
         self._refusals = Refusals()
         self._told_hidden: set[str] = set()
-        self.stage0: Stage0App | None = None
+        self.meters = Meters()
+        self.current = Current(tracker.registry, catalogue, crowd, tracker.limits.uplink_bytes_per_s, self._counted)
+        self.ends: Callable[[], tuple[Lifetime, ...]] = tuple
+        self._scrapes = Scrapes(self.meters, self.current)
         self._asked: dict[Hashable, _Asked] = {}
         self._stirred = trio.Event()
         self._tick_s = math.inf
@@ -119,6 +125,7 @@ class SeederApp:
             routes=[
                 Route(REPORT_PATH, self._report, methods=["POST"]),
                 Route(STATUS_PATH, self._status),
+                Route(METRICS_PATH, self._metrics),
                 *self.api.routes(),
                 *private_routes(self.guard, self.catalogue.folder, self._node_files),
                 Route("/{kind}/{name}", self._file),
@@ -200,6 +207,7 @@ class SeederApp:
             return self._unproved(scope)
         body = await self._room.read(receive, most)
         if not isinstance(body, bytes):
+            self.meters.refuse("body")
             return body
         return (proof, body) if self.guard.is_node(proof, path, body) else self._unproved(scope)
 
@@ -213,7 +221,7 @@ class SeederApp:
     async def _announce(self, scope: Scope, receive: Receive) -> ASGIApp:
         host = connection_address(scope["client"][0] if scope.get("client") else "")
         if not is_dialable(host, is_here=True):
-            return PlainTextResponse("no node can be reached at the address this comes from\n", status_code=400)
+            return self._refuse("address", 400, "no node can be reached at the address this comes from")
         posted = await self._posted(scope, receive, ANNOUNCE_PATH, ANNOUNCE_MAX_BYTES)
         if isinstance(posted, Response):
             return posted
@@ -227,11 +235,12 @@ class SeederApp:
             self._deliver(self.tracker.announce(asked, announce, host=host, now_s=time.monotonic()))
             self._stir()
             self.record.announced(announce, host=host)
+            self.meters.announces.inc()
             handout = asked.handout or await self._answer_or_hang_up(receive, asked)
         except DecodeError as error:
-            return PlainTextResponse(f"{error}\n", status_code=400)
+            return self._refuse("malformed", 400, str(error))
         except ImpostorError as error:
-            return PlainTextResponse(f"{error}\n", status_code=403)
+            return self._refuse("impostor", 403, str(error))
         finally:
             if self._asked.pop(asked, None) is not None:
                 self.tracker.withdraw(asked)
@@ -260,13 +269,14 @@ class SeederApp:
         try:
             report = decode_report(body)
         except DecodeError as error:
-            return PlainTextResponse(f"{error}\n", status_code=400)
+            return self._refuse("malformed", 400, str(error))
         if not self.guard.is_named(proof, report.node):
             return self.guard.refusal(request.scope)
         host = connection_address(request.client.host if request.client else "")
         if not self.tracker.believes(report, host=host, now_s=time.monotonic()):
-            return PlainTextResponse("this report is not its node's own\n", status_code=403)
+            return self._refuse("impostor", 403, "this report is not its node's own")
         self.record.reported(report, host=host)
+        self.meters.take(report)
         self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=counted_as(host) or "nobody")
         return Response(status_code=204)
 
@@ -300,15 +310,31 @@ class SeederApp:
                 "refused_handshakes": self._refusals.count,
                 "from_neighbours_bytes": sum(node.from_neighbours_bytes for node in nodes),
                 "from_origin_bytes": sum(node.from_origin_bytes for node in nodes),
-                "stage0": self.stage0.status() if self.stage0 else None,
+                "stage0": self.current.stage0.status() if self.current.stage0 else None,
             }
         )
+
+    async def _metrics(self, request: Request) -> Response:
+        if not self._may_read(request):
+            text = "metrics are for this machine, --status-from, and holders of the --ui-token"
+            return self._refuse("reader", 403, text)
+        self.current.ends = await trio.to_thread.run_sync(self.ends)
+        body, media_type = self._scrapes.answer(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media_type, "cache-control": "no-store"})
+
+    def _counted(self) -> Counted:
+        return Counted(self.sent_bytes, self._refusals.count, self.log.left_out, self.guard.refused)
+
+    def _refuse(self, reason: str, status: int, text: str) -> PlainTextResponse:
+        """Return the answer to a request that is refused, having counted it."""
+        self.meters.refuse(reason)
+        return PlainTextResponse(f"{text}\n", status_code=status)
 
     async def _file(self, request: Request) -> Response:
         kind, name = request.path_params["kind"], request.path_params["name"]
         pattern, media_type, is_immutable = _FILES.get(kind, (None, "", False))
         if pattern is None or not pattern.match(name):
-            return PlainTextResponse("no such file\n", status_code=404)
+            return self._refuse("file", 404, "no such file")
         path = self.catalogue.folder / kind / name
         try:
             file = self._files.open(path)
@@ -317,7 +343,7 @@ class SeederApp:
         if file is None:
             if kind == "channels":
                 return self._no_channel(request, name.removesuffix(".swarm"))
-            return PlainTextResponse("no such file\n", status_code=404)
+            return self._refuse("file", 404, "no such file")
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
         host = request.client.host if request.client else ""
         share = self.pacer.enter(host)
@@ -337,6 +363,7 @@ class SeederApp:
         host = connection_address(request.client.host if request.client else "")
         if is_dialable(host, is_here=True):
             self.record.missed(host, name)
+        self.meters.refuse("channel")
         names = ", ".join(channel_names(self.catalogue.folder)) or "none"
         return PlainTextResponse(f"no such channel; this site has {names}\n", status_code=404)
 
@@ -344,12 +371,15 @@ class SeederApp:
         """Return what a file's chunks wait for, seen by the witness if they are a run of a blob's pieces."""
         wanted = request.headers.get("range", "")
         see = self._witness.watch(digest, wanted, host=host) if digest else None
+        release_bytes = self.catalogue.release_bytes.get(digest, 0)
 
         async def take_turn(size_bytes: int) -> None:
             await self.pacer.take(share, size_bytes)
             self.sent_bytes += size_bytes
             if digest:
                 self.record.sent_of[digest] += size_bytes
+            if release_bytes:
+                self.meters.copies.inc(size_bytes / release_bytes)
             if see is not None:
                 see(size_bytes)
 

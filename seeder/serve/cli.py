@@ -98,13 +98,13 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
     "--status-from",
     multiple=True,
     metavar="NETWORK",
-    help="Who else may read /status, as in 10.0.0.0/24; this machine and holders of the fleet token always may.",
+    help="Who else may read /status, /metrics and /api, as in 10.0.0.0/24; this machine always may.",
 )
 @click.option(
     "--ui-token",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Whoever brings this token may read /api and /status from anywhere (Authorization: Bearer).",
+    help="Whoever brings this token may read /api, /metrics and /status from anywhere (Authorization: Bearer).",
 )
 @click.option(
     "--history-days", type=click.IntRange(1, 3650), default=90, show_default=True, help="How long boots are kept."

@@ -126,13 +126,23 @@ class Renewal:
 
     def lifetimes(self) -> list[Lifetime]:
         """Return the lives that the server's TLS depends on: the authority's, or that of the operator's certificate."""
-        if self.certificate.authority is None:
-            begins, ends = validity(first_certificate(self.certificate.certificate))
-            what, hint = f"the certificate {self.certificate.certificate}", "renew it; its files are read again"
-            return [Lifetime(what, ends.timestamp(), (ends - begins).total_seconds(), hint)]
-        ends = validity(first_certificate(self.certificate.authority)).ends
-        what = f"the authority {self.certificate.authority}"
-        return [Lifetime(what, ends.timestamp(), CA_LIFE.total_seconds(), "make a new one and rebuild the initramfs")]
+        own, authority = self._served_lifetime(), self.certificate.authority
+        if authority is None:
+            return [own]
+        ends = validity(first_certificate(authority)).ends
+        hint = "make a new one and rebuild the initramfs"
+        return [Lifetime(f"the authority {authority}", ends.timestamp(), CA_LIFE.total_seconds(), hint, "authority")]
+
+    def all_lifetimes(self) -> list[Lifetime]:
+        """Return those, and that of a certificate of ours, which is renewed before anybody needs to act."""
+        return [*self.lifetimes(), *([self._served_lifetime()] if self.issue else [])]
+
+    def _served_lifetime(self) -> Lifetime:
+        path = self.certificate.certificate
+        begins, ends = validity(first_certificate(path))
+        life_s = LEAF_LIFE.total_seconds() if self.issue else (ends - begins).total_seconds()
+        hint = "it is renewed by itself" if self.issue else "renew it; its files are read again"
+        return Lifetime(f"the certificate {path}", ends.timestamp(), life_s, hint, "certificate")
 
 
 def _mark(*paths: Path) -> tuple[int, ...]:

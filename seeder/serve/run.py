@@ -36,6 +36,7 @@ from seeder.serve.guard import Guard, served_certificate
 from seeder.serve.renewal import Renewal
 from seeder.serve.status import Network
 from seeder.site.catalogue import Catalogue
+from seeder.site.lifetimes import site_lifetimes
 from seeder.stage0.run import Stage0Options, stage0_running
 from swarmboot.fleet_token import FleetToken
 
@@ -105,6 +106,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     )
     renewal = Renewal(options.certificate, options.issue, guard, options.log)
     record.lives = renewal.lifetimes
+    app.ends = lambda: (*renewal.all_lifetimes(), *site_lifetimes(catalogue.folder, catalogue.manifests))
     stop = trio.Event()
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
@@ -128,7 +130,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
                 is_covered=renewal.is_covered,
                 watcher=record,
             )
-            app.stage0 = await stack.enter_async_context(stage0)
+            app.current.stage0 = await stack.enter_async_context(stage0)
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals, signals)

@@ -9,7 +9,7 @@ thread; `take` changes what is known and belongs to the thread that owns the reg
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from seeder.site.reader import read_regular_file
 from swarmboot.errors import SwarmbootError
 from swarmboot.ids import InfoHash, Sequence
 from swarmboot.release import layout, manifest, trust
-from swarmboot.release.manifest import Artifact, Manifest
+from swarmboot.release.manifest import Artifact, Manifest, Role
 
 GRACE_S = 3600.0
 """How long a pruned release's torrents stay known to nodes that are still booting it."""
@@ -50,13 +50,15 @@ class Findings:
 class Catalogue:
     """The manifests of one site, and the torrents that they name made known to a registry.
 
-    `artifacts` has theirs by the hexadecimal digits of their digests.
+    `artifacts` has theirs by the hexadecimal digits of their digests, `release_bytes` by the same the size
+    of all images that the newest release with that one has, stage 0 apart.
     """
 
     def __init__(self, folder: Path, registry: Registry, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
         self.manifests: dict[Sequence, Manifest] = {}
         self.artifacts: dict[str, Artifact] = {}
+        self.release_bytes: dict[str, int] = {}
         self._registry = registry
         self._clock = clock
         self._passed_over: dict[Sequence, _Mark] = {}
@@ -124,6 +126,7 @@ class Catalogue:
         self.artifacts = {each.sha256.hex(): each for each in named.values()}
         for artifact in named.values():
             self._registry.add_torrent(Torrent(artifact.info_hash, artifact.size_bytes, artifact.piece_bytes))
+        self.release_bytes = dict(_release_bytes(self.manifests))
         now_s = self._clock()
         unnamed = self._registry.torrents.keys() - named.keys()
         self._pruned_s = {each: self._pruned_s.get(each, now_s) for each in unnamed}
@@ -134,6 +137,13 @@ class Catalogue:
         for info_hash in due:
             if self._registry.forget_torrent(info_hash):
                 del self._pruned_s[info_hash]
+
+
+def _release_bytes(manifests: Mapping[Sequence, Manifest]) -> Iterator[tuple[str, int]]:
+    for _, found in sorted(manifests.items()):
+        images = [each for each in found.artifacts if each.role not in (Role.KERNEL, Role.INITRAMFS)]
+        for each in images:
+            yield each.sha256.hex(), sum(image.size_bytes for image in images)
 
 
 def _read(path: Path) -> Manifest:

@@ -22,12 +22,18 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """One thing's life: `what` it is, when it ends, in Unix seconds, how long it lasts in all, and what to do then."""
+    """One thing's life: `what` it is, when it ends, in Unix seconds, how long it lasts in all, and what to do then.
+
+    `kind` is one of `authority`, `certificate`, `channel`, `manifest`, and `name` tells those of a kind apart: that of
+    a channel, or nothing where there is only one.
+    """
 
     what: str
     ends_s: float
     life_s: float
     hint: str
+    kind: str = ""
+    name: str = ""
 
     @property
     def is_endless(self) -> bool:
@@ -72,9 +78,12 @@ def site_lifetimes(site: Path, manifests: Mapping[Sequence, Manifest]) -> list[L
         if manifest is not None:
             what = f"manifest {manifest.sequence} ({manifest.name}), which channel {name} points to,"
             lasts_s = manifest.expires_unix_s - manifest.issued_unix_s
-            found.append(Lifetime(what, manifest.expires_unix_s, lasts_s, "publish the release again"))
+            found.append(
+                Lifetime(what, manifest.expires_unix_s, lasts_s, "publish the release again", "manifest", name)
+            )
         if channel.expires_unix_s:
             life_s = channel.expires_unix_s - written_s
             hint = "publish the release again, which renews it"
-            found.append(Lifetime(f"the pointer of channel {name}", channel.expires_unix_s, life_s, hint))
+            what = f"the pointer of channel {name}"
+            found.append(Lifetime(what, channel.expires_unix_s, life_s, hint, "channel", name))
     return found
