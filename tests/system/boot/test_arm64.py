@@ -14,7 +14,7 @@ import pytest
 
 from tests.system.vm import arm64, images
 from tests.system.vm.lan import NAME, Lan, open_lan
-from tests.system.vm.machine import ARM64, Machine, booting
+from tests.system.vm.machine import ARM64, OWN_CLOCK, Machine, booting
 from tests.system.vm.programs import PROMPT_S, SWARMBOOT, run
 
 pytestmark = [
@@ -51,7 +51,7 @@ class Bench:
         machine = self.stack.enter_context(
             booting(
                 self.lan, name, kernel=self.debian.kernel, initramfs=self.initramfs, cmdline=CMDLINE,
-                memory=MEMORY_MB, board=ARM64,
+                memory=MEMORY_MB, board=ARM64, more=OWN_CLOCK,
             )
         )  # fmt: skip
         machine.wait_for(END, within_s=BOOT_S)
