@@ -204,7 +204,7 @@ class Fetcher:
         self._dialler.begin_soon(time.monotonic())
         for info_hash in self._artifacts:
             self._already_have(info_hash, swarm.pieces(info_hash))
-        self._intake.open(swarm)
+        self._intake.open(swarm, now_s=time.monotonic())
         self.policy.started(now_s=time.monotonic())
         self.inbox.is_woken = True
 
@@ -221,7 +221,7 @@ class Fetcher:
             case AnnounceAnswered(handout, has_joined):
                 self._answered(handout, has_joined=has_joined)
             case PieceReceived():
-                self._intake.received(fact)  # whether it counts is told by `_take`
+                self._intake.received(fact, now_s=now_s)  # whether it counts is told by `_take`
                 return
             case RangeEnded(piece_range, failure):
                 self.last_failure = failure or self.last_failure

@@ -22,6 +22,8 @@ HELD_MAX_BYTES = 32 << 20
 """So much may wait in memory for libtorrent to be there."""
 _FAILURES_OF_A_PIECE = 3
 _REFUSALS_OF_A_PIECE = 3
+_SILENCE_S = 20.0
+"""So long after the first time: a node that is slow beside its seeder is leased what it is still verifying again."""
 
 
 class PieceIntake:
@@ -40,40 +42,41 @@ class PieceIntake:
         self._held_bytes = 0
         self._arriving: dict[tuple[InfoHash, int], str] = {}
         self._failed: dict[tuple[InfoHash, int], int] = {}
-        self._handed_in: dict[tuple[InfoHash, int], int] = {}
+        self._handed_in: dict[tuple[InfoHash, int], tuple[int, float]] = {}
 
     @property
     def has_room(self) -> bool:
         """Return whether more may be fetched while there is no swarm."""
         return self._held_bytes < HELD_MAX_BYTES
 
-    def open(self, swarm: Swarm) -> None:
+    def open(self, swarm: Swarm, *, now_s: float) -> None:
         """Hand in what is held, and what comes from now on at once; every torrent of the swarm must take pieces."""
         self._swarm = swarm
         held, self._held = self._held, []
         for piece in held:
-            self._insert(swarm, piece)
+            self._insert(swarm, piece, now_s)
 
-    def received(self, piece: PieceReceived) -> None:
+    def received(self, piece: PieceReceived, *, now_s: float) -> None:
         """Hand a piece in, or hold it until there is a swarm; raises ResourceError if libtorrent does not take it."""
         self._counters.from_origin_bytes += len(piece.data)
         if self._swarm is not None:
-            self._insert(self._swarm, piece)
+            self._insert(self._swarm, piece, now_s)
         else:
             self._held.append(piece)
             self._held_bytes += len(piece.data)
 
-    def _insert(self, swarm: Swarm, piece: PieceReceived) -> None:
+    def _insert(self, swarm: Swarm, piece: PieceReceived, now_s: float) -> None:
         info_hash = piece.piece_range.info_hash
         if self._policy.have[info_hash] >> piece.index & 1:
             return
         self._arriving[info_hash, piece.index] = piece.piece_range.origin
-        times = self._handed_in[info_hash, piece.index] = self._handed_in.get((info_hash, piece.index), 0) + 1
-        if times > _REFUSALS_OF_A_PIECE:
+        times, since_s = self._handed_in.get((info_hash, piece.index), (0, now_s))
+        self._handed_in[info_hash, piece.index] = (times + 1, since_s)
+        if times >= _REFUSALS_OF_A_PIECE and now_s - since_s >= _SILENCE_S:
             raise ResourceError(
                 f"libtorrent takes piece {piece.index} of {self._artifacts[info_hash].name} for nothing",
                 expected="the piece verified, or found wrong",
-                found=f"no word of it after {_REFUSALS_OF_A_PIECE} times",
+                found=f"no word of it after {times} times in {now_s - since_s:.0f} s",
                 hint="run `swarmboot hook build-runtime`, whose self-test tries this",
             )
         swarm.insert(info_hash, piece.index, piece.data)

@@ -1,0 +1,69 @@
+"""A piece that was handed in and of which nothing is heard."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from leecher.policy.events import PieceReceived
+from leecher.policy.node_policy import PieceRange, Policy, Wanted
+from leecher.swarm.counters import BootCounters
+from leecher.swarm.piece_intake import PieceIntake
+from swarmboot.errors import ResourceError
+from swarmboot.ids import InfoHash, NodeId, PieceIndex, Sequence
+from tests.support.builders import build_artifact
+
+if TYPE_CHECKING:
+    from leecher.swarm.session import Swarm
+
+ARTIFACT = build_artifact()
+H = ARTIFACT.info_hash
+
+
+class Silent:
+    """A swarm that takes pieces and says nothing."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def insert(self, _info_hash: InfoHash, _index: int, _data: bytes) -> None:
+        self.taken += 1
+
+
+@pytest.fixture
+def swarm() -> Silent:
+    return Silent()
+
+
+@pytest.fixture
+def intake(swarm: Silent) -> PieceIntake:
+    wanted = {H: Wanted(H, ARTIFACT.pieces, ARTIFACT.piece_bytes)}
+    policy = Policy(wanted, origin="https://a", now_s=0.0, random=Random(1))
+    opened = PieceIntake({H: ARTIFACT}, policy, BootCounters(NodeId(bytes(16)), 0.0), Sequence(1))
+    opened.open(cast("Swarm", swarm), now_s=0.0)
+    return opened
+
+
+def piece() -> PieceReceived:
+    return PieceReceived(PieceRange(1, H, PieceIndex(0), 1, "https://a", None), 0, b"x")
+
+
+def test_a_piece_that_comes_again_and_again_to_a_slow_node_is_no_fault(intake: PieceIntake, swarm: Silent) -> None:
+    for number in range(100):
+        intake.received(piece(), now_s=number / 10)
+    assert swarm.taken == 100
+
+
+def test_a_piece_that_libtorrent_says_nothing_of_for_long_ends_the_boot(intake: PieceIntake) -> None:
+    for now_s in (0.0, 10.0, 19.0):
+        intake.received(piece(), now_s=now_s)
+    with pytest.raises(ResourceError, match="no word of it after 3 times in 20 s"):
+        intake.received(piece(), now_s=20.0)
+
+
+def test_a_piece_that_came_twice_is_no_fault_however_late(intake: PieceIntake, swarm: Silent) -> None:
+    intake.received(piece(), now_s=0.0)
+    intake.received(piece(), now_s=60.0)
+    assert swarm.taken == 2
