@@ -172,8 +172,12 @@ class Recorder:
                 nursery.cancel_scope.cancel()
         finally:
             self.sweep()
-            if self._writer is not None:
-                self._writer.close()
+            self.close()
+
+    def close(self) -> None:
+        """Write what waits to be written; occurs once, at the end."""
+        if self._writer is not None:
+            self._writer.close()
 
     async def _sweep_on(self) -> None:
         while True:
@@ -201,7 +205,7 @@ class Recorder:
             if self._writer.take_recovered():
                 self._ledger.change_all()
             changed, current = self._ledger.take_changed()
-            if changed:
+            if changed or self._writer.is_failing:
                 self._writer.write(changed, current)
                 self._written_s.update(dict.fromkeys(changed, now_s))
             for id_ in self._written_s.keys() - self._ledger.boots.keys():

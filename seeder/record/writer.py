@@ -18,6 +18,10 @@ from seeder.record.store import Bounds, Store, put_aside
 
 QUEUE_MAX = 16
 PRUNE_EVERY_S = 60.0
+CALM_S, CALM_MAX_S = 5.0, 600.0
+"""Writing works again when nothing has failed for so long, the longer the oftener it failed: a nearly full disk takes
+some batches and not others, which is no news each time."""
+
 _ANEW_S = 60.0
 _CLOSE_S = 3.0
 
@@ -25,7 +29,8 @@ Batch = tuple[Mapping[str, Boot | None], frozenset[str]]
 
 
 class Writer:
-    """Writes batches of boots into the folder's store. `lost` counts boots that were not written.
+    """Writes batches of boots into the folder's store. `lost` counts boots that were not written, `is_failing` says
+    that some were lately.
 
     `tell` takes lines for the log. `take_lost` says once whether something was lost that can be written now.
     """
@@ -42,8 +47,10 @@ class Writer:
         self._folder, self._bounds, self._tell, self._clock = folder, bounds, tell, clock
         self._batches: queue.Queue[Batch | None] = queue.Queue(QUEUE_MAX)
         self._store: Store | None = None
-        self._is_failing = False
+        self.is_failing = False
         self._has_recovered = False
+        self._failed_s = 0.0
+        self._calm_s = CALM_S
         self._opened_s = -_ANEW_S
         self._pruned_s = 0.0
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
@@ -85,8 +92,9 @@ class Writer:
         except (sqlite3.Error, OSError) as error:
             self._failed(error, len(changed))
         else:
-            if self._is_failing:
-                self._is_failing, self._has_recovered = False, True
+            if self.is_failing and abs(self._clock() - self._failed_s) >= self._calm_s:
+                self.is_failing, self._has_recovered = False, True
+                self._calm_s = min(CALM_MAX_S, 2 * self._calm_s)
                 self._tell(f"the history is being written again; {self.lost} records were lost on the way")
 
     def _open(self) -> Store:
@@ -114,6 +122,7 @@ class Writer:
 
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
-        if not self._is_failing:
-            self._is_failing = True
+        self._failed_s = self._clock()
+        if not self.is_failing:
+            self.is_failing = True
             self._tell(f"the history cannot be written: {why}; boots are served as before, their records are lost")

@@ -52,7 +52,7 @@ from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex, Sequence
 from swarmboot.release import manifest, trust
 from swarmboot.release.manifest import Profile
 from swarmboot.toml import TomlError
-from swarmboot.wire import announce, private, report
+from swarmboot.wire import about, announce, private, report
 from swarmboot.wire.discovery import Presence, Probe, decode_datagram, encode_presence, encode_probe
 from tests.support.builders import build_artifact, build_bytes, build_key_set, build_keys, build_manifest, build_plugin
 
@@ -108,6 +108,7 @@ _CHANNEL = trust.Channel("test", "stable", Sequence(7), bytes(32), 1_800_000_000
 _ANNOUNCE = announce.Announce(
     _NODE, Sequence(7), announce.NodeState.FETCHING, 6881, 8471, rack="r1", have={_HASH: b"\x01"}, slots=4,
     received=(LeaseId(1),), returned=(LeaseId(2),), is_starving=True, from_neighbours_bytes=5, from_origin_bytes=6,
+    about=about.About(mac="52:54:00:00:00:01", name="n1", channel="stable", kernel="6.1.0"),
 )  # fmt: skip
 _HANDOUT = announce.Handout(
     1.5, (announce.Neighbour("10.0.0.7", 6881, 8471),), (announce.Lease(LeaseId(1), _HASH, PieceIndex(0), 4, 0),),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from seeder.record.policy.boot import Boot
 from seeder.record.store import FILE_NAME, Bounds, Store, find_past, put_aside, read_current, read_history
-from seeder.record.writer import QUEUE_MAX, Writer
+from seeder.record.writer import CALM_S, QUEUE_MAX, Writer
 from tests.support.record import HOST, MAC
 
 KEPT = Bounds(age_s=1e12)
@@ -76,7 +77,7 @@ def test_a_row_that_is_no_boot_is_passed_over(tmp_path: Path) -> None:
 def test_a_broken_file_is_put_aside_and_another_is_begun(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
     told: list[str] = []
-    writer = Writer(tmp_path, KEPT, tell=told.append)
+    writer = Writer(tmp_path, KEPT, tell=told.append, clock=count(0.0, CALM_S).__next__)
     writer.write(build_boots(3), frozenset())
     writer.write(build_boots(2), frozenset())
     writer.close()

@@ -15,6 +15,7 @@ from swarmboot.addresses import is_dialable, read_address
 from swarmboot.codec import DecodeError, pack, unpack
 from swarmboot.ids import MAX_SEQUENCE, Digest, InfoHash, LeaseId, NodeId, NodeKey, PieceIndex, Sequence
 from swarmboot.wire import announce as wire
+from swarmboot.wire.about import About
 from swarmboot.wire.announce import Announce, Handout, Lease, Neighbour, NodeState
 from swarmboot.wire.discovery import DATAGRAM_MAX_BYTES, Presence, Probe, decode_datagram, encode_presence, encode_probe
 from tests.support.builders import field_names
@@ -44,6 +45,14 @@ announces = st.builds(
     serves=st.lists(st.binary(min_size=32, max_size=32).map(Digest), max_size=2).map(tuple),
     serves_bytes_per_s=st.integers(0, 2**53),
     key=st.sampled_from([0, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size)).map(NodeKey),
+    about=st.none()
+    | st.builds(
+        About,
+        boot=st.uuids().map(str) | st.just(""),
+        mac=st.binary(min_size=6, max_size=20).map(lambda raw: raw.hex(":")) | st.just(""),
+        name=st.from_regex(r"[A-Za-z0-9._-]{0,64}", fullmatch=True),
+        kernel=st.from_regex(r"[A-Za-z0-9._+~-]{0,64}", fullmatch=True),
+    ),
 )
 leases = st.builds(
     Lease,

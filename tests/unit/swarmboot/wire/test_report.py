@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmboot.codec import DecodeError, pack
+from swarmboot.codec import DecodeError, pack, unpack
 from swarmboot.ids import MAX_SEQUENCE, NodeKey
 from swarmboot.wire.report import (
+    BANS_MAX,
     BOOTED,
     FAILED,
     PHASES,
@@ -21,6 +22,10 @@ from swarmboot.wire.report import (
     encode_report,
 )
 
+OF_THE_BUILD_BEFORE = {
+    *("node", "outcome", "sequence", "profile", "rack", "error", "exit_status", "phases", "bytes_from", "rescues"),
+    *("hash_failures", "stage0", "finished_unix_s", "boot", "mac", "name", "uptime_s", "key"),
+}
 reports = st.builds(
     BootReport,
     node=st.text(max_size=64),
@@ -39,6 +44,11 @@ reports = st.builds(
     mac=st.binary(min_size=6, max_size=20).map(lambda raw: raw.hex(":")) | st.just(""),
     name=st.from_regex(r"[A-Za-z0-9._-]{0,64}", fullmatch=True),
     uptime_s=st.floats(0, 1e9),
+    channel=st.from_regex(r"[a-z0-9._-]{0,64}", fullmatch=True),
+    kernel=st.from_regex(r"[A-Za-z0-9._+~-]{0,64}", fullmatch=True),
+    ram_bytes=st.integers(0, 2**50),
+    bans=st.lists(st.ip_addresses().map(str), max_size=BANS_MAX).map(tuple),
+    hands_off=st.booleans(),
     key=st.sampled_from([b"", bytes(range(16))]).map(NodeKey),
 )
 
@@ -84,6 +94,10 @@ def test_random_bytes_are_no_report(data: bytes) -> None:
         {"node": "a", "outcome": BOOTED, "mac": "52:54:00:00:00:0G"},
         {"node": "a", "outcome": BOOTED, "boot": "1a2b3c4d"},
         {"node": "a", "outcome": BOOTED, "uptime_s": -1.0},
+        {"node": "a", "outcome": BOOTED, "kernel": "6.1\x1b[31m"},
+        {"node": "a", "outcome": BOOTED, "channel": "two words"},
+        {"node": "a", "outcome": BOOTED, "bans": ["10.0.0.1"] * (BANS_MAX + 1)},
+        {"node": "a", "outcome": BOOTED, "ram_bytes": -1},
     ],
 )
 def test_a_report_with_an_impossible_field_is_refused(value: dict[str, object]) -> None:
@@ -110,6 +124,17 @@ def test_a_report_of_a_build_before_is_read() -> None:
     assert (found.outcome, found.sequence, found.boot, found.mac, found.name, found.uptime_s) == (
         BOOTED, 3, "", "", "", 0.0,
     )  # fmt: skip
+    assert (found.channel, found.kernel, found.ram_bytes, found.bans, found.hands_off) == ("", "", 0, (), False)
+
+
+def test_a_build_before_finds_all_its_fields_as_they_were() -> None:
+    new = BootReport("a", VERIFIED, 3, channel="edge", kernel="6.1", ram_bytes=1, bans=("10.0.0.1",), hands_off=True)
+    told = unpack(encode_report(new), max_bytes=REPORT_MAX_BYTES)
+    assert isinstance(told, dict)
+    assert "crit" not in told
+    old = {name: value for name, value in told.items() if name in OF_THE_BUILD_BEFORE}
+    assert old.keys() == OF_THE_BUILD_BEFORE
+    assert decode_report(pack(old)) == BootReport("a", VERIFIED, 3)
 
 
 def test_an_outcome_fits_what_builds_before_read() -> None:
