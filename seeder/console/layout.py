@@ -21,6 +21,8 @@ _CELLS = {"up": "#", "booting": "=", "stuck": "?", "failed": "!", "gone": "."}
 _MARKS = {"failed": "!", "stuck": "?"}
 _PHASES = ("queue", "stage0", "kernel", "leecher_start", "manifest", "images", "verification", "services")
 _LISTED = 8
+_WIDE_ENOUGH = 100
+"""Where lines are shorter there is no room for a table."""
 
 
 def status(fleet: Values, *, where: str, width: int, height: int = 0) -> list[str]:
@@ -44,7 +46,7 @@ def status(fleet: Values, *, where: str, width: int, height: int = 0) -> list[st
         found = fleet.get(name, ())
         if found:
             more = nodes.get(name, len(found)) - listed
-            lines += ["", title, *(f"{node_line(node)}" for node in found[:listed])]
+            lines += ["", title, *(brief_line(node, width=width) for node in found[:listed])]
             lines += [f"  and {more} more: swarmboot nodes --{name}"] if more > 0 and name != "slowest" else []
     lines += _releases(fleet)
     return fit(lines, width)
@@ -85,6 +87,17 @@ def node_line(node: Values) -> str:
     return f"{mark} {'  '.join(words)}  {how} {span(node['since_s'])}{cause}"
 
 
+def brief_line(node: Values, *, width: int) -> str:
+    """Return one node as a line under its state's name; where that is narrow the cause's kind stands for the cause."""
+    mark = _MARKS.get(node["state"], " ")
+    who = node["name"] or node["mac"] or node["address"] or node["id"]
+    share = f" {node['percent']} %" if node["phase"] == "images" else ""
+    phase = f"{node['phase']}{share}, " if node["phase"] and node["state"] != "failed" else ""
+    cause = node["cause"] if width >= _WIDE_ENOUGH else node["kind"]
+    words = filter(None, (node["rack"], who, node["address"] if node["address"] != who else ""))
+    return f"{mark} {'  '.join(words)}  {phase}{span(node['since_s'])}{f': {cause}' if cause else ''}"
+
+
 def nodes(values: Values, *, width: int) -> list[str]:
     """Return the nodes as a table, failed and stuck first; the cause stands in a line of its own where it is narrow."""
     found = values["nodes"]
@@ -92,7 +105,7 @@ def nodes(values: Values, *, width: int) -> list[str]:
         return ["no node is like that"]
     head = ("", "RACK", "NODE", "ADDRESS", "RELEASE", "STATE", "PHASE", "SINCE", "%")
     rows = [head, *map(_cells, found)]
-    if width < 100:
+    if width < _WIDE_ENOUGH:
         return fit((node_line(node) for node in found), width)
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = []
@@ -156,7 +169,7 @@ def waterfall(phases: Sequence[Values], *, now_s: float, width: int) -> list[str
     begun_s = min(phase["start_unix_s"] for phase in phases)
     end_s = max(phase["end_unix_s"] or now_s for phase in phases)
     label = max(len(phase["name"]) for phase in phases)
-    cells = max(8, min(width, 110) - label - 20)
+    cells = max(8, min(width, 110) - label - 24)
     scale = cells / max(0.001, end_s - begun_s)
     lines = []
     for phase in phases:

@@ -194,9 +194,10 @@ def _idle(case: Case) -> Cause:
 
 def _silent(case: Case) -> Cause:
     ago = _ago(case.now_s - case.boot.heard_s)
+    where = "while it waited for stage 0" if case.boot.phase == "queue" else f"in the middle of {case.boot.phase}"
     return Cause(
         "silent",
-        f"no sound for {ago}, in the middle of {case.boot.phase}: switched off, cut off, or crashed",
+        f"no sound for {ago}, {where}: switched off, cut off, or crashed",
         "look at its console and its link; power-cycle it",
     )
 

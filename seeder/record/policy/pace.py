@@ -20,7 +20,7 @@ FLOOR_S = 60.0
 SILENT, IDLE = "silent", "idle"
 """The names of two bounds that are no phase's: without a word, and without a new piece, while a node fetches."""
 
-_FLOORS = {"queue": 2.0, "services": 1.5}
+_FLOORS = {"queue": 15.0, "services": 1.5}
 _FIRST = {"queue": 15.0, "stage0": 5.0, "images": 30.0, "services": 5.0}
 _FIRST_OF_OTHERS = 3.0
 

@@ -81,7 +81,8 @@ def _why_stuck(boot: Boot, phase: str, limits_s: Mapping[str, float], *, took_s:
         return Why.DARK if is_late else Why.NOTHING
     if phase == "kernel":
         return Why.UNHEARD if is_late else Why.NOTHING
-    if boot.has_spoken and now_s - boot.heard_s > limits_s.get(SILENT, math.inf):
+    is_expected = boot.has_spoken or phase == "queue"  # a machine that waits asks again every few seconds
+    if is_expected and now_s - boot.heard_s > limits_s.get(SILENT, math.inf):
         return Why.SILENT
     if phase == "images" and boot.gained_s and now_s - boot.gained_s > limits_s.get(IDLE, math.inf):
         return Why.IDLE

@@ -49,8 +49,8 @@ def story_of(host: str) -> dict[str, Any]:
 def test_one_screen_says_who_failed_who_is_stuck_and_why() -> None:
     text = "\n".join(layout.status(shapes.fleet(build_fleet_view()), where="https://x:1", width=200))
     assert "3 nodes: 0 up, 1 booting, 1 stuck, 1 failed" in text
-    assert "! 10.0.0.2  failed 9.0 s: no \\x1b[31mroom (exit status 61)" in text
-    assert "? 10.0.0.3  stuck in manifest 8.0 s: asked for channel edgy; this site has stable" in text
+    assert "! 10.0.0.2  9.0 s: no \\x1b[31mroom (exit status 61)" in text
+    assert "? 10.0.0.3  manifest, 8.0 s: asked for channel edgy; this site has stable" in text
     assert "uplink 400mbit of 1gbit, 1.05 copies sent" in text
     assert "7 debian (stable): 1 nodes" in text
     assert "in 30 days" in text

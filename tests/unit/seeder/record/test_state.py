@@ -52,10 +52,21 @@ def test_a_slow_phase_is_stuck_and_says_by_how_much() -> None:
 
 
 def test_who_waits_for_stage_0_says_how_many_are_before_it() -> None:
-    boot = build_boot(phases={"queue": (0.0, None)}, ahead=14)
-    state, cause = why(boot, 10.0)
+    boot = build_boot(phases={"queue": (0.0, None)}, ahead=14, heard_s=590.0)
+    state, cause = why(boot, 600.0)
     assert (state, cause.text) == (State.BOOTING, "waits for stage 0: 14 machines are before it")
-    assert why(boot, 10_000.0)[0] is State.STUCK
+    assert why(boot, 900.1)[0] is State.STUCK
+
+
+def test_a_storm_of_machines_is_not_stuck_because_the_first_were_quick_and_who_stops_asking_is() -> None:
+    pace = Pace()
+    for _ in range(LEAST):
+        pace.learn({}, {"queue": (0.0, 1.0)})
+    waits = build_boot(phases={"queue": (0.0, None)}, heard_s=595.0)
+    assert why(waits, 600.0, pace.limits_s())[0] is State.BOOTING
+    state, cause = why(waits, 700.0, pace.limits_s())
+    assert (state, cause.kind) == (State.STUCK, "silent")
+    assert "while it waited for stage 0" in cause.text
 
 
 def test_who_asks_for_a_channel_that_is_not_there_is_stuck_at_once() -> None:
