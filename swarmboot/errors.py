@@ -27,7 +27,6 @@ class SwarmbootError(Exception):
     """A refusal that fits on one line: what, expected, found, what to do. Others may have written parts of it."""
 
     exit_status: ClassVar[int] = 1
-    is_retryable: ClassVar[bool] = False
 
     def __init__(self, what: str, *, expected: str = "", found: str = "", hint: str = "") -> None:
         self.what = what
@@ -43,6 +42,13 @@ class SwarmbootError(Exception):
         line = f"{_cut(self.what)}: {facts}" if facts else _cut(self.what)
         line = f"{line}; {self.hint}" if self.hint else line
         return printable(" ".join(line.split()))
+
+
+def refusal_in(error: BaseException) -> SwarmbootError | None:
+    """Return the first refusal among the errors of a group, of groups in it too; None if there is none."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := refusal_in(inner)) is not None), None)
+    return error if isinstance(error, SwarmbootError) else None
 
 
 def _cut(text: str) -> str:
@@ -108,7 +114,6 @@ class TransferError(SwarmbootError):
     """Bytes did not arrive. Retried with backoff for as long as the settings say."""
 
     exit_status = 20
-    is_retryable = True
 
 
 class UnreachableError(TransferError):

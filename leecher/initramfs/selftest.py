@@ -10,10 +10,8 @@ import leecher.boot.run
 import leecher.initramfs.__main__  # all that a boot imports
 
 # isort: split
-import datetime
 import hashlib
 import importlib
-import ipaddress
 import pkgutil
 import select
 import socket
@@ -28,12 +26,7 @@ from typing import Any
 
 import libtorrent as lt
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 import leecher
 import swarmboot
@@ -41,6 +34,7 @@ from leecher.boot.neighbour_client import neighbour_reader
 from leecher.origin.client import Origin
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.swarm.session import Swarm
+from swarmboot.certificates import make_server_certificate
 from swarmboot.ids import Digest, InfoHash
 from swarmboot.release.manifest import Artifact, Role
 from swarmboot.release.merkle import BLOCK_BYTES, root_of_layer
@@ -106,25 +100,9 @@ def check_tls() -> None:
 
 
 def _certificate(folder: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self-test")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(_ADDRESS))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    certificate, key = make_server_certificate("self-test", _ADDRESS)
     path = folder / "self-test.pem"
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+    path.write_bytes(key + certificate)
     return path
 
 

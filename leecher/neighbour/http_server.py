@@ -24,6 +24,7 @@ from leecher.neighbour.rate_limit import TokenBucket
 from leecher.neighbour.room import LOADS_MAX, Doing, Room
 from leecher.origin.deadlines import WATCH, Deadline
 from swarmboot.addresses import is_ipv6
+from swarmboot.release.stage0 import IMAGES_AT
 
 _HEAD_S = 5.0
 _HEAD_BYTES = 16 << 10
@@ -151,8 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/metrics":
             self._answer(200, self.server.metrics().encode(), "text/plain; version=0.0.4")
             return
-        if self.path.startswith("/k/"):
-            self._stage0(self.path.removeprefix("/k/").partition("?")[0])
+        if self.path.startswith(IMAGES_AT):
+            self._stage0(self.path.removeprefix(IMAGES_AT).partition("?")[0])
             return
         document = self.server.documents.get(self.path.lstrip("/"))
         if document is None:

@@ -21,19 +21,12 @@ from leecher.neighbour.http_server import NeighbourServer
 from leecher.swarm.fetch_loop import FetchLoop
 from swarmboot.errors import ArtifactError, SpaceError, TransferError, TrustError
 from swarmboot.release import layout
-from swarmboot.release.manifest import UNIFIED, Artifact, Manifest, Role
+from swarmboot.release.manifest import Artifact, Manifest
+from swarmboot.release.stage0 import stage0_images
 from swarmboot.settings import UNIFIED_WORD, NodeSettings
 
 _PAUSE_S = 5.0
 _RESERVE_BYTES = 64 << 20
-_ROLES = (Role.KERNEL, Role.INITRAMFS)
-
-
-def stage0_artifacts(manifest: Manifest) -> tuple[Artifact, ...]:
-    """Return a manifest's kernel and initramfs, or its unified kernel image; nothing if it has neither."""
-    found = tuple(artifact for role in _ROLES for artifact in manifest.with_role(role)[:1])
-    unified = tuple(artifact for artifact in found if artifact.format == UNIFIED)
-    return unified or (found if len(found) == len(_ROLES) else ())
 
 
 def stage0_faults(manifest: Manifest, *, prefixes: str, kernel: os.uname_result) -> tuple[str, ...]:
@@ -43,7 +36,7 @@ def stage0_faults(manifest: Manifest, *, prefixes: str, kernel: os.uname_result)
     that cannot hold its own digest. The running kernel names its own version and build. Neither convicts a kernel that
     lies; that is the loader's part (docs/stage0.md).
     """
-    artifacts = stage0_artifacts(manifest)
+    artifacts = stage0_images(manifest)
     faults = []
     told = prefixes.split(",") if prefixes not in ("", UNIFIED_WORD) else []
     for artifact, prefix in zip(artifacts, told, strict=False):
@@ -74,7 +67,7 @@ class Stage0Neighbour:
         """Fetch and serve stage 0 once the seeder wants it; return if this node cannot."""
         fetcher = self.fetch_loop.fetcher
         await self.fetch_loop.until(lambda: fetcher.announcer.heard.is_stage0_wanted)
-        artifacts = stage0_artifacts(self.manifest)
+        artifacts = stage0_images(self.manifest)
         if not artifacts:
             return
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 
-from swarmboot.errors import SwarmbootError
+from swarmboot.errors import refusal_in
 
 
 @asynccontextmanager
@@ -17,15 +17,7 @@ async def open_nursery() -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        refusal = next((error for error in _leaves(group) if isinstance(error, SwarmbootError)), None)
+        refusal = refusal_in(group)
         if refusal is None:
             raise
         raise refusal from None
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

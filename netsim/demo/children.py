@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from netsim.lab.rack.signals import uninterrupted
 from swarmboot.errors import LabError
+from swarmboot.programs import run_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,10 +92,4 @@ class Children:
 def run_verb(*arguments: str) -> str:
     """Run one swarmboot verb to its end and return what it printed; raise LabError with its last line if it fails."""
     command = (sys.executable, "-m", "swarmboot", *arguments)
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_VERB_BOUND_S, check=False
-    )
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines() or ["no message"]
-        raise LabError(f"swarmboot {arguments[0]} failed", found=words[-1].removeprefix("swarmboot: "))
-    return done.stdout
+    return run_program(command, bound_s=_VERB_BOUND_S, failure=LabError, what=f"`swarmboot {arguments[0]}`")

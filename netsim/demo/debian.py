@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from netsim.demo.files import make_squashfs, missing_programs, reproducible_environment
 from swarmboot.errors import LabError
+from swarmboot.programs import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,16 +104,8 @@ def _first_of_list(address: str) -> str:
 
 
 def _output(*command: str) -> str:
-    try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=_STEP_BOUND_S
-        ).stdout.strip()
-    except subprocess.CalledProcessError as error:
-        raise LabError(
-            f"{command[0]} {command[1]} failed", found=(error.stderr.strip() or "no message")[-300:]
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise LabError(f"{command[0]} {command[1]} took longer than {_STEP_BOUND_S} s") from error
+    what = f"{command[0]} {command[1]}"
+    return run_program(command, bound_s=_STEP_BOUND_S, failure=LabError, what=what).strip()
 
 
 def _run(command: tuple[str, ...], *, bound_s: float) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 from swarmboot.errors import LabError
+from swarmboot.programs import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,16 +38,7 @@ def make_squashfs(tree: Path, image: Path, *extra: str, level: int = 15) -> None
         "mksquashfs", str(tree), str(image), "-comp", "zstd", "-Xcompression-level", str(level), "-b", "256K",
         "-noappend", "-no-progress", "-quiet", *extra,
     )  # fmt: skip
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SQUASHFS_BOUND_S,
-            env=reproducible_environment(), check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise LabError(f"mksquashfs took longer than {_SQUASHFS_BOUND_S} s") from error
-    if done.returncode != 0:
-        words = (done.stderr or done.stdout).strip().splitlines()
-        raise LabError("mksquashfs failed", expected="exit status 0", found=words[-1] if words else "no message")
+    run_program(command, bound_s=_SQUASHFS_BOUND_S, failure=LabError, environment=reproducible_environment())
 
 
 def write_plugin(release: Path, *, work: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from netsim.scenario.scenario import Release
 from netsim.swap.exchange import PeerModel
 from swarmboot.ids import InfoHash
-from swarmboot.release.piece_set import piece_bytes_for
+from swarmboot.release.piece_set import piece_bytes_for, piece_count
 
 _QUEUE_BYTES = 256 * 1024
 """What a node of a large fleet requests ahead of one neighbour at least, for the simulation's speed."""
@@ -29,7 +29,7 @@ class Image:
     @property
     def count(self) -> int:
         """Return the number of pieces."""
-        return -(-self.size_bytes // self.piece_bytes)
+        return piece_count(self.size_bytes, self.piece_bytes)
 
     def span_bytes(self, first: int, count: int) -> int:
         """Return the bytes of a run of pieces."""

@@ -11,8 +11,9 @@ Lines are literal templates filled in by `seeder.boot_script.grammar`, which quo
 from __future__ import annotations
 
 from seeder.boot_script.grammar import CommandLine, Line, Mac, Said, Source, Token, Url, ipxe, text_of
-from seeder.boot_script.load import INITRAMFS, KERNEL, NODE, Dialect, Load, Stage0, Stage0Trust, image_path
+from seeder.boot_script.load import INITRAMFS, KERNEL, NODE, Dialect, Load, Stage0, Stage0Trust
 from swarmboot.release.manifest import Artifact
+from swarmboot.release.stage0 import image_path
 
 SILENCE_S = 5
 """How long one source may send nothing before the next is tried."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from seeder.boot_script.grammar import CommandLine, Mac, Said, Source, Token, Url
-from swarmboot.release.manifest import UNIFIED, Artifact, Manifest, Profile, Role
+from swarmboot.release.manifest import Artifact, Manifest, Profile
+from swarmboot.release.stage0 import image_path, stage0_images
 
 KERNEL, INITRAMFS, NODE = Token("vmlinuz"), Token("initramfs.img"), Token("node.img")
 
@@ -113,22 +114,17 @@ class Load:
 
 def stage0_of(manifest: Manifest) -> Stage0 | None:
     """Return a release's stage 0, or None if it has no kernel, or a kernel without an initramfs."""
-    kernels, images = manifest.with_role(Role.KERNEL), manifest.with_role(Role.INITRAMFS)
-    if not kernels or not (images or kernels[0].format == UNIFIED):
+    images = stage0_images(manifest)
+    if not images:
         return None
     return Stage0(
         name=manifest.name,
         sequence=manifest.sequence,
-        kernel=kernels[0],
-        initramfs=None if kernels[0].format == UNIFIED else images[0],
+        kernel=images[0],
+        initramfs=images[1] if len(images) > 1 else None,
         cmdline=manifest.cmdline,
         profiles=manifest.profiles,
     )
-
-
-def image_path(artifact: Artifact) -> str:
-    """Return where a door serves an image, with a leading slash."""
-    return "/k/" + artifact.sha256.hex()
 
 
 @dataclass(frozen=True, slots=True)

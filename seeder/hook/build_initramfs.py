@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from seeder.hook import install
 from seeder.hook.install import Bake
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
+from swarmboot.programs import run_program
 from swarmboot.units import format_size
 
 _BOUND_S = 1800
@@ -93,13 +93,5 @@ def _dracut(stage: Path, out: Path, kernel: str) -> tuple[str, ...]:
 
 
 def _run(program: str, command: tuple[str, ...], environment: dict[str, str]) -> None:
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BOUND_S, check=False,
-            env={**os.environ, **environment, "LC_ALL": "C.UTF-8"},
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise ResourceError(f"{program} took longer than {_BOUND_S} s") from error
-    if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise ResourceError(f"{program} failed", found=f"{done.returncode}: {' '.join(words[-3:])[-300:]}")
+    whole = {**os.environ, **environment, "LC_ALL": "C.UTF-8"}
+    run_program(command, bound_s=_BOUND_S, failure=ResourceError, what=program, environment=whole)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from swarmboot.errors import MalformedSettingError, ResourceError
 from swarmboot.ids import MAX_SEQUENCE
+
+if TYPE_CHECKING:
+    from seeder.hook.install import Bake
 
 _PATH = click.Path(path_type=Path)
 _SETTINGS_HEAD = """# Settings of a node
@@ -37,8 +42,22 @@ def hook() -> None:
     """
 
 
-def _baked(command: Any) -> Any:
-    """Add the flags that say what goes into the initramfs beside programs."""
+def _baked(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the flags that say what goes into the initramfs beside programs; the command is given them as one `bake`."""
+
+    @wraps(command)
+    def wrapped(
+        *,
+        trust: tuple[Path, ...],
+        authority: Path | None,
+        floor: int,
+        fleet: str,
+        defaults: tuple[str, ...],
+        token: Path | None,
+        **others: Any,
+    ) -> None:
+        command(bake=_bake(trust, authority, floor, fleet, defaults, token), **others)
+
     for option in (
         click.option("--default", "defaults", multiple=True, metavar="NAME=VALUE",
                      help="Another default, as in server=https://10.0.0.1:8470; repeatable."),
@@ -55,8 +74,8 @@ def _baked(command: Any) -> Any:
         click.option("--runtime", type=_PATH, metavar="IMAGE", help="The runtime image; built there if it is missing.  "
                      f"[default: the system's own, {RUNTIME}]"),
     ):  # fmt: skip
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def _bake(
@@ -66,7 +85,7 @@ def _bake(
     fleet: str,
     defaults: tuple[str, ...],
     token: Path | None,
-) -> Any:
+) -> Bake:
     from seeder.hook.install import Bake, config_files
 
     pairs = [text.partition("=") for text in defaults]
@@ -110,12 +129,7 @@ def install(
     has_dracut: bool,
     root: Path,
     runtime: Path | None,
-    trust: tuple[Path, ...],
-    authority: Path | None,
-    floor: int,
-    fleet: str,
-    defaults: tuple[str, ...],
-    token: Path | None,
+    bake: Bake,
 ) -> None:
     """Put the hook where this distribution's initramfs generator finds it.
 
@@ -128,7 +142,6 @@ def install(
 
     if not has_initramfs_tools and not has_dracut:
         raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
-    bake = _bake(trust, authority, floor, fleet, defaults, token)
     runtime = runtime or install.runtime_under(root)
     is_built_now = not runtime.exists()
     if is_built_now:
@@ -144,7 +157,7 @@ def install(
     if has_initramfs_tools:
         install.install_initramfs_tools(root)
         click.echo(f"installed under {root / install.INITRAMFS_TOOLS}; now run: update-initramfs -u")
-    if token is not None:
+    if bake.token is not None:
         click.echo(WORTH)
     if has_dracut:
         install.install_dracut(root)
@@ -165,12 +178,7 @@ def build_initramfs(
     generator: str,
     tree: Path | None,
     runtime: Path | None,
-    trust: tuple[Path, ...],
-    authority: Path | None,
-    floor: int,
-    fleet: str,
-    defaults: tuple[str, ...],
-    token: Path | None,
+    bake: Bake,
 ) -> None:
     """Build an initramfs for the fleet; this machine's own stays as it is.
 
@@ -181,14 +189,13 @@ def build_initramfs(
     """
     from seeder.hook import build_initramfs, inside
 
-    bake = _bake(trust, authority, floor, fleet, defaults, token)
     runtime = runtime or RUNTIME
     if tree is not None:
         inside.build_inside(tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)
         return
     if not runtime.exists():
         _build_runtime(runtime)
-    if token is not None:
+    if bake.token is not None:
         click.echo(WORTH)
     build_initramfs.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)
 

@@ -25,6 +25,8 @@ from pathlib import Path
 
 from seeder.hook.files import hook_folder
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
+from swarmboot.files import write_whole
+from swarmboot.programs import run_program
 from swarmboot.units import format_size
 
 PACKAGES = ("python3-libtorrent", "python3-trio", "python3-httpx", "python3-msgpack", "python3-cryptography")
@@ -170,10 +172,9 @@ def build_runtime(out: Path, *, origin: str, compression: str, say: Callable[[st
         image = Path(work) / "runtime.squashfs"
         _compress(tree, image, compression)
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(f".{out.name}.partial")
-        shutil.copyfile(image, temporary)
-        out.with_suffix(".libraries").write_text("".join(f"{path}\n" for path in borrowed))
-        temporary.replace(out)
+        libraries = "".join(f"{path}\n" for path in borrowed)
+        write_whole(out.with_suffix(".libraries"), libraries.encode(), mode=0o644)
+        write_whole(out, image.read_bytes(), mode=0o644)
     say(f"runtime: {out}, {format_size(out.stat().st_size)}, Python {source.version} from {source.executable}")
 
 
@@ -356,17 +357,9 @@ def _run(command: tuple[str, ...], what: str) -> str:
     Without SOURCE_DATE_EPOCH, with which mksquashfs refuses the times that it is told here.
     """
     environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BOUND_S, check=False,
-            env={**environment, "LC_ALL": "C.UTF-8"},
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise ResourceError(f"{what} took longer than {_BOUND_S} s") from error
-    if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise ResourceError(f"{what} failed", expected="exit status 0", found=f"{done.returncode}: {words[-1]}")
-    return done.stdout
+    return run_program(
+        command, bound_s=_BOUND_S, failure=ResourceError, what=what, environment={**environment, "LC_ALL": "C.UTF-8"}
+    )
 
 
 def interpreter_of(origin: str) -> str:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from swarmboot.certificates import Issuer, host_names, key_pem, make_certificate
 from swarmboot.errors import KeyFileError
 from swarmboot.files import write_whole
 from swarmboot.validity import validity
@@ -65,24 +66,20 @@ def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority, authority_key = _authority(folder)
     key = ec.generate_private_key(ec.SECP256R1())
-    now = _clock()
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(_name("swarmboot seeder"))
-        .issuer_name(authority.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_EPOCH)
-        .not_valid_after(leaf_end(now, validity(authority).ends))
-        .add_extension(
-            x509.SubjectAlternativeName([_general_name(name) for name in sorted(set(names))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
-        .sign(authority_key, hashes.SHA256())
+    certificate = make_certificate(
+        "swarmboot seeder",
+        key,
+        issuer=Issuer(authority.subject, authority_key),
+        begins=_EPOCH,
+        ends=leaf_end(_clock(), validity(authority).ends),
+        extensions=[
+            (host_names(names), False),
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), False),
+        ],
     )
-    write_whole(folder / "server.key", _key_pem(key), mode=0o600)
+    write_whole(folder / "server.key", key_pem(key), mode=0o600)
     write_whole(folder / "server.pem", certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
     return ServerCertificate(folder / "server.pem", folder / "server.key", folder / CA_NAME)
 
@@ -158,44 +155,24 @@ def covers(certificate: x509.Certificate, host: str) -> bool:
 
 def _make_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("swarmboot private authority")
     usage = x509.KeyUsage(
         digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
         data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_EPOCH)
-        .not_valid_after(max(_clock(), _CLOCK_LEAST) + CA_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
+    certificate = make_certificate(
+        "swarmboot private authority",
+        key,
+        begins=_EPOCH,
+        ends=max(_clock(), _CLOCK_LEAST) + CA_LIFE,
+        extensions=[
+            (x509.BasicConstraints(ca=True, path_length=0), True),
+            (usage, True),
+            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        ],
     )
-    write_whole(folder / _CA_KEY_NAME, _key_pem(key), mode=0o600)
+    write_whole(folder / _CA_KEY_NAME, key_pem(key), mode=0o600)
     write_whole(folder / CA_NAME, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
     return certificate, key
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def local_addresses() -> list[str]:

@@ -20,7 +20,7 @@ class Torrent:
     @property
     def count(self) -> int:
         """Return the number of pieces."""
-        return -(-self.size_bytes // self.piece_bytes)
+        return piece_set.piece_count(self.size_bytes, self.piece_bytes)
 
 
 @dataclass(slots=True)

@@ -18,11 +18,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seeder.boot_script.load import Stage0, stage0_of
 from seeder.site.writer import SiteWriter
+from swarmboot.certificates import key_pem, make_certificate
 from swarmboot.errors import KeyFileError, ReleaseError
+from swarmboot.files import write_whole
 from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
 from swarmboot.units import GOODPUT, format_duration, format_rate, format_size
@@ -146,27 +148,20 @@ def signer(folder: Path) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
 
 def _make_signer(folder: Path) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "swarmboot stage 0")])
     now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
-        .sign(key, hashes.SHA256())
+    certificate = make_certificate(
+        "swarmboot stage 0",
+        key,
+        begins=now - timedelta(days=1),
+        ends=now + _LIFE,
+        extensions=[
+            (x509.BasicConstraints(ca=True, path_length=0), True),
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), False),
+        ],
     )
     folder.mkdir(parents=True, exist_ok=True)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / KEY_NAME).touch(mode=0o600)
-    (folder / KEY_NAME).write_bytes(private)
-    (folder / CERTIFICATE_NAME).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    write_whole(folder / KEY_NAME, key_pem(key), mode=0o600)
+    write_whole(folder / CERTIFICATE_NAME, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
 
 
 def signature(data: bytes, key: rsa.RSAPrivateKey, certificate: x509.Certificate) -> bytes:

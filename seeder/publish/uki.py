@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seeder.boot_script.grammar import CommandLine
 from seeder.publish.release_dir import Release, ReleaseFile
 from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
+from swarmboot.programs import run_program
 from swarmboot.release.manifest import UNIFIED, Role
 from swarmboot.settings import UNIFIED_WORD
 
@@ -113,10 +113,8 @@ def _make(kernel: Path, initramfs: Path, cmdline: str, out: Path, signing: Signi
             raise ToolMissingError("sbsign is not installed", hint="apt install sbsigntool")
         words += ["--signtool=sbsign", f"--secureboot-private-key={signing.key}"]
         words += [f"--secureboot-certificate={signing.certificate}"]
-    done = subprocess.run(
-        [tool, "build", *words], capture_output=True, text=True, timeout=_TOOL_BOUND_S, check=False
-    )  # fmt: skip
-    if done.returncode or not temporary.is_file():
+    try:
+        run_program((tool, "build", *words), bound_s=_TOOL_BOUND_S, failure=ReleaseError)
+        temporary.replace(out)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise ReleaseError("ukify cannot make a unified kernel image", found=done.stderr.strip()[-300:])
-    temporary.replace(out)

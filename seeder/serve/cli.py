@@ -28,7 +28,7 @@ from seeder.stage0.cli import Stage0Flags, stage0_options
 from seeder.stage0.rack_map import check_node_files, node_files_notes
 from seeder.stage0.run import Stage0Options
 from swarmboot.addresses import host_port, read_server, split_host_port
-from swarmboot.errors import MalformedSettingError, SwarmbootError
+from swarmboot.errors import MalformedSettingError, refusal_in
 from swarmboot.fleet_token import FleetToken, read_tokens
 from swarmboot.release import layout
 from swarmboot.units import format_rate, parse_duration, parse_rate, parse_size
@@ -209,12 +209,10 @@ def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[
     try:
         trio.run(run, options, listener, tell_started)
     except BaseExceptionGroup as group:
-        refusal: BaseException | None = group
-        while isinstance(refusal, BaseExceptionGroup):
-            refusal = next((each for each in refusal.exceptions if not isinstance(each, trio.Cancelled)), None)
-        if isinstance(refusal, SwarmbootError):
-            raise refusal from group
-        raise
+        refusal = refusal_in(group)
+        if refusal is None:
+            raise
+        raise refusal from group
 
 
 def _token_line(tokens: tuple[FleetToken, ...]) -> str:

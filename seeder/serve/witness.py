@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from seeder.policy.registry import Registry
 from seeder.site.catalogue import Catalogue
+from swarmboot.release.piece_set import piece_count
 
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})\Z")
 
@@ -31,7 +32,7 @@ class Witness:
             return None
         first_byte, left_bytes = int(match[1]), int(match[2]) + 1 - int(match[1])
         first, beyond = divmod(first_byte, artifact.piece_bytes)
-        pieces = -(-left_bytes // artifact.piece_bytes)
+        pieces = piece_count(left_bytes, artifact.piece_bytes)
         is_whole = left_bytes % artifact.piece_bytes == 0 or first_byte + left_bytes == artifact.size_bytes
         if beyond or left_bytes <= 0 or not is_whole:
             return None

@@ -17,6 +17,7 @@ from swarmboot.errors import BlobError, MalformedSettingError
 from swarmboot.ids import DIGEST_BYTES, Digest, InfoHash
 from swarmboot.release.manifest import MAX_PIECES
 from swarmboot.release.merkle import BLOCK_BYTES, NO_BLOCK, merkle_root, piece_root, root_of_layer
+from swarmboot.release.piece_set import piece_count
 from swarmboot.units import format_size
 
 LARGEST_PIECE_BYTES = 1 << 28
@@ -50,11 +51,12 @@ def check_piece_bytes(piece_bytes: int, *, size_bytes: int) -> int:
             expected=f"a power of two from {format_size(BLOCK_BYTES)} to {format_size(LARGEST_PIECE_BYTES)}",
             found=format_size(piece_bytes),
         )
-    if -(-size_bytes // piece_bytes) > MAX_PIECES:
+    count = piece_count(size_bytes, piece_bytes)
+    if count > MAX_PIECES:
         raise MalformedSettingError(
             "the piece length is too small for this file",
             expected=f"at most {MAX_PIECES} pieces",
-            found=f"{-(-size_bytes // piece_bytes)} of {format_size(piece_bytes)}",
+            found=f"{count} of {format_size(piece_bytes)}",
         )
     return piece_bytes
 

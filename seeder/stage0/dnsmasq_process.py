@@ -36,6 +36,7 @@ from swarmboot.errors import (
     SwarmbootError,
     ToolMissingError,
 )
+from swarmboot.programs import run_program
 
 IPXE_FOLDER = Path("/usr/lib/ipxe")
 _SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -138,16 +139,14 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
         (root / name).chmod(0o644)
     path = options.folder / "dnsmasq.conf"
     path.write_text(dnsmasq_config(plan))
-    done = subprocess.run(
-        ["dnsmasq", "--test", f"--conf-file={path}"],
-        capture_output=True,
-        text=True,
-        timeout=_TEST_BOUND_S,
-        env={**os.environ, "PATH": _SEARCH_PATH},
-        check=False,
+    run_program(
+        ("dnsmasq", "--test", f"--conf-file={path}"),
+        bound_s=_TEST_BOUND_S,
+        failure=ResourceError,
+        what="dnsmasq's test of its configuration",
+        hint=f"see {path}",
+        environment={**os.environ, "PATH": _SEARCH_PATH},
     )
-    if done.returncode:
-        raise ResourceError("dnsmasq refuses its configuration", found=done.stderr.strip(), hint=f"see {path}")
     return path
 
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from typing import Any
 
 from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import ManifestError
 from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, MAX_SEQUENCE, Digest, InfoHash, Sequence
+from swarmboot.release.piece_set import piece_count
 
 MANIFEST_MAX_BYTES = 1 << 20
 MAX_ARTIFACTS = 256
@@ -61,7 +61,7 @@ class Artifact:
     @property
     def pieces(self) -> int:
         """Return the number of pieces."""
-        return -(-self.size_bytes // self.piece_bytes)
+        return piece_count(self.size_bytes, self.piece_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,6 @@ class Manifest:
     profiles: tuple[Profile, ...] = ()
     allow: tuple[str, ...] = ()
     secrets: Mapping[str, Digest] = field(default_factory=dict)
-
-    @cached_property
-    def by_info_hash(self) -> Mapping[InfoHash, Artifact]:
-        """Return the artifacts by their info-hash."""
-        return {artifact.info_hash: artifact for artifact in self.artifacts}
 
     @property
     def root(self) -> Artifact:

@@ -31,6 +31,11 @@ def piece_bytes_for(size_bytes: int) -> int:
     return piece_bytes
 
 
+def piece_count(size_bytes: int, piece_bytes: int) -> int:
+    """Return how many pieces a file has; the last may be shorter."""
+    return -(-size_bytes // piece_bytes)
+
+
 def all_pieces(count: int) -> Pieces:
     """Return the set of the first `count` pieces."""
     return (1 << count) - 1

@@ -29,6 +29,7 @@ from netsim.fluid.round_trips import MANIFEST_ROUNDS
 from netsim.lab.calibration.rows import Figures, Measurement, Row
 from netsim.lab.run.progress import watching
 from swarmboot.errors import LabError
+from swarmboot.programs import run_program
 
 if TYPE_CHECKING:
     from netsim.lab.calibration.record import Record
@@ -203,11 +204,9 @@ def simulate(scenario: str, strategy: str, seed: int) -> Figures:
         path = Path(folder) / "scenario.toml"
         path.write_text(scenario)
         flags = ["--scenario", str(path), "--strategy", strategy, "--seed", str(seed), "--json"]
-        argv = [sys.executable, "-m", "swarmboot", "simulate", *flags]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_SIMULATE_BOUND_S, check=False)
-    if done.returncode != 0:
-        raise LabError("`swarmboot simulate` failed", found=(done.stderr.strip().splitlines() or ["no message"])[-1])
-    found: dict[str, Any] = json.loads(done.stdout)[0]
+        command = (sys.executable, "-m", "swarmboot", "simulate", *flags)
+        said = run_program(command, bound_s=_SIMULATE_BOUND_S, failure=LabError, what="`swarmboot simulate`")
+    found: dict[str, Any] = json.loads(said)[0]
     return Figures(found["up_s"]["p50_s"], found["up_s"]["last_s"], found["server_bytes"])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsim.lab.rack.layout import SERVER_ADDRESS
 from netsim.lab.run.payload import ROOT_IMAGE_NAMES, digest, make_image
-from netsim.lab.strategies.certificate import make_certificate
+from netsim.lab.strategies.certificate import write_certificate
 from netsim.lab.strategies.swarmboot import run_part
 
 if TYPE_CHECKING:
@@ -80,6 +80,6 @@ def build_depot(folder: Path, size_bytes: int) -> Depot:
     shutil.copytree(depot.site, depot.old_site)
     run_part(*depot.publish_command("current", depot.site))
     certificate_path, key_path = depot.proxy_certificate
-    make_certificate(SERVER_ADDRESS, certificate_path=certificate_path, key_path=key_path)
+    write_certificate(SERVER_ADDRESS, certificate_path=certificate_path, key_path=key_path)
     run_part("leecher", "--help")  # leaves its modules compiled, as a node's runtime image has them
     return depot

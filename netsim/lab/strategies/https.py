@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.lab.rack.layout import SERVER_ADDRESS
-from netsim.lab.strategies.certificate import make_certificate
+from netsim.lab.strategies.certificate import write_certificate
 from netsim.lab.strategies.strategy import NodeProgram
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Https:
     def serve(self, context: RunContext) -> None:
         """Start nginx on the release directory."""
         certificate_path, key_path = context.directory / "server.pem", context.directory / "server.key"
-        make_certificate(SERVER_ADDRESS, certificate_path=certificate_path, key_path=key_path)
+        write_certificate(SERVER_ADDRESS, certificate_path=certificate_path, key_path=key_path)
         root = context.directory / "served"
         root.mkdir()
         (root / "image").symlink_to(context.payload.image.resolve())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -12,6 +11,7 @@ from netsim.lab.rack.layout import SERVER_ADDRESS
 from netsim.lab.rack.namespaces import TOOL_ENVIRONMENT
 from netsim.lab.strategies.strategy import NodeProgram
 from swarmboot.errors import LabError
+from swarmboot.programs import run_program
 from swarmboot.units import format_rate
 
 if TYPE_CHECKING:
@@ -27,11 +27,9 @@ _PUBLISH_BOUND_S = 600
 
 def run_part(*arguments: str) -> None:
     """Run one of our programs to its end; raise LabError with its last line if it fails."""
-    argv = [sys.executable, "-m", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_PUBLISH_BOUND_S, env=TOOL_ENVIRONMENT)
-    if done.returncode != 0:
-        complaint = done.stderr.strip().splitlines() or ["no message"]
-        raise LabError(f"`{' '.join(arguments[:2])}` failed", found=complaint[-1])
+    what = f"`{' '.join(arguments[:2])}`"
+    command = (sys.executable, "-m", *arguments)
+    run_program(command, bound_s=_PUBLISH_BOUND_S, failure=LabError, what=what, environment=TOOL_ENVIRONMENT)
 
 
 def seeder_command(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from swarmboot import errors
-from swarmboot.errors import SwarmbootError
+from swarmboot.errors import SwarmbootError, refusal_in
 
 FAMILIES = {
     errors.TrustError: range(10, 20),
@@ -37,9 +37,11 @@ def test_a_status_tells_the_family(family: type[SwarmbootError]) -> None:
     assert all(kind.exit_status in FAMILIES[family] for kind in (family, *kinds(family)))
 
 
-def test_only_transfers_are_retried() -> None:
-    for kind in kinds(SwarmbootError):
-        assert kind.is_retryable == issubclass(kind, errors.TransferError)
+def test_a_refusal_is_found_in_groups_of_groups_beside_other_errors() -> None:
+    refusal = errors.SiteError("x")
+    assert refusal_in(ExceptionGroup("a", [ValueError(), ExceptionGroup("b", [OSError(), refusal])])) is refusal
+    assert refusal_in(refusal) is refusal
+    assert refusal_in(ExceptionGroup("a", [ValueError()])) is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from leecher.initramfs.__main__ import parse_node_file
 from leecher.neighbour.rate_limit import TokenBucket
-from leecher.neighbour.stage0 import stage0_artifacts, stage0_faults
+from leecher.neighbour.stage0 import stage0_faults
 from seeder.boot_script.grammar import CommandLine, Source
 from seeder.boot_script.load import Stage0Trust, stage0_of
 from seeder.policy.admission import STALL_S
@@ -25,6 +25,7 @@ from seeder.stage0.rack_map import Place, node_image, parse_rack_map, read_node_
 from swarmboot.errors import MalformedSettingError, SpaceError, UnknownSettingError
 from swarmboot.ids import Digest, NodeId
 from swarmboot.release.manifest import UNIFIED, Manifest, Role, decode, encode
+from swarmboot.release.stage0 import stage0_images
 from swarmboot.wire.announce import Announce, NodeState
 from tests.support.builders import build_artifact, build_manifest
 
@@ -251,9 +252,9 @@ def test_a_unified_kernel_image_comes_from_neighbours_alone() -> None:
 
 def test_a_node_serves_a_unified_kernel_image_alone() -> None:
     image = build_artifact("boot.efi", role=Role.KERNEL, format=UNIFIED)
-    assert stage0_artifacts(build_manifest(artifacts=(image, build_artifact()))) == (image,)
-    assert stage0_artifacts(MANIFEST) == (KERNEL, INITRAMFS)
-    assert stage0_artifacts(build_manifest(artifacts=(KERNEL, build_artifact()))) == ()
+    assert stage0_images(build_manifest(artifacts=(image, build_artifact()))) == (image,)
+    assert stage0_images(MANIFEST) == (KERNEL, INITRAMFS)
+    assert stage0_images(build_manifest(artifacts=(KERNEL, build_artifact()))) == ()
 
 
 def build_pe(*sections: tuple[bytes, int]) -> bytes:

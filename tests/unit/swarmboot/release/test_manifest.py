@@ -175,12 +175,11 @@ def test_the_last_piece_may_be_short(size_bytes: int, pieces: int) -> None:
     assert build_artifact(size_bytes=size_bytes).pieces == pieces
 
 
-def test_artifacts_are_found_by_role_and_by_info_hash() -> None:
+def test_artifacts_are_found_by_role() -> None:
     root, first, second = build_artifact(), build_plugin("10-a.squashfs"), build_plugin("20-b.squashfs")
     manifest = build_manifest(artifacts=(root, first, second))
     assert manifest.root == root
     assert manifest.with_role(Role.PLUGIN) == (first, second)
-    assert manifest.by_info_hash[second.info_hash] == second
 
 
 @pytest.mark.parametrize("name", ["rootfs.squashfs", "10-driver.tar.gz", "a", "A+b_c"])
