@@ -6,12 +6,10 @@ nodes; it decides nothing. The seeder is an origin and a coordinator, not a BitT
 
 from __future__ import annotations
 
-import math
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -23,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seeder.http.crowd import Crowd
 from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
+from seeder.http.held_requests import HeldRequests
 from seeder.http.pacer import Pacer, Share
 from seeder.http.refusals import Refusals, refusal_kind
 from seeder.http.request_body import BodyRoom
@@ -62,14 +61,6 @@ _FILES = {
     "channels": (re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\.swarm\Z"), "application/octet-stream", False),
     "keys": (layout.KEYS_NAME, "application/octet-stream", True),
 }
-
-
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """A node's request, its own ticket: the handout once the tracker gives one, and the event if it waits for it."""
-
-    handout: Handout | None = None
-    answered: trio.Event | None = None
 
 
 class SeederApp:
@@ -112,9 +103,7 @@ class SeederApp:
         self.current = Current(tracker.registry, catalogue, crowd, tracker.limits.uplink_bytes_per_s, self._counted)
         self.ends: Callable[[], tuple[Lifetime, ...]] = tuple
         self._scrapes = Scrapes(self.meters, self.current)
-        self._asked: dict[Hashable, _Asked] = {}
-        self._stirred = trio.Event()
-        self._tick_s = math.inf
+        self._held = HeldRequests[Handout](lambda now_s: tracker.next_tick_s(now_s=now_s))
 
     def application(self) -> ASGIApp:
         """Return the ASGI application: Starlette, but for announces, whose way past its layers is short.
@@ -145,27 +134,14 @@ class SeederApp:
     async def running(self) -> AsyncIterator[None]:
         """Answer waiting nodes and follow the site while the context is open."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tick)
+            nursery.start_soon(self._held.run, self._tick)
             nursery.start_soon(self._refresh)
             nursery.start_soon(self.api.broadcast.run)
             yield
             nursery.cancel_scope.cancel()
 
-    async def _tick(self) -> None:
-        while True:
-            self._stirred = trio.Event()
-            due_s = self.tracker.next_tick_s(now_s=time.monotonic())
-            self._tick_s = math.inf if due_s is None else due_s
-            with trio.move_on_after(max(0.0, self._tick_s - time.monotonic())):
-                await self._stirred.wait()
-                continue
-            self._deliver(self.tracker.tick(now_s=time.monotonic()))
-
-    def _stir(self) -> None:
-        """Let `_tick` look again if someone waits for less long than it sleeps."""
-        due_s = self.tracker.next_tick_s(now_s=time.monotonic())
-        if due_s is not None and due_s < self._tick_s:
-            self._stirred.set()
+    def _tick(self, now_s: float) -> None:
+        self._deliver(self.tracker.tick(now_s=now_s))
 
     async def _refresh(self) -> None:
         while True:
@@ -192,11 +168,7 @@ class SeederApp:
 
     def _deliver(self, answers: list[Answer]) -> None:
         for answer in answers:
-            asked = self._asked.pop(answer.ticket, None)
-            if asked is not None:
-                asked.handout = answer.handout
-                if asked.answered is not None:
-                    asked.answered.set()
+            self._held.give(answer.ticket, answer.handout)
 
     async def _posted(
         self, scope: Scope, receive: Receive, path: str, most: int
@@ -226,40 +198,24 @@ class SeederApp:
         if isinstance(posted, Response):
             return posted
         proof, body = posted
-        asked = _Asked()
-        self._asked[asked] = asked
+        request = self._held.open()
         try:
             announce = decode_announce(body)
             if not self.guard.is_named(proof, announce.node):
                 return self.guard.refusal(scope)
-            self._deliver(self.tracker.announce(asked, announce, host=host, now_s=time.monotonic()))
-            self._stir()
+            self._deliver(self.tracker.announce(request, announce, host=host, now_s=time.monotonic()))
+            self._held.stir()
             self.record.announced(announce, host=host)
             self.meters.announces.inc()
-            handout = asked.handout or await self._answer_or_hang_up(receive, asked)
+            handout = await request.answer_or_hang_up(receive)
         except DecodeError as error:
             return self._refuse("malformed", 400, str(error))
         except ImpostorError as error:
             return self._refuse("impostor", 403, str(error))
         finally:
-            if self._asked.pop(asked, None) is not None:
-                self.tracker.withdraw(asked)
+            if self._held.close(request):
+                self.tracker.withdraw(request)
         return _HandoutResponse(encode(handout)) if handout else Response(status_code=499)
-
-    async def _answer_or_hang_up(self, receive: Receive, asked: _Asked) -> Handout | None:
-        """Return the handout once the tracker gives it, or None if the node hangs up first."""
-        asked.answered = trio.Event()
-        async with trio.open_nursery() as nursery:
-
-            async def hang_up() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(hang_up)
-            await asked.answered.wait()
-            nursery.cancel_scope.cancel()
-        return asked.handout
 
     async def _report(self, request: Request) -> Response:
         posted = await self._posted(request.scope, request.receive, REPORT_PATH, REPORT_MAX_BYTES)

@@ -32,6 +32,7 @@ from seeder.boot_script.grub import GRUB
 from seeder.boot_script.kernel_cmdline import check_carried, node_cmdline
 from seeder.boot_script.load import Dialect, Load, Stage0, stage0_of
 from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
+from seeder.http.held_requests import HeldRequests
 from seeder.http.pacer import Pacer
 from seeder.log import Log
 from seeder.policy.stage0_queue import Granted, Queued, Stage0Queue, Verdict
@@ -48,6 +49,7 @@ from swarmboot.ids import Digest
 from swarmboot.release import layout, trust
 from swarmboot.release.manifest import Manifest
 from swarmboot.release.profile import Identity, select
+from swarmboot.release.stage0 import IMAGES_AT
 
 REFRESH_S = 1.0
 UNCOVERED_MAX = 16
@@ -96,8 +98,7 @@ class Stage0App:
         self.machines = 0
         self._catalogue = catalogue
         self._place = place
-        self._asked: dict[object, trio.MemorySendChannel[Granted | Queued]] = {}
-        self._stirred = trio.Event()
+        self._held = HeldRequests[Granted | Queued](lambda now_s: queue.next_tick_s(now_s=now_s))
         self._manifest: Manifest | None = None
         self._files = OpenFiles()
         self._uncovered: set[str] = set()
@@ -112,7 +113,7 @@ class Stage0App:
                 Route("/boot.ipxe", self._ipxe),
                 Route("/grub.cfg", self._grub),
                 Route("/node.img", self._node_image),
-                Route("/k/{name}", self._image),
+                Route(f"{IMAGES_AT}{{name}}", self._image),
                 Route("/boot/{name}", self._binary),
             ]
         )
@@ -134,19 +135,13 @@ class Stage0App:
         """Answer waiting machines and follow the channel while the context is open."""
         async with trio.open_nursery() as nursery:
             self._follow()
-            nursery.start_soon(self._tick)
+            nursery.start_soon(self._held.run, self._tick)
             nursery.start_soon(self._refresh)
             yield
             nursery.cancel_scope.cancel()
 
-    async def _tick(self) -> None:
-        while True:
-            due_s = self.queue.next_tick_s(now_s=time.monotonic())
-            self._stirred = trio.Event()
-            with trio.move_on_after(math.inf if due_s is None else max(0.0, due_s - time.monotonic())):
-                await self._stirred.wait()
-                continue
-            self._deliver(self.queue.tick(now_s=time.monotonic()))
+    def _tick(self, now_s: float) -> None:
+        self._deliver(self.queue.tick(now_s=now_s))
 
     async def _refresh(self) -> None:
         while True:
@@ -182,9 +177,7 @@ class Stage0App:
 
     def _deliver(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
-            channel = self._asked.pop(verdict.ticket, None)
-            if channel is not None:
-                channel.send_nowait(verdict.answer)
+            self._held.give(verdict.ticket, verdict.answer)
 
     async def _ipxe(self, request: Request) -> Response:
         return _script_response(await self._script(request, ipxe.IPXE, _origin(request)))
@@ -213,18 +206,16 @@ class Stage0App:
             hint = "publish one with vmlinuz and initramfs.img in it"
             raise ReleaseError("this server has no release with a kernel and an initramfs", hint=hint)
         self._cmdline(request, mac, stage0)
-        ticket = object()
-        answered, wait = trio.open_memory_channel[Granted | Queued](1)
-        self._asked[ticket] = answered
+        held = self._held.open()
         place = self._place.racks.place(mac, _host(request))
         self._watcher.asked(mac, _host(request), place.rack)
         try:
-            self._deliver(self.queue.ask(ticket, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
-            self._stirred.set()
-            answer = await _answer_or_hang_up(request, wait)
+            self._deliver(self.queue.ask(held, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
+            self._held.stir()
+            answer = await held.answer_or_hang_up(request.receive) or Queued(0, 1)  # which who hung up will not hear
         finally:
-            if self._asked.pop(ticket, None) is not None:
-                self.queue.hung_up(ticket, now_s=time.monotonic())
+            if self._held.close(held):
+                self.queue.hung_up(held, now_s=time.monotonic())
         if isinstance(answer, Granted):
             self.machines += 1
             self._watcher.granted(mac, _host(request))
@@ -352,22 +343,6 @@ def _script_response(script: str) -> Response:
 
 async def _nothing(_size_bytes: int) -> None:
     """Take note of nothing."""
-
-
-async def _answer_or_hang_up(request: Request, wait: trio.MemoryReceiveChannel[Granted | Queued]) -> Granted | Queued:
-    """Return the answer once it comes; a machine that hangs up first is told to ask again, which it will not hear."""
-    answer: Granted | Queued = Queued(0, 1)
-    async with trio.open_nursery() as nursery:
-
-        async def hang_up() -> None:
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            nursery.cancel_scope.cancel()
-
-        nursery.start_soon(hang_up)
-        answer = await wait.receive()
-        nursery.cancel_scope.cancel()
-    return answer
 
 
 def _host(request: Request) -> str:
