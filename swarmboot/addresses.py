@@ -96,7 +96,7 @@ def host_port(host: str, port: int) -> str:
 
 
 def http_url(host: str, port: int) -> str:
-    """Return a host's HTTP door, as in `http://10.0.0.7:8471`; without the port where it is HTTP's own."""
+    """Return a host's address over HTTP, as in `http://10.0.0.7:8471`; without the port where it is HTTP's own."""
     return f"http://{shown(host)}" if port == 80 else f"http://{host_port(host, port)}"
 
 

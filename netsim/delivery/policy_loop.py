@@ -1,4 +1,4 @@
-"""One node's loop on simulated time: facts to `leecher.policy.node_policy.Policy`, its requests to the node's doors.
+"""One node's loop on simulated time: facts to `leecher.policy.node_policy.Policy`, its requests to a transport.
 
 It does what `leecher.swarm.fetcher.Fetcher.step` does on real time, and nothing else: ask the policy, act, sleep until
 the policy's next wake or until woken. Handouts, failed announces, ended ranges, found neighbours and the last piece
@@ -22,8 +22,8 @@ WAKING_S = 0.0002
 """What the shell's task takes from being woken to asking the policy, about."""
 
 
-class Doors(Protocol):
-    """Where a node's requests go."""
+class Transport(Protocol):
+    """What carries out a node's requests."""
 
     def announce(self, request: AnnounceRequest, now_s: float) -> None:
         """Announce to the seeder; the answer comes back as `handout_arrived` or `announce_failed`."""
@@ -38,11 +38,11 @@ class Doors(Protocol):
 class PolicyLoop:
     """A policy and the loop around it. `at` runs an action at a later moment."""
 
-    def __init__(self, policy: Policy, doors: Doors, *, at: Callable[[float, Action], None]) -> None:
+    def __init__(self, policy: Policy, transport: Transport, *, at: Callable[[float, Action], None]) -> None:
         self.policy = policy
         self.is_over = False
         self.has_started = False
-        self._doors = doors
+        self._transport = transport
         self._at = at
         self._sleep = 0
         self._is_waking = False
@@ -103,11 +103,11 @@ class PolicyLoop:
         for request in self.policy.requests(now_s=now_s):
             match request:
                 case AnnounceRequest():
-                    self._doors.announce(request, now_s)
+                    self._transport.announce(request, now_s)
                 case FetchRequest(piece_range):
-                    self._doors.fetch(piece_range, now_s)
+                    self._transport.fetch(piece_range, now_s)
                 case ConnectRequest(neighbours):
-                    self._doors.dial(neighbours, now_s)
+                    self._transport.dial(neighbours, now_s)
         sleep = self._sleep
         self._at(self.policy.next_wake_s(now_s=now_s), lambda woken_s: self._wake(sleep, woken_s))
 

@@ -1,4 +1,4 @@
-"""One node of the swarm on simulated time: the doors through which its policy's requests go.
+"""One node of the swarm on simulated time: what carries out its policy's requests.
 
 What the shell in `leecher.swarm.fetcher` does with sockets and libtorrent, this does with transfers and the exchange.
 The announce that a request stands for has the same content as the shell's.
@@ -29,7 +29,7 @@ HASH_BYTES_PER_S = 600e6
 COUNT_S = 0.01
 """From handing a piece to libtorrent to its finished alert: two threads and a disk job, hashing aside."""
 JOIN_S = 0.05
-"""From a node's first announce until it can be dialled: libtorrent is imported and opens its doors."""
+"""From a node's first announce until it can be dialled: libtorrent is imported and listens."""
 SHARES = (3, 4, 5)
 """Of a link that they cross together, what a stream takes, as TCP's windows scatter; see `netsim.fluid.engine`."""
 PORT = 6881

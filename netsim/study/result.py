@@ -127,7 +127,7 @@ def _report(outcome: Outcome, node: int, durations: Mapping[str, Floats]) -> Boo
 
 
 def sentence(results: Sequence[SimulationResult]) -> str:
-    """Return the one sentence that answers the question."""
+    """Return what came of it, in one sentence."""
     by_name = {result.strategy: result for result in results}
     best = next((by_name[name] for name in (*SCATTERS, *by_name) if name in by_name), results[0])
     if best.up_s.last_s is None:

@@ -17,7 +17,7 @@ _WORTH_A_PROCESS = 400
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One simulation: its question, what happened and what that comes to."""
+    """One simulation: what was asked, what happened and what that comes to."""
 
     scenario: Scenario
     outcome: Outcome

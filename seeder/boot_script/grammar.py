@@ -95,7 +95,7 @@ class Mac(Value):
 
 @dataclass(frozen=True, slots=True)
 class Source(Value):
-    """An HTTP door that machines load from: an address or a host's name, and a port."""
+    """An HTTP server that machines load from: an address or a host's name, and a port."""
 
     host: str
     port: int

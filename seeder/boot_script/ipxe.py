@@ -69,7 +69,7 @@ def seconds(wait_s: int) -> Token:
 
 
 def ipxe_refusal(origin: Source, mac: Mac, reason: str) -> str:
-    """Return the script for a node that cannot be served now: the reason, and another question a little later."""
+    """Return the script for a node that cannot be served now: the reason, and to ask again a little later."""
     return text_of(
         [
             ipxe("#!ipxe"),
@@ -82,7 +82,7 @@ def ipxe_refusal(origin: Source, mac: Mac, reason: str) -> str:
 
 
 def ipxe_boot(stage0: Stage0, load: Load) -> str:
-    """Return the script that loads and starts stage 0: neighbours first, the origin last, and the question again.
+    """Return the script that loads and starts stage 0: neighbours first, the origin last, then it asks again.
 
     Where the firmware decides, it does so when the kernel is started: then each source is tried up to there.
     """

@@ -1,4 +1,4 @@
-"""A node's kernel command line, and what of a release boot scripts can carry: publish and the door ask the same."""
+"""A node's kernel command line, and what of a release boot scripts can carry: publish and the server ask the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import Profile
 
 OWN_MAX = 512
-"""What is kept for the words that the door adds: the server, the stage 0, rack, profile and network card."""
+"""What is kept for the words that the server adds: the server, the stage 0, rack, profile and network card."""
 
 
 def node_cmdline(

@@ -1,7 +1,7 @@
 """Which pieces are leased to whom, for how long, and what the seeder has seen come of it.
 
 A lease is the right to fetch some pieces alone, for a time. What a node says of a lease is a claim; that its bytes were
-asked for at the seeder's own door, from the node's address, and that they went out, the seeder sees for itself. So a
+asked for at the seeder itself, from the node's address, and that they went out, the seeder sees for itself. So a
 lease that nobody asks the bytes of is idle: it takes no place in the pipe and others may have its pieces. A node's
 credit is how many more of its leases were fetched than were let lapse.
 
@@ -159,7 +159,7 @@ class Book:
         holdings.idle |= lease.awaited
 
     def begin(self, host: str, info_hash: InfoHash, first: int, count: int) -> None:
-        """Occurs when a run of pieces is asked for at the seeder's own door."""
+        """Occurs when a run of pieces is asked for at the seeder itself."""
         lease = self._traces.get((host, info_hash, first))
         if lease is None or lease.is_begun or lease.count != count:
             return

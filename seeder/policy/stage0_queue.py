@@ -26,7 +26,7 @@ from swarmboot.release.manifest import Artifact
 from swarmboot.units import GOODPUT
 
 HOLD_S = 4.0
-"""How long a machine is kept waiting at the door: shorter than a load may be silent, and than GRUB is patient."""
+"""How long a machine is kept waiting: shorter than a load may be silent, and than GRUB is patient."""
 
 WAIT_S = 1
 """How long a machine that was sent away sleeps before it asks again."""
@@ -59,7 +59,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to the question that came with `ticket`."""
+    """The answer to the request that came with `ticket`."""
 
     ticket: Hashable
     answer: Granted | Queued
@@ -128,7 +128,7 @@ class Stage0Queue:
         self.admission.resize(self._limits(sum(image.size_bytes for image in self._from_server())))
 
     def ask(self, ticket: Hashable, mac: str, *, host: str = "", rack: str = "", now_s: float) -> list[Verdict]:
-        """Take in a question of the machine with this MAC address at `host`; return the answers that are due now."""
+        """Take in a request of the machine with this MAC address at `host`; return the answers that are due now."""
         machine = _Machine(mac, host)
         verdicts = self._dismiss(machine)
         if self._turns.pop(machine, None) is not None and not self._able:
@@ -179,7 +179,7 @@ class Stage0Queue:
             sources: tuple[Hashable, ...] = (turn.source, *turn.alternates)
             if self.is_split:
                 sources = self._kernel_sources(machine.mac, held.rack)
-            neighbours = [door for door in map(self._door, sources) if door is not None]
+            neighbours = [address for address in map(self._address, sources) if address is not None]
             verdicts.append(Verdict(held.ticket, Granted(tuple(neighbours))))
         self._count_wasted(now_s)
         return verdicts + self._send_away(now_s)
@@ -213,7 +213,7 @@ class Stage0Queue:
         return max(now_s + 0.005, min(due_s, survey_s, due_s if admission_s is None else admission_s))
 
     def _dismiss(self, machine: _Machine) -> list[Verdict]:
-        """Answer a machine's earlier question that still waits: it has asked again."""
+        """Answer a machine's earlier request that still waits: it has asked again."""
         held = self._held.pop(machine, None)
         return [] if held is None else [Verdict(held.ticket, Queued(self.admission.ahead(machine), WAIT_S))]
 
@@ -246,7 +246,7 @@ class Stage0Queue:
         near_first = sorted(self._able[turn:] + self._able[:turn], key=lambda node: node.rack != rack)
         return tuple(node.node for node in near_first[: self.admission.limits.alternates])
 
-    def _door(self, source: Hashable) -> Source | None:
-        """Return a neighbour's door; nothing for the server, which is always the last to be tried."""
+    def _address(self, source: Hashable) -> Source | None:
+        """Return where a neighbour serves HTTP; nothing for the server, which is always the last to be tried."""
         node = self._registry.nodes.get(NodeId(source)) if isinstance(source, bytes) else None
         return Source(node.host, node.http_port) if node is not None and node.http_port else None

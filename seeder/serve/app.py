@@ -1,4 +1,4 @@
-"""The seeder's HTTP door: the site's files with Range requests, announces, boot reports and a status page.
+"""The seeder's HTTPS server: the site's files with Range requests, announces, boot reports and a status page.
 
 An ASGI application on Starlette, run by Hypercorn's trio worker. It carries facts to the tracker and its answers to the
 nodes; it decides nothing. The seeder is an origin and a coordinator, not a BitTorrent peer.

@@ -1,4 +1,4 @@
-"""What the seeder sees go out through its own door: whether the runs of pieces that it leased are fetched.
+"""What the seeder itself sees go out: whether the runs of pieces that it leased are fetched.
 
 It tells the registry, which believes this more than what nodes say. It will not send anything itself.
 """

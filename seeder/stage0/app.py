@@ -1,4 +1,4 @@
-"""The stage-0 door: what firmware, iPXE and GRUB may fetch over plain HTTP, and nothing else.
+"""The stage-0 server: what firmware, iPXE and GRUB may fetch over plain HTTP, and nothing else.
 
     /boot.ipxe  /grub.cfg    a script for one machine, by `mac`; both may be kept waiting for their turn
     /node.img                one machine's own files as a cpio archive
@@ -60,7 +60,7 @@ _BLOB = re.compile(r"([0-9a-f]{64})(\.sig)?\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage0Config:
-    """Where the door's files are and what it tells nodes.
+    """Where the server's files are and what it tells nodes.
 
     `server` is the seeder's address for nodes once they run; empty for the host that they asked, at `https_port`.
     `is_covered` says whether the seeder's certificate is one for a host.
@@ -219,8 +219,8 @@ class Stage0App:
         if isinstance(answer, Granted):
             self.machines += 1
             self._watcher.granted(mac, _host(request))
-            doors = (host_port(each.host, each.port) for each in answer.neighbours)
-            sources = ", ".join([*doors, "the server"])
+            neighbours = (host_port(each.host, each.port) for each in answer.neighbours)
+            sources = ", ".join([*neighbours, "the server"])
             where = f" in rack {place.rack}" if place.rack else ""
             self._log.tell(f"machine {mac}{where} loads from {sources}", source=counted_as(_host(request)))
         return stage0, answer
@@ -350,13 +350,13 @@ def _host(request: Request) -> str:
 
 
 def _own(request: Request) -> Source:
-    """Return this door's own address."""
+    """Return this server's own address."""
     host, port = request.scope["server"][:2]
     return Source(connection_address(str(host)), port)
 
 
 def _origin(request: Request, *, is_port_told: bool = True) -> Source:
-    """Return this door's address as the machine knows it: the one that it asked at."""
+    """Return this server's address as the machine knows it: the one that it asked at."""
     own = _own(request)
     default_port = 80 if is_port_told else own.port
     return asked_at(request.headers.get("host", ""), own, default_port=default_port)

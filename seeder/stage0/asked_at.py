@@ -15,7 +15,7 @@ from swarmboot.addresses import host_port, read_host, split_host_port
 
 
 def asked_at(host_header: str, own: Source, *, default_port: int) -> Source:
-    """Return the door that a request was made to; the socket's own address if the header is no host and port.
+    """Return the server that a request was made to; the socket's own address if the header is no host and port.
 
     `default_port` counts where the header names none, unless the host is the socket's own. GRUB may name none although
     it used one: it writes it, and the next line over it (grub-core/net/http.c, http_establish).

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seeder.stage0.dnsmasq_process import PxeOptions
     from seeder.stage0.run import Stage0Options
 
-DOOR_PORT = 80
+STAGE0_PORT = 80
 _IPXE = "/usr/lib/ipxe"
 _OPTIONS = (
     click.option("--pxe", default="", metavar="INTERFACE[,proxy]",
@@ -73,7 +73,7 @@ class Stage0Flags:
 
     def port(self, parse: Callable[[str, str], tuple[str, int]]) -> int:
         """Return the port of the plain-HTTP listener; raise MalformedSettingError for a malformed --pxe-listen."""
-        return parse(self.pxe_listen, "--pxe-listen")[1] if self.pxe_listen else DOOR_PORT
+        return parse(self.pxe_listen, "--pxe-listen")[1] if self.pxe_listen else STAGE0_PORT
 
     def open(
         self, *, https_port: int, state: Path, parse: Callable[[str, str], tuple[str, int]]
@@ -136,7 +136,7 @@ def pxe() -> None:
 @pxe.command()
 @click.option("--pxe", "interface", required=True, metavar="INTERFACE[,proxy]", help="The interface machines are on.")
 @click.option("--dhcp-range", default="", metavar="FIRST,LAST[,DURATION]", help="The addresses to give out.")
-@click.option("--port", default=DOOR_PORT, show_default=True, help="Port of the seeder's stage-0 door.")
+@click.option("--port", default=STAGE0_PORT, show_default=True, help="Port of the seeder's stage-0 server.")
 @click.option("--for", "server", type=click.Choice(["dnsmasq", "isc", "kea"]), default="dnsmasq", show_default=True,
               help="Which DHCP server to write for.")  # fmt: skip
 @click.option("--tftp", type=click.Path(path_type=Path), default=Path("/var/lib/swarmboot/pxe"), show_default=True,

@@ -50,7 +50,7 @@ class DhcpRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhcpPlan:
-    """One network to answer on. `addresses` is None beside an existing DHCP server; `origin` is the stage-0 door.
+    """One network to answer on. `addresses` is None beside an existing DHCP server; `origin` is the stage-0 server.
 
     Everything in it can stand in dnsmasq's, ISC's and Kea's files, which know quotes, comments and lines; raises
     MalformedSettingError for what cannot.

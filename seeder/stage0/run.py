@@ -1,4 +1,4 @@
-"""Run stage 0 beside the seeder's own door: a plain-HTTP listener for firmware and, if asked for, dnsmasq."""
+"""Run stage 0 beside the HTTPS server: a plain-HTTP listener for firmware and, if asked for, dnsmasq."""
 
 from __future__ import annotations
 
@@ -73,17 +73,17 @@ async def stage0_running(
         node_files=options.node_files,
         is_covered=is_covered,
     )
-    door = Stage0App(queue, catalogue, place, log, pacer=pacer, watcher=watcher)
+    app = Stage0App(queue, catalogue, place, log, pacer=pacer, watcher=watcher)
     stop = trio.Event()
-    async with door.running(), AsyncExitStack() as stack:
+    async with app.running(), AsyncExitStack() as stack:
         if options.dnsmasq is not None:
             await stack.enter_async_context(dnsmasq_running(*options.dnsmasq, log))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_listen, door, options.listener, crowd, stop)
-            yield door
+            nursery.start_soon(_listen, app, options.listener, crowd, stop)
+            yield app
             stop.set()
 
 
-async def _listen(door: Stage0App, listener: socket.socket, crowd: Crowd, stop: trio.Event) -> None:
+async def _listen(app: Stage0App, listener: socket.socket, crowd: Crowd, stop: trio.Event) -> None:
     settings = hypercorn_connection.settings(listener, crowd, patience=PATIENCE)
-    await hypercorn_connection.serve(door.application(), settings, stop.wait)
+    await hypercorn_connection.serve(app.application(), settings, stop.wait)

@@ -59,7 +59,7 @@ class Announce:
     not, and `returned` leases it gives back; `is_starving` says that its neighbours give it nothing although it lacks
     pieces. A node's address is that of the connection it announces over. `own_end` is the address at its own end of
     that, empty if it does not say: nobody is told it, but where it is another a proxy or NAT stands between.
-    `serves` are digests that the node's HTTP door serves at /k/ to machines without an operating system, at most
+    `serves` are digests that the node's HTTP server has at /k/ to machines without an operating system, at most
     `serves_bytes_per_s`, 0 for no limit. `about` says which machine this is, until the seeder has heard it once.
     """
 
@@ -99,7 +99,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A node to exchange pieces with: where its BitTorrent and its HTTP doors are. `host` is an IP address."""
+    """A node to exchange pieces with: where it is dialled for BitTorrent and HTTP. `host` is an IP address."""
 
     host: str
     port: int

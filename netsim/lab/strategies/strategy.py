@@ -1,4 +1,4 @@
-"""What a run gives a strategy, and the two questions a strategy answers.
+"""What a run gives a strategy, and the two things a strategy says.
 
 A strategy is one small file: how the server serves, and what program a node runs. It will not time, count or verify
 anything; the lab does that alike for all.
