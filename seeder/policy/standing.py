@@ -54,10 +54,11 @@ class Standing:
 
     def give_credit(self, node: Node, change: int) -> None:
         """Count that a node has fetched a lease, or let one lapse."""
-        was, node.credit = node.credit, node.credit + change
+        was, was_believed = node.credit, node.is_believed
+        node.credit += change
         if (was > 0) != (node.credit > 0):
             self._know(node, is_known=node.credit > 0)
-        if (was >= 0) != (node.credit >= 0):
+        if was_believed != node.is_believed:
             self.belief_changes += 1
 
     def _know(self, node: Node, *, is_known: bool) -> None:

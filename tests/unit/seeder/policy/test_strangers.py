@@ -156,3 +156,15 @@ def test_what_a_node_that_lets_leases_lapse_says_it_has_does_not_count() -> None
     observe(found, 1, "#" * 64, now_s=6.0)
     assert found.holdings(ROOT).held == 0
     assert not found.torrents[ROOT].seeds
+
+
+def test_what_a_node_has_said_ceases_to_count_with_the_lease_that_it_lets_lapse_too_many() -> None:
+    found = build_registry()
+    fetch(found, observe(found, 2))
+    liar = observe(found, 1, "#" * 32)
+    for lapsed in range(1, 5):
+        assert bool(found.holdings(ROOT).held) == liar.is_believed
+        assert granting.lease_pieces(found, liar, slots=1, now_s=10.0 * lapsed, limits=LIMITS)
+        found.expire(now_s=10.0 * lapsed + 5.0, silent_s=1e9)
+        assert liar.credit == -lapsed
+    assert not liar.is_believed
