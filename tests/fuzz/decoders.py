@@ -23,7 +23,7 @@ import libtorrent as lt
 from leecher.boot.hand_off import environment_text
 from leecher.initramfs.__main__ import node_settings, parse_node_file
 from leecher.machine import addresses as netlink
-from leecher.swarm.session import _metadata
+from leecher.swarm.session import check_torrent
 from netsim.scenario.toml import parse_scenario
 from seeder.boot_script.grammar import parse_mac
 from seeder.program import parse_program
@@ -153,7 +153,8 @@ def _layers(data: bytes) -> object:
     decoded: Any = lt.bdecode(_TORRENT.data)
     layers: Any = lt.bdecode(data)
     altered = lt.bencode({**decoded, b"piece layers": layers if layers is not None else data})
-    return _metadata(_ARTIFACT, altered)
+    check_torrent(_ARTIFACT, altered)
+    return None
 
 
 def _read_all(entries: Any) -> int:
@@ -338,7 +339,7 @@ DECODERS: tuple[Decoder, ...] = (
         (b"52:54:00:* r12 gpu\n10.0.0.0/8 r1\n2001:db8::/32 r2\n",),
     ),
     Decoder("torrent", _torrent, (BlobError,), (_TORRENT.data,)),
-    Decoder("signed torrent", lambda data: _metadata(_ARTIFACT, data), (ManifestError,), (_TORRENT.data,)),
+    Decoder("signed torrent", lambda data: check_torrent(_ARTIFACT, data), (ManifestError,), (_TORRENT.data,)),
     Decoder("piece layers", _layers, (ManifestError, RuntimeError), (b"d1:xi1ee",)),
     Decoder(
         "kernel",

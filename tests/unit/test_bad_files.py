@@ -14,7 +14,7 @@ import pytest
 
 from leecher.boot import hand_off
 from leecher.initramfs import __main__ as initramfs
-from leecher.swarm.session import _metadata
+from leecher.swarm.session import check_torrent
 from netsim.scenario.toml import read_scenario
 from seeder.http.authority import given_certificate, issue_certificate
 from seeder.publish.release_toml import parse_release_toml
@@ -163,7 +163,7 @@ def test_piece_layers_that_are_no_map_of_hashes_are_refused(layers: object) -> N
     changed: Any = {**decoded, b"piece layers": layers}
     altered = lt.bencode(changed)
     with pytest.raises(ManifestError, match="not the one that was signed"):
-        _metadata(artifact, altered)
+        check_torrent(artifact, altered)
     if not isinstance(layers, dict) or 7 in layers.values():
         with pytest.raises(BlobError, match="no map of hashes"):
             layer_of(altered)
@@ -177,7 +177,7 @@ def build_torrent_from(decoded: Any) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("data", [b"", b"d" * 5000, b"i" + MANY.encode() + b"e", b"l" * 200 + b"e" * 200, b"4:info"])
 def test_bencode_that_is_no_torrent_is_refused(data: bytes) -> None:
     with pytest.raises(ManifestError):
-        _metadata(build_artifact(), data)
+        check_torrent(build_artifact(), data)
 
 
 HEADERS = [
@@ -223,7 +223,7 @@ def test_a_file_beside_the_initramfs_that_is_no_text_is_refused(
     monkeypatch.setattr(initramfs, "BAKED", tmp_path)
     (tmp_path / "node").write_bytes(b"rack=\xff\xfe\n")
     with pytest.raises(SwarmbootError, match=r"swarmboot\.rack"):
-        initramfs._settings({})
+        initramfs._settings({})  # which main() calls first, and after it clock and network
 
 
 @pytest.mark.parametrize("pattern", ["10.0.0.0/" + MANY, "::/" + MANY, "²/8", "\0", MANY])

@@ -55,7 +55,7 @@ def build_swarm(folder: Path, address: str, artifact: tuple[Artifact, bytes]) ->
 
 
 def connections(swarm: Swarm, artifact: tuple[Artifact, bytes]) -> int:
-    """Return how many connections libtorrent has, dialled ones that are not up yet included."""
+    """Return how many connections libtorrent has, dialled ones that are not up yet included, whom Swarm passes over."""
     handle: Any = swarm._handles[artifact[0].info_hash]
     return int(handle.status().num_connections)
 

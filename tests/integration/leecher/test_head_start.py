@@ -240,7 +240,8 @@ def test_a_head_start_is_waited_for_no_longer_than_the_boot_may_take(
     settings = settings_for(tmp_path, fleet, "https://127.0.0.1:1", authority(fleet))
     head_start = HeadStart(settings, started_s=time.monotonic())
     if has_read:
-        head_start._has_read.set()
+        head_start._has_read.set()  # as its thread does, which is not begun: nothing answers
     head_start.wait(time.monotonic())
+    # abandon() would wait for that thread
     for end in (head_start._waker, head_start._woken, head_start.connections):
         end.close()

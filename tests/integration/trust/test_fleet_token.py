@@ -155,7 +155,7 @@ def test_the_token_never_leaves_over_plain_http(fleet: Fleet, token: Path, tmp_p
         Connections(tls_context(None)), "http://127.0.0.1:1/announce", max_bytes=1, body=b"x",
         prover=NodeProver(NODE, secret.key_of(NODE)),
     )  # fmt: skip
-    assert request._proof(OneWrite("127.0.0.1", 1)) == {}
+    assert request._proof(OneWrite("127.0.0.1", 1)) == {}  # what it would send there, had anybody answered
 
 
 def test_a_mirror_is_asked_for_pieces_and_shown_no_proof(fleet: Fleet, token: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from leecher.policy.node_policy import (
     AnnounceRequest,
@@ -167,14 +168,16 @@ def test_a_failing_rescue_backs_off() -> None:
 
 def test_announces_back_off_while_the_seeder_is_silent() -> None:
     policy = build_policy()
-    waits = []
-    now_s = 0.0
+    policy.requests(now_s=0.0)
+    waits, now_s = [], 0.0
     for _ in range(6):
-        policy.requests(now_s=now_s)
         policy.announce_failed(now_s=now_s)
-        due_s = policy._announce_at_s
-        waits.append(due_s - now_s)
-        now_s = due_s
+        failed_s = now_s
+        requests: list[Any] = []
+        while not any(isinstance(request, AnnounceRequest) for request in requests):
+            now_s = policy.next_wake_s(now_s=now_s)
+            requests = policy.requests(now_s=now_s)
+        waits.append(now_s - failed_s)
     assert waits[0] < waits[-1] <= LIMITS.backoff_most_s
 
 

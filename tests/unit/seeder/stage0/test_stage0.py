@@ -343,4 +343,4 @@ def test_who_has_no_turn_leaves_nothing_behind_by_loading() -> None:
     queue = build_queue()
     for number in range(1000):
         queue.sent(made_up(number), KERNEL.sha256, host=FORGER, is_whole=True, now_s=0.0)
-    assert not queue._turns
+    assert not queue._turns  # a machine without a turn is told of nowhere
