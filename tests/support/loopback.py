@@ -42,13 +42,17 @@ def program(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-def build_release(folder: Path, *, size_bytes: int = 3_000_000, seed: int = 1, plugins: int = 1) -> Path:
-    """Return a release directory with a root image of random bytes and some plugins."""
+def build_release(
+    folder: Path, *, size_bytes: int = 3_000_000, seed: int = 1, plugins: int = 1, stage0_bytes: int = 0
+) -> Path:
+    """Return a release directory with a root image of random bytes and some plugins; kernel and initramfs if asked."""
     random = Random(seed)
     (folder / "plugins").mkdir(parents=True)
     (folder / "rootfs.squashfs").write_bytes(b"hsqs" + random.randbytes(size_bytes - 4))
     for number in range(plugins):
         (folder / "plugins" / f"{number}0-plugin.squashfs").write_bytes(b"hsqs" + random.randbytes(50_000 + number))
+    for name in ("vmlinuz", "initramfs.img") if stage0_bytes else ():
+        (folder / name).write_bytes(random.randbytes(stage0_bytes))
     return folder
 
 

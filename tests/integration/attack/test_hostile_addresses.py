@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -38,7 +37,6 @@ from tests.support.loopback import (
     Seeder,
     asking,
     booting,
-    build_fleet,
     build_release,
     program,
     serving,
@@ -51,16 +49,8 @@ NO_ADDRESSES = ("no address", "10.0.0.7\nshell", "", "[::1]", "256.1.1.1", "a.ex
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = build_release(tmp_path_factory.mktemp("addresses") / "release", size_bytes=2_000_000)
-    random = Random(7)
-    (folder / "vmlinuz").write_bytes(random.randbytes(70_000))
-    (folder / "initramfs.img").write_bytes(random.randbytes(90_000))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def fleet(release: Path) -> Fleet:
-    return build_fleet(release.parent, release)
+    folder = tmp_path_factory.mktemp("addresses") / "release"
+    return build_release(folder, size_bytes=2_000_000, stage0_bytes=80_000)
 
 
 def manifest_of(fleet: Fleet) -> manifests.Manifest:

@@ -7,8 +7,6 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from leecher.neighbour.discovery import PORT
 from swarmboot.ids import NodeId, NodeKey
 from swarmboot.release.key_files import read_trust
@@ -16,20 +14,10 @@ from swarmboot.wire.announce import NodeState
 from swarmboot.wire.discovery import Probe, decode_datagram, encode_probe
 from swarmboot.wire.report import BOOTED, VERIFIED, BootReport
 from tests.support import lying_host
-from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, serving, status
+from tests.support.loopback import Fleet, asking, booting, serving, status
 from tests.support.lying_host import Liar
 
 KEY = NodeKey(b"k" * 16)
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_release(tmp_path_factory.mktemp("release"))
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Fleet:
-    return build_fleet(tmp_path_factory.mktemp("fleet"), release)
 
 
 def test_who_knows_a_nodes_id_can_neither_remove_nor_move_it_nor_report_for_it(fleet: Fleet, tmp_path: Path) -> None:

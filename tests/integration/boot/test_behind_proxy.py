@@ -9,7 +9,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -18,7 +17,6 @@ from tests.support.loopback import (
     Seeder,
     asking,
     booting,
-    build_fleet,
     build_release,
     serving,
 )
@@ -74,16 +72,8 @@ def shut(*ends: socket.socket) -> None:
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    release = build_release(tmp_path_factory.mktemp("release") / "release", size_bytes=IMAGE_BYTES, plugins=0)
-    (release / "plugins").rmdir()
-    for name in ("vmlinuz", "initramfs.img"):
-        (release / name).write_bytes(Random(name).randbytes(200_000))
-    return release
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Fleet:
-    return build_fleet(tmp_path_factory.mktemp("proxy") / "fleet", release)
+    folder = tmp_path_factory.mktemp("proxy") / "release"
+    return build_release(folder, size_bytes=IMAGE_BYTES, plugins=0, stage0_bytes=200_000)
 
 
 def boot_rack(fleet: Fleet, seeder: Seeder, folder: Path, server: str, count: int) -> int:

@@ -30,11 +30,6 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_release(tmp_path_factory.mktemp("fleet") / "release", plugins=2)
 
 
-@pytest.fixture(scope="module")
-def fleet(release: Path) -> Fleet:
-    return build_fleet(release.parent, release)
-
-
 def test_a_rack_boots_and_the_server_sends_about_one_copy(tmp_path: Path, fleet: Fleet, release: Path) -> None:
     with serving(fleet, "--uplink", "100mbit") as seeder, ExitStack() as stack:
         nodes = [

@@ -18,22 +18,10 @@ from tests.support.loopback import (
     Fleet,
     asking,
     booting,
-    build_fleet,
-    build_release,
     hostile,
     serving,
 )
 from tests.support.refusals import refused
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_release(tmp_path_factory.mktemp("fleet") / "release")
-
-
-@pytest.fixture(scope="module")
-def fleet(release: Path) -> Fleet:
-    return build_fleet(release.parent, release)
 
 
 def test_a_server_that_is_down_is_named_and_retried(tmp_path: Path, fleet: Fleet) -> None:

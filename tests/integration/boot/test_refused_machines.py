@@ -21,23 +21,11 @@ from tests.support.loopback import (
     Fleet,
     asking,
     booting,
-    build_fleet,
-    build_release,
     program,
     serving,
     wait_until_arriving,
 )
 from tests.support.refusals import check_refusal, refused
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_release(tmp_path_factory.mktemp("fleet") / "release")
-
-
-@pytest.fixture(scope="module")
-def fleet(release: Path) -> Fleet:
-    return build_fleet(release.parent, release)
 
 
 def test_an_unknown_kernel_argument_is_named(tmp_path: Path) -> None:

@@ -29,22 +29,10 @@ from tests.support.loopback import (
     Fleet,
     asking,
     booting,
-    build_fleet,
-    build_release,
     program,
     serving,
 )
 from tests.support.refusals import refused
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_release(tmp_path_factory.mktemp("fleet") / "release")
-
-
-@pytest.fixture(scope="module")
-def fleet(release: Path) -> Fleet:
-    return build_fleet(release.parent, release)
 
 
 @pytest.fixture

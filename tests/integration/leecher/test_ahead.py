@@ -18,18 +18,12 @@ from leecher.swarm.session import Swarm, ahead_bytes, seed_ahead_bytes
 from swarmboot.ids import new_node_id
 from swarmboot.settings import build_settings
 from swarmboot.wire.announce import Handout
-from tests.support.loopback import Fleet, build_fleet, build_release, serving
+from tests.support.loopback import Fleet, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libtorrent 2.1 on calls that 2.0 needs
 
 PIECE_BYTES = 1 << 17
 MBIT_PER_S = 125_000.0
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    folder = tmp_path_factory.mktemp("fleet")
-    return build_fleet(folder, build_release(folder / "release"))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +57,7 @@ def test_a_seed_has_more_under_way_on_fast_links(link_bytes_per_s: float, ahead:
 
 
 def ahead_of(swarm: Swarm) -> int:
-    """Return how many blocks this node lets a neighbour ask ahead that connects now."""
+    """Return how many blocks this node lets a neighbour ask ahead that connects now: libtorrent's word, not Swarm's."""
     return int(swarm._session.get_settings()["max_allowed_in_request_queue"])
 
 
@@ -86,6 +80,7 @@ def test_a_node_goes_by_the_uplink_that_its_seeder_names(tmp_path: Path, fleet: 
         fetcher.join(swarm, release.documents)
         with closing(fetcher):
             assert ahead_of(swarm) == blocks
+            # as an announce's answer is taken, from seeders with uplinks that no loopback has
             fetcher._answered(Handout(1.0, uplink_bytes_per_s=10 * MBIT_PER_S), has_joined=True)
             assert ahead_of(swarm) == blocks // 2
             swarm.seed()

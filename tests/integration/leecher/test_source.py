@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 
-import pytest
 import trio
 
 from leecher.boot.release_search import Acquired, ReleaseSearch
@@ -21,14 +20,8 @@ from swarmboot.ids import Sequence, new_node_id
 from swarmboot.release.key_files import read_trust
 from swarmboot.wire.announce import Neighbour
 from swarmboot.wire.discovery import Presence, Probe
-from tests.support.loopback import Fleet, build_fleet, build_release, serving
+from tests.support.loopback import Fleet, serving
 from tests.support.waiting import BOUND_S
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    folder = tmp_path_factory.mktemp("fleet")
-    return build_fleet(folder, build_release(folder / "release"))
 
 
 def acquired(fleet: Fleet, server: str, authority: Path | None, *heard: Found) -> Acquired:

@@ -20,22 +20,10 @@ from tests.support.loopback import (
     Fleet,
     asking,
     booting,
-    build_fleet,
-    build_release,
     program,
     serving,
 )
 from tests.support.refusals import check_refusal
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_release(tmp_path_factory.mktemp("fleet") / "release")
-
-
-@pytest.fixture(scope="module")
-def fleet(release: Path) -> Fleet:
-    return build_fleet(release.parent, release)
 
 
 def test_a_port_in_use_is_named_by_the_seeder(fleet: Fleet) -> None:

@@ -30,17 +30,10 @@ MAC = "52-54-00-12-34-56"
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = build_release(tmp_path_factory.mktemp("stage0") / "release", size_bytes=300_000)
-    random = Random(7)
-    (folder / "vmlinuz").write_bytes(random.randbytes(700_000))
-    (folder / "initramfs.img").write_bytes(random.randbytes(900_000))
+    folder = tmp_path_factory.mktemp("stage0") / "release"
+    build_release(folder, size_bytes=300_000, stage0_bytes=800_000)
     (folder / "release.toml").write_text('name = "tiny"\ncmdline = "console=ttyS0"\n')
     return folder
-
-
-@pytest.fixture(scope="module")
-def fleet(release: Path) -> Fleet:
-    return build_fleet(release.parent, release)
 
 
 @pytest.fixture

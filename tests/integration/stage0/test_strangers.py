@@ -8,7 +8,6 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -41,9 +40,7 @@ def open_door(seeder: Seeder) -> tuple[str, int]:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Fleet:
-    release = build_release(tmp_path / "release", size_bytes=300_000)
-    for name in ("vmlinuz", "initramfs.img"):
-        (release / name).write_bytes(Random(name).randbytes(200_000))
+    release = build_release(tmp_path / "release", size_bytes=300_000, stage0_bytes=200_000)
     return build_fleet(tmp_path / "fleet", release)
 
 

@@ -24,11 +24,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from seeder.http.authority import issue_certificate
 from seeder.stage0.rack_map import node_image
-from tests.support.waiting import BOUND_S, wait_for_line, wait_for_namespace, wait_until
+from tests.support.waiting import BOUND_S, wait_for_line, wait_until
 from tests.system.vm.machine import CPU, Machine
-from tests.system.vm.programs import BOUND_TO_US, PATH, STAY_ROOT, SWARMBOOT, run, running
+from tests.system.vm.programs import BOUND_TO_US, PATH, STAY_ROOT, SWARMBOOT, in_network, own_network, run, running
 
 ADDRESS = "10.98.0.1"
 RANGE = "10.98.0.100,10.98.0.200"
@@ -72,14 +71,11 @@ def _libraries(program: str) -> list[str]:
 @contextmanager
 def other_network(rack: BareRack, *, bridge: str = "rack", address: str = "10.98.0.9") -> Iterator[tuple[str, ...]]:
     """Plug one more host into a bridge of the rack and return what to put before a command to run there."""
-    with running(
-        "unshare", "--net", "--", *BOUND_TO_US, "sleep", "infinity", log=rack.work / f"{address}.log"
-    ) as keeper:
-        wait_for_namespace(keeper.pid)
+    with own_network(rack.work / f"{address}.log") as pid:
         end = f"to-{bridge}"
-        rack.ip(f"link add {end} type veth peer name eth0 netns {keeper.pid}")
+        rack.ip(f"link add {end} type veth peer name eth0 netns {pid}")
         rack.ip(f"link set {end} master {bridge} up")
-        inside = ("nsenter", "--net", "--target", str(keeper.pid), "--")
+        inside = in_network(pid)
         run(*inside, "ip", "address", "add", f"{address}/24", "dev", "eth0")
         run(*inside, "ip", "link", "set", "eth0", "up")
         yield inside
@@ -121,7 +117,7 @@ class BareRack:
     @property
     def inside(self) -> tuple[str, ...]:
         """Return what to put before a command, so that it runs on this LAN."""
-        return ("nsenter", "--net", "--target", str(self.pid), "--")
+        return in_network(self.pid)
 
     def ip(self, arguments: str) -> None:
         """Run ip(8) on this LAN."""
@@ -232,11 +228,7 @@ def bare_rack(work: Path) -> Iterator[BareRack]:
     """Open a LAN without a DHCP server; everything on it ends with the block."""
     work.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        keeper = stack.enter_context(
-            running("unshare", "--net", "--", *BOUND_TO_US, "sleep", "infinity", log=work / "keeper.log")
-        )
-        wait_for_namespace(keeper.pid)
-        rack = BareRack(keeper.pid, work, stack)
+        rack = BareRack(stack.enter_context(own_network(work / "keeper.log")), work, stack)
         for arguments in (
             "link set lo up", "link add rack type bridge", f"address add {ADDRESS}/24 dev rack",
             "address add 10.98.0.2/24 dev rack", "address add 10.98.0.3/24 dev rack", "link set rack up",
@@ -274,11 +266,6 @@ def marks(machine: Machine) -> dict[str, str]:
     machine.wait_for(f"^{MARKER} end", within_s=BOOT_S)
     found = re.findall(rf"{MARKER} (\w+) (.*)", machine.console)
     return {name: value.strip() for name, value in found}
-
-
-def issue_authority(rack: BareRack) -> Path:
-    """Make the seeder's certificate authority before it runs, to be built into an initramfs; return its certificate."""
-    return issue_certificate(rack.work / "state", [ADDRESS]).certificate.with_name("ca.pem")
 
 
 def bad_neighbour(rack: BareRack, site: Path, *, fault: str, host: str = "10.98.0.2") -> None:

@@ -11,10 +11,10 @@ from random import Random
 
 import pytest
 
-from tests.support.waiting import wait_for_line, wait_for_namespace
+from tests.support.waiting import wait_for_line
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, Lan, open_lan
-from tests.system.vm.programs import BOUND_TO_US, PROMPT_S, run, running
+from tests.system.vm.programs import PROMPT_S, in_network, own_network, run, running
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600), pytest.mark.needs("ip", "dnsmasq")]
 
@@ -26,11 +26,10 @@ FETCHES = 20
 @contextmanager
 def other_host(lan: Lan) -> Iterator[tuple[str, ...]]:
     """Plug one more host into the LAN and return what to put before a command to run there."""
-    with running("unshare", "--net", "--", *BOUND_TO_US, "sleep", "infinity", log=lan.work / "host.log") as keeper:
-        wait_for_namespace(keeper.pid)
-        lan.ip("link", "add", "other", "type", "veth", "peer", "name", "eth0", "netns", str(keeper.pid))
+    with own_network(lan.work / "host.log") as pid:
+        lan.ip("link", "add", "other", "type", "veth", "peer", "name", "eth0", "netns", str(pid))
         lan.ip("link", "set", "other", "master", "rack", "up")
-        inside = ("nsenter", "--net", "--target", str(keeper.pid), "--")
+        inside = in_network(pid)
         run(*inside, "ip", "link", "set", "eth0", "up")
         yield inside
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.waiting import wait_for_line, wait_for_namespace
-from tests.system.vm.programs import BOUND_TO_US, STAY_ROOT, SWARMBOOT, run, running
+from tests.support.waiting import wait_for_line
+from tests.system.vm.programs import STAY_ROOT, SWARMBOOT, in_network, own_network, run, running
 
 ADDRESS = "10.99.0.1"
 ADDRESS_IPV6 = "fd99::1"
@@ -36,7 +36,7 @@ class Lan:
     @property
     def inside(self) -> tuple[str, ...]:
         """Return what to put before a command, so that it runs on this LAN."""
-        return ("nsenter", "--net", "--target", str(self.pid), "--")
+        return in_network(self.pid)
 
     def ip(self, *arguments: str) -> None:
         """Run ip(8) on this LAN."""
@@ -97,12 +97,8 @@ def open_lan(work: Path, *, has_ipv4: bool = True) -> Iterator[Lan]:
     """Open a LAN; everything on it ends with the block. Without IPv4 there are router advertisements and no DHCP."""
     work.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        # The namespace lives as long as this process, which dies with the test run.
-        keeper = stack.enter_context(
-            running("unshare", "--net", "--", *BOUND_TO_US, "sleep", "infinity", log=work / "keeper.log")
-        )
-        lan = Lan(keeper.pid, work, stack, address=ADDRESS if has_ipv4 else ADDRESS_IPV6)
-        wait_for_namespace(keeper.pid)
+        pid = stack.enter_context(own_network(work / "keeper.log"))
+        lan = Lan(pid, work, stack, address=ADDRESS if has_ipv4 else ADDRESS_IPV6)
         for arguments in ("link set lo up", "link add rack type bridge", "link set rack up"):
             lan.ip(*arguments.split())
         lan.add_address(ADDRESS_IPV6)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.waiting import wait_for_namespace
+
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 BOUND_TO_US = ("setpriv", "--pdeathsig", "KILL", "--")
 STAY_ROOT = ("--user=root", "--group=root")
@@ -45,3 +47,16 @@ def running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def own_network(log: Path) -> Iterator[int]:
+    """Keep a network namespace while the block lasts; yield the process whose it is, which dies with the test run."""
+    with running("unshare", "--net", "--", *BOUND_TO_US, "sleep", "infinity", log=log) as keeper:
+        wait_for_namespace(keeper.pid)
+        yield keeper.pid
+
+
+def in_network(pid: int) -> tuple[str, ...]:
+    """Return what to put before a command, so that it runs in the network namespace of a process."""
+    return ("nsenter", "--net", "--target", str(pid), "--")

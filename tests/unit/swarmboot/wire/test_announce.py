@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 import pytest
@@ -20,6 +20,7 @@ from swarmboot.wire.announce import Announce, Handout, Lease, Neighbour, NodeSta
 from swarmboot.wire.discovery import DATAGRAM_MAX_BYTES, Presence, Probe, decode_datagram, encode_presence, encode_probe
 from tests.support.builders import field_names
 
+T = TypeVar("T")
 NODE = NodeId(bytes(16))
 
 nodes = st.binary(min_size=16, max_size=16).map(NodeId)
@@ -120,32 +121,28 @@ def test_random_bytes_are_a_decode_error(decode: Callable[[bytes], Any], data: b
         decode(data)
 
 
-@given(announces, st.data())
-def test_a_changed_byte_of_an_announce_is_refused_or_gives_another(announce: Announce, data: st.DataObject) -> None:
-    encoded = bytearray(wire.encode_announce(announce))
+def check_a_changed_byte(
+    value: T, encode: Callable[[T], bytes], decode: Callable[[bytes], T], data: st.DataObject
+) -> None:
+    """Check that a message with one byte changed is refused, or is another message."""
+    encoded = bytearray(encode(value))
     encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= data.draw(st.integers(1, 255))
     try:
-        found = wire.decode_announce(bytes(encoded))
+        found = decode(bytes(encoded))
     except DecodeError:
         return
-    same_fields = field_names(msgpack.unpackb(bytes(encoded))) == field_names(
-        msgpack.unpackb(wire.encode_announce(announce))
-    )
-    assert found != announce or not same_fields
+    has_same_fields = field_names(msgpack.unpackb(bytes(encoded))) == field_names(msgpack.unpackb(encode(value)))
+    assert found != value or not has_same_fields
+
+
+@given(announces, st.data())
+def test_a_changed_byte_of_an_announce_is_refused_or_gives_another(announce: Announce, data: st.DataObject) -> None:
+    check_a_changed_byte(announce, wire.encode_announce, wire.decode_announce, data)
 
 
 @given(handouts, st.data())
 def test_a_changed_byte_of_a_handout_is_refused_or_gives_another(handout: Handout, data: st.DataObject) -> None:
-    encoded = bytearray(wire.encode_handout(handout))
-    encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= data.draw(st.integers(1, 255))
-    try:
-        found = wire.decode_handout(bytes(encoded))
-    except DecodeError:
-        return
-    same_fields = field_names(msgpack.unpackb(bytes(encoded))) == field_names(
-        msgpack.unpackb(wire.encode_handout(handout))
-    )
-    assert found != handout or not same_fields
+    check_a_changed_byte(handout, wire.encode_handout, wire.decode_handout, data)
 
 
 def altered_announce(**changes: Any) -> bytes:
