@@ -33,7 +33,7 @@ demo: $(ready) ## publish a release and boot a rack of NODES=8 from it (RELEASE=
 
 test: gate ## the whole gate: format, lint, types, imports, shell, then every test
 	@.ci/packages test
-	@$(python) -m pytest $(PYTEST_ARGS)
+	@$(if $(PYTEST_ARGS),$(python) -m pytest $(PYTEST_ARGS),.ci/tests)
 
 test-vm: $(ready) ## of these, the tests that boot virtual machines
 	@.ci/packages test

@@ -81,6 +81,12 @@ def test_make_help_names_every_target() -> None:
     assert {line.split()[1] for line in shown.stdout.splitlines()} == set(phony.split())
 
 
+def test_every_test_is_in_one_lane_of_make_test() -> None:
+    lanes = re.findall(r"\btests/\w+", " ".join(re.findall(r"-m pytest (.*)", (TREE / ".ci/tests").read_text())))
+    modules = (TREE / "tests").rglob("test_*.py")
+    assert sorted(lanes) == sorted({"/".join(path.relative_to(TREE).parts[:2]) for path in modules})
+
+
 def test_every_pinned_dependency_is_a_name_and_a_version() -> None:
     lines = (TREE / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)] == []
