@@ -26,7 +26,7 @@ STEP_MIB = 4
 _BOOT_S = 600.0
 _END = "marker: end of it"
 _STOPPED = r"swarmboot: stopped|Kernel panic|Out of memory|no root; the lines above"
-_CMDLINE = f"swarmboot.server=https://{NAME}:8470 init=/sbin/init init_on_alloc=0 panic=-1"
+_CMDLINE = f"swarmboot.server=https://{NAME}:8470 init=/sbin/init panic=-1"
 _WHY = re.compile(r"Kernel panic.*|Initramfs unpacking failed.*|Out of memory.*|this node has too little RAM.*|"
                   r"the tmpfs at .*too small.*|No space left.*")  # fmt: skip
 

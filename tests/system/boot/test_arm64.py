@@ -29,7 +29,7 @@ pytestmark = [
 BOOT_S = 2400.0
 MEMORY_MB = "512"
 END = "marker: end of it"
-CMDLINE = f"swarmboot.server=https://{NAME}:8470 init_on_alloc=0"
+CMDLINE = f"swarmboot.server=https://{NAME}:8470"
 """Without clearing every page: emulation is so slow at it that systemd's generators come to a halt in the kernel."""
 
 UPLINK = "50mbit"

@@ -130,7 +130,7 @@ def test_a_node_boots_by_what_the_packages_have_made(suite: str, release: Path, 
     images.publish(images.write_release(tmp_path / "full"), site=tmp_path / "site", keys=fleet.keys)
     with open_lan(tmp_path / "lan") as lan:
         lan.serve(tmp_path / "site", state=fleet.state(tmp_path / "state"))
-        cmdline = f"swarmboot.server=https://{NAME}:8470 init_on_alloc=0"
+        cmdline = f"swarmboot.server=https://{NAME}:8470"
         with booting(lan, "node", kernel=kernel, initramfs=initramfs, cmdline=cmdline, memory="1024") as machine:
             machine.wait_for(END, within_s=BOOT_S)
             machine.wait_for("login:", within_s=PROMPT_S)

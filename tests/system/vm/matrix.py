@@ -35,8 +35,7 @@ CARDS = {
 """Where the cards of a machine lead, the one that is of use always the last."""
 
 ADDRESS, READY = "an address", "the root is ready"
-_COMMON = "init_on_alloc=0 net.ifnames=0"
-"""Clearing pages is dear under emulation: systemd 257's generators are taken for soft lock-ups without the first."""
+_COMMON = "net.ifnames=0"
 _WIRED = "[Match]\nType=ether\n\n[Network]\nDHCP=yes\nKeepConfiguration=yes\n\n[DHCPv4]\nClientIdentifier=mac\n"
 _TABLE = CACHE / "grounds.md"
 _HEAD = (
