@@ -144,14 +144,16 @@ def initramfs(debian: Arm64, out: Path) -> list[str]:
     return said.splitlines()
 
 
-def forget_runtime(debian: Arm64) -> None:
-    """Have the next build make the runtime again if this source tree has changed since it was made."""
+def forget_runtime(debian: Arm64) -> bool:
+    """Have the next build make the runtime again if this source tree has changed since, and return whether it will."""
     sources = [*TREE.glob("leecher/**/*.py"), *TREE.glob("swarmboot/**/*.py"), *TREE.glob("seeder/hook/*.py")]
     key, noted = fingerprint([*sources, TREE / "initramfs-hook/runtime.toml"]), debian.tree.parent / "runtime.key"
-    if not noted.exists() or noted.read_text() != key:
+    is_stale = not noted.exists() or noted.read_text() != key
+    if is_stale:
         for name in ("runtime.squashfs", "runtime.libraries"):
             (debian.tree / "usr/lib/swarmboot" / name).unlink(missing_ok=True)
         noted.write_text(key)
+    return is_stale
 
 
 def write_release(folder: Path, debian: Arm64) -> Path:
