@@ -36,6 +36,7 @@ class Broadcast:
         self._has_listener = trio.Event()
         self._told: dict[str, str] = {}
         self._told_fleet = ""
+        self._last = b""
         self._silent_s = 0.0
 
     @property
@@ -47,7 +48,8 @@ class Broadcast:
         """Return where a new listener is told, and where it hears; `leave` with the first at the end."""
         teller, told = trio.open_memory_channel[bytes](_BEHIND_MAX)
         self._listeners.add(teller)
-        self._told_fleet = ""  # it is told the summary at once
+        if self._last:
+            teller.send_nowait(self._last)  # the summary as it was told last
         self._has_listener.set()
         return teller, told
 
@@ -61,7 +63,7 @@ class Broadcast:
         while True:
             if not self._listeners:
                 self._has_listener = trio.Event()
-                self._told, self._told_fleet = {}, ""
+                self._told, self._told_fleet, self._last = {}, "", b""
                 await self._has_listener.wait()
                 view = await self._view()
                 self._told = await trio.to_thread.run_sync(_texts, view)
@@ -76,7 +78,8 @@ class Broadcast:
         mark = json.dumps({**fleet, "time": 0, "slowest": [], "failed": [], "stuck": []})
         if mark != self._told_fleet:
             self._told_fleet = mark
-            said += event("fleet", fleet)
+            self._last = event("fleet", fleet)
+            said += self._last
         texts = _texts(view)
         changed = [row for row in view.rows if texts[row.boot.id] != self._told.get(row.boot.id)][:CHANGES_MAX]
         gone = sorted(self._told.keys() - texts.keys())

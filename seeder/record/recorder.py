@@ -35,7 +35,7 @@ from swarmboot.wire.report import BootReport
 
 SWEEP_S = 1.0
 SITE_S = 5.0
-_SEED_NEWS_S, _PROGRESS_NEWS_S = 60.0, 10.0
+_SEED_NEWS_S, _PROGRESS_NEWS_S = 240.0, 10.0
 """How often a node's word that it is still there, or how far it is, is worth a write."""
 
 _RATE_S = 3.0
@@ -171,6 +171,7 @@ class Recorder:
                 yield
                 nursery.cancel_scope.cancel()
         finally:
+            self._ledger.change_all()  # when each was last heard is written seldom
             self.sweep()
             self.close()
 
@@ -196,7 +197,9 @@ class Recorder:
         self._sample(steady_s)
         for node in self._registry.nodes.values():
             boot = self._ledger.of_node(node.node.hex())
-            if boot is not None and (now_s - steady_s + node.seen_s) > boot.heard_s:
+            if boot is None:
+                self._known.pop(node.node, None)  # it fell out of what is current, and its next announce is news
+            elif (now_s - steady_s + node.seen_s) > boot.heard_s:
                 self._progress(boot, node, heard_s=now_s - steady_s + node.seen_s)
         for node_id in self._known.keys() - self._registry.nodes.keys():
             del self._known[node_id]

@@ -15,7 +15,7 @@ from tests.support.loopback import Fleet, asking, booting, build_fleet, build_re
 from tests.support.simulated import SimulatedNode, Target
 from tests.support.waiting import wait_until
 
-NODES = 120
+NODES = 60
 SIZE_MAX_BYTES = 64 << 10
 
 

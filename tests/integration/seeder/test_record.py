@@ -9,10 +9,19 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from seeder.http.crowd import Crowd
+from seeder.log import Log
+from seeder.policy.limits import Limits
+from seeder.policy.registry import Registry
+from seeder.policy.tracker import Tracker
+from seeder.record.access import read_ui_token
+from seeder.serve.app import SeederApp
+from seeder.site.catalogue import Catalogue
 from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, build_release, serving
 from tests.support.waiting import wait_until
 
@@ -23,6 +32,12 @@ Values = dict[str, Any]
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     folder = tmp_path_factory.mktemp("record")
     return build_fleet(folder, build_release(folder / "release", size_bytes=400_000))
+
+
+@pytest.fixture(scope="module")
+def running(fleet: Fleet) -> Iterator[Seeder]:
+    with serving(fleet) as seeder:
+        yield seeder
 
 
 def get(seeder: Seeder, path: str, **headers: str) -> Values:
@@ -96,46 +111,75 @@ def test_real_nodes_are_seen_from_their_first_announce_until_they_are_up_and_aft
 
 
 def test_a_node_that_asks_for_a_channel_that_is_not_there_is_stuck_and_says_which_there_are(
-    fleet: Fleet, tmp_path: Path
+    fleet: Fleet, running: Seeder, tmp_path: Path
 ) -> None:
-    with serving(fleet) as seeder, booting(tmp_path, 8, *asking(seeder, fleet), "--channel", "edgy"):
-        found = eventually(seeder, "/api/nodes?state=stuck", lambda values: bool(values["nodes"]))
+    with booting(tmp_path, 8, *asking(running, fleet), "--channel", "edgy"):
+        found = eventually(running, "/api/nodes?state=stuck", lambda values: bool(values["nodes"]))
         assert found["nodes"][0]["cause"] == "asked for channel edgy; this site has stable"
         assert found["nodes"][0]["address"] == "127.0.0.9"
 
 
-def test_what_is_asked_wrongly_is_refused_in_words(fleet: Fleet) -> None:
-    with serving(fleet) as seeder:
-        for path, status in (
-            ("/api/nodes?state=dead", 400),
-            ("/api/history?limit=0", 400),
-            ("/api/history?limit=99999999999999999999", 400),
-            ("/api/nodes/nobody", 404),
-            ("/api/nodes/%00%ff", 404),
-        ):
-            with pytest.raises(urllib.error.HTTPError) as refused:
-                get(seeder, path)
-            with refused.value as answer:
-                assert answer.code == status
-                assert json.load(answer)["error"]
+def test_what_is_asked_wrongly_is_refused_in_words(running: Seeder) -> None:
+    for path, status in (
+        ("/api/nodes?state=dead", 400),
+        ("/api/history?limit=0", 400),
+        ("/api/history?limit=99999999999999999999", 400),
+        ("/api/nodes/nobody", 404),
+        ("/api/nodes/%00%ff", 404),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            get(running, path)
+        with refused.value as answer:
+            assert answer.code == status
+            assert json.load(answer)["error"]
 
 
-def test_only_so_many_listen_at_once_and_who_hangs_up_makes_room(fleet: Fleet) -> None:
-    with serving(fleet) as seeder:
-        with ExitStack() as stack:
-            for _ in range(16):
-                next(stack.enter_context(events(seeder)))
-            with pytest.raises(urllib.error.HTTPError) as refused, events(seeder):
-                pass
-            with refused.value as answer:
-                assert answer.code == 503
+def test_only_so_many_listen_at_once_and_who_hangs_up_makes_room(running: Seeder) -> None:
+    with ExitStack() as stack:
+        for _ in range(16):
+            next(stack.enter_context(events(running)))
+        with pytest.raises(urllib.error.HTTPError) as refused, events(running):
+            pass
+        with refused.value as answer:
+            assert answer.code == 503
 
-        def has_room() -> bool | None:
-            try:
-                with events(seeder) as told:
-                    return next(told)[0] == "fleet"
-            except urllib.error.HTTPError as error:
-                error.close()
-                return None
+    def has_room() -> bool | None:
+        try:
+            with events(running) as told:
+                return next(told)[0] == "fleet"
+        except urllib.error.HTTPError as error:
+            error.close()
+            return None
 
-        wait_until("room for one more listener", has_room, process=seeder.process)
+    wait_until("room for one more listener", has_room, process=running.process)
+
+
+@pytest.mark.parametrize("path", ["/api/fleet", "/api/nodes", "/api/nodes/x", "/api/history", "/api/events"])
+async def test_a_stranger_is_told_nothing_of_the_fleet_without_the_token(
+    fleet: Fleet, tmp_path: Path, path: str
+) -> None:
+    secret = tmp_path / "ui.token"
+    secret.write_text("0123456789abcdef\n")
+    registry = Registry()
+    tracker = Tracker(registry, Limits(uplink_bytes_per_s=1e6), random=Random(16))
+    catalogue = Catalogue(fleet.site, registry)
+    app = SeederApp(tracker, catalogue, Log(), crowd=Crowd(), ui_token=read_ui_token(secret))
+
+    async def ask(authorization: str) -> int:
+        said: list[Any] = []
+        headers = [(b"authorization", authorization.encode())] if authorization else []
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        async def hang_up() -> Any:
+            return {"type": "http.disconnect"}
+
+        ends = {"client": ("10.0.0.66", 5), "server": ("10.0.0.1", 8470)}
+        await app.application()({**scope, **ends}, hang_up, send)
+        return int(said[0]["status"])
+
+    assert await ask("") == 403
+    assert await ask("Bearer 0123456789abcdeg") == 403
+    assert await ask("Bearer 0123456789abcdef") == (404 if path.endswith("/x") else 200)
