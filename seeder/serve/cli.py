@@ -162,33 +162,26 @@ def serve(
         notes = _node_files_notes(flags.node_files)
         bare = flags.open(https_port=port, state=state or state_folder(), parse=parse_listen)
 
-        def tell_started() -> None:
-            leave_address(state or state_folder(), host, port, certificate.authority)
-            started = _start_lines(site, host, port, uplink_bytes_per_s, certificate)
-            for line in (*started, *_stage0_lines(bare), _token_line(tokens), *notes):
-                log.tell(line)
-            systemd_notify.tell(systemd_notify.READY)
-
         options = ServeOptions(
-            site,
-            host,
-            port,
-            uplink_bytes_per_s,
-            _mirrors(origins),
-            certificate,
-            bare,
-            log,
-            tokens,
-            flags.node_files,
-            networks,
-            issue,
-            state or state_folder(),
-            Bounds(age_s=history_days * 86400.0, size_bytes=parse_size(history_size)),
-            ui_digest,
-            parse_duration(stuck_after),
+            site=site,
+            host=host,
+            port=port,
+            uplink_bytes_per_s=uplink_bytes_per_s,
+            origins=_mirrors(origins),
+            certificate=certificate,
+            stage0=bare,
+            log=log,
+            tokens=tokens,
+            node_files=flags.node_files,
+            status_from=networks,
+            issue=issue,
+            state=state or state_folder(),
+            bounds=Bounds(age_s=history_days * 86400.0, size_bytes=parse_size(history_size)),
+            ui_token=ui_digest,
+            stuck_after_s=parse_duration(stuck_after),
         )
         try:
-            _run(options, listener, tell_started)
+            _run(options, listener, partial(_tell_started, options, notes))
             log.tell("stopped")
         finally:
             log.close()
@@ -255,10 +248,17 @@ def _issue(state: Path, host: str, names: tuple[str, ...]) -> ServerCertificate:
     return issue_certificate(state, [*own, *names])
 
 
-def _start_lines(
-    site: Path, host: str, port: int, uplink_bytes_per_s: float, certificate: ServerCertificate
-) -> Iterator[str]:
-    yield f"serving {site}, manifests {', '.join(map(str, layout.manifest_numbers(site)))}"
-    yield f"listening on https://{host_port(host, port)}, uplink {format_rate(uplink_bytes_per_s)}"
-    if certificate.authority is not None:
-        yield f"nodes need the authority's certificate {certificate.authority} (--ca)"
+def _tell_started(options: ServeOptions, notes: list[str]) -> None:
+    """Say what is served where, leave the address for programs on this machine, and tell systemd."""
+    leave_address(options.state, options.host, options.port, options.certificate.authority)
+    for line in (*_start_lines(options), *_stage0_lines(options.stage0), _token_line(options.tokens), *notes):
+        options.log.tell(line)
+    systemd_notify.tell(systemd_notify.READY)
+
+
+def _start_lines(options: ServeOptions) -> Iterator[str]:
+    yield f"serving {options.site}, manifests {', '.join(map(str, layout.manifest_numbers(options.site)))}"
+    address, rate = host_port(options.host, options.port), format_rate(options.uplink_bytes_per_s)
+    yield f"listening on https://{address}, uplink {rate}"
+    if options.certificate.authority is not None:
+        yield f"nodes need the authority's certificate {options.certificate.authority} (--ca)"

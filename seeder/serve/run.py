@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -37,6 +37,7 @@ from seeder.serve.renewal import Renewal
 from seeder.serve.status import Network
 from seeder.site.catalogue import Catalogue
 from seeder.site.lifetimes import site_lifetimes
+from seeder.stage0.app import Stage0App
 from seeder.stage0.run import Stage0Options, stage0_running
 from swarmboot.fleet_token import FleetToken
 
@@ -44,7 +45,7 @@ _COLLECT_AFTER = 3_000
 TRIM_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
     """What `serve` runs with. Bytes per second; `origins` are mirrors that hold the same site.
 
@@ -66,7 +67,7 @@ class ServeOptions:
     node_files: Path | None = None
     status_from: tuple[Network, ...] = ()
     issue: Callable[[], ServerCertificate] | None = None
-    state: Path | None = None
+    state: Path
     bounds: Bounds = field(default_factory=Bounds)
     ui_token: bytes = b""
     stuck_after_s: float = FLOOR_S
@@ -77,7 +78,42 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
 
     `tell_started` is called when both signals stop it cleanly and connections are taken.
     """
-    crowd = Crowd(connections_for(raise_descriptor_limit()))
+    app, renewal = _put_together(options)
+    stop = trio.Event()
+
+    async def watch_signals(signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            systemd_notify.tell(systemd_notify.STOPPING)
+            stop.set()
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.record.running())
+        await stack.enter_async_context(app.running())
+        if options.stage0 is not None:
+            app.current.stage0 = await stack.enter_async_context(_stage0(options, options.stage0, app, renewal))
+        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery.start_soon(watch_signals, signals)
+        nursery.start_soon(systemd_notify.stay_alive)
+        nursery.start_soon(give_back_memory)
+        spare_collector()
+        tell_started()
+        await renewal.tell_endings(app.catalogue, time.time())
+        nursery.start_soon(renewal.run, app.catalogue)
+
+        settings = hypercorn_connection.settings(
+            listener,
+            app.crowd,
+            certificate=options.certificate,
+            when_listening=renewal.listens,
+            when_refused=app.handshake_refused,
+        )
+        await hypercorn_connection.serve(app.application(), settings, stop.wait)
+        nursery.cancel_scope.cancel()
+
+
+def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal]:
+    """Return the application with all that it carries facts to, and what renews its certificate."""
     registry = Registry()
     catalogue = Catalogue(options.site, registry)
     catalogue.refresh()
@@ -97,7 +133,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         tracker,
         catalogue,
         options.log,
-        crowd=crowd,
+        crowd=Crowd(connections_for(raise_descriptor_limit())),
         guard=guard,
         node_files=options.node_files,
         status_from=options.status_from,
@@ -107,49 +143,23 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     renewal = Renewal(options.certificate, options.issue, guard, options.log)
     record.lives = renewal.lifetimes
     app.ends = lambda: (*renewal.all_lifetimes(), *site_lifetimes(catalogue.folder, catalogue.manifests))
-    stop = trio.Event()
+    return app, renewal
 
-    async def watch_signals(signals: AsyncIterator[int]) -> None:
-        async for _ in signals:
-            systemd_notify.tell(systemd_notify.STOPPING)
-            stop.set()
 
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(record.running())
-        await stack.enter_async_context(app.running())
-        if options.stage0 is not None:
-            rate = options.uplink_bytes_per_s
-            stage0 = stage0_running(
-                options.stage0,
-                registry,
-                catalogue,
-                crowd,
-                options.log,
-                pacer=app.pacer,
-                uplink_bytes_per_s=rate,
-                is_covered=renewal.is_covered,
-                watcher=record,
-            )
-            app.current.stage0 = await stack.enter_async_context(stage0)
-        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        nursery.start_soon(watch_signals, signals)
-        nursery.start_soon(systemd_notify.stay_alive)
-        nursery.start_soon(give_back_memory)
-        spare_collector()
-        tell_started()
-        await renewal.tell_endings(catalogue, time.time())
-        nursery.start_soon(renewal.run, catalogue)
-
-        settings = hypercorn_connection.settings(
-            listener,
-            crowd,
-            certificate=options.certificate,
-            when_listening=renewal.listens,
-            when_refused=app.handshake_refused,
-        )
-        await hypercorn_connection.serve(app.application(), settings, stop.wait)
-        nursery.cancel_scope.cancel()
+def _stage0(
+    options: ServeOptions, stage0: Stage0Options, app: SeederApp, renewal: Renewal
+) -> AbstractAsyncContextManager[Stage0App]:
+    return stage0_running(
+        stage0,
+        app.tracker.registry,
+        app.catalogue,
+        app.crowd,
+        options.log,
+        pacer=app.pacer,
+        uplink_bytes_per_s=options.uplink_bytes_per_s,
+        is_covered=renewal.is_covered,
+        watcher=app.record,
+    )
 
 
 def raise_descriptor_limit() -> int:

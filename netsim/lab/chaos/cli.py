@@ -13,7 +13,10 @@ from netsim.lab.rack.signals import stopped_by_signals
 from swarmboot.errors import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from netsim.lab.chaos.soak import SoakResult
+    from netsim.lab.chaos.verdict import Outcome
 
 
 @click.command()
@@ -77,6 +80,11 @@ def chaos(
         click.echo(json.dumps([outcome.as_json() for outcome in outcomes]))
     elif markdown:
         click.echo(markdown_of(outcomes), nl=False)
+    _check_held(outcomes)
+
+
+def _check_held(outcomes: Sequence[Outcome]) -> None:
+    """Raise LabError if a row failed."""
     failed = [outcome for outcome in outcomes if outcome.faults]
     if failed:
         raise LabError(
