@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.support.shells import SHELLS
 
 _CONNECTIONS = {"socket.bind", "socket.connect", "socket.sendto", "socket.getaddrinfo"}
 _is_unit_test_running = False
@@ -37,3 +40,12 @@ def _no_socket_no_sleep(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(time, "sleep", _sleep)
     yield
     _is_unit_test_running = False
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Return a shell that an initramfs may bring; the test is run for each."""
+    command: tuple[str, ...] = request.param
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    return command

@@ -3,83 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from swarmboot.errors import CannotBootError, NoRootImageError, ReleaseError
-from swarmboot.release import key_files
-from tests.support.bootable_roots import build_root, cpio, loader, squash, tar
-from tests.support.commands import Done, run
+from swarmboot.errors import NoRootImageError, ReleaseError
+from tests.support.bootable_roots import cpio, loader
 from tests.support.publishing import published
+from tests.support.release_bench import BOOTS, REFUSED, Bench
 
 pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs")
-BOOTS = 0
-REFUSED = CannotBootError.exit_status
-
-
-@dataclass(slots=True)
-class Bench:
-    """A release in the making: a root and plugins as folders, which are packed when it is looked at."""
-
-    folder: Path
-    root: Path
-    plugins: dict[str, Path] = field(default_factory=dict)
-    image: str = "rootfs.squashfs"
-
-    @property
-    def release(self) -> Path:
-        return self.folder / "release"
-
-    def plugin(self, name: str) -> Path:
-        """Return the folder of a plugin, made now."""
-        folder = self.plugins.setdefault(name, self.folder / "plugins" / name)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def file(self, label: str, data: bytes | str = b"x") -> Path:
-        """Write a file of the release itself."""
-        path = self.release / label
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
-        return path
-
-    def pack(self) -> None:
-        """Pack root and plugins."""
-        (self.release / "plugins").mkdir(parents=True, exist_ok=True)
-        (squash if self.image.endswith("squashfs") else tar)(self.root, self.release / self.image)
-        for name, folder in self.plugins.items():
-            (squash if name.endswith("squashfs") else tar)(folder, self.release / "plugins" / name)
-
-    def publish(self, *options: object) -> Done:
-        private = self.folder / "keys" / key_files.PRIVATE_NAME
-        if not private.exists():
-            key_files.write_pair(private.parent)
-        return run("publish", self.release, "--site", self.folder / "site", "--key", private, *options)
-
-    def check(self) -> tuple[int, str, str]:
-        """Return the status of a check, what is refused and what is noted, a line each."""
-        self.pack()
-        done = self.publish("--check", "--json")
-        found = json.loads(done.out)
-        assert found["can_boot"] == (done.status == BOOTS)
-        lines = [
-            (each["is_fatal"], " ".join(each[k] for k in ("what", "expected", "found", "hint")))
-            for each in found["findings"]
-        ]
-        refused, noted = ("\n".join(line for is_fatal, line in lines if is_fatal is kind) for kind in (True, False))
-        return done.status, refused, noted
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, build_root(tmp_path / "root"))
 
 
 @pytest.mark.parametrize("image", ["rootfs.squashfs", "rootfs.tar.gz", "rootfs.tar.zst"])
@@ -232,22 +168,6 @@ def test_an_init_that_the_command_line_names_is_the_one_that_counts(bench: Bench
     assert bench.check()[0] == BOOTS
 
 
-@pytest.mark.parametrize("name", ["10-init.squashfs", "10-init.tar.gz"])
-def test_an_init_that_a_plugin_brings_counts(bench: Bench, name: str) -> None:
-    folder = bench.plugin(name) / ("sbin" if name.endswith("gz") else "usr/sbin")
-    folder.mkdir(parents=True)
-    (bench.root / "usr/sbin/init").rename(folder / "init")
-    assert bench.check()[0] == BOOTS
-
-
-@pytest.mark.root
-def test_an_init_that_a_plugin_takes_away_is_missed(bench: Bench) -> None:
-    (bench.plugin("10-less.squashfs") / "usr/sbin").mkdir(parents=True)
-    os.mknod(bench.plugin("10-less.squashfs") / "usr/sbin/init", 0o020644, 0)
-    status, refused, _ = bench.check()
-    assert (status, "has no init" in refused) == (REFUSED, True)
-
-
 @pytest.mark.parametrize("image", ["rootfs.squashfs", "rootfs.tar.zst"])
 def test_what_an_installed_machine_has_left_is_noted(bench: Bench, image: str) -> None:
     bench.image = image
@@ -264,79 +184,6 @@ def test_what_an_installed_machine_has_left_is_noted(bench: Bench, image: str) -
     assert "/data" not in noted
     assert "machine-id" in noted
     assert "etc/ssh/ssh_host_ed25519_key" in noted
-
-
-@pytest.mark.parametrize("name", ["lib", "bin", "sbin", "lib64"])
-def test_a_squashfs_plugin_with_a_folder_over_a_merged_link_is_refused(bench: Bench, name: str) -> None:
-    (bench.plugin("20-nic.squashfs") / name / "modules").mkdir(parents=True)
-    status, refused, _ = bench.check()
-    assert status == REFUSED
-    assert f"plugins/20-nic.squashfs brings /{name} as a folder, where the root has a link to usr/{name}" in refused
-
-
-def test_a_tar_plugin_with_a_folder_over_a_merged_link_is_laid_down_behind_it(bench: Bench) -> None:
-    (bench.plugin("20-nic.tar.gz") / "lib/modules").mkdir(parents=True)
-    assert bench.check() == (BOOTS, "", "")
-
-
-@pytest.mark.parametrize(("name", "expected"), [("10.squashfs", BOOTS), ("10.tar.gz", REFUSED)])
-def test_a_link_where_the_root_has_a_folder_is_told_of(bench: Bench, name: str, expected: int) -> None:
-    (bench.plugin(name) / "var").symlink_to("run/x")
-    status, refused, noted = bench.check()
-    assert status == expected
-    assert "/var" in (noted if status == BOOTS else refused)
-
-
-@pytest.mark.parametrize("name", ["10.squashfs", "10.tar.gz"])
-def test_setuid_files_of_plugins_are_refused_unless_they_are_allowed(bench: Bench, name: str) -> None:
-    program = bench.plugin(name) / "usr/bin/su"
-    program.parent.mkdir(parents=True)
-    program.write_bytes(b"x")
-    program.chmod(0o4755)
-    status, refused, _ = bench.check()
-    assert (status, "usr/bin/su (setuid)" in refused) == (REFUSED, True)
-    bench.file("release.toml", 'allow = ["setuid"]')
-    assert bench.check()[0] == BOOTS
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("name", ["10.squashfs", "10.tar.gz"])
-def test_devices_of_plugins_are_refused_unless_they_are_allowed(bench: Bench, name: str) -> None:
-    bench.plugin(name).joinpath("dev").mkdir()
-    os.mknod(bench.plugin(name) / "dev/null", 0o020666, os.makedev(1, 3))
-    status, refused, _ = bench.check()
-    assert (status, "dev/null (devices)" in refused) == (REFUSED, True)
-    bench.file("release.toml", 'allow = ["devices"]')
-    assert bench.check()[0] == BOOTS
-
-
-def test_whiteouts_by_name_are_noted(bench: Bench) -> None:
-    (bench.plugin("10.tar.gz") / "etc").mkdir()
-    (bench.plugin("10.tar.gz") / "etc/.wh.motd").touch()
-    status, _, noted = bench.check()
-    assert (status, "etc/.wh.motd" in noted) == (BOOTS, True)
-
-
-def test_a_plugin_whose_paths_climb_is_refused(bench: Bench) -> None:
-    bench.pack()
-    (bench.folder / "x").write_text("x")
-    archive = bench.release / "plugins/10.tar.gz"
-    command = ("tar", "-C", bench.folder / "root", "-P", "-czf", archive, "../x")
-    subprocess.run(command, check=True, timeout=60)
-    done = bench.publish("--check")
-    assert done.status == REFUSED
-    assert "plugins/10.tar.gz holds a name that leads out of it" in done.err
-
-
-@pytest.mark.parametrize("ending", ["squashfs", "tar.gz"])
-def test_two_linkers_caches_are_noted(bench: Bench, ending: str) -> None:
-    for name in (f"10.{ending}", f"20.{ending}"):
-        (bench.plugin(name) / "etc").mkdir()
-        (bench.plugin(name) / "etc/ld.so.cache").write_bytes(b"cache")
-        assert (bench.check()[2] != "") == (name[0] == "2")
-    assert "/etc/ld.so.cache in plugins/10" in bench.check()[2]
-    shutil.copy(bench.root / "usr/lib/systemd/systemd", bench.root / "usr/sbin/ldconfig")
-    assert bench.check()[2] == ""
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.shells import SHELLS
 from tests.support.tree import HOOK
-from tests.unit.hook.test_driver import SHELLS
 
 MAC = "52:54:00:12:34:56"
 OTHER = "52:54:00:ab:cd:ef"

@@ -10,10 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarmboot.arguments import kernel_arguments, last_value
+from tests.support.shells import drive
 from tests.support.tree import DRIVER
-from tests.unit.hook.test_driver import drive, shell
-
-__all__ = ["shell"]
 
 CASES: list[tuple[str, list[tuple[str, str | None]]]] = [
     ("", []),
