@@ -72,7 +72,7 @@ class Api:
 
     async def _fleet(self, _request: Request) -> Response:
         view = await self.view()
-        return await trio.to_thread.run_sync(lambda: _json(shapes.fleet(view)))
+        return await trio.to_thread.run_sync(lambda: _json(shapes.fleet(view) | shapes.uplink(view)))
 
     async def _nodes(self, request: Request) -> Response:
         state, rack = request.query_params.get("state", ""), request.query_params.get("rack")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +39,8 @@ _SEED_NEWS_S, _PROGRESS_NEWS_S = 240.0, 10.0
 """How often a node's word that it is still there, or how far it is, is worth a write."""
 
 _RATE_S = 3.0
+_HISTORY_MAX = 600
+"""So many samples of the uplink are kept, one a sweep."""
 
 
 class Recorder:
@@ -74,6 +76,7 @@ class Recorder:
         self._site = SiteFacts()
         self._rate_bytes_per_s = 0.0
         self._sampled = (steady(), 0)
+        self._rates: deque[tuple[float, float]] = deque(maxlen=_HISTORY_MAX)
 
     def _read_current(self) -> list[Boot]:
         """Return what was current when the last serve ended; nothing, and a line, if that cannot be read."""
@@ -157,7 +160,8 @@ class Recorder:
         size_bytes = sum(each.size_bytes for each in artifacts)
         sent_bytes = sum(self.sent_of[each.sha256.hex()] for each in artifacts)
         copies = sent_bytes / size_bytes if size_bytes else 0.0
-        return Traffic(self._rate_bytes_per_s, self.limit_bytes_per_s, copies, self.sent_bytes())
+        rate, history = self._rate_bytes_per_s, tuple(self._rates)
+        return Traffic(rate, self.limit_bytes_per_s, copies, self.sent_bytes(), history)
 
     # What is done once a second.
 
@@ -246,6 +250,7 @@ class Recorder:
             rate = (sent_bytes - last_bytes) / passed_s
             self._rate_bytes_per_s += share * (rate - self._rate_bytes_per_s)
             self._sampled = (steady_s, sent_bytes)
+            self._rates.append((self._clock(), self._rate_bytes_per_s))
 
 
 def _heard(announce: Announce, node: str, host: str) -> Heard:

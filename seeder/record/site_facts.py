@@ -44,6 +44,7 @@ def releases(facts: SiteFacts, manifests: Mapping[Number, Manifest]) -> tuple[Re
             manifest.name,
             int(number),
             tuple(sorted(name for name, pointed in facts.channels.items() if pointed == number)),
+            sum(each.size_bytes for each in manifest.artifacts),
         )
         for number, manifest in sorted(manifests.items(), reverse=True)
     )

@@ -31,7 +31,6 @@ from seeder.monitoring.meters import Meters
 from seeder.monitoring.scrape import METRICS_PATH, Scrapes
 from seeder.policy.node import ImpostorError
 from seeder.policy.tracker import Answer, Tracker
-from seeder.record.access import is_bearer
 from seeder.record.api import Api
 from seeder.record.recorder import Recorder
 from seeder.serve.guard import Guard
@@ -42,6 +41,8 @@ from seeder.serve.witness import Witness
 from seeder.site.catalogue import Catalogue
 from seeder.site.lifetimes import Lifetime
 from seeder.site.reader import channel_names
+from seeder.ui.access import Access
+from seeder.ui.page import Page
 from swarmboot.addresses import connection_address, counted_as, is_dialable
 from swarmboot.codec import DecodeError
 from swarmboot.fleet_token import Proof
@@ -84,11 +85,11 @@ class SeederApp:
         self.guard = guard or Guard()
         self._node_files = node_files
         self._status_from = status_from
-        self._ui_token = ui_token
         self.record = record or Recorder(tracker.registry, catalogue, tell=log.tell)
         self.record.limit_bytes_per_s = tracker.limits.uplink_bytes_per_s
         self.record.sent_bytes = lambda: self.sent_bytes + self.current.stage0_sent_bytes
-        self.api = Api(self.record, self._may_read)
+        self.page = Page(Access(ui_token), self._is_near)
+        self.api = Api(self.record, self.page.may_read)
         self.catalogue = catalogue
         self.log = log
         self.sent_bytes = 0
@@ -116,6 +117,7 @@ class SeederApp:
                 Route(STATUS_PATH, self._status),
                 Route(METRICS_PATH, self._metrics),
                 *self.api.routes(),
+                *self.page.routes(),
                 *private_routes(self.guard, self.catalogue.folder, self._node_files),
                 Route("/{kind}/{name}", self._file),
             ]
@@ -243,15 +245,14 @@ class SeederApp:
         if said := self._refusals.hear(host, alert, now_s=time.monotonic()):
             self.log.tell(said)
 
-    def _may_read(self, request: Request) -> bool:
-        """Return whether whoever asks may read what the fleet does: by where it is, or by a token."""
+    def _is_near(self, request: Request) -> bool:
+        """Return whether whoever asks may read what the fleet does without a token: by where it is."""
         client, own = (str((request.scope.get(end) or ("",))[0]) for end in ("client", "server"))
-        is_near = may_read_status(client, own, self._status_from)
-        return is_near or is_bearer(request.headers.get("authorization", ""), self._ui_token)
+        return may_read_status(client, own, self._status_from)
 
     async def _status(self, request: Request) -> Response:
         proof = self.guard.proof(request.scope)
-        if not self._may_read(request) and not self.guard.is_fleet(proof, STATUS_PATH, b""):
+        if not self.page.may_read(request) and not self.guard.is_fleet(proof, STATUS_PATH, b""):
             return JSONResponse(STRANGERS)
         nodes = self.tracker.registry.nodes.values()
         return JSONResponse(
@@ -271,7 +272,7 @@ class SeederApp:
         )
 
     async def _metrics(self, request: Request) -> Response:
-        if not self._may_read(request):
+        if not self.page.may_read(request):
             text = "metrics are for this machine, --status-from, and holders of the --ui-token"
             return self._refuse("reader", 403, text)
         self.current.ends = await trio.to_thread.run_sync(self.ends)

@@ -104,7 +104,8 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
     "--ui-token",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Whoever brings this token may read /api, /metrics and /status from anywhere (Authorization: Bearer).",
+    help="Whoever brings this token may see the page /ui/ and read /api, /metrics and /status from anywhere; without "
+    "it only this machine and --status-from may.",
 )
 @click.option(
     "--history-days", type=click.IntRange(1, 3650), default=90, show_default=True, help="How long boots are kept."

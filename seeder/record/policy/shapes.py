@@ -49,12 +49,18 @@ def fleet(view: View) -> Values:
                 "sequence": each.sequence,
                 "channels": list(each.channels),
                 "nodes": sequences[each.sequence],
+                "size_bytes": each.size_bytes,
             }
             for each in view.releases
         ],
         "ends": [{"what": what, "unix_s": ends_s} for what, ends_s in view.ends],
         "history_lost": view.lost,
     }
+
+
+def uplink(view: View) -> Values:
+    """Return what `GET /api/fleet` has beside the summary: the uplink's last minutes, as times and bytes per second."""
+    return {"uplink_history": [[round(at_s, 1), round(rate)] for at_s, rate in view.traffic.history]}
 
 
 def _of(view: View, state: State) -> list[Row]:

@@ -12,21 +12,26 @@ from seeder.record.policy.state import Standing, standing
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release that is served, and the channels that point to it."""
+    """A release that is served, the channels that point to it, and the size of all that it has."""
 
     name: str
     sequence: int
     channels: tuple[str, ...]
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What this server sends: bytes a second now and at most, and how many copies of the newest release so far."""
+    """What this server sends: bytes a second now and at most, and how many copies of the newest release so far.
+
+    `history` has the bytes a second of the last minutes, each with its time.
+    """
 
     bytes_per_s: float = 0.0
     limit_bytes_per_s: float = 0.0
     copies_sent: float = 0.0
     sent_bytes: int = 0
+    history: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def build_fleet_view() -> View:
         ledger.boots.values(),
         ledger.pace.limits_s(),
         now_s=110.0,
-        releases=(Release("debian", 7, ("stable",)),),
+        releases=(Release("debian", 7, ("stable",), 9),),
         ends=(("manifest 7", 1e9),),
         traffic=Traffic(1e6, 125e6, 1.05, 5),
     )
@@ -38,7 +38,7 @@ def test_the_fleet_in_one_look_counts_each_node_once() -> None:
     assert (nodes["images"], nodes["queue"], nodes["manifest"]) == (1, 1, 1)
     assert fleet["failed"][0]["kind"] == "no room for the images"
     assert fleet["stuck"][0]["cause"] == "asked for channel edgy; this site has stable"
-    assert fleet["releases"] == [{"name": "debian", "sequence": 7, "channels": ["stable"], "nodes": 1}]
+    assert fleet["releases"] == [{"name": "debian", "sequence": 7, "channels": ["stable"], "nodes": 1, "size_bytes": 9}]
     assert fleet["ends"] == [{"what": "manifest 7", "unix_s": 1e9}]
     assert {"time", "copies_sent", "uplink_bytes_per_s", "uplink_limit_bytes_per_s", "slowest"} <= fleet.keys()
     json.dumps(fleet)
