@@ -16,7 +16,7 @@ ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz test-vm test-vm-all test-arm64 help venv demo test gate sample-release install-hook deb demo-vm clean
+.PHONY: screenshots fuzz test-vm test-vm-all test-arm64 help venv demo test gate sample-release install-hook deb demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,10 @@ sample-release: $(ready) ## build the demo's release, a real Debian, into .cache
 install-hook: $(ready) ## put the hook where this machine's initramfs generator finds it: TRUST=fleet.pub CA=ca.pem
 	@.ci/packages hook
 	@$(python) -m swarmboot hook install $(HOOK) --trust '$(TRUST)' $(if $(CA),--ca '$(CA)')
+
+screenshots: $(ready) ## the live page as a simulated rack boots, into docs/images
+	@.ci/packages screenshots
+	@$(python) -m tests.system.screenshots docs/images
 
 deb: $(ready) ## build the Debian packages swarmboot and swarmboot-initramfs into .cache/deb/
 	@.ci/deb .cache/deb

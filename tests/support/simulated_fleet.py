@@ -123,7 +123,7 @@ class SimulatedFleet:
 
     def failed(self, node: SimulatedNode, error: str, exit_status: int) -> None:
         """Let a node say why it has failed."""
-        phases = {name: PHASES[name] for name in ("leecher_start", "manifest")}
+        phases = {name: PHASES[name] for name in ("leecher_start", "manifest", "images")}
         said = self._said(node, FAILED, phases=phases, error=error, exit_status=exit_status, uptime_s=14.0)
         self._report(node, said)
 

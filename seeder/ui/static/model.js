@@ -63,7 +63,7 @@ export class Fleet {
     return { changed, gone };
   }
 
-  /** Return the nodes by rack, racks and nodes in their names' order. */
+  /** Return the nodes by rack, racks and nodes in their names' order, those of no rack last. */
   byRack() {
     const racks = new Map();
     for (const node of this.nodes.values()) {
@@ -74,7 +74,7 @@ export class Fleet {
     for (const nodes of racks.values()) {
       nodes.sort((a, b) => byText(placeOf(nameOf(a)), placeOf(nameOf(b))) || byText(keyOf(a), keyOf(b)));
     }
-    return [...racks].sort(([a], [b]) => byText(placeOf(a), placeOf(b)));
+    return [...racks].sort(([a], [b]) => !a - !b || byText(placeOf(a), placeOf(b)));
   }
 
   /** Return how many bytes all nodes together have from neighbours and from the origin. */

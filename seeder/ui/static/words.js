@@ -1,6 +1,6 @@
 // Words and numbers as a person reads them. Bytes, bytes per second and seconds come in.
 
-/** Looks of a node in the order of a boot: one letter, and what it means. `failed`, `stuck` and `gone` may be any time. */
+/** Looks of a node in the order of a boot: a letter, and what it means; images fill a square instead. `failed`, `stuck` and `gone` may be any time. */
 export const LOOKS = new Map([
   ["failed", { letter: "×", text: "failed" }],
   ["stuck", { letter: "!", text: "stuck" }],
@@ -9,7 +9,7 @@ export const LOOKS = new Map([
   ["kernel", { letter: "K", text: "kernel starts" }],
   ["leecher_start", { letter: "L", text: "leecher starts" }],
   ["manifest", { letter: "M", text: "reads the manifest" }],
-  ["images", { letter: "I", text: "fetches images" }],
+  ["images", { letter: "", text: "fetches images" }],
   ["verification", { letter: "V", text: "verifies" }],
   ["hand_off", { letter: "H", text: "hands off" }],
   ["services", { letter: "S", text: "starts services" }],
