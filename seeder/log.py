@@ -4,13 +4,15 @@ What a line holds may come from anybody on the network, so everything in it that
 escape (`swarmboot.printable`), and a line is cut at a bound. What one source of outside lines may add is
 bounded, and so is what all of them may add together; how many lines were left out is said once a minute.
 
-`Log.tell` never raises and never waits: a thread of its own writes, and lines that find its queue full or that cannot
-be written (the disk is full, the reader has gone) are counted and told when writing works again. It will not rotate
-files; a service manager does.
+Each line begins with its time (UTC) and its level, or is one JSON object of time, level and message; `bare` lines have
+neither, for whoever adds both himself. `Log.tell` never raises and never waits: a thread of its own writes, and lines
+that find its queue full or that cannot be written (the disk is full, the reader has gone) are counted and told when
+writing works again. It will not rotate files; a service manager does.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -20,6 +22,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
 
 from swarmboot.printable import printable
 
@@ -37,6 +41,32 @@ def plain(text: str, *, most: int = LINE_MAX) -> str:
     """Return `text` as one printable line of at most `most` characters, everything else in it escaped."""
     shown = printable(text if len(text) <= most else f"{text[: most - 3]}...")
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+class Format(StrEnum):
+    """How a line is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    BARE = "bare"
+
+
+class Level(StrEnum):
+    """How much a line matters: nothing to do, somebody may have to look, or this service does not do its work."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def formatted(text: str, *, level: Level, now_unix_s: float, form: Format) -> str:
+    """Return a line as it is written; `text` is printable already."""
+    if form is Format.BARE:
+        return text
+    when = datetime.fromtimestamp(now_unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if form is Format.JSON:
+        return json.dumps({"time": when, "level": level.value, "message": text})
+    return f"{when} {level.value:<7} {text}"
 
 
 @dataclass(slots=True)
@@ -121,7 +151,8 @@ class Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell one record."""
-        self._log.tell(f"{record.name}: {record.getMessage()}", source=record.name)
+        level = Level.ERROR if record.levelno >= logging.ERROR else Level.WARNING
+        self._log.tell(f"{record.name}: {record.getMessage()}", source=record.name, level=level)
 
 
 class Log:
@@ -134,7 +165,10 @@ class Log:
         write: Callable[[bytes], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         limits: LogLimits | None = None,
+        form: Format = Format.BARE,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        self._form, self._wall = form, wall
         self._clock = clock
         self._quota = Quota(limits or LogLimits())
         self._write = write or (lambda data: _write_all(descriptor, data))
@@ -149,7 +183,7 @@ class Log:
         """Return how many lines were left out so far, for whatever reason."""
         return self._unqueued + self._unwritten + self._unadmitted
 
-    def tell(self, text: str, *, source: str = "") -> None:
+    def tell(self, text: str, *, source: str = "", level: Level = Level.INFO) -> None:
         """Write one line; `source` names whoever outside caused it, as in an address, and bounds it."""
         if source:
             now_s = self._clock()
@@ -158,14 +192,18 @@ class Log:
                 self.tell_left_out()
                 return
             text = plain(text, most=OUTSIDE_LINE_MAX)
-        self._put(plain(text))
+        self._put(plain(text), level)
 
     def tell_left_out(self) -> None:
         """Say how many lines were left out, if some were and that was not said within the last minute."""
         if summary := self._quota.summary(self._clock()):
-            self._put(plain(summary))
+            self._put(plain(summary), Level.WARNING)
 
-    def _put(self, line: str) -> None:
+    def _formatted(self, text: str, level: Level) -> str:
+        return formatted(text, level=level, now_unix_s=self._wall(), form=self._form)
+
+    def _put(self, text: str, level: Level) -> None:
+        line = self._formatted(text, level)
         if self._writer is None:
             self._writer = threading.Thread(target=self._run, name="log", daemon=True)
             self._writer.start()
@@ -178,7 +216,8 @@ class Log:
         told = 0
         while (line := self._lines.get()) is not None:
             lost = self._unqueued + self._unwritten
-            said = f"\nleft out of this log: {lost - told} lines that could not be written\n" if lost > told else ""
+            left_out = f"left out of this log: {lost - told} lines that could not be written"
+            said = f"\n{self._formatted(left_out, Level.WARNING)}\n" if lost > told else ""
             try:
                 self._write(f"{said}{line}\n".encode("utf-8", "backslashreplace"))
             except OSError:

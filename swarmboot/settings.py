@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,7 @@ TABLE: tuple[Setting, ...] = (
     ),
 )
 
+_MEANT_MAX, _SHOWN_MAX, _ALIKE = 4, 80, 0.75
 _BY_NAME = {setting.name: setting for setting in TABLE}
 _ARGUMENT = re.compile(r"swarmboot([._])(.*)\Z", re.DOTALL)
 
@@ -282,9 +283,21 @@ def parse_cmdline(cmdline: str) -> dict[str, str]:
         raise UnknownSettingError(
             f"unknown kernel argument {', '.join(sorted(set(unknown)))}",
             expected=", ".join(setting.argument for setting in TABLE),
-            hint="correct the spelling or take it out",
+            hint=meant(unknown, prefix="swarmboot.") or "correct the spelling or take it out",
         )
     return found
+
+
+def meant(unknown: Iterable[str], *, prefix: str = "") -> str:
+    """Return what was probably meant by names that are no settings, for a hint; nothing where none is alike.
+
+    `prefix` stands before every name that is right, and it or something like it before those that are not.
+    """
+    from difflib import get_close_matches  # only who mistypes pays for it
+
+    wrong = sorted(set(unknown))[:_MEANT_MAX]
+    pairs = ((name, get_close_matches(name[len(prefix) :][:_SHOWN_MAX], _BY_NAME, 1, _ALIKE)) for name in wrong)
+    return ", ".join(f"for {name[:_SHOWN_MAX]} write {prefix}{found[0]}" for name, found in pairs if found)
 
 
 def parse_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -44,7 +44,7 @@ from swarmboot.errors import (
 )
 from swarmboot.fleet_token import Prover, encode_credentials
 from swarmboot.ids import new_node_id, new_node_key
-from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline
+from swarmboot.settings import TABLE, NodeSettings, build_settings, meant, parse_cmdline
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
 from swarmboot.wire.report import FAILED, BootReport, encode_report
 
@@ -68,7 +68,8 @@ def parse_defaults(text: str, *, where: str) -> dict[str, str]:
     unknown = sorted(found.keys() - {setting.name for setting in TABLE})
     if unknown:
         raise UnknownSettingError(
-            f"{where} sets {', '.join(unknown)}, which is no setting", hint="run `swarmboot hook install` again"
+            f"{where} sets {', '.join(unknown)}, which is no setting",
+            hint=meant(unknown) or "run `swarmboot hook install` again",
         )
     return found
 

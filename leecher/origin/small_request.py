@@ -15,6 +15,7 @@ from swarmboot.errors import ForbiddenError, OriginError, ProofRefusedError, Pro
 from swarmboot.fleet_token import PROOF_HEADER, Prover, certificate_digest
 
 _READ_BYTES = 4096
+_SAID_MAX = 400
 
 
 class SmallRequest(Request):
@@ -79,7 +80,7 @@ class SmallRequest(Request):
             raise refusal(
                 f"{self.url} was refused",
                 expected="status 200",
-                found=f"{response.status} {response.reason}",
+                found=f"{response.status} {response.reason}{_said(response)}",
                 hint="check the address and the server's log",
             )
         if response.length is None and not response.chunked:
@@ -97,3 +98,11 @@ class SmallRequest(Request):
             expected = f"{len(answer) + response.length} bytes"
             raise ProtocolError(f"{self.url} breaks off", expected=expected, found=f"{len(answer)}")
         self.answer = bytes(answer)
+
+
+def _said(response: http.client.HTTPResponse) -> str:
+    """Return what a server says of a file that is not there, as of a channel; nothing that is long, or no text."""
+    length, kind = response.length or 0, response.getheader("content-type", "")
+    if response.status != HTTPStatus.NOT_FOUND or not 0 < length <= _SAID_MAX or not kind.startswith("text/plain"):
+        return ""
+    return f": {response.read(length).decode(errors='replace').strip()}"

@@ -75,15 +75,26 @@ def _line(counters: BootCounters) -> str:
 
 def metrics(counters: BootCounters) -> str:
     """Return the boot's counters in Prometheus's text format, version 0.0.4."""
-    rows = [
-        ("bytes_total", 'source="neighbours"', counters.from_neighbours_bytes),
-        ("bytes_total", 'source="origin"', counters.from_origin_bytes),
-        ("hash_failures_total", "", counters.hash_failures),
-        ("rescues_total", "", counters.rescues),
-        ("complete", "", int(counters.is_complete)),
-        ("manifest", "", counters.sequence),
-    ]
+    received = (("neighbours", counters.from_neighbours_bytes), ("origin", counters.from_origin_bytes))
+    families = (
+        (
+            "bytes_total",
+            "counter",
+            "Bytes received, by source.",
+            tuple((f'{{source="{name}"}}', n) for name, n in received),
+        ),
+        ("hash_failures_total", "counter", "Pieces that were corrupt.", (("", counters.hash_failures),)),
+        (
+            "rescues_total",
+            "counter",
+            "Pieces fetched from an origin for want of neighbours.",
+            (("", counters.rescues),),
+        ),
+        ("complete", "gauge", "1 once all images are there.", (("", int(counters.is_complete)),)),
+        ("manifest", "gauge", "Number of the manifest that is booted.", (("", counters.sequence),)),
+    )
     return "".join(
-        f"swarmboot_{name}{{{labels}}} {value}\n" if labels else f"swarmboot_{name} {value}\n"
-        for name, labels, value in rows
+        f"# HELP swarmboot_{name} {text}\n# TYPE swarmboot_{name} {kind}\n"
+        + "".join(f"swarmboot_{name}{labels} {value}\n" for labels, value in rows)
+        for name, kind, text, rows in families
     )

@@ -24,7 +24,7 @@ _ALARMS = ("!", "?", "FAILED", "STUCK")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _reading(command: F) -> F:
+def reading(command: F) -> F:
     """Add the options that say where to read and how to print."""
     for option in (
         click.option("--json", "is_json", is_flag=True, help="Print what the API answers, for programs."),
@@ -46,7 +46,7 @@ def _reading(command: F) -> F:
 
 
 @click.command()
-@_reading
+@reading
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 def status(
     server: str, ca: Path | None, token_file: Path | None, state: Path | None, is_json: bool, watch: bool
@@ -75,7 +75,7 @@ def status(
 
 
 @click.command()
-@_reading
+@reading
 @click.option("--failed", "wanted", flag_value="failed", help="Only nodes that said why they cannot boot.")
 @click.option("--stuck", "wanted", flag_value="stuck", help="Only nodes that take too long, or were turned away.")
 @click.option("--booting", "wanted", flag_value="booting", help="Only nodes on their way.")
@@ -104,7 +104,7 @@ def nodes(
 
 @click.command()
 @click.argument("node")
-@_reading
+@reading
 def why(node: str, server: str, ca: Path | None, token_file: Path | None, state: Path | None, is_json: bool) -> None:
     """Tell one boot's story: its phases, what went wrong, the likely cause, what to do.
 
@@ -120,7 +120,7 @@ def why(node: str, server: str, ca: Path | None, token_file: Path | None, state:
 
 
 @click.command()
-@_reading
+@reading
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many boots.")
 def history(
     server: str, ca: Path | None, token_file: Path | None, state: Path | None, is_json: bool, limit: int

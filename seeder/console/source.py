@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from seeder.node_log.store import NODE_LOG, Store, lines_of
 from seeder.record.place import Serving, read_address, state_folder
 from seeder.record.policy import shapes
 from seeder.record.policy.causes import Site
@@ -47,6 +48,9 @@ class Source(Protocol):
 
     def history(self, *, limit: int) -> Values:
         """Return what `/api/history` answers."""
+
+    def logs(self, key: str) -> Values:
+        """Return what `/api/logs/KEY` answers; raise UnknownNodeError if nothing is known of it."""
 
 
 def find_source(*, server: str, ca: Path | None, token_file: Path | None, state: Path | None) -> Source:
@@ -119,6 +123,10 @@ class OverHttps:
     def history(self, *, limit: int) -> Values:
         """Return what `/api/history` answers."""
         return self._get(f"/api/history?limit={limit}")
+
+    def logs(self, key: str) -> Values:
+        """Return what `/api/logs/KEY` answers."""
+        return self._get(f"/api/logs/{urllib.parse.quote(key, safe='')}", key=key)
 
     def _get(self, path: str, *, key: str = "") -> Values:
         request = urllib.request.Request(f"{self.serving.server}{path}")  # noqa: S310 - read_server lets http(s) pass
@@ -214,3 +222,12 @@ class FromFolder:
     def history(self, *, limit: int) -> Values:
         """Return what `/api/history` would have answered."""
         return shapes.history(read_history(self._folder, most=limit), now_s=self._now_s)
+
+    def logs(self, key: str) -> Values:
+        """Return what `/api/logs/KEY` would have answered."""
+        boot = Ledger(self._boots).find(key) or find_past(self._folder, key.lower())
+        keys = (boot.id, *boot.addresses) if boot is not None else ()
+        lines = lines_of(Store(self._folder / NODE_LOG), (*keys, key))
+        if boot is None and not lines:
+            raise unknown(key)
+        return {"node": key, "lines": lines}

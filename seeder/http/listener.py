@@ -10,17 +10,20 @@ from swarmboot.addresses import is_ipv6
 from swarmboot.errors import PortInUseError
 
 
-def listen(host: str, port: int, *, option: str = "--listen") -> socket.socket:
-    """Return a listening TCP socket.
+def listen(
+    host: str, port: int, *, option: str = "--listen", kind: socket.SocketKind = socket.SOCK_STREAM
+) -> socket.socket:
+    """Return a listening TCP socket, or one for datagrams if that is the `kind`.
 
     Raises PortInUseError, which names `option`, if the address is taken, is not this machine's or is not for this user.
     """
     family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened = socket.socket(family, kind)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind((host, port))
-        opened.listen(hypercorn_connection.BACKLOG)
+        if kind == socket.SOCK_STREAM:
+            opened.listen(hypercorn_connection.BACKLOG)
     except OSError as error:
         opened.close()
         taken = "it is taken" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))

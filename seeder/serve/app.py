@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,10 +25,10 @@ from seeder.http.held_requests import HeldRequests
 from seeder.http.pacer import Pacer, Share
 from seeder.http.refusals import Refusals, refusal_kind
 from seeder.http.request_body import BodyRoom
-from seeder.log import Log
+from seeder.log import Level, Log
 from seeder.monitoring.current import Counted, Current
 from seeder.monitoring.meters import Meters
-from seeder.monitoring.scrape import METRICS_PATH, Scrapes
+from seeder.monitoring.routes import monitoring_routes
 from seeder.policy.node import ImpostorError
 from seeder.policy.tracker import Answer, Tracker
 from seeder.record.api import Api
@@ -50,7 +50,7 @@ from swarmboot.release import layout
 from swarmboot.units import GOODPUT
 from swarmboot.wire.announce import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
 from swarmboot.wire.announce import encode_handout as encode
-from swarmboot.wire.report import REPORT_MAX_BYTES, decode_report
+from swarmboot.wire.report import FAILED, REPORT_MAX_BYTES, decode_report
 
 REFRESH_S = 1.0
 HIDDEN_MAX = 16
@@ -103,7 +103,7 @@ class SeederApp:
         self.meters = Meters()
         self.current = Current(tracker.registry, catalogue, crowd, tracker.limits.uplink_bytes_per_s, self._counted)
         self.ends: Callable[[], tuple[Lifetime, ...]] = tuple
-        self._scrapes = Scrapes(self.meters, self.current)
+        self.more_routes: Callable[[Callable[[Request], bool]], Sequence[Route]] = lambda _may_read: ()
         self._held = HeldRequests[Handout](lambda now_s: tracker.next_tick_s(now_s=now_s))
 
     def application(self) -> ASGIApp:
@@ -115,7 +115,8 @@ class SeederApp:
             routes=[
                 Route(REPORT_PATH, self._report, methods=["POST"]),
                 Route(STATUS_PATH, self._status),
-                Route(METRICS_PATH, self._metrics),
+                *monitoring_routes(self.meters, self.current, lambda: self.ends(), self.page.may_read),
+                *self.more_routes(self.page.may_read),
                 *self.api.routes(),
                 *self.page.routes(),
                 *private_routes(self.guard, self.catalogue.folder, self._node_files),
@@ -235,7 +236,8 @@ class SeederApp:
             return self._refuse("impostor", 403, "this report is not its node's own")
         self.record.reported(report, host=host)
         self.meters.take(report)
-        self.log.tell(report_line(report, host=host, now_unix_s=time.time()), source=counted_as(host) or "nobody")
+        level = Level.WARNING if report.outcome == FAILED else Level.INFO
+        self.log.tell(report_line(report, host=host), source=counted_as(host) or "nobody", level=level)
         return Response(status_code=204)
 
     def handshake_refused(self, host: str, alert: str) -> None:
@@ -270,14 +272,6 @@ class SeederApp:
                 "stage0": self.current.stage0.status() if self.current.stage0 else None,
             }
         )
-
-    async def _metrics(self, request: Request) -> Response:
-        if not self.page.may_read(request):
-            text = "metrics are for this machine, --status-from, and holders of the --ui-token"
-            return self._refuse("reader", 403, text)
-        self.current.ends = await trio.to_thread.run_sync(self.ends)
-        body, media_type = self._scrapes.answer(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": media_type, "cache-control": "no-store"})
 
     def _counted(self) -> Counted:
         return Counted(self.sent_bytes, self._refusals.count, self.log.left_out, self.guard.refused)

@@ -16,13 +16,14 @@ import trio
 from seeder.http.authority import ServerCertificate, given_certificate, issue_certificate, local_addresses
 from seeder.http.listener import listen
 from seeder.http.server_names import read_name, usable_names
-from seeder.log import Log, Records, keep_standard_streams
+from seeder.log import Format, Log, Records, keep_standard_streams
 from seeder.record.access import read_ui_token
 from seeder.record.place import leave_address, state_folder
 from seeder.record.store import Bounds
 from seeder.serve import systemd_notify
 from seeder.serve.run import ServeOptions, link_rate_bytes_per_s
 from seeder.serve.run import serve as run
+from seeder.serve.start_lines import start_lines
 from seeder.serve.status import parse_networks
 from seeder.stage0.cli import Stage0Flags, stage0_options
 from seeder.stage0.rack_map import check_node_files, node_files_notes
@@ -31,7 +32,7 @@ from swarmboot.addresses import host_port, read_server, split_host_port
 from swarmboot.errors import MalformedSettingError, refusal_in
 from swarmboot.fleet_token import FleetToken, read_tokens
 from swarmboot.release import layout
-from swarmboot.units import format_rate, parse_duration, parse_rate, parse_size
+from swarmboot.units import parse_duration, parse_rate, parse_size
 
 DEFAULT_PORT = 8470
 
@@ -120,6 +121,20 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
     metavar="DURATION",
     help="A node may take so long for anything, and the more the longer the others took, before it counts as stuck.",
 )
+@click.option(
+    "--syslog",
+    metavar="ADDR:PORT",
+    help="Keep what nodes say by syslog over UDP, as iPXE does; port 514 is usual (docs/monitoring.md).",
+)
+@click.option("--netconsole", metavar="ADDR:PORT", help="Keep what nodes' kernels say by netconsole; 6666 is usual.")
+@click.option("--loki", default="", metavar="URL", help="Hand those lines on to Grafana Loki at this address.")
+@click.option(
+    "--log-format",
+    type=click.Choice([each.value for each in Format]),
+    default=Format.TEXT.value,
+    show_default=True,
+    help="Lines with time and level, JSON objects, or the bare words.",
+)
 @stage0_options
 def serve(
     site: Path,
@@ -136,6 +151,10 @@ def serve(
     history_days: int,
     history_size: str,
     stuck_after: str,
+    syslog: str | None,
+    netconsole: str | None,
+    loki: str,
+    log_format: str,
     **stage0: Any,
 ) -> None:
     """Serve a published SITE to a rack, over HTTPS.
@@ -146,7 +165,7 @@ def serve(
       swarmboot serve site/ --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
     """  # fmt: skip
     keep_standard_streams()
-    log = Log()
+    log = Log(form=Format(log_format))
     logging.getLogger().addHandler(Records(log))
     layout.check_site(site)
     tokens = read_tokens(fleet_token) if fleet_token else ()
@@ -180,12 +199,20 @@ def serve(
             bounds=Bounds(age_s=history_days * 86400.0, size_bytes=parse_size(history_size)),
             ui_token=ui_digest,
             stuck_after_s=parse_duration(stuck_after),
+            syslog=_udp(syslog, "--syslog"),
+            netconsole=_udp(netconsole, "--netconsole"),
+            loki=read_server(loki) if loki else "",
         )
         try:
             _run(options, listener, partial(_tell_started, options, notes))
             log.tell("stopped")
         finally:
             log.close()
+
+
+def _udp(text: str | None, option: str) -> socket.socket | None:
+    """Return a socket for datagrams at ADDR:PORT; raise MalformedSettingError or PortInUseError."""
+    return listen(*parse_listen(text, option), option=option, kind=socket.SOCK_DGRAM) if text else None
 
 
 def _mirrors(origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -252,14 +279,8 @@ def _issue(state: Path, host: str, names: tuple[str, ...]) -> ServerCertificate:
 def _tell_started(options: ServeOptions, notes: list[str]) -> None:
     """Say what is served where, leave the address for programs on this machine, and tell systemd."""
     leave_address(options.state, options.host, options.port, options.certificate.authority)
-    for line in (*_start_lines(options), *_stage0_lines(options.stage0), _token_line(options.tokens), *notes):
+    url = f"https://{host_port(options.host, options.port)}"
+    started = start_lines(options.site, url, options.uplink_bytes_per_s, options.certificate)
+    for line in (*started, *_stage0_lines(options.stage0), _token_line(options.tokens), *notes):
         options.log.tell(line)
     systemd_notify.tell(systemd_notify.READY)
-
-
-def _start_lines(options: ServeOptions) -> Iterator[str]:
-    yield f"serving {options.site}, manifests {', '.join(map(str, layout.manifest_numbers(options.site)))}"
-    address, rate = host_port(options.host, options.port), format_rate(options.uplink_bytes_per_s)
-    yield f"listening on https://{address}, uplink {rate}"
-    if options.certificate.authority is not None:
-        yield f"nodes need the authority's certificate {options.certificate.authority} (--ca)"

@@ -25,10 +25,10 @@ from seeder.http.authority import (
     given_certificate,
     leaf_end,
 )
-from seeder.log import Log
+from seeder.log import Level, Log
 from seeder.serve.guard import Guard, served_certificate
 from seeder.site.catalogue import Catalogue
-from seeder.site.lifetimes import DAY_S, Lifetime, ending_lines, site_lifetimes
+from seeder.site.lifetimes import DAY_S, Lifetime, ending_lines, first_end, site_lifetimes
 from swarmboot.errors import SwarmbootError
 from swarmboot.validity import validity
 
@@ -80,10 +80,14 @@ class Renewal:
         """Say what ends, if that was not said within a day."""
         if abs(now_s - self._told_s) < DAY_S:
             return
-        self._told_s = now_s
+        is_start, self._told_s = not self._told_s, now_s
         lives = await trio.to_thread.run_sync(site_lifetimes, catalogue.folder, catalogue.manifests)
-        for line in ending_lines([*self.lifetimes(), *lives], now_s=now_s):
-            self.log.tell(line)
+        found = [*self.lifetimes(), *lives]
+        lines = list(ending_lines(found, now_s=now_s))
+        for line in lines:
+            self.log.tell(line, level=Level.WARNING)
+        if is_start and not lines and (first := first_end(found)):
+            self.log.tell(first)
 
     def look(self, now_s: float) -> None:
         """Make the certificate anew if that is due, or take in files that have changed; say so, or why it failed."""
@@ -92,7 +96,7 @@ class Renewal:
         except (SwarmbootError, OSError, ssl.SSLError) as error:
             if str(error) != self._refused:
                 self._refused = str(error)
-                self.log.tell(f"the server's certificate cannot be renewed: {error}")
+                self.log.tell(f"the server's certificate cannot be renewed: {error}", level=Level.ERROR)
             return
         if is_new:
             self._refused = ""

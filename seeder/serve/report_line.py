@@ -1,12 +1,10 @@
-"""One line of the seeder's log for a node's report: when, which node and which boot of it, and how it went.
+"""One line of the seeder's log for a node's report: which node and which boot of it, and how it went.
 
-Everything in it but the time and the address is the node's own word. What tells machines apart has a narrow form
+Everything in it but the address is the node's own word. What tells machines apart has a narrow form
 (`swarmboot.report`); the rest is made printable, and cut, by the log.
 """
 
 from __future__ import annotations
-
-import time
 
 from swarmboot.wire.report import BOOTED, BootReport
 
@@ -14,12 +12,11 @@ _SHOWN = 8
 """So many digits of an id are enough to find the other lines of a node, or of a boot."""
 
 
-def report_line(report: BootReport, *, host: str, now_unix_s: float) -> str:
-    """Return the line for a report that came from the address `host`; the time is UTC."""
-    when = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(now_unix_s))
+def report_line(report: BootReport, *, host: str) -> str:
+    """Return the line for a report that came from the address `host`."""
     boot = f"boot {report.boot[:_SHOWN]}" if report.boot else ""
     who = ", ".join(filter(None, (report.name, report.mac, host, boot)))
-    node = f"{when} node {report.node[:_SHOWN]} ({who})" if who else f"{when} node {report.node[:_SHOWN]}"
+    node = f"node {report.node[:_SHOWN]} ({who})" if who else f"node {report.node[:_SHOWN]}"
     if report.error:
         return f"{node} {report.outcome}: {report.error}"
     sources = ", ".join(f"{count / 1e6:.1f} MB from {source}" for source, count in sorted(report.bytes_from.items()))

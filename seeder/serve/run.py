@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -24,6 +25,9 @@ from seeder.http import hypercorn_connection
 from seeder.http.authority import ServerCertificate
 from seeder.http.crowd import DESCRIPTORS_MAX, Crowd, connections_for
 from seeder.log import Log
+from seeder.node_log.listener import NodeLog
+from seeder.node_log.routes import log_routes
+from seeder.node_log.store import NODE_LOG, Store
 from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
@@ -71,6 +75,9 @@ class ServeOptions:
     bounds: Bounds = field(default_factory=Bounds)
     ui_token: bytes = b""
     stuck_after_s: float = FLOOR_S
+    syslog: socket.socket | None = None
+    netconsole: socket.socket | None = None
+    loki: str = ""
 
 
 async def serve(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
@@ -78,7 +85,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
 
     `tell_started` is called when both signals stop it cleanly and connections are taken.
     """
-    app, renewal = _put_together(options)
+    app, renewal, node_log = _put_together(options)
     stop = trio.Event()
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
@@ -89,6 +96,8 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.record.running())
         await stack.enter_async_context(app.running())
+        if options.syslog is not None or options.netconsole is not None:
+            await stack.enter_async_context(node_log.running(options.syslog, options.netconsole))
         if options.stage0 is not None:
             app.current.stage0 = await stack.enter_async_context(_stage0(options, options.stage0, app, renewal))
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
@@ -112,8 +121,8 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         nursery.cancel_scope.cancel()
 
 
-def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal]:
-    """Return the application with all that it carries facts to, and what renews its certificate."""
+def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal, NodeLog]:
+    """Return the application with all it carries facts to, what renews its certificate, what hears nodes over UDP."""
     registry = Registry()
     catalogue = Catalogue(options.site, registry)
     catalogue.refresh()
@@ -143,7 +152,9 @@ def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal]:
     renewal = Renewal(options.certificate, options.issue, guard, options.log)
     record.lives = renewal.lifetimes
     app.ends = lambda: (*renewal.all_lifetimes(), *site_lifetimes(catalogue.folder, catalogue.manifests))
-    return app, renewal
+    node_log = NodeLog(Store(options.state / NODE_LOG), options.log, partial(_who, record), options.loki)
+    app.more_routes = partial(log_routes, node_log.store, partial(_files_of, record))
+    return app, renewal, node_log
 
 
 def _stage0(
@@ -160,6 +171,18 @@ def _stage0(
         is_covered=renewal.is_covered,
         watcher=app.record,
     )
+
+
+def _who(record: Recorder, host: str) -> tuple[str, str]:
+    """Return the key of the boot at an address and what people call its machine; else the address."""
+    boot = record.find(host)
+    return (boot.id, boot.name or boot.mac or host) if boot is not None else (host, host)
+
+
+def _files_of(record: Recorder, key: str) -> tuple[str, ...]:
+    """Return the names under which a node's lines are kept: its boot's, and its addresses' from before it was known."""
+    boot = record.find(key)
+    return (boot.id, *boot.addresses) if boot is not None else ()
 
 
 def raise_descriptor_limit() -> int:

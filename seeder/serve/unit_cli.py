@@ -85,6 +85,7 @@ def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
     layout.check_site(given["site"])
     flags = Stage0Flags(**{name: given[name] for name in Stage0Flags.__dataclass_fields__ if name in given})
     ports = [parse_listen(given["address"])[1], *([flags.port(parse_listen)] if flags.is_wanted else ())]
+    ports += [parse_listen(given[name])[1] for name in ("syslog", "netconsole") if given[name]]
     secrets = {name: _absolute(given[name]) for name in _SECRETS if given.get(name) is not None}
     paths = [value for name, value in given.items() if isinstance(value, Path) and name not in secrets]
     code = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent.parent)

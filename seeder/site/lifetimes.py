@@ -53,6 +53,13 @@ def ending_lines(lifetimes: Iterable[Lifetime], *, now_s: float) -> Iterator[str
             yield f"{each.what} ends on {day(each.ends_s)}, {_days(left_s)} from now: {each.hint}"
 
 
+def first_end(lifetimes: Iterable[Lifetime]) -> str:
+    """Return a line of what ends first; nothing if nothing does."""
+    ending = [each for each in lifetimes if not each.is_endless]
+    first = min(ending, key=lambda each: each.ends_s, default=None)
+    return f"the first to end is {first.what.rstrip(',')}, on {day(first.ends_s)}" if first else ""
+
+
 def _days(left_s: float) -> str:
     days = int(left_s // DAY_S)
     return "less than a day" if not days else f"{days} day{'s' if days > 1 else ''}"

@@ -69,7 +69,17 @@ def bench_announces(fleet: Fleet, certificate: ServerCertificate, arguments: arg
     """Print announces a second a core, and the latency with each node announcing once an interval."""
     image = image_of(fleet.site)
     hello = ("tests.bench.hello", certificate.certificate, certificate.key)
-    seeder = ("swarmboot", "serve", fleet.site, "--state", certificate.certificate.parent, *LISTEN, "--uplink", "1gbit")
+    seeder = (
+        "swarmboot",
+        "serve",
+        fleet.site,
+        "--state",
+        certificate.certificate.parent,
+        *LISTEN,
+        "--uplink",
+        "1gbit",
+        "--log-format=bare",
+    )
     servers: dict[str, tuple[str | Path, ...]] = {"stock hello": (*hello, "stock"), "hello": hello, "seeder": seeder}
     for name, command in servers.items():
         with listening(*command) as (process, port):
@@ -114,7 +124,16 @@ def bench_blobs(fleet: Fleet, certificate: ServerCertificate, _arguments: argpar
     """Print megabytes a processor second of the seeder and of nginx, over TLS, in turn."""
     path = f"/blobs/{image_of(fleet.site).sha256.hex()}"
     fast = ("--uplink", "100gbit")
-    seeder = ("swarmboot", "serve", fleet.site, "--state", certificate.certificate.parent, *LISTEN, *fast)
+    seeder = (
+        "swarmboot",
+        "serve",
+        fleet.site,
+        "--state",
+        certificate.certificate.parent,
+        *LISTEN,
+        *fast,
+        "--log-format=bare",
+    )
     tls = f"ssl_certificate {certificate.certificate}; ssl_certificate_key {certificate.key};"
     with (
         listening(*seeder) as (process, port),

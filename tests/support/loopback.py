@@ -123,7 +123,7 @@ class Seeder:
 def serving(fleet: Fleet, *arguments: str, launcher: Sequence[str] = ()) -> Iterator[Seeder]:
     """Serve a fleet's site on a free port."""
     state = fleet.folder / "state"
-    fixed = ["--listen", "127.0.0.1:0", "--state", str(state), "--uplink", "1gbit"]
+    fixed = ["--listen", "127.0.0.1:0", "--state", str(state), "--uplink", "1gbit", "--log-format", "bare"]
     process = subprocess.Popen(
         [*launcher, sys.executable, "-m", "swarmboot", "serve", str(fleet.site), *fixed, *arguments],
         stdout=subprocess.PIPE,
@@ -135,7 +135,7 @@ def serving(fleet: Fleet, *arguments: str, launcher: Sequence[str] = ()) -> Iter
     collector.start()
     try:
         seeder = Seeder(process, "", state / "ca.pem", lines)
-        seeder.address = seeder.wait_for_line("listening on ").split()[2].rstrip(",")
+        seeder.address = seeder.wait_for_line("listening on ").partition("listening on ")[2].split()[0].rstrip(",")
         yield seeder
     finally:
         process.terminate()

@@ -107,7 +107,17 @@ def descriptors(process: int) -> int:
 def unread(fleet: Fleet) -> Iterator[subprocess.Popen[str]]:
     """Serve a fleet's site, its log going to a pipe of which the test decides when to read."""
     state = str(fleet.folder / "state")
-    command = ["serve", str(fleet.site), "--listen", "127.0.0.1:0", "--state", state, "--uplink", "1gbit"]
+    command = [
+        "serve",
+        str(fleet.site),
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        state,
+        "--uplink",
+        "1gbit",
+        "--log-format=bare",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "swarmboot", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

@@ -79,8 +79,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         configuration = configuration.replace("boot.example:8470", seeder.address.removeprefix("https://"))
         configuration = configuration.replace("ca.pem", str(seeder.ca)).replace("ui.token", str(token))
         configuration = configuration.replace("swarmboot.rules.yml", str(MONITORING / "swarmboot.rules.yml"))
+        configuration = configuration.replace("refresh_interval: 10s", "refresh_interval: 1s")
         brisk = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
-        with prometheus_running(folder / "prometheus", brisk + configuration) as prometheus:
+        with (
+            booting(folder, 3, *asking(seeder, fleet), "--neighbour", "on", "--rack", "r7"),
+            prometheus_running(folder / "prometheus", brisk + configuration) as prometheus,
+        ):
             prometheus.wait_for_value('up{job="swarmboot"}', 1)
             yield Watched(seeder, prometheus)
 
@@ -92,12 +96,12 @@ def boot_one(fleet: Fleet, seeder: Seeder, folder: Path, number: int, *arguments
 
 def test_prometheus_finds_what_has_happened(watched: Watched) -> None:
     prometheus = watched.prometheus
-    prometheus.wait_for_value('swarmboot_reports_total{outcome="images verified"}', 1)
+    prometheus.wait_for_value('swarmboot_reports_total{outcome="images verified"}', 2)
     prometheus.wait_for_value('swarmboot_reports_total{outcome="failed"}', 1)
     prometheus.wait_for_value("sum(swarmboot_boots_failed_total)", 1)
-    prometheus.wait_for_value('swarmboot_boot_phase_seconds_count{phase="images"}', 1)
+    prometheus.wait_for_value('swarmboot_boot_phase_seconds_count{phase="images"}', 2)
     prometheus.wait_for_value('swarmboot_boot_received_bytes_total{source="origin"} > 900000 > bool 0', 1)
-    assert 1 <= (prometheus.value("swarmboot_copies_sent_total") or 0) < 1.5
+    assert 1.9 < (prometheus.value("swarmboot_copies_sent_total") or 0) < 2.5
     assert (prometheus.value('swarmboot_requests_refused_total{reason="channel"}') or 0) > 0
     assert (prometheus.value('swarmboot_end_timestamp_seconds{kind="authority"} - time()') or 0) > 3e8
     assert (prometheus.value('swarmboot_end_timestamp_seconds{kind="manifest",name="stable"} - time()') or 0) > 0
@@ -110,6 +114,17 @@ def test_every_figure_has_help_and_a_type_and_passes_promtool(watched: Watched) 
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     ours = [line for line in (checked.stdout + checked.stderr).splitlines() if "swarmboot" in line]
     assert (checked.returncode in (0, 3), ours) == (True, []), checked.stderr
+
+
+def test_nodes_are_found_and_asked_themselves(watched: Watched) -> None:
+    node = 'job="swarmboot-nodes",rack="r7"'
+    watched.prometheus.wait_for_value(f"up{{{node}}}", 1)
+    watched.prometheus.wait_for_value(f"swarmboot_complete{{{node}}}", 1)
+    (group,) = json.loads(get(watched.seeder, "/sd/nodes")[0])
+    with urllib.request.urlopen(f"http://{group['targets'][0]}/metrics", timeout=10) as answer:
+        text = answer.read()
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
 def test_another_format_is_given_to_who_asks_for_it(watched: Watched) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -42,6 +44,37 @@ def test_something_that_is_no_site_is_not_served(tmp_path: Path) -> None:
 def test_a_certificate_without_its_key_is_refused(fleet: Fleet) -> None:
     done = program("swarmboot", "serve", fleet.site, "--tls-cert", fleet.pub)
     check_refusal(done.returncode, done.stderr, MalformedSettingError, "--tls-key")
+
+
+def test_a_channel_that_is_not_there_is_answered_with_those_that_are_and_the_node_says_so(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    with (
+        serving(fleet) as seeder,
+        booting(tmp_path, 1, *asking(seeder, fleet), "--timeout=2s", "--channel=edgy") as node,
+    ):
+        _, said = node.end()
+    assert ": no such channel; this site has stable; check the address" in said
+
+
+def test_the_first_lines_say_what_is_served_where_and_until_when(fleet: Fleet) -> None:
+    with serving(fleet) as seeder:
+        seeder.wait_for_line("the first to end is manifest ")
+        served, listening, *others = seeder.lines
+        assert re.fullmatch(
+            rf"serving {re.escape(str(fleet.site))}, manifests 1: channel stable is .* \(manifest 1\)", served
+        )
+        assert listening.startswith(f"listening on {seeder.address}, uplink ")
+        assert (
+            f"how it goes: {seeder.address}/ui/, swarmboot status; figures for Prometheus: {seeder.address}/metrics"
+            in others
+        )
+        assert f"nodes need the authority's certificate {seeder.ca} (--ca)" in others
+
+
+def test_the_log_is_json_where_that_is_asked_for(fleet: Fleet) -> None:
+    with serving(fleet, "--log-format", "json") as seeder:
+        assert {"time", "level", "message"} == json.loads(seeder.lines[0]).keys()
 
 
 def test_ctrl_c_stops_the_seeder_cleanly(fleet: Fleet) -> None:

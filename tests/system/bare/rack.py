@@ -133,7 +133,7 @@ class BareRack:
         seeder = self.stack.enter_context(
             running(
                 *self.inside, *SWARMBOOT, "serve", str(site), "--listen", f"{ADDRESS}:8470", "--uplink", "1gbit",
-                "--state", str(self.work / "state"), *arguments, log=self.work / "seeder.log",
+                "--log-format=bare", "--state", str(self.work / "state"), *arguments, log=self.work / "seeder.log",
             )
         )  # fmt: skip
         wait_for_line(self.work / "seeder.log", "^stage 0: manifest")

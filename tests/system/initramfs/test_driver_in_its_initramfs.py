@@ -80,7 +80,15 @@ def seeder(node: Node) -> Iterator[Path]:
     node.publish(has_init=False)
     log, state = node.work / "seeder.log", node.fleet.state(node.work / "state")
     with running(
-        *SWARMBOOT, "serve", str(node.work / "site"), "--listen", "127.0.0.1:0", "--state", str(state), log=log
+        *SWARMBOOT,
+        "serve",
+        str(node.work / "site"),
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        str(state),
+        "--log-format=bare",
+        log=log,
     ):
         line = wait_for_line(log, "listening on https", within_s=PROMPT_S)
         with (node.root / "etc/swarmboot/defaults").open("a") as defaults:

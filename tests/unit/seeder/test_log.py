@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeder.log import LINE_MAX, OUTSIDE_LINE_MAX, Log, LogLimits, Quota, plain
+from seeder.log import LINE_MAX, OUTSIDE_LINE_MAX, Format, Level, Log, LogLimits, Quota, plain
 
 
 def written(log: Log, lines: list[bytes]) -> list[str]:
@@ -113,3 +114,36 @@ def test_a_reader_that_has_gone_ends_nothing() -> None:
     log.tell("nobody reads this")
     log.close()
     os.close(writing)
+
+
+def test_a_line_begins_with_its_time_and_level_and_is_one_json_object_if_asked_for() -> None:
+    def told(form: Format) -> str:
+        lines: list[bytes] = []
+        log = Log(write=lines.append, form=form, wall=lambda: 1_790_000_000.25)
+        log.tell('node "n7"\x1b[2J failed', level=Level.WARNING)
+        (line,) = written(log, lines)
+        return line
+
+    assert told(Format.TEXT) == r'2026-09-21T14:13:20.250Z warning node "n7"\x1b[2J failed'
+    assert json.loads(told(Format.JSON)) == {
+        "time": "2026-09-21T14:13:20.250Z",
+        "level": "warning",
+        "message": r'node "n7"\x1b[2J failed',
+    }
+    assert told(Format.BARE) == r'node "n7"\x1b[2J failed'
+
+
+def test_what_could_not_be_written_is_told_in_the_same_format() -> None:
+    lines: list[bytes] = []
+    is_full = [True]
+
+    def write(data: bytes) -> None:
+        if is_full.pop() if is_full else False:
+            raise OSError(28, "No space left on device")
+        lines.append(data)
+
+    log = Log(write=write, form=Format.JSON)
+    log.tell("lost")
+    log.tell("written")
+    messages = [json.loads(line)["message"] for line in written(log, lines) if line]
+    assert messages == ["left out of this log: 1 lines that could not be written", "written"]

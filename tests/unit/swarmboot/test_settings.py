@@ -200,3 +200,24 @@ def test_the_page_of_settings_has_a_row_for_each() -> None:
 @pytest.mark.parametrize("value", ["0123456789abcdef,0123456789abcdef", "0123456789abcdef", "unified"])
 def test_stage_0_is_named_by_two_digests_by_one_or_as_unified(value: str) -> None:
     assert build_settings(parse_cmdline(f"swarmboot.stage0={value}")).stage0 == value
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "hint"),
+    [
+        ("swarmboot.sever=https://10.0.0.1:8470", "for swarmboot.sever write swarmboot.server"),
+        ("swarmboot.fleet-token=/t", "for swarmboot.fleet-token write swarmboot.fleet_token"),
+        ("swarmboot_rack=r1", "for swarmboot_rack write swarmboot.rack"),
+        ("swarmboot.wibble=1", "correct the spelling or take it out"),
+    ],
+)
+def test_what_a_misspelt_argument_probably_means_is_said(cmdline: str, hint: str) -> None:
+    with pytest.raises(UnknownSettingError) as caught:
+        parse_cmdline(cmdline)
+    assert caught.value.hint == hint
+
+
+def test_a_command_line_full_of_nonsense_costs_few_comparisons() -> None:
+    with pytest.raises(UnknownSettingError) as caught:
+        parse_cmdline(" ".join(f"swarmboot.serve{number}=1" for number in range(400)))
+    assert caught.value.hint.count("write") <= 4

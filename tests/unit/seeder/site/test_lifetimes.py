@@ -8,7 +8,7 @@ import pytest
 
 from seeder.http.authority import LEAF_LIFE
 from seeder.serve.renewal import is_due
-from seeder.site.lifetimes import DAY_S, Lifetime, ending_lines
+from seeder.site.lifetimes import DAY_S, Lifetime, ending_lines, first_end
 
 END = datetime(2027, 3, 1, tzinfo=UTC)
 MANIFEST = Lifetime("manifest 7", END.timestamp(), 90 * DAY_S, "publish again")
@@ -41,3 +41,9 @@ def test_a_certificate_is_made_anew_at_two_thirds_of_its_life_and_only_if_it_gai
     assert is_due(ends=ends, authority_ends=far, now=begin + 0.7 * LEAF_LIFE)
     assert is_due(ends=ends, authority_ends=far, now=begin + 2 * LEAF_LIFE)
     assert not is_due(ends=ends, authority_ends=near, now=begin + 0.7 * LEAF_LIFE)
+
+
+def test_what_ends_first_is_told_at_start() -> None:
+    later = Lifetime("the authority ca.pem", END.timestamp() + DAY_S, 3650 * DAY_S, "make a new one")
+    assert first_end([later, MANIFEST]) == "the first to end is manifest 7, on 2027-03-01"
+    assert first_end([Lifetime("manifest 7", 1e15, 1e15, "publish again")]) == ""

@@ -1,0 +1,47 @@
+"""The verb `swarmboot logs`: what a node has said by syslog and netconsole."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from seeder.console.cli import reading
+from seeder.console.source import find_source
+from swarmboot.printable import printable
+
+FOLLOW_S = 1.0
+
+
+@click.command()
+@click.argument("node")
+@reading
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines as they come, until Ctrl-C.")
+def logs(
+    node: str, server: str, ca: Path | None, token_file: Path | None, state: Path | None, is_json: bool, follow: bool
+) -> None:
+    """Show what a node has said: its firmware, its kernel, its system.
+
+    NODE is a MAC address, an address, a host name, or the beginning of an id. `serve --syslog` and `--netconsole` keep
+    such lines.
+
+    \b
+    Example:
+      swarmboot logs 10.0.3.7 -f
+    """
+    source = find_source(server=server, ca=ca, token_file=token_file, state=state)
+    last = ""
+    while True:
+        values = source.logs(node)
+        new = [line for line in values["lines"] if line > last]
+        if is_json and not follow:
+            print(json.dumps(values), flush=True)
+        else:
+            for line in new:
+                print(json.dumps({"node": node, "line": line}) if is_json else printable(line), flush=True)
+        if not follow:
+            return
+        last = new[-1] if new else last
+        time.sleep(FOLLOW_S)
