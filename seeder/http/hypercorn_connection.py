@@ -34,7 +34,8 @@ from hypercorn.utils import parse_socket_addr
 
 from seeder.http.authority import ServerCertificate
 from seeder.http.crowd import Crowd, Patience, Place
-from swarmboot.addresses import connection_address
+from seeder.http.turnstile import Turnstile
+from swarmboot.addresses import connection_address, counted_as
 
 BACKLOG = 4096
 WATCH_S = 1.0
@@ -47,13 +48,14 @@ _EVENTS_MAX = 4
 
 
 class Settings(Config):
-    """Hypercorn's, with the crowd that connections stand in and how long one may keep it waiting.
+    """Hypercorn's, with the crowd that connections stand in, their deadlines, and whose handshake is next.
 
     A TLS handshake sends no session tickets: a node keeps its connections, and two tickets are 510 of 1296 bytes.
     """
 
     crowd: Crowd
     patience: Patience
+    turnstile: Turnstile
     when_listening: Callable[[ssl.SSLContext], None]
     when_refused: Callable[[str, str], None]
 
@@ -81,7 +83,7 @@ def settings(
     client that has not accepted this server's certificate, and OpenSSL's name of the alert (RFC 8446, section 6.2).
     """
     made = Settings()
-    made.crowd, made.patience = crowd, patience
+    made.crowd, made.patience, made.turnstile = crowd, patience, Turnstile()
     made.when_listening, made.when_refused = when_listening, when_refused
     made.bind = [f"fd://{listener.detach()}"]
     if certificate is not None:
@@ -116,6 +118,7 @@ async def serve(application: Any, made: Settings, stop: Callable[[], Awaitable[N
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
+        nursery.start_soon(made.turnstile.run)
         await hypercorn.trio.serve(application, made, shutdown_trigger=stopping)
         nursery.cancel_scope.cancel()
 
@@ -205,6 +208,8 @@ class Connection(TCPServer):
             try:
                 place.wait(now_s, self.config.patience.handshake_s, is_idle=True)
                 if is_tls:
+                    await trio.lowlevel.wait_readable(transport)
+                    await self.config.turnstile.enter(counted_as(client[0] if client else ""))
                     await self._shake_hands(client)
                 await self._converse(client, server, is_tls=is_tls)
             except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):

@@ -7,7 +7,6 @@ line and port 0 is told to the user.
 from __future__ import annotations
 
 import ctypes
-import gc
 import resource
 import signal
 import socket
@@ -34,7 +33,7 @@ from seeder.policy.tracker import Tracker
 from seeder.record.policy.pace import FLOOR_S
 from seeder.record.recorder import Recorder
 from seeder.record.store import Bounds
-from seeder.serve import systemd_notify
+from seeder.serve import collector, systemd_notify
 from seeder.serve.app import SeederApp
 from seeder.serve.guard import Guard, served_certificate
 from seeder.serve.renewal import Renewal
@@ -45,8 +44,8 @@ from seeder.stage0.app import Stage0App
 from seeder.stage0.run import Stage0Options, stage0_running
 from swarmboot.fleet_token import FleetToken
 
-_COLLECT_AFTER = 3_000
 TRIM_S = 10.0
+LOAD_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +104,8 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         nursery.start_soon(watch_signals, signals)
         nursery.start_soon(systemd_notify.stay_alive)
         nursery.start_soon(give_back_memory)
-        spare_collector()
+        nursery.start_soon(collector.run)
+        nursery.start_soon(watch_load, app.tracker)
         tell_started()
         await renewal.tell_endings(app.catalogue, time.time())
         nursery.start_soon(renewal.run, app.catalogue)
@@ -195,11 +195,14 @@ def raise_descriptor_limit() -> int:
     return DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
 
 
-def spare_collector() -> None:
-    """Exempt what lives as long as the service from collection, and collect less often: requests leave few cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 10, 10)
+async def watch_load(tracker: Tracker) -> None:
+    """Tell the tracker how much of a core this thread uses, which is all that answers announces."""
+    spent_s, looked_s = time.thread_time(), trio.current_time()
+    while True:
+        await trio.sleep(LOAD_S)
+        before_spent_s, before_s = spent_s, looked_s
+        spent_s, looked_s = time.thread_time(), trio.current_time()
+        tracker.take_load(spent_s - before_spent_s, looked_s - before_s)
 
 
 async def give_back_memory() -> None:

@@ -13,7 +13,7 @@ from seeder.http import hypercorn_connection
 from seeder.http.authority import given_certificate
 from seeder.http.crowd import Crowd
 from seeder.http.listener import listen
-from seeder.serve.run import spare_collector
+from seeder.serve import collector
 
 BODY = b"x" * 400
 
@@ -34,7 +34,7 @@ def main() -> None:
     certificate = given_certificate(Path(sys.argv[1]), Path(sys.argv[2]))
     listener = listen("127.0.0.1", 0)
     print(f"listening on https://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    spare_collector()
+    collector.settle()
     settings = hypercorn_connection.settings(listener, Crowd(), certificate=certificate)
     if sys.argv[3:] == ["stock"]:
         trio.run(hypercorn.trio.serve, cast(Any, hello), settings)

@@ -1,8 +1,8 @@
 """A rack's announces from one process: kept TLS connections, one request at a time on each, answers timed.
 
-Two ways to ask: as fast as answers come (`closed`), or every connection once an interval whatever happens (`paced`), a
-late answer counted from when its request was due. Bounded in requests and in time. It judges no answer beyond its
-status.
+Two ways to ask: as fast as answers come (`closed`), or every connection once an interval, or when its handout says if
+that is later (`paced`), a late answer counted from when its request was due. Bounded in requests and in time. It judges
+no answer beyond its status.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from random import Random
 
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
-from swarmboot.wire.announce import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, encode_announce
+from swarmboot.wire.announce import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, decode_handout, encode_announce
 
 BOUND_S = 50.0
 GROWTH_BYTES = 4 << 20
@@ -88,6 +89,7 @@ class Connection:
     due_s: float = 0.0
     received: bytearray = field(default_factory=bytearray)
     is_asking: bool = False
+    after_s: float = 0.0
 
     def ask(self, due_s: float) -> None:
         """Send the next request, which was due at `due_s`."""
@@ -108,9 +110,12 @@ class Connection:
         length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), None)
         if length is None or len(body) < length:
             return None
+        status = int(lines[0].split()[1])
+        if status == HTTPStatus.OK:
+            self.after_s = decode_handout(bytes(body)).announce_after_s
         self.received.clear()
         self.is_asking = False
-        return int(lines[0].split()[1])
+        return status
 
 
 def connect(
@@ -148,7 +153,7 @@ class Rack:
                 continue
             now_s = time.monotonic()
             self.latencies_s.append(now_s - connection.due_s)
-            self.refused += status != 200
+            self.refused += status != HTTPStatus.OK
             again(connection, now_s)
 
     def ask_closed(self, requests: int) -> None:
@@ -169,28 +174,21 @@ class Rack:
                 self._gather(0.05, again)
 
     def ask_paced(self, seconds: float, interval_s: float) -> None:
-        """Ask once an interval on every connection, at moments spread evenly."""
+        """Ask once an interval on every connection, or later if its handout says so; evenly at first."""
         start_s = time.monotonic()
         last_s = start_s + seconds
-        indices = {id(connection): index for index, connection in enumerate(self.connections)}
-        due = [(start_s + index * interval_s / len(indices), index) for index in range(len(indices))]
-        late: set[int] = set()
+        numbers = {id(connection): number for number, connection in enumerate(self.connections)}
+        due = [(start_s + number * interval_s / len(numbers), number) for number in range(len(numbers))]
 
         def again(connection: Connection, _now_s: float) -> None:
-            """Ask what has become due while the connection was busy."""
-            if (index := indices[id(connection)]) in late:
-                late.discard(index)
-                connection.ask(connection.due_s + interval_s)
+            """Have the connection ask again, from when it last should have."""
+            if (next_s := connection.due_s + max(interval_s, connection.after_s)) < last_s:
+                heapq.heappush(due, (next_s, numbers[id(connection)]))
 
         while (due or any(each.is_asking for each in self.connections)) and time.monotonic() < last_s + BOUND_S:
             while due and due[0][0] <= time.monotonic():
-                due_s, index = heapq.heappop(due)
-                if self.connections[index].is_asking:
-                    late.add(index)
-                else:
-                    self.connections[index].ask(due_s)
-                if due_s + interval_s < last_s:
-                    heapq.heappush(due, (due_s + interval_s, index))
+                due_s, number = heapq.heappop(due)
+                self.connections[number].ask(due_s)
             self._gather(due[0][0] - time.monotonic() if due else 0.05, again)
 
 
@@ -206,10 +204,10 @@ def main() -> None:
     info_hash = InfoHash(bytes.fromhex(order["info_hash"]))
     scripts = [Script(number, info_hash, order["pieces"]) for number in range(order["nodes"])]
     are_hosts = bool(order.get("are_hosts"))
-    rack = Rack(connect((order["host"], order["port"]), Path(order["ca"]), scripts, are_hosts=are_hosts))
     each = order["requests"] or 2 + int(order["seconds"] / order["interval_s"])
     for script in scripts:
         script.prepare(1 + min(each, PREPARED_MAX))
+    rack = Rack(connect((order["host"], order["port"]), Path(order["ca"]), scripts, are_hosts=are_hosts))
     rack.ask_closed(len(scripts))  # everyone joins; not counted
     if are_hosts:
         print("joined", flush=True)
