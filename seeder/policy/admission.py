@@ -23,14 +23,18 @@ Facts in, answers out; `now_s` comes in. It performs no I/O, and will not measur
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
 
 STALL_S = 5.0
 """A load from a server that gains nothing for this long is taken for dead."""
+
+AHEAD_MAX = 1000
+"""How far the count of those who are served before a machine goes: it is asked with every question."""
 
 _CREDIT_TURNS = 1.0
 """How many turns late a clock may be and still go on from where it was: turns change late by a round trip or a poll."""
@@ -88,8 +92,32 @@ class _Load:
 class _Waiting:
     rack: str
     seen_s: float
-    is_here: bool = True
+    number: int
+    is_here: bool = False
     is_last: bool = False
+
+
+class _Line:
+    """Who waits here, by number, in a heap; who has gone is found to have when it would be its turn."""
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        self._nodes: dict[int, Node] = {}
+
+    def add(self, number: int, node: Node) -> None:
+        """Add a node, which may be there already."""
+        if number not in self._nodes:
+            self._nodes[number] = node
+            heapq.heappush(self._numbers, number)
+
+    def first(self, is_right: Callable[[int, Node], bool]) -> Node | None:
+        """Return the node with the lowest number, all below it dropped for which `is_right` does not hold."""
+        while self._numbers:
+            number = self._numbers[0]
+            if is_right(number, self._nodes[number]):
+                return self._nodes[number]
+            del self._nodes[heapq.heappop(self._numbers)]
+        return None
 
 
 class Admission:
@@ -103,6 +131,8 @@ class Admission:
         self._free: OrderedDict[Source, _Offer] = OrderedDict()
         self._free_racks: dict[str, OrderedDict[Source, _Offer]] = {}
         self._waiting: OrderedDict[Node, _Waiting] = OrderedDict()
+        self._here = _Line(), _Line()  # those that go last in a line of their own
+        self._drawn = 0
         self._loads: OrderedDict[Node, _Load] = OrderedDict()
         self._due_s = math.inf
 
@@ -161,7 +191,10 @@ class Admission:
         if waiting is None:
             if not self._waiting:
                 self._set_clocks(now_s)
-            waiting = self._waiting[node] = _Waiting(rack, now_s)
+            self._drawn += 1
+            waiting = self._waiting[node] = _Waiting(rack, now_s, self._drawn)
+        if not waiting.is_here or waiting.is_last != is_last:
+            self._here[is_last].add(waiting.number, node)
         waiting.rack, waiting.seen_s, waiting.is_here, waiting.is_last = rack, now_s, True, is_last
 
     def step_out(self, node: Node, *, now_s: float) -> None:
@@ -211,13 +244,15 @@ class Admission:
 
     def _next(self) -> Node | None:
         """Return who is served next: whoever is here and came first, those who go last after all others."""
-        last = None
-        for node, waiting in self._waiting.items():
-            if waiting.is_here and not waiting.is_last:
-                return node
-            if waiting.is_here and last is None:
-                last = node
-        return last
+        first = self._first_of(is_last=False)
+        return self._first_of(is_last=True) if first is None else first
+
+    def _first_of(self, *, is_last: bool) -> Node | None:
+        def is_right(number: int, node: Node) -> bool:
+            waiting = self._waiting.get(node)
+            return waiting is not None and waiting.number == number and waiting.is_here and waiting.is_last is is_last
+
+        return self._here[is_last].first(is_right)
 
     def _begin(self, node: Node, rack: str, offer: _Offer, now_s: float) -> Turn:
         through_s = offer.clock_s if offer.loads else min(offer.clock_s, now_s)
@@ -282,13 +317,13 @@ class Admission:
         return max(now_s + 0.01, min(due_s, default=now_s + 1.0))
 
     def ahead(self, node: Node) -> int:
-        """Return how many nodes are served before this one, those aside who go last."""
+        """Return how many nodes are served before this one, those aside who go last; of very many so many."""
         place = 0
-        for other, waiting in self._waiting.items():
+        for other, waiting in islice(self._waiting.items(), AHEAD_MAX) if node in self._waiting else ():
             if other == node:
-                return place
+                break
             place += not waiting.is_last
-        return 0
+        return place
 
 
 def _busyness(server: _Offer) -> tuple[int, float]:

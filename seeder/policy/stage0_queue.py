@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 from seeder.boot_script.grammar import Source
@@ -194,20 +195,29 @@ class Stage0Queue:
     def _send_away(self, now_s: float) -> list[Verdict]:
         """Answer those who have been held for long enough."""
         verdicts = []
-        for machine, held in list(self._held.items()):
-            if held.until_s <= now_s:
-                del self._held[machine]
-                self.admission.step_out(machine, now_s=now_s)
-                wait_s = LONG_WAIT_S if len(self._held) >= HOLDS_MAX // 2 else WAIT_S
-                ahead = self.admission.ahead(machine) + self.admission.loading
-                verdicts.append(Verdict(held.ticket, Queued(ahead, wait_s)))
+        for machine in self._overdue(now_s):
+            held = self._held.pop(machine)
+            self.admission.step_out(machine, now_s=now_s)
+            wait_s = LONG_WAIT_S if len(self._held) >= HOLDS_MAX // 2 else WAIT_S
+            ahead = self.admission.ahead(machine) + self.admission.loading
+            verdicts.append(Verdict(held.ticket, Queued(ahead, wait_s)))
         return verdicts
+
+    def _overdue(self, now_s: float) -> list[_Machine]:
+        """Return who is held no longer: at the beginning, as all are held equally long, and who found no room there."""
+
+        def is_over(machine: _Machine) -> bool:
+            return self._held[machine].until_s <= now_s
+
+        first = list(takewhile(is_over, self._held))
+        last = list(takewhile(is_over, reversed(self._held)))
+        return first if len(first) == len(self._held) else [*first, *reversed(last)]
 
     def next_tick_s(self, *, now_s: float) -> float | None:
         """Return when `tick` should be called next, or None while nobody waits."""
         if not self._held:
             return None
-        due_s = min(held.until_s for held in self._held.values())
+        due_s = min(self._held[next(ends)].until_s for ends in (iter(self._held), reversed(self._held)))
         admission_s = self.admission.next_s(now_s=now_s)
         survey_s = now_s + _SURVEY_S if self.trust.has_neighbours else due_s
         return max(now_s + 0.005, min(due_s, survey_s, due_s if admission_s is None else admission_s))

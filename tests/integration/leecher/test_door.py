@@ -75,7 +75,8 @@ def test_one_address_has_a_share_of_the_room(door: NeighbourServer) -> None:
         others = [stack.enter_context(dial(door, f"127.0.{number}.2")) for number in range(1, 30)]
         for _ in range(100):
             stack.enter_context(dial(door, "127.0.50.2"))
-        for other in others:
+        late = stack.enter_context(dial(door, "127.0.60.2"))
+        for other in (late, *others):  # once the latest is answered, all before it have been let in or not
             other.sendall(ASKING)
             assert head_of(other).startswith(b"HTTP/1.1 200")
 

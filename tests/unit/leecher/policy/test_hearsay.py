@@ -87,7 +87,7 @@ def test_a_whole_rack_is_heard_at_once() -> None:
 def test_probes_in_anothers_name_are_answered_a_few_times_a_second() -> None:
     limit = AnswerLimit()
     answered = [limit.may_answer("10.0.0.7", is_of_group=True, now_s=1.0) for _ in range(1000)]
-    assert sum(answered) == hearsay.GROUP_ANSWERS_PER_S
+    assert sum(answered) == hearsay.GROUP_ANSWERS_PER_S <= 8
     assert limit.may_answer("10.0.0.8", is_of_group=True, now_s=1.0)
     assert limit.may_answer("10.0.0.7", is_of_group=True, now_s=2.0)
 

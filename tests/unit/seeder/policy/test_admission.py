@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seeder.policy.admission import Admission, AdmissionLimits, Turn
+from seeder.policy.admission import AHEAD_MAX, Admission, AdmissionLimits, Turn
 
 LIMITS = AdmissionLimits(uplink_bytes_per_s=100.0, load_bytes=100, server_slots=1, are_slots_fixed=True)
 SHARED = replace(LIMITS, are_slots_fixed=False)
@@ -251,3 +251,33 @@ def test_nodes_that_come_one_by_one_and_then_all_at_once_do_not_end_up_sharing()
     done = finishes(arrivals, SHARED, node_bytes_per_s=SHARED.uplink_bytes_per_s)
     assert sorted(done) == done
     assert done[20] < 0.6 * done[-1]
+
+
+class Counted:
+    """A machine that counts how often it is compared."""
+
+    compared = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return self is other
+
+
+def test_what_one_question_costs_does_not_grow_with_those_who_wait() -> None:
+    admission = Admission(AdmissionLimits(uplink_bytes_per_s=1e6, load_bytes=10**7))
+    admission.offer("server", is_server=True)
+    for number in range(20_000):  # made up: none of them is here when its turn comes
+        forged = Counted(number)
+        admission.ask(forged, now_s=0.0)
+        admission.step_out(forged, now_s=0.0)
+    machine, Counted.compared = Counted(20_000), 0
+    admission.ask(machine, now_s=1.0)
+    assert admission.ahead(machine) == AHEAD_MAX
+    assert [turn.node for turn in admission.admit(now_s=1.0)] == [machine]
+    assert Counted.compared < 2 * AHEAD_MAX
