@@ -200,6 +200,8 @@ class _Reader:
                 if name.endswith(_SEALED) == is_secret:
                     where = f"env/{name}"
                     settings.update(parse_env(self._text(where), where=where, is_secret=is_secret))
+                    if is_secret and (self._folder / where).stat().st_mode & stat.S_IROTH:
+                        self.notes.append(f"everybody on this machine can read {where}: chmod 600 {where}")
             elif not is_secret:
                 self.notes.append(f"env/{name} is not published: not a .env")
         return settings

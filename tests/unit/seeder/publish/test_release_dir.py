@@ -192,3 +192,13 @@ def test_no_directory_is_no_release(tmp_path: Path) -> None:
 def test_more_plugins_than_a_manifest_can_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="too many files: expected at most 256, found 257"):
         read_release(build_release(tmp_path, plugins=[f"{number:03}.squashfs" for number in range(256)]))
+
+
+def test_a_file_of_secrets_that_everybody_on_the_machine_can_read_is_noted(tmp_path: Path) -> None:
+    folder = build_release(tmp_path, files={"env/a.secret.env": b"KEY=x\n", "env/b.env": b"A=b\n"})
+    (folder / "env/a.secret.env").chmod(0o644)
+    assert read_release(folder).notes == (
+        "everybody on this machine can read env/a.secret.env: chmod 600 env/a.secret.env",
+    )
+    (folder / "env/a.secret.env").chmod(0o640)
+    assert read_release(folder).notes == ()
