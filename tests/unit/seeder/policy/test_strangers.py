@@ -168,3 +168,12 @@ def test_what_a_node_has_said_ceases_to_count_with_the_lease_that_it_lets_lapse_
         found.expire(now_s=10.0 * lapsed + 5.0, silent_s=1e9)
         assert liar.credit == -lapsed
     assert not liar.is_believed
+
+
+def test_a_lease_whose_bytes_nobody_asks_for_is_others_after_a_moment() -> None:
+    found = build_registry()
+    (lease,) = granting.lease_pieces(found, observe(found, 1), slots=1, now_s=0.0, limits=LIMITS)
+    found.expire(now_s=0.7, silent_s=1e9)
+    assert not found.torrents[ROOT].idle
+    found.expire(now_s=0.8, silent_s=1e9)
+    assert found.torrents[ROOT].idle == piece_set.span(lease.first, lease.count)
