@@ -36,8 +36,8 @@ with the host's while it is idle. So its seconds are those of a small real machi
 
 
 EMULATED = "init_on_alloc=0"
-"""A kernel argument that spares clearing pages, which is dear where they held code that was emulated: a root's first
-seconds take a minute without it, and systemd 257's generators are taken for soft lock-ups."""
+"""A kernel argument that spares clearing pages, which is dear where they held code that was emulated: systemd 257's
+generators are taken for soft lock-ups without it. Copying onto such pages, as a root's first reads do, stays dear."""
 
 
 @dataclass(frozen=True, slots=True)
