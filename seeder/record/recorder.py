@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,6 +37,9 @@ SWEEP_S = 1.0
 SITE_S = 5.0
 _SEED_NEWS_S, _PROGRESS_NEWS_S = 240.0, 10.0
 """How often a node's word that it is still there, or how far it is, is worth a write."""
+
+_AT_ONCE = 64
+"""So many nodes are looked at before somebody else's request is."""
 
 _RATE_S = 3.0
 _HISTORY_MAX = 600
@@ -187,7 +190,8 @@ class Recorder:
     async def _sweep_on(self) -> None:
         while True:
             await trio.sleep(SWEEP_S)
-            self.sweep()
+            for _ in self._swept():
+                await trio.lowlevel.checkpoint()
 
     async def _follow_site(self) -> None:
         while True:
@@ -197,14 +201,23 @@ class Recorder:
 
     def sweep(self) -> None:
         """Take over from the registry how far its nodes are, and hand what has changed to the writer."""
+        deque(self._swept(), maxlen=0)
+
+    def _swept(self) -> Iterator[None]:
+        """Sweep; stop after each few nodes, as others are answered then: all of 2,000 take 24 ms."""
         steady_s, now_s = self._steady(), self._clock()
         self._sample(steady_s)
-        for node in self._registry.nodes.values():
+        for number, node in enumerate(tuple(self._registry.nodes.values()), 1):
+            if number % _AT_ONCE == 0:
+                yield
+            if self._registry.nodes.get(node.node) is not node:
+                continue  # it has gone meanwhile
             boot = self._ledger.of_node(node.node.hex())
             if boot is None:
                 self._known.pop(node.node, None)  # it fell out of what is current, and its next announce is news
             elif (now_s - steady_s + node.seen_s) > boot.heard_s:
                 self._progress(boot, node, heard_s=now_s - steady_s + node.seen_s)
+        yield
         for node_id in self._known.keys() - self._registry.nodes.keys():
             del self._known[node_id]
         self._ledger.forget_silent(now_s)
