@@ -6,7 +6,6 @@ Orders the steps: trust, release, profile, space, swarm, verification. What is d
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -19,8 +18,9 @@ import trio
 
 from leecher.boot.about import learn_about
 from leecher.boot.head_start import HeadStart
+from leecher.boot.options import BootOptions
 from leecher.boot.release_search import Acquired, ReleaseSearch
-from leecher.boot.reporting import FirstWord, Reporter
+from leecher.boot.reporting import Reporter
 from leecher.boot.secret_settings import SecretSettings
 from leecher.boot.selection import choose
 from leecher.boot.trusted_release import Release, requirements_of
@@ -57,41 +57,24 @@ _LOOK_S = 0.25
 
 
 class Boot:
-    """One boot with one set of settings. `tell` takes lines for the console.
-
-    It must be whole by `ends_s` on the monotonic clock.
-
-    `first_word` is what the neighbour in a booted system has to say to the seeder, in place of reports of its own.
-    `head_start` is what has been asked before there was a boot. `is_unpacked` asks for room to unpack the images in
-    RAM, which the initramfs hook is going to do. `credentials` say as whom to announce, if an earlier boot left some.
-    """
+    """One boot. `tell` takes lines for the console; `head_start` is what has been asked before there was a boot."""
 
     def __init__(
-        self,
-        settings: NodeSettings,
-        *,
-        started_s: float,
-        ends_s: float = math.inf,
-        tell: Callable[[str], None],
-        head_start: HeadStart | None = None,
-        is_unpacked: bool = False,
-        credentials: str = "",
-        first_word: FirstWord | None = None,
+        self, options: BootOptions, *, tell: Callable[[str], None], head_start: HeadStart | None = None
     ) -> None:
+        self.settings = settings = options.settings
         _check(settings)
-        self.settings = settings
         self.counters = (
             head_start.counters
             if head_start
-            else open_counters(settings, started_s=started_s, credentials=credentials, tell=tell)
+            else open_counters(settings, started_s=options.started_s, credentials=options.credentials, tell=tell)
         )
-        self.counters.hands_off = is_unpacked and settings.seed > 0
+        self.counters.hands_off = options.is_unpacked and settings.seed > 0
         if head_start is None:
             learn_about(settings, self.counters)
         self._tell = tell
-        self._ends_s = ends_s
-        self._reporter = Reporter(settings, self.counters, first_word)
-        self._is_unpacked = is_unpacked
+        self._options = options
+        self._reporter = Reporter(settings, self.counters, options.first_word)
         self._head_start = head_start
         self._random = head_start.random if head_start else Random(self.counters.node)
         self._fetcher: Fetcher | None = None
@@ -127,7 +110,7 @@ class Boot:
                     self._fetcher.close()
 
     async def _run(self, origin: Origin, trusted: KeySet, stop: trio.Event) -> None:
-        ends_s = trio.current_time() + self._ends_s - time.monotonic()
+        ends_s = trio.current_time() + self._options.ends_s - time.monotonic()
         is_whole = False
         while not (is_whole or stop.is_set()):
             async with open_nursery() as nursery:
@@ -296,7 +279,7 @@ class Boot:
 
     def _select(self, release: Release) -> Selection:
         """Return what this node gets of the release; raise SpaceError if it has no room for it."""
-        selection = choose(release.manifest, self.settings, is_unpacked=self._is_unpacked)
+        selection = choose(release.manifest, self.settings, is_unpacked=self._options.is_unpacked)
         self.manifest, self.selection = release.manifest, selection
         self.counters.sequence, self.counters.profile = release.manifest.sequence, selection.profile
         self.counters.total_bytes = selection.size_bytes
@@ -320,7 +303,7 @@ class Boot:
                 sequence=release.manifest.sequence,
                 random=self._random,
                 tell=self._tell,
-                keeps_old=not self._is_unpacked,
+                keeps_old=not self._options.is_unpacked,
             )
             swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
             fetcher.join(swarm, release.documents)

@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 
 from leecher.boot.about import learn_about
+from leecher.boot.options import BootOptions
 from leecher.boot.selection import choose
 from leecher.boot.trusted_release import DocumentRequest, Release, open_release, requirements_of, torrents_of
 from leecher.machine.console import tell
@@ -32,7 +33,6 @@ from swarmboot.errors import SwarmbootError, TransferError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.release.key_files import read_trust
 from swarmboot.release.manifest import Artifact
-from swarmboot.settings import NodeSettings
 
 ANSWER_S, ANSWER_MAX_S, BUSY_S = 0.5, 5.0, 10.0
 _LEAVE_S = 1.0
@@ -41,18 +41,16 @@ _LEAVE_S = 1.0
 class HeadStart:
     """One boot's head start. `begin` it, import the rest, and give it to the boot.
 
-    `credentials` say as whom to announce, if an earlier boot has left some. Raises KeyFileError if the certificate
-    authority or the fleet token is unusable.
+    Raises KeyFileError if the certificate authority or the fleet token is unusable.
     """
 
-    def __init__(
-        self, settings: NodeSettings, *, started_s: float, is_unpacked: bool = False, credentials: str = ""
-    ) -> None:
-        self.counters = open_counters(settings, started_s=started_s, credentials=credentials, tell=tell)
+    def __init__(self, options: BootOptions) -> None:
+        settings = options.settings
+        self.counters = open_counters(settings, started_s=options.started_s, credentials=options.credentials, tell=tell)
         self.connections = Connections(tls_context(settings.ca), bind=settings.bind)
         self.random = Random(self.counters.node)
         self._settings = settings
-        self._is_unpacked = is_unpacked
+        self._is_unpacked = options.is_unpacked
         self._release: Release | None = None
         self._fetcher: Fetcher | None = None
         self._failure: SwarmbootError | None = None

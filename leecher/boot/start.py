@@ -12,9 +12,11 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from leecher.boot.head_start import HeadStart
+from leecher.boot.options import BootOptions
 from leecher.machine import lean_start
 from leecher.machine.console import tell
 from swarmboot.errors import SpaceError, SwarmbootError, missing_module
@@ -22,7 +24,6 @@ from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdlin
 
 if TYPE_CHECKING:
     from leecher.boot.boot import Boot
-    from leecher.boot.reporting import FirstWord
 
 _INTERRUPTED = 130
 
@@ -32,32 +33,22 @@ def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
     return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
 
 
-def boot(
-    settings: NodeSettings,
-    *,
-    started_s: float,
-    is_unpacked: bool = False,
-    credentials: str = "",
-    first_word: FirstWord | None = None,
-) -> Boot:
-    """Boot with these settings as `leecher.boot.run.run` does, with a head start: what is asked first needs no trio."""
-    ends_s = time.monotonic() + (settings.timeout or math.inf)
-    head_start = (
-        HeadStart(settings, started_s=started_s, is_unpacked=is_unpacked, credentials=credentials).begin()
-        if settings.server and settings.trust
-        else None
-    )
+def boot(options: BootOptions) -> Boot:
+    """Boot as `leecher.boot.run.run` does, with a head start: what is asked first needs no trio.
+
+    It must be whole when `swarmboot.timeout` is over, counted from now.
+    """
+    settings = options.settings
+    options = replace(options, ends_s=time.monotonic() + (settings.timeout or math.inf))
+    head_start = HeadStart(options).begin() if settings.server and settings.trust else None
     try:
         if head_start is not None:
-            head_start.wait(ends_s)
+            head_start.wait(options.ends_s)
         lean_start.import_trio()
         from leecher.boot.run import run
 
         lean_start.settle()
-        return run(
-            settings, started_s=started_s, ends_s=ends_s, head_start=head_start, is_unpacked=is_unpacked,
-            credentials=credentials, first_word=first_word,
-        )  # fmt: skip
+        return run(options, head_start)
     finally:
         if head_start is not None:
             head_start.abandon()  # Python ends a process whose other threads are in a C++ library with an abort
@@ -84,7 +75,7 @@ def main(started_s: float) -> NoReturn:
             for setting in TABLE
             if (value := arguments[setting.name]) is not None
         }
-        boot(settings_from(arguments["cmdline"], flags), started_s=started_s)
+        boot(BootOptions(settings_from(arguments["cmdline"], flags), started_s))
     except KeyboardInterrupt:
         tell("stopped")
         sys.exit(_INTERRUPTED)

@@ -25,6 +25,7 @@ from random import Random
 from typing import TYPE_CHECKING, NoReturn
 
 from leecher.boot import hand_off
+from leecher.boot.options import BootOptions
 from leecher.boot.start import boot, process_started_s
 from leecher.initramfs.node_files import fetch_node_files, lay_down
 from leecher.machine import clock
@@ -164,7 +165,7 @@ def _boot(settings: NodeSettings, started_s: float) -> Boot:
     while True:
         left_s = settings.timeout - (time.monotonic() - began_s) if settings.timeout else 0.0
         try:
-            return boot(replace(settings, timeout=max(left_s, 0.0)), started_s=started_s, is_unpacked=True)
+            return boot(BootOptions(replace(settings, timeout=max(left_s, 0.0)), started_s, is_unpacked=True))
         except TransferError as error:
             attempt += 1
             wait_s = pause_s(attempt, random)
@@ -185,7 +186,8 @@ def seed(started_s: float) -> None:
     if settings.seed:
         _give_up_root()
         limit = min(settings.seed, settings.up or settings.seed)
-        boot(replace(settings, up=limit), started_s=started_s, credentials=credentials, first_word=_first_word())
+        settings = replace(settings, up=limit)
+        boot(BootOptions(settings, started_s, credentials=credentials, first_word=_first_word()))
 
 
 def _first_word() -> FirstWord:

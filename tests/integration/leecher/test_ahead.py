@@ -11,6 +11,7 @@ from random import Random
 import pytest
 
 from leecher.boot.head_start import HeadStart
+from leecher.boot.options import BootOptions
 from leecher.origin.connection_pool import Connections
 from leecher.swarm.counters import BootCounters
 from leecher.swarm.fetcher import Fetcher
@@ -65,7 +66,7 @@ def test_a_node_goes_by_the_uplink_that_its_seeder_names(tmp_path: Path, fleet: 
     with serving(fleet) as seeder:
         given = {"server": seeder.address, "trust": str(fleet.pub), "ca": str(seeder.ca), "into": str(tmp_path)}
         settings = build_settings({**given, "bind": "127.0.0.11", "reserve": "0"})
-        head_start = HeadStart(settings, started_s=time.monotonic()).begin()
+        head_start = HeadStart(BootOptions(settings, time.monotonic())).begin()
         release = head_start.release()
         head_start.abandon()
     assert release is not None

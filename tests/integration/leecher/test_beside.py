@@ -145,10 +145,11 @@ def test_without_room_beside_the_old_image_it_stays_and_that_is_said_before_the_
 
 _INITRAMFS = """
 import sys, time
+from leecher.boot.options import BootOptions
 from leecher.boot.start import boot
 from swarmboot.settings import build_settings
 settings = build_settings(dict(word.split("=", 1) for word in sys.argv[1:]))
-boot(settings, started_s=time.monotonic(), is_unpacked=True)
+boot(BootOptions(settings, time.monotonic(), is_unpacked=True))
 """
 
 

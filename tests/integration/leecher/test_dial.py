@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from leecher.boot.head_start import HeadStart
+from leecher.boot.options import BootOptions
 from leecher.swarm.session import Swarm
 from swarmboot.release import layout
 from swarmboot.release.manifest import Artifact
@@ -31,7 +32,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, bytes]
     with serving(fleet) as seeder:
         given = {"server": seeder.address, "trust": str(fleet.pub), "ca": str(seeder.ca), "into": str(folder / "node")}
         head_start = HeadStart(
-            build_settings({**given, "bind": "127.0.0.21", "reserve": "0"}), started_s=time.monotonic()
+            BootOptions(build_settings({**given, "bind": "127.0.0.21", "reserve": "0"}), time.monotonic())
         ).begin()
         release = head_start.release()
         head_start.abandon()

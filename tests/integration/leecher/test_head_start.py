@@ -17,6 +17,7 @@ import pytest
 
 from leecher.boot import head_start as headstart
 from leecher.boot.head_start import HeadStart
+from leecher.boot.options import BootOptions
 from leecher.boot.start import boot
 from leecher.machine import lean_start
 from leecher.origin.connection_pool import Connections
@@ -61,7 +62,7 @@ def authority(fleet: Fleet) -> Path:
 
 @contextmanager
 def begun(settings: NodeSettings) -> Iterator[HeadStart]:
-    head_start = HeadStart(settings, started_s=time.monotonic()).begin()
+    head_start = HeadStart(BootOptions(settings, time.monotonic())).begin()
     yield head_start
     head_start.abandon()
 
@@ -98,7 +99,7 @@ def test_another_release_than_the_one_it_began_is_not_taken_over(tmp_path: Path,
 def test_a_boot_that_found_its_release_elsewhere_is_followed_by_no_swarm(tmp_path: Path, fleet: Fleet) -> None:
     with serving(fleet) as seeder:
         settings = settings_for(tmp_path, fleet, seeder.address, seeder.ca)
-        head_start = HeadStart(settings, started_s=time.monotonic())
+        head_start = HeadStart(BootOptions(settings, time.monotonic()))
         with begun(settings_for(tmp_path / "other", fleet, seeder.address, seeder.ca)) as other:
             elsewhere = other.release()
         assert elsewhere is not None
@@ -186,7 +187,7 @@ def test_a_silent_seeder_is_waited_for_no_longer_than_it_may_be(
 def test_an_unusable_authority_is_refused_before_anything_is_asked(tmp_path: Path, fleet: Fleet) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(KeyFileError, match="cannot be used"):
-        HeadStart(settings_for(tmp_path, fleet, "https://127.0.0.1:1", tmp_path / "ca.pem"), started_s=0.0)
+        HeadStart(BootOptions(settings_for(tmp_path, fleet, "https://127.0.0.1:1", tmp_path / "ca.pem"), 0.0))
 
 
 def test_an_interrupt_before_the_boot_is_there_ends_the_head_start(
@@ -199,7 +200,7 @@ def test_an_interrupt_before_the_boot_is_there_ends_the_head_start(
     with serving(fleet, "--uplink", "8mbit") as seeder:
         settings = settings_for(tmp_path, fleet, seeder.address, seeder.ca)
         with pytest.raises(KeyboardInterrupt):
-            boot(settings, started_s=time.monotonic())
+            boot(BootOptions(settings, time.monotonic()))
         assert "head start" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -238,7 +239,7 @@ def test_a_head_start_is_waited_for_no_longer_than_the_boot_may_take(
     monkeypatch.setattr(headstart, "ANSWER_S", 3600.0)
     monkeypatch.setattr(headstart, "BUSY_S", 3600.0)
     settings = settings_for(tmp_path, fleet, "https://127.0.0.1:1", authority(fleet))
-    head_start = HeadStart(settings, started_s=time.monotonic())
+    head_start = HeadStart(BootOptions(settings, time.monotonic()))
     if has_read:
         head_start._has_read.set()  # as its thread does, which is not begun: nothing answers
     head_start.wait(time.monotonic())

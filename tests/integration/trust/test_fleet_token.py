@@ -227,6 +227,7 @@ def test_a_node_goes_on_without_its_files_where_the_seeder_is_gone(
 
 _NEIGHBOUR = """
 import sys, time
+from leecher.boot.options import BootOptions
 from leecher.boot.start import boot
 from leecher.boot.reporting import FirstWord
 from swarmboot.wire.report import BOOTED, BootReport
@@ -234,7 +235,7 @@ from swarmboot.settings import build_settings
 credentials, *words = sys.argv[1:]
 settings = build_settings(dict(word.split("=", 1) for word in words))
 word = FirstWord(BootReport("", BOOTED))
-boot(settings, started_s=time.monotonic(), credentials=credentials, first_word=word)
+boot(BootOptions(settings, time.monotonic(), credentials=credentials, first_word=word))
 """
 
 
