@@ -8,14 +8,14 @@ import click
 
 from swarmboot.settings import TABLE, Setting
 
-_SWITCHES = ("neighbour", "discovery")
+_SWITCHES = ("linger", "discovery")
 
 
 def _option(setting: Setting) -> Any:
     text = f"{setting.help[0].upper()}{setting.help[1:]}."
     if setting.name in _SWITCHES:
         return click.option(
-            setting.flag, setting.name, is_flag=False, flag_value="on", metavar="[on|off]",
+            *setting.flags, setting.name, is_flag=False, flag_value="on", metavar="[on|off]",
             help=f"{text} [default: {setting.default}]",
         )  # fmt: skip
     return click.option(
@@ -56,5 +56,6 @@ def fetch(cmdline: str, **values: Any) -> None:
 
 for _setting in TABLE:
     if _setting.name in _SWITCHES:
-        fetch = click.option(f"--no-{_setting.name}", is_flag=True, help=f"As {_setting.flag} off.")(fetch)
+        _offs = (f"--no-{flag.removeprefix('--')}" for flag in _setting.flags)
+        fetch = click.option(*_offs, f"no_{_setting.name}", is_flag=True, help=f"As {_setting.flag} off.")(fetch)
     fetch = _option(_setting)(fetch)

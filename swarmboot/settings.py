@@ -29,7 +29,11 @@ SEED_RATE = "500mbit"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `default` is text, as a user would write it; an empty one means not set."""
+    """One row of the table. `default` is text, as a user would write it; an empty one means not set.
+
+    `unit` is what the name of the parsed field says after the setting's own, because users write units with a value.
+    `old_name` is understood too, for one release.
+    """
 
     name: str
     parse: Callable[[str], Any]
@@ -37,6 +41,13 @@ class Setting:
     help: str
     example: str
     is_repeatable: bool = False
+    unit: str = ""
+    old_name: str = ""
+
+    @property
+    def field(self) -> str:
+        """Return the field of `NodeSettings`."""
+        return f"{self.name}_{self.unit}" if self.unit else self.name
 
     @property
     def argument(self) -> str:
@@ -53,10 +64,19 @@ class Setting:
         """Return the command-line flag."""
         return "--" + self.name.replace("_", "-")
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return the command-line flag, and the old one if there is one."""
+        return (self.flag, f"--{self.old_name}") if self.old_name else (self.flag,)
+
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """A node's settings, parsed. Seconds, bytes and bytes per second; a field a setting, in the table's order."""
+    """A node's settings, parsed; a field a setting, in the table's order.
+
+    Rates of 0 have no limit, but `seed_bytes_per_s` of 0 is not to seed; `timeout_s` of 0 never ends. `memory` and
+    `overlay` are as mount(8) takes a tmpfs's size.
+    """
 
     server: str
     trust: tuple[Path, ...]
@@ -71,17 +91,17 @@ class NodeSettings:
     port: int
     neighbours: tuple[tuple[str, int], ...]
     discovery: bool
-    neighbour: bool
-    up: float
-    timeout: float
+    linger: bool
+    up_bytes_per_s: float
+    timeout_s: float
     floor: int
-    reserve: int
+    reserve_bytes: int
     report: Path | None
     progress: str
-    clock: int
+    clock_unix_s: int
     memory: str
     overlay: str
-    seed: float
+    seed_bytes_per_s: float
     stage0: str
     fleet: str
 
@@ -228,18 +248,37 @@ TABLE: tuple[Setting, ...] = (
         "neighbours", _host_ports, "", "neighbours to probe where multicast is blocked", "10.0.0.7:8471,10.0.0.8:8471"
     ),
     Setting("discovery", _truth, "on", "look for neighbours by multicast", "off"),
-    Setting("neighbour", _truth, "off", "go on seeding once everything is there", "on"),
-    Setting("up", _rate, "", "most bytes per second to send to neighbours; empty for no limit", "200mbit"),
-    Setting("timeout", parse_duration, "0", "give up after this long; 0 tries for ever", "10min"),
+    Setting("linger", _truth, "off", "go on seeding once everything is there", "on", old_name="neighbour"),
+    Setting(
+        "up",
+        _rate,
+        "",
+        "most bytes per second to send to neighbours; empty for no limit",
+        "200mbit",
+        unit="bytes_per_s",
+    ),
+    Setting("timeout", parse_duration, "0", "give up after this long; 0 tries for ever", "10min", unit="s"),
     Setting("floor", _whole, "0", "lowest manifest number this node may boot", "41"),
-    Setting("reserve", parse_size, "64MiB", "memory or disk that the images must leave free", "256MiB"),
+    Setting("reserve", parse_size, "64MiB", "memory or disk that the images must leave free", "256MiB", unit="bytes"),
     Setting("report", _optional_path, "", "file to write the boot report to, as JSON", "/run/swarmboot/report.json"),
     Setting("progress", _progress, "auto", "how to show progress: auto, bar, plain, json or none", "json"),
-    Setting("clock", _whole, "0", "Unix time to set the clock to if it is earlier (initramfs only)", "1750000000"),
+    Setting(
+        "clock",
+        _whole,
+        "0",
+        "Unix time to set the clock to if it is earlier (initramfs only)",
+        "1750000000",
+        unit="unix_s",
+    ),
     Setting("memory", _share, "75%", "most of the RAM that images may take (initramfs only)", "2G"),
     Setting("overlay", _share, "50%", "most of the RAM that changes to the root may take (initramfs only)", "512M"),
     Setting(
-        "seed", _seed, "on", f"seed after the boot: on for {SEED_RATE}, off, or a rate (initramfs only)", "200mbit"
+        "seed",
+        _seed,
+        "on",
+        f"seed after the boot: on for {SEED_RATE}, off, or a rate (initramfs only)",
+        "200mbit",
+        unit="bytes_per_s",
     ),
     Setting(
         "stage0",
@@ -255,7 +294,9 @@ TABLE: tuple[Setting, ...] = (
 )
 
 _MEANT_MAX, _SHOWN_MAX, _ALIKE = 4, 80, 0.75
-_BY_NAME = {setting.name: setting for setting in TABLE}
+_BY_NAME = {name: setting for setting in TABLE for name in (setting.name, setting.old_name) if name}
+NAMES = frozenset(_BY_NAME)
+"""What a setting may be called, old names among them."""
 _ARGUMENT = re.compile(r"swarmboot([._])(.*)\Z", re.DOTALL)
 
 
@@ -275,10 +316,10 @@ def parse_cmdline(cmdline: str) -> dict[str, str]:
         setting = _BY_NAME.get(name)
         if setting is None or match[1] != ".":
             unknown.append(argument)
-        elif setting.is_repeatable and name in found:
-            found[name] += "," + value
+        elif setting.is_repeatable and setting.name in found:
+            found[setting.name] += "," + value
         else:
-            found[name] = value
+            found[setting.name] = value
     if unknown:
         raise UnknownSettingError(
             f"unknown kernel argument {', '.join(sorted(set(unknown)))}",
@@ -295,14 +336,20 @@ def meant(unknown: Iterable[str], *, prefix: str = "") -> str:
     """
     from difflib import get_close_matches  # only who mistypes pays for it
 
+    right = [setting.name for setting in TABLE]
     wrong = sorted(set(unknown))[:_MEANT_MAX]
-    pairs = ((name, get_close_matches(name[len(prefix) :][:_SHOWN_MAX], _BY_NAME, 1, _ALIKE)) for name in wrong)
+    pairs = ((name, get_close_matches(name[len(prefix) :][:_SHOWN_MAX], right, 1, _ALIKE)) for name in wrong)
     return ", ".join(f"for {name[:_SHOWN_MAX]} write {prefix}{found[0]}" for name, found in pairs if found)
 
 
 def parse_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the settings found in the environment; unknown SWARMBOOT_ names are left to others."""
-    return {setting.name: environment[setting.environment] for setting in TABLE if setting.environment in environment}
+    return {
+        setting.name: environment[variable]
+        for setting in TABLE
+        for name in (setting.old_name, setting.name)
+        if name and (variable := f"SWARMBOOT_{name.upper()}") in environment
+    }
 
 
 def build_settings(*sources: Mapping[str, str]) -> NodeSettings:
@@ -312,12 +359,12 @@ def build_settings(*sources: Mapping[str, str]) -> NodeSettings:
     """
     texts = {setting.name: setting.default for setting in TABLE}
     for source in sources:
-        texts.update(source)
+        texts.update({_BY_NAME[name].name: text for name, text in source.items()})
     values: dict[str, Any] = {}
     for setting in TABLE:
         text = texts[setting.name]
         try:
-            values[setting.name] = setting.parse(text) if text or setting.default else _unset(setting)
+            values[setting.field] = setting.parse(text) if text or setting.default else _unset(setting)
         except MalformedSettingError as error:
             raise MalformedSettingError(
                 f"{setting.argument} ({setting.flag}) is {error.what}",
@@ -330,7 +377,7 @@ def build_settings(*sources: Mapping[str, str]) -> NodeSettings:
 
 def _unset(setting: Setting) -> Any:
     kinds = {field.name: field.type for field in fields(NodeSettings)}
-    kind = str(kinds[setting.name])
+    kind = str(kinds[setting.field])
     if kind.startswith("tuple"):
         return ()
     return {"str": "", "float": 0.0}.get(kind)

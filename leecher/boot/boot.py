@@ -69,7 +69,7 @@ class Boot:
             if head_start
             else open_counters(settings, started_s=options.started_s, credentials=options.credentials, tell=tell)
         )
-        self.counters.hands_off = options.is_unpacked and settings.seed > 0
+        self.counters.hands_off = options.is_unpacked and settings.seed_bytes_per_s > 0
         if head_start is None:
             learn_about(settings, self.counters)
         self._tell = tell
@@ -124,7 +124,7 @@ class Boot:
                     is_whole = await self._fetch(origin, trusted, nursery)
                 if deadline.cancelled_caught:
                     raise self._overdue()
-                if is_whole and self.settings.neighbour:
+                if is_whole and self.settings.linger:
                     self._tell("complete; seeding to neighbours until stopped")
                     await stop.wait()
                 nursery.cancel_scope.cancel()
@@ -158,7 +158,7 @@ class Boot:
         for each in (last, self._head_start):
             if each is not None and each.last_failure is not None:
                 return each.last_failure
-        limit = f"an end within {self.settings.timeout:g} s"
+        limit = f"an end within {self.settings.timeout_s:g} s"
         return StalledError("the boot took longer than swarmboot.timeout allows", expected=limit, found="none")
 
     async def _fetch(self, origin: Origin, trusted: KeySet, nursery: trio.Nursery) -> bool:
@@ -192,7 +192,7 @@ class Boot:
         self.counters.end_phase("verification")
         progress.finish()
         await self._reporter.report(origin, self.counters.report())
-        if self.settings.neighbour:
+        if self.settings.linger:
             nursery.start_soon(self._stage0_neighbour(acquired, fetch_loop).run)
         return True
 
@@ -289,7 +289,7 @@ class Boot:
         """Start this node's servers, and go on with what the head start has begun, or begin."""
         settings = self.settings
         self._server = server = NeighbourServer(
-            settings.bind, metrics=lambda: metrics(self.counters), up_bytes_per_s=settings.up
+            settings.bind, metrics=lambda: metrics(self.counters), up_bytes_per_s=settings.up_bytes_per_s
         )
         server.documents = release.documents
         server.start()
@@ -305,7 +305,7 @@ class Boot:
                 tell=self._tell,
                 keeps_old=not self._options.is_unpacked,
             )
-            swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
+            swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up_bytes_per_s)
             fetcher.join(swarm, release.documents)
         fetcher.announcer.http_port = server.port
         self._fetcher = fetcher

@@ -60,7 +60,9 @@ def handover_of(manifest: Manifest, selection: Selection, settings: NodeSettings
     """Return what a booted selection becomes."""
     images = tuple(Image(each.role.value, each.format, each.name) for each in selection.artifacts)
     folder = str(settings.into)
-    return Handover(folder, images, dict(selection.env), manifest.allow, settings.overlay, settings.seed > 0)
+    return Handover(
+        folder, images, dict(selection.env), manifest.allow, settings.overlay, settings.seed_bytes_per_s > 0
+    )
 
 
 def plan(handover: Handover) -> str:

@@ -226,7 +226,7 @@ class HeadStart:
         fetcher.step()
         from leecher.swarm.session import Swarm
 
-        swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up)
+        swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up_bytes_per_s)
         self._fetcher = fetcher
         fetcher.join(swarm, release.documents)
         progress = Progress(settings.progress, self.counters, fetcher)

@@ -28,7 +28,7 @@ def choose(manifest: Manifest, settings: NodeSettings, *, is_unpacked: bool) -> 
     check_unpackers(each.format for each in selection.artifacts if each.role in roles)
     unpacked = [sum(each.unpacked_bytes for each in selection.artifacts if each.role is role) for role in roles]
     check_space(
-        settings.into, needed_bytes=needed_bytes, reserve_bytes=settings.reserve,
+        settings.into, needed_bytes=needed_bytes, reserve_bytes=settings.reserve_bytes,
         unpacked_bytes=unpacked, overlay=settings.overlay,
     )  # fmt: skip
     return selection

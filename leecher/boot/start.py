@@ -39,7 +39,7 @@ def boot(options: BootOptions) -> Boot:
     It must be whole when `swarmboot.timeout` is over, counted from now.
     """
     settings = options.settings
-    options = replace(options, ends_s=time.monotonic() + (settings.timeout or math.inf))
+    options = replace(options, ends_s=time.monotonic() + (settings.timeout_s or math.inf))
     head_start = HeadStart(options).begin() if settings.server and settings.trust else None
     try:
         if head_start is not None:
@@ -61,9 +61,10 @@ def main(started_s: float) -> NoReturn:
         "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
     )
     for setting in TABLE:
-        is_switch = setting.name in ("neighbour", "discovery")
+        is_switch = setting.name in ("linger", "discovery")
         parser.add_argument(
-            setting.flag,
+            *setting.flags,
+            dest=setting.name,
             help=f"{setting.help}, as in {setting.example}",
             metavar="VALUE",
             **({"nargs": "?", "const": "on"} if is_switch else {"action": "append"}),  # type: ignore[arg-type]

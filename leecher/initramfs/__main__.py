@@ -45,7 +45,7 @@ from swarmboot.errors import (
 )
 from swarmboot.fleet_token import Prover, encode_credentials
 from swarmboot.ids import new_node_id, new_node_key
-from swarmboot.settings import TABLE, NodeSettings, build_settings, meant, parse_cmdline
+from swarmboot.settings import NAMES, NodeSettings, build_settings, meant, parse_cmdline
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
 from swarmboot.wire.report import FAILED, BootReport, encode_report
 
@@ -66,7 +66,7 @@ def parse_defaults(text: str, *, where: str) -> dict[str, str]:
     """Return the settings in a file of `name=value` lines; raise UnknownSettingError for a name not in the table."""
     lines = [line.strip() for line in text.splitlines()]
     found = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    unknown = sorted(found.keys() - {setting.name for setting in TABLE})
+    unknown = sorted(found.keys() - NAMES)
     if unknown:
         raise UnknownSettingError(
             f"{where} sets {', '.join(unknown)}, which is no setting",
@@ -142,14 +142,14 @@ def fetch(started_s: float) -> None:
         "progress": "plain",
         "secrets": str(STATE / "handover" / hand_off.SECRETS),
     }
-    settings = _settings({**forced, "neighbour": "off"})
-    line = clock.clamp(settings.clock)
+    settings = _settings({**forced, "linger": "off"})
+    line = clock.clamp(settings.clock_unix_s)
     if line:
         tell(line)
     files = fetch_node_files(settings, proving_of(settings), tell=tell)
     if files:
         lay_down(files, state=STATE, settings=BAKED / "node")
-        settings = _settings({**forced, "neighbour": "off"})
+        settings = _settings({**forced, "linger": "off"})
     booted = _boot(settings, started_s)
     assert booted.manifest is not None
     assert booted.selection is not None
@@ -163,13 +163,13 @@ def _boot(settings: NodeSettings, started_s: float) -> Boot:
     """Boot, and again after a network fault, until it is done or `swarmboot.timeout` is over."""
     random, began_s, attempt = Random(), time.monotonic(), 0
     while True:
-        left_s = settings.timeout - (time.monotonic() - began_s) if settings.timeout else 0.0
+        left_s = settings.timeout_s - (time.monotonic() - began_s) if settings.timeout_s else 0.0
         try:
-            return boot(BootOptions(replace(settings, timeout=max(left_s, 0.0)), started_s, is_unpacked=True))
+            return boot(BootOptions(replace(settings, timeout_s=max(left_s, 0.0)), started_s, is_unpacked=True))
         except TransferError as error:
             attempt += 1
             wait_s = pause_s(attempt, random)
-            if settings.timeout and time.monotonic() - began_s + wait_s >= settings.timeout:
+            if settings.timeout_s and time.monotonic() - began_s + wait_s >= settings.timeout_s:
                 raise
             tell(f"{error}; trying again in {wait_s:.0f} s")
             time.sleep(wait_s)
@@ -180,13 +180,13 @@ def seed(started_s: float) -> None:
 
     Standard input holds the credentials that `fetch` has left, where there is a fleet token; the token itself is gone.
     """
-    forced = {"into": str(STATE / "images"), "progress": "none", "neighbour": "on", "timeout": "0", "report": ""}
+    forced = {"into": str(STATE / "images"), "progress": "none", "linger": "on", "timeout": "0", "report": ""}
     settings = _settings({**forced, "reserve": "0", "fleet_token": "", "secrets": ""})
     credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MAX)
-    if settings.seed:
+    if settings.seed_bytes_per_s:
         _give_up_root()
-        limit = min(settings.seed, settings.up or settings.seed)
-        settings = replace(settings, up=limit)
+        limit = min(settings.seed_bytes_per_s, settings.up_bytes_per_s or settings.seed_bytes_per_s)
+        settings = replace(settings, up_bytes_per_s=limit)
         boot(BootOptions(settings, started_s, credentials=credentials, first_word=_first_word()))
 
 

@@ -74,7 +74,7 @@ class Stage0Neighbour:
             check_space(
                 stage0_folder(self.settings.into),
                 needed_bytes=sum(artifact.size_bytes for artifact in artifacts if not self._path(artifact).is_file()),
-                reserve_bytes=max(_RESERVE_BYTES, self.settings.reserve),
+                reserve_bytes=max(_RESERVE_BYTES, self.settings.reserve_bytes),
             )
         except SpaceError as error:
             self.tell(f"not serving stage 0: {error}")

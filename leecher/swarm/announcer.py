@@ -116,7 +116,7 @@ class Announcer:
             from_neighbours_bytes=self._counters.whole_from_neighbours_bytes,
             from_origin_bytes=self._counters.from_origin_bytes,
             serves=self.serves,
-            serves_bytes_per_s=int(self._settings.up),
+            serves_bytes_per_s=int(self._settings.up_bytes_per_s),
             key=self._counters.key,
             own_end=self._requests.own_end,
             about=self._introduction.about(),

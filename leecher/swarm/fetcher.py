@@ -76,7 +76,7 @@ class Fetcher:
         self._artifacts = known = {artifact.info_hash: artifact for artifact in artifacts}
         self._due_s = 0.0
         self.places = Places(
-            known, settings.into, keeps_old=keeps_old, reserve_bytes=settings.reserve, wake=self.inbox.hurry
+            known, settings.into, keeps_old=keeps_old, reserve_bytes=settings.reserve_bytes, wake=self.inbox.hurry
         )
         wanted = {h: Wanted(h, each.pieces, each.piece_bytes) for h, each in known.items()}
         self.policy = policy = Policy(wanted, origin=settings.server, now_s=time.monotonic(), random=random)

@@ -116,7 +116,7 @@ class Rack:
             child = self._children.start(
                 f"leecher{number}", "leecher", "--server", server, "--trust", str(self._published.trust),
                 "--ca", str(self._work / "state" / "ca.pem"), "--into", str(images), "--bind", address,
-                "--report", str(report), "--neighbour", "--progress", "json", logs=self._work,
+                "--report", str(report), "--linger", "--progress", "json", logs=self._work,
             )  # fmt: skip
             self.nodes.append(Node(child, address, images, report))
 

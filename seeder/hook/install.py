@@ -20,7 +20,7 @@ from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
 from swarmboot.fleet_token import format_token, read_tokens
 from swarmboot.release.key_files import read_trust
 from swarmboot.release.trust import format_public
-from swarmboot.settings import TABLE, build_settings
+from swarmboot.settings import NAMES, TABLE, build_settings
 
 CODE = Path("usr/lib/swarmboot")
 CONFIG = Path("etc/swarmboot")
@@ -141,10 +141,10 @@ def _authority(path: Path) -> bytes:
 
 def _defaults(bake: Bake) -> str:
     """Return the file of baked defaults, every name and value checked against the settings table."""
-    known = {setting.name for setting in TABLE}
     for name in bake.defaults:
-        if name not in known:
-            raise MalformedSettingError(f"--default {name} is no setting", expected=", ".join(sorted(known)))
+        if name not in NAMES:
+            names = ", ".join(sorted(setting.name for setting in TABLE))
+            raise MalformedSettingError(f"--default {name} is no setting", expected=names)
         if name in _NO_DEFAULTS:
             raise MalformedSettingError(f"--default {name} cannot be baked in", hint=_NO_DEFAULTS[name])
     baked = {

@@ -112,7 +112,7 @@ def big(size_bytes: int, runs: int, python: Sequence[str]) -> None:
     """Print both times, run by run in turn, and the ratio of the medians."""
     ours, alone = [], []
     with fleet_of(size_bytes) as (folder, fleet), serving(fleet) as seeder:
-        order = [*asking(seeder, fleet), "--neighbour"]
+        order = [*asking(seeder, fleet), "--linger"]
         for run in range(1, runs + 1):
             touch_memory(folder, size_bytes)
             alone.append(libtorrent_s(folder, folder / "release" / "rootfs.squashfs", python))

@@ -49,7 +49,7 @@ def recorded(folder: Path, fleet: Fleet, seeder: Seeder, *, is_seeder_killed: bo
         *fixed,
         "--progress",
         "none",
-        "--neighbour",
+        "--linger",
     ]
     arguments = [str(argument) for argument in asking(seeder, fleet)]
     process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -137,8 +137,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 def test_a_node_among_others_decides_the_same(tmp_path: Path, fleet: Fleet) -> None:
     with serving(fleet, "--uplink", "50mbit") as seeder, ExitStack() as stack:
         first, *_ = [
-            stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--neighbour"))
-            for number in (1, 2, 3)
+            stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--linger")) for number in (1, 2, 3)
         ]
         first.wait_until_arriving()
         trace = recorded(tmp_path, fleet, seeder)
@@ -154,7 +153,7 @@ def test_a_node_alone_with_the_server_decides_the_same(tmp_path: Path, fleet: Fl
 
 
 def test_a_node_whose_seeder_dies_decides_the_same(tmp_path: Path, fleet: Fleet) -> None:
-    warm_up = ("--neighbour", "--up", "24mbit")
+    warm_up = ("--linger", "--up", "24mbit")
     with serving(fleet, "--uplink", "16mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet), *warm_up) as warm:
         warm.report()
         trace = recorded(tmp_path, fleet, seeder, is_seeder_killed=True)

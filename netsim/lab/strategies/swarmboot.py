@@ -47,7 +47,7 @@ def leecher_command(*, server: str, trust: Path, ca: Path, into: Path, rack: str
     return (
         "env", f"PYTHONPATH={_SEARCH_PATH}", sys.executable, "-S", "-m", "leecher", "--server", server,
         "--trust", str(trust), "--ca", str(ca), "--into", str(into), "--rack", rack, "--report", str(report),
-        "--neighbour",
+        "--linger",
     )  # fmt: skip
 
 

@@ -144,7 +144,7 @@ def test_forged_answers_to_probes_aim_a_node_at_few_doors_and_it_boots(
 ) -> None:
     with ExitStack() as stack:
         with serving(fleet) as seeder:
-            warm = stack.enter_context(booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour"))
+            warm = stack.enter_context(booting(tmp_path, 1, *asking(seeder, fleet), "--linger"))
             warm.report()
         node = stack.enter_context(booting(tmp_path, 2, "--trust", fleet.pub, "--timeout", "60s"))
         status_code, said = node.end()
@@ -262,7 +262,7 @@ def test_over_ipv6_nodes_and_scripts_name_the_address_of_the_connection(
     with ExitStack() as stack:
         seeder = stack.enter_context(serving(fleet, *here))
         how = [*asking(seeder, fleet), "--bind", "::1"]
-        warm = stack.enter_context(booting(tmp_path, 1, *how, "--neighbour"))
+        warm = stack.enter_context(booting(tmp_path, 1, *how, "--linger"))
         warm.report()
         wait_for_stage0_neighbour(seeder)
         told = scripts(seeder, 1)

@@ -23,7 +23,7 @@ KEY = NodeKey(b"k" * 16)
 def test_who_knows_a_nodes_id_can_neither_remove_nor_move_it_nor_report_for_it(fleet: Fleet, tmp_path: Path) -> None:
     with ExitStack() as stack:
         seeder = stack.enter_context(serving(fleet))
-        node = stack.enter_context(booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour"))
+        node = stack.enter_context(booting(tmp_path, 1, *asking(seeder, fleet), "--linger"))
         node_id = NodeId(bytes.fromhex(node.report()["node"]))
         mallory = stack.enter_context(Liar(seeder))
         for state in NodeState:
@@ -45,7 +45,7 @@ def test_a_node_tells_its_lan_another_name_than_its_seeder(fleet: Fleet, tmp_pat
     trusted = read_trust((fleet.pub,))
     with (
         serving(fleet) as seeder,
-        booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as node,
+        booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as node,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker,
     ):
         node_id = node.report()["node"]

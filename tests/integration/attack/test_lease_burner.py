@@ -80,7 +80,7 @@ def test_a_rack_beside_a_lease_burner_needs_no_rescue_and_little_more_than_one_c
         seeder = stack.enter_context(serving(fleet, "--uplink", "100mbit"))
         got = stack.enter_context(lying(seeder, fleet, lie))
         nodes = [
-            stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--neighbour"))
+            stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--linger"))
             for number in range(1, NODES + 1)
         ]
         reports = [node.report() for node in nodes]

@@ -41,7 +41,7 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
     fleet.publish(build_release(folder / "release", size_bytes=500_000, seed=2))
     with ExitStack() as stack:
         with serving(fleet) as seeder:
-            warm = stack.enter_context(booting(folder, 1, *asking(seeder, fleet), "--neighbour"))
+            warm = stack.enter_context(booting(folder, 1, *asking(seeder, fleet), "--linger"))
             warm.report()
         yield Rack(fleet, old, documents_of(fleet.site))
 

@@ -79,7 +79,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def boot_rack(fleet: Fleet, seeder: Seeder, folder: Path, server: str, count: int) -> int:
     """Boot nodes together at addresses of their own; return how many bytes of the image the origin sent them."""
     with ExitStack() as stack:
-        how = [*asking(seeder, fleet), "--server", server, "--neighbour"]
+        how = [*asking(seeder, fleet), "--server", server, "--linger"]
         nodes = [stack.enter_context(booting(folder, number, *how)) for number in range(1, count + 1)]
         reports = [node.report() for node in nodes]
     assert all(sum(report["bytes_from"].values()) >= IMAGE_BYTES for report in reports)

@@ -33,8 +33,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_rack_boots_and_the_server_sends_about_one_copy(tmp_path: Path, fleet: Fleet, release: Path) -> None:
     with serving(fleet, "--uplink", "100mbit") as seeder, ExitStack() as stack:
         nodes = [
-            stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--neighbour"))
-            for number in range(1, 5)
+            stack.enter_context(booting(tmp_path, number, *asking(seeder, fleet), "--linger")) for number in range(1, 5)
         ]
         reports = [node.report() for node in nodes]
         assert all(report["outcome"] == VERIFIED for report in reports)
@@ -46,7 +45,7 @@ def test_a_rack_boots_and_the_server_sends_about_one_copy(tmp_path: Path, fleet:
 
 
 def test_a_latecomer_takes_its_images_from_neighbours(tmp_path: Path, fleet: Fleet, release: Path) -> None:
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as warm:
+    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as warm:
         warm.report()
         with booting(tmp_path, 2, *asking(seeder, fleet)) as late:
             assert late.end()[0] == 0
@@ -76,7 +75,7 @@ def test_without_a_server_a_neighbour_is_found_and_enough(
     tmp_path: Path, fleet: Fleet, release: Path, is_multicast: bool
 ) -> None:
     how = [] if is_multicast else ["--discovery", "off", "--neighbours", "127.0.0.2:8471"]
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as warm:
+    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as warm:
         warm.report()
         assert seeder.stop() == 0
         with booting(tmp_path, 2, "--trust", fleet.pub, "--timeout", "60s", *how) as node:
@@ -85,11 +84,11 @@ def test_without_a_server_a_neighbour_is_found_and_enough(
 
 
 def test_without_a_server_two_nodes_help_each_other_after_the_first(tmp_path: Path, fleet: Fleet) -> None:
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as warm:
+    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as warm:
         warm.report()
         seeder.stop()
         with (
-            booting(tmp_path, 2, "--trust", fleet.pub, "--timeout", "60s", "--neighbour") as second,
+            booting(tmp_path, 2, "--trust", fleet.pub, "--timeout", "60s", "--linger") as second,
             booting(tmp_path, 3, *asking(seeder, fleet)) as third,
         ):
             assert second.report()["outcome"] == VERIFIED
@@ -171,7 +170,7 @@ def test_settings_come_from_a_kernel_command_line_and_the_environment(tmp_path: 
 
 
 def test_a_neighbour_leaves_cleanly_and_is_forgotten(tmp_path: Path, fleet: Fleet) -> None:
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as node:
+    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as node:
         node.report()
         node.process.send_signal(signal.SIGTERM)
         assert node.end()[0] == 0

@@ -86,7 +86,7 @@ def test_a_silent_origin_is_left(tmp_path: Path, fleet: Fleet) -> None:
 
 
 def test_a_neighbour_that_sends_corrupt_blocks_is_banned_and_the_boot_goes_on(tmp_path: Path, fleet: Fleet) -> None:
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as bad:
+    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as bad:
         bad.report()
         with (bad.into / "rootfs.squashfs").open("r+b") as image:
             image.write(os.urandom(3_000_000))
@@ -99,7 +99,7 @@ def test_a_neighbour_that_sends_corrupt_blocks_is_banned_and_the_boot_goes_on(tm
 
 
 def test_a_neighbour_that_dies_in_mid_transfer_is_survived(tmp_path: Path, fleet: Fleet) -> None:
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour", "--up", "8mbit") as bad:
+    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--linger", "--up", "8mbit") as bad:
         bad.report()
         with booting(tmp_path, 2, *asking(seeder, fleet)) as node:
             node.wait_until_arriving()
@@ -110,7 +110,7 @@ def test_a_neighbour_that_dies_in_mid_transfer_is_survived(tmp_path: Path, fleet
 def test_a_seeder_that_dies_in_mid_boot_leaves_a_warm_rack_enough(tmp_path: Path, fleet: Fleet) -> None:
     with (
         serving(fleet) as seeder,
-        booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour", "--up", "16mbit") as warm,
+        booting(tmp_path, 1, *asking(seeder, fleet), "--linger", "--up", "16mbit") as warm,
     ):
         warm.report()
         with booting(tmp_path, 2, *asking(seeder, fleet)) as node:

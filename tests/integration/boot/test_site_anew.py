@@ -18,7 +18,7 @@ def test_a_site_made_anew_under_a_running_seeder_is_served_and_leased_at_once(tm
         other.rename(fleet.site)
         seeder.wait_for_line("the site was made anew")
         seeder.wait_for_line("manifest 1 (")
-        with booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as node:
+        with booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as node:
             report = node.report()
             assert node.digests() == fleet.digests(changed)
             assert status(seeder)["nodes"] == 1, "the seeder does not take the node's announces"

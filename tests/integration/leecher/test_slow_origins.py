@@ -25,7 +25,7 @@ def test_a_mirror_that_drips_beside_a_good_seeder_is_left(tmp_path: Path, fleet:
 
 
 def test_a_server_that_drips_beside_a_warm_neighbour_is_done_without(tmp_path: Path, fleet: Fleet) -> None:
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as warm:
+    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as warm:
         warm.report()
         with hostile(fleet, "drips") as origin:
             arguments = [*asking(seeder, fleet), "--server", origin.address, "--neighbours", "127.0.0.2:8471"]

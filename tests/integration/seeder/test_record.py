@@ -79,7 +79,7 @@ def test_real_nodes_are_seen_from_their_first_announce_until_they_are_up_and_aft
     with serving(fleet) as seeder:
         with (
             events(seeder) as told,
-            booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour", "on", "--rack", "r1") as one,
+            booting(tmp_path, 1, *asking(seeder, fleet), "--linger", "on", "--rack", "r1") as one,
         ):
             one.report()
             found = eventually(seeder, "/api/fleet", lambda fleet: fleet["nodes"]["up"] == 1)

@@ -88,7 +88,7 @@ def test_a_machine_that_does_not_say_who_it_is_is_asked(lan: Seeder) -> None:
 def test_a_booted_node_serves_stage_0_and_the_next_machine_is_sent_to_it(
     lan: Seeder, fleet: Fleet, release: Path, tmp_path: Path
 ) -> None:
-    with booting(tmp_path, 1, *asking(lan, fleet), "--neighbour") as node:
+    with booting(tmp_path, 1, *asking(lan, fleet), "--linger") as node:
         node.report()
         wait_for_stage0_neighbour(lan)
         text = script(lan)
@@ -102,7 +102,7 @@ def test_a_booted_node_serves_stage_0_and_the_next_machine_is_sent_to_it(
 
 
 def test_a_node_that_has_left_is_named_to_nobody(lan: Seeder, fleet: Fleet, release: Path, tmp_path: Path) -> None:
-    with booting(tmp_path, 1, *asking(lan, fleet), "--neighbour") as node:
+    with booting(tmp_path, 1, *asking(lan, fleet), "--linger") as node:
         node.report()
         wait_for_stage0_neighbour(lan)
     wait_until("no node that serves stage 0", lambda: status(lan)["stage0"]["neighbours"] == 0)
@@ -112,7 +112,7 @@ def test_a_node_that_has_left_is_named_to_nobody(lan: Seeder, fleet: Fleet, rele
 def test_by_default_nodes_neither_fetch_nor_serve_stage_0(fleet: Fleet, release: Path, tmp_path: Path) -> None:
     with (
         serving(fleet, "--pxe-listen", "127.0.0.1:0") as seeder,
-        booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour") as node,
+        booting(tmp_path, 1, *asking(seeder, fleet), "--linger") as node,
     ):
         node.report()
         assert len(urls(script(seeder), digest(release / "vmlinuz"))) == 1

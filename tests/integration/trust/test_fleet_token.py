@@ -249,7 +249,7 @@ def test_a_neighbour_announces_with_its_credentials_and_can_have_nothing_else(
     (secret,) = read_tokens(token)
     credentials = encode_credentials(NODE, b"k" * 16, secret)
     assert token.read_text().split()[1] not in credentials
-    words = {"into": tmp_path / "node", "bind": "127.0.0.2", "reserve": "0", "progress": "none", "neighbour": "on"}
+    words = {"into": tmp_path / "node", "bind": "127.0.0.2", "reserve": "0", "progress": "none", "linger": "on"}
     with serving(fleet, "--fleet-token", str(token)) as seeder:
         asked = words | {"server": seeder.address, "ca": seeder.ca, "trust": fleet.pub}
         given = [f"{name}={value}" for name, value in asked.items()]

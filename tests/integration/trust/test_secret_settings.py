@@ -103,7 +103,7 @@ def test_a_node_gets_its_profiles_secrets_in_a_file_of_its_own_and_they_are_nowh
     fleet: Fleet, tmp_path: Path
 ) -> None:
     with serving(fleet, "--fleet-token", str(token_of(fleet))) as seeder:
-        given = [*asking(seeder, fleet), "--fleet-token", token_of(fleet), "--neighbour"]
+        given = [*asking(seeder, fleet), "--fleet-token", token_of(fleet), "--linger"]
         for number, profile in enumerate(("", "gpu"), start=1):
             path = tmp_path / f"secret{number}/secret.env"
             with booting(tmp_path, number, *given, "--secrets", path, "--profile", profile) as node:
@@ -191,7 +191,7 @@ def test_altered_secrets_are_found_by_verify_and_by_nodes(tmp_path: Path) -> Non
 def test_without_a_server_there_are_no_secrets_and_the_boot_says_so(fleet: Fleet, tmp_path: Path) -> None:
     with serving(fleet, "--fleet-token", str(token_of(fleet))) as seeder:
         given = [*asking(seeder, fleet), "--fleet-token", token_of(fleet), "--secrets", tmp_path / "1.env"]
-        with booting(tmp_path, 1, *given, "--neighbour") as warm:
+        with booting(tmp_path, 1, *given, "--linger") as warm:
             warm.report()
             alone: list[str | Path] = [
                 "--trust",

@@ -289,7 +289,7 @@ def good_neighbour(rack: BareRack, site: Path, *, host: str) -> None:
     command = (
         *SWARMBOOT, "fetch", "--server", f"https://{ADDRESS}:8470", "--ca", str(rack.work / "state/ca.pem"),
         "--trust", str(site.parent / "keys/swarmboot.pub"), "--bind", host, "--into", str(rack.work / f"node-{host}"),
-        "--neighbour", "--progress", "none",
+        "--linger", "--progress", "none",
     )  # fmt: skip
     rack.start(command, f"node-{host}")
     rack.wait_for_neighbours(already + 1)

@@ -305,7 +305,7 @@ def neighbour(bench: Bench, lan: Lan, address: str, *more: str) -> Iterator[Neig
     command = (
         *lan.inside, sys.executable, "-m", "leecher", "--server", f"https://{ADDRESS}:8470", "--trust",
         str(bench.fleet.trust), "--ca", str(bench.fleet.authority), "--into", str(folder),
-        "--bind", address, "--neighbour", *more,
+        "--bind", address, "--linger", *more,
     )  # fmt: skip
     with running(*command, log=log) as process:
         wait_for_line(log, "complete; seeding", within_s=PROMPT_S)

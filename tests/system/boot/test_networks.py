@@ -132,7 +132,7 @@ def test_ipv6_alone_and_a_neighbour_that_has_nothing_else_either(bench: Bench) -
         log = lan.work / "neighbour.log"
         neighbour = (
             *lan.inside, sys.executable, "-m", "leecher", "--server", server, "--trust", str(bench.fleet.trust), "--ca",
-            str(bench.fleet.authority), "--into", str(lan.work / "neighbour"), "--bind", "fd99::11", "--neighbour",
+            str(bench.fleet.authority), "--into", str(lan.work / "neighbour"), "--bind", "fd99::11", "--linger",
         )  # fmt: skip
         stack.enter_context(running(*neighbour, log=log))
         wait_for_line(log, "complete; seeding", within_s=PROMPT_S)

@@ -146,7 +146,7 @@ def test_without_systemd_an_init_script_goes_on_seeding_as_nobody(booted: Roots)
     command = (
         *booted.lan.inside, sys.executable, "-m", "leecher", "--trust", str(booted.fleet.trust), "--discovery", "off",
         "--neighbours", f"{SYSVINIT_ADDRESS}:8471", "--profile", "acme", "--into", str(into), "--bind", "10.99.0.12",
-        "--neighbour",
+        "--linger",
     )  # fmt: skip
     with running(*command, log=log):
         said = wait_for_line(log, "complete; seeding", within_s=PROMPT_S)

@@ -52,7 +52,7 @@ def test_a_neighbour_that_moves_is_found_at_its_new_address(tmp_path: Path) -> N
         inside = stack.enter_context(other_host(lan))
         run(*inside, "ip", "address", "add", "10.99.0.21/24", "dev", "eth0")
         first = lan.work / "first.log"
-        stack.enter_context(running(*inside, *leecher(lan, fleet, tmp_path / "first", "--neighbour"), log=first))
+        stack.enter_context(running(*inside, *leecher(lan, fleet, tmp_path / "first", "--linger"), log=first))
         wait_for_line(first, "complete; seeding", within_s=PROMPT_S)
         run(*inside, "ip", "address", "del", "10.99.0.21/24", "dev", "eth0")
         run(*inside, "ip", "address", "add", "10.99.0.22/24", "dev", "eth0")

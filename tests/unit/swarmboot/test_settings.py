@@ -22,14 +22,14 @@ def test_without_any_source_every_setting_has_its_default() -> None:
     assert settings.ca is None
     assert settings.into == Path("/run/swarmboot")
     assert settings.channel == "stable"
-    assert settings.reserve == 64 * 2**20
+    assert settings.reserve_bytes == 64 * 2**20
     assert settings.discovery is True
-    assert settings.neighbour is False
-    assert settings.up == 0.0
+    assert settings.linger is False
+    assert settings.up_bytes_per_s == 0.0
 
 
 def test_the_table_and_the_settings_have_the_same_rows() -> None:
-    assert [setting.name for setting in TABLE] == [field.name for field in fields(NodeSettings)]
+    assert [setting.field for setting in TABLE] == [field.name for field in fields(NodeSettings)]
 
 
 def test_a_flag_beats_the_environment_which_beats_the_kernel_command_line() -> None:
@@ -41,7 +41,7 @@ def test_a_flag_beats_the_environment_which_beats_the_kernel_command_line() -> N
 @pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.name)
 def test_every_example_in_the_table_is_a_good_value(setting: Setting) -> None:
     settings = build_settings(parse_cmdline(f"{setting.argument}={setting.example}"))
-    assert getattr(settings, setting.name) == setting.parse(setting.example)
+    assert getattr(settings, setting.field) == setting.parse(setting.example)
 
 
 def test_the_kernel_command_line_is_read_among_other_arguments() -> None:
@@ -56,7 +56,15 @@ def test_the_last_of_a_name_wins_and_a_list_grows() -> None:
 
 
 def test_a_switch_without_a_value_is_on() -> None:
-    assert build_settings(parse_cmdline("swarmboot.neighbour")).neighbour is True
+    assert build_settings(parse_cmdline("swarmboot.linger")).linger is True
+
+
+def test_the_name_that_linger_had_is_understood() -> None:
+    assert build_settings(parse_cmdline("swarmboot.neighbour")).linger is True
+    assert build_settings({"neighbour": "on"}).linger is True
+    assert build_settings({"neighbour": "on"}, {"linger": "off"}).linger is False
+    assert build_settings(parse_environment({"SWARMBOOT_NEIGHBOUR": "on"})).linger is True
+    assert parse_environment({"SWARMBOOT_NEIGHBOUR": "on", "SWARMBOOT_LINGER": "off"}) == {"linger": "off"}
 
 
 @pytest.mark.parametrize("cmdline", ["swarmboot=1 quiet", "swarmboot=0", "rd.swarmboot=1", "noswarmboot.x=1", ""])
@@ -170,20 +178,21 @@ def test_a_malformed_value_is_refused_with_an_example(name: str, value: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "parsed"),
+    ("field", "value", "parsed"),
     [
         ("server", "https://[::1]:8470/", "https://[::1]:8470"),
         ("server", "http://seed.example/boot", "http://seed.example/boot"),
         ("bind", "fd00::5", "fd00::5"),
         ("neighbours", "10.0.0.7:8471,[fd00::1]:8471,", (("10.0.0.7", 8471), ("fd00::1", 8471))),
-        ("up", "none", 0.0),
-        ("up", "200mbit", 25e6),
-        ("timeout", "10min", 600.0),
+        ("up_bytes_per_s", "none", 0.0),
+        ("up_bytes_per_s", "200mbit", 25e6),
+        ("timeout_s", "10min", 600.0),
         ("discovery", "OFF", False),
     ],
 )
-def test_a_good_value_is_parsed(name: str, value: str, parsed: object) -> None:
-    assert getattr(build_settings({name: value}), name) == parsed
+def test_a_good_value_is_parsed(field: str, value: str, parsed: object) -> None:
+    (setting,) = (setting for setting in TABLE if setting.field == field)
+    assert getattr(build_settings({setting.name: value}), field) == parsed
 
 
 def test_an_empty_value_of_a_setting_without_default_means_not_set() -> None:

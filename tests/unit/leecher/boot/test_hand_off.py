@@ -84,7 +84,7 @@ def test_a_default_that_is_no_setting_is_named_with_its_file() -> None:
     ("text", "expected"), [("on", parse_rate(SEED_RATE)), ("off", 0.0), ("0", 0.0), ("200mbit", 25e6)]
 )
 def test_seeding_after_the_boot_is_limited_or_off(text: str, expected: float) -> None:
-    assert node_settings(f"swarmboot.seed={text}", {}, {}).seed == expected
+    assert node_settings(f"swarmboot.seed={text}", {}, {}).seed_bytes_per_s == expected
 
 
 @pytest.mark.parametrize("text", ["0", "100%", "512", "1T", "50%,size=100%", "", "-1G"])

@@ -55,7 +55,7 @@ def test_the_sign_of_completion_lies_outside_what_is_verified(context: RunContex
 def test_a_leecher_announces_the_rack_it_stands_in(context: RunContext) -> None:
     argv = join(context, "swarmboot").argv
     assert argv[argv.index("--rack") + 1] == "rack1"
-    assert "--neighbour" in argv
+    assert "--linger" in argv
 
 
 def test_nginx_keeps_all_of_its_files_in_the_runs_directory() -> None:
