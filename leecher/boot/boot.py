@@ -187,7 +187,7 @@ class Boot:
             return False
         self.counters.end_phase("images")
         for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
-            await self._hand_over(fetch_loop, artifact, checksum)
+            await self._finish_image(fetch_loop, artifact, checksum)
         await secrets.written.wait()
         self.counters.end_phase("verification")
         progress.finish()
@@ -354,7 +354,7 @@ class Boot:
                     await discovery.probe(hear, is_done=is_helped)
             nursery.cancel_scope.cancel()
 
-    async def _hand_over(self, fetch_loop: FetchLoop, artifact: Artifact, checksum: RunningChecksum) -> None:
+    async def _finish_image(self, fetch_loop: FetchLoop, artifact: Artifact, checksum: RunningChecksum) -> None:
         """Check a finished image whole and give it its name; raise ArtifactError if it is not what was signed."""
         await fetch_loop.flush(artifact.info_hash)
         found = await checksum.finish()

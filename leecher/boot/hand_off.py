@@ -26,8 +26,10 @@ from swarmboot.release.manifest import Manifest
 from swarmboot.release.profile import Selection
 from swarmboot.settings import NodeSettings
 
-PLAN = "plan"
+FOLDER = "handover"
 FACTS = "handover.json"
+"""The folder, in /run/swarmboot, and this file are spelled so because scripts outside of this tree may read them."""
+PLAN = "plan"
 ENVIRONMENT = "environment"
 SECRETS = "secret.env"
 CREDENTIALS = "credentials"
@@ -45,7 +47,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Handover:
+class HandOff:
     """Everything that the root is made of. `allow` names what plugins may bring beyond plain files."""
 
     folder: str
@@ -56,31 +58,29 @@ class Handover:
     is_seeding: bool
 
 
-def handover_of(manifest: Manifest, selection: Selection, settings: NodeSettings) -> Handover:
+def hand_off_of(manifest: Manifest, selection: Selection, settings: NodeSettings) -> HandOff:
     """Return what a booted selection becomes."""
     images = tuple(Image(each.role.value, each.format, each.name) for each in selection.artifacts)
     folder = str(settings.into)
-    return Handover(
-        folder, images, dict(selection.env), manifest.allow, settings.overlay, settings.seed_bytes_per_s > 0
-    )
+    return HandOff(folder, images, dict(selection.env), manifest.allow, settings.overlay, settings.seed_bytes_per_s > 0)
 
 
-def plan(handover: Handover) -> str:
+def plan(hand_off: HandOff) -> str:
     """Return the shell's part."""
-    lines = [f"{image.role} {image.format} {image.name}" for image in handover.images]
-    lines += [f"overlay {handover.overlay}", f"seed {'on' if handover.is_seeding else 'off'}"]
-    has_layers = any(image.role == "plugin" and image.format == "squashfs" for image in handover.images)
-    is_searched = has_layers and not ALL_ALLOWED.issubset(handover.allow)
+    lines = [f"{image.role} {image.format} {image.name}" for image in hand_off.images]
+    lines += [f"overlay {hand_off.overlay}", f"seed {'on' if hand_off.is_seeding else 'off'}"]
+    has_layers = any(image.role == "plugin" and image.format == "squashfs" for image in hand_off.images)
+    is_searched = has_layers and not ALL_ALLOWED.issubset(hand_off.allow)
     lines += [f"search {'on' if is_searched else 'off'}"]
     return "".join(f"{line}\n" for line in lines)
 
 
-def write(handover: Handover, folder: Path) -> None:
+def write(hand_off: HandOff, folder: Path) -> None:
     """Write the files; raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / FACTS).write_text(json.dumps(asdict(handover)))
-    (folder / ENVIRONMENT).write_text(environment_text("", handover.env))
-    (folder / PLAN).write_text(plan(handover))
+    (folder / FACTS).write_text(json.dumps(asdict(hand_off)))
+    (folder / ENVIRONMENT).write_text(environment_text("", hand_off.env))
+    (folder / PLAN).write_text(plan(hand_off))
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -93,12 +93,12 @@ def write_secret(path: Path, text: str) -> None:
         file.write(text)
 
 
-def read(folder: Path) -> Handover:
+def read(folder: Path) -> HandOff:
     """Return what `write` wrote; raise ResourceError for anything else, OSError if it cannot be read."""
     try:
         value = json.loads((folder / FACTS).read_text())
         images = tuple(Image(**image) for image in value.pop("images"))
-        return Handover(images=images, allow=tuple(value.pop("allow")), **value)
+        return HandOff(images=images, allow=tuple(value.pop("allow")), **value)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ResourceError(f"{folder / FACTS} is not what the boot has written", hint="boot again") from error
 

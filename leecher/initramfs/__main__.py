@@ -1,6 +1,6 @@
 """The leecher as the initramfs hook runs it: `python -m leecher.initramfs fetch|seed|report TEXT`.
 
-`fetch` brings the images into RAM and writes the handover, `seed` is the neighbour after the switch of roots, `report`
+`fetch` brings the images into RAM and writes the hand-off, `seed` is the neighbour after the switch of roots, `report`
 tells the seeder why the hook gave up. Settings come from the kernel command line over what was baked into the
 initramfs. Network faults are retried for as long as `swarmboot.timeout` says. It will not mount, unpack or reboot.
 """
@@ -134,13 +134,13 @@ def pause_s(attempt: int, random: Random) -> float:
 
 
 def fetch(started_s: float) -> None:
-    """Bring the images and write the handover; raises the SwarmbootError that ended it."""
+    """Bring the images and write the hand-off; raises the SwarmbootError that ended it."""
     (STATE / "boot.json").unlink(missing_ok=True)  # an earlier attempt's, which would stand for one of this one's
     forced = {
         "into": str(STATE / "images"),
         "report": str(STATE / "boot.json"),
         "progress": "plain",
-        "secrets": str(STATE / "handover" / hand_off.SECRETS),
+        "secrets": str(STATE / hand_off.FOLDER / hand_off.SECRETS),
     }
     settings = _settings({**forced, "linger": "off"})
     line = clock.clamp(settings.clock_unix_s)
@@ -153,10 +153,10 @@ def fetch(started_s: float) -> None:
     booted = _boot(settings, started_s)
     assert booted.manifest is not None
     assert booted.selection is not None
-    hand_off.write(hand_off.handover_of(booted.manifest, booted.selection, settings), STATE / "handover")
+    hand_off.write(hand_off.hand_off_of(booted.manifest, booted.selection, settings), STATE / hand_off.FOLDER)
     tokens = booted.counters.proving.tokens
     credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
-    hand_off.write_secret(STATE / "handover" / hand_off.CREDENTIALS, credentials)
+    hand_off.write_secret(STATE / hand_off.FOLDER / hand_off.CREDENTIALS, credentials)
 
 
 def _boot(settings: NodeSettings, started_s: float) -> Boot:

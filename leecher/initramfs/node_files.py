@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from leecher.boot import hand_off
 from leecher.machine.identity import read_identity
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving
@@ -94,8 +95,8 @@ def lay_down(files: NodeFiles, *, state: Path, settings: Path) -> None:
     folder = state / FOLDER
     for path, (mode, data) in files.items():
         _write(folder / path, data, mode)
-    (state / "handover").mkdir(parents=True, exist_ok=True)
-    (state / "handover" / LIST).write_text("".join(_lines(files)))
+    (state / hand_off.FOLDER).mkdir(parents=True, exist_ok=True)
+    (state / hand_off.FOLDER / LIST).write_text("".join(_lines(files)))
     if SETTINGS in files:
         _write(settings, files[SETTINGS][1], 0o644)
 

@@ -7,7 +7,7 @@ does in a layer. Plugins may bring device nodes, setuid or setgid files and file
 them (`allow = ["devices", "setuid"]` in its release.toml); a root image may bring anything. The stage `layers` looks
 for them in the squashfs plugins, mounted at FOLDER/1, FOLDER/2 and so on; it unpacks nothing. The stage `libraries` has
 the root's own ldconfig(8) write its cache anew. Why a stage failed is told on the console and left in `failure` beside
-the handover, for the seeder. It will not mount anything.
+the hand-off, for the seeder. It will not mount anything.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NoReturn
 
-from leecher.boot import hand_off as handovers
-from leecher.boot.hand_off import Handover, Image
+from leecher.boot import hand_off as hand_off_files
+from leecher.boot.hand_off import HandOff, Image
 from leecher.initramfs.placing import place, take_away
 from leecher.machine.console import tell
 from leecher.machine.unpackers import check_unpackers
@@ -34,7 +34,7 @@ from swarmboot.archive import KINDS, Entry, cpio_entries, refusal, tar_entries
 from swarmboot.errors import ReleaseError, ResourceError, SpaceError, SwarmbootError
 from swarmboot.files import write_whole
 
-HANDOVER = Path("/run/swarmboot/handover")
+HAND_OFF = Path("/run/swarmboot/handover")
 SECRETS = Path("/etc/swarmboot/secret.env")
 """Where the new root finds the release's secret settings: mode 0600, in a folder that is made with mode 0700."""
 FAILURE = "failure"
@@ -152,13 +152,13 @@ def layer_entries(folder: Path) -> Iterator[Entry]:
             yield Entry(name, kind, mode, device=status.st_rdev, has_capability=has_capability)
 
 
-def check_layers(handover: Handover, folder: Path) -> None:
+def check_layers(hand_off: HandOff, folder: Path) -> None:
     """Raise ReleaseError if a squashfs plugin brings what the release does not allow."""
-    plugins = [image for image in handover.images if image.role == "plugin" and image.format == "squashfs"]
+    plugins = [image for image in hand_off.images if image.role == "plugin" and image.format == "squashfs"]
     for number, image in enumerate(plugins, 1):
         try:
             for entry in layer_entries(folder / str(number)):
-                check_entry(entry, handover.allow, image=image)
+                check_entry(entry, hand_off.allow, image=image)
         except (OSError, RecursionError) as error:
             if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
                 raise
@@ -169,11 +169,11 @@ def check_layers(handover: Handover, folder: Path) -> None:
             ) from error
 
 
-def _stage(handover: Handover, stage: str) -> tuple[list[Image], tuple[str, ...] | None]:
+def _stage(hand_off: HandOff, stage: str) -> tuple[list[Image], tuple[str, ...] | None]:
     """Return the images that a stage unpacks, and what they may bring."""
     role = {"image": "root", "plugins": "plugin"}[stage]
-    images = [image for image in handover.images if image.role == role and image.format != "squashfs"]
-    return images, handover.allow if stage == "plugins" else None
+    images = [image for image in hand_off.images if image.role == role and image.format != "squashfs"]
+    return images, hand_off.allow if stage == "plugins" else None
 
 
 def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
@@ -181,29 +181,29 @@ def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
     if stage == "libraries":
         tell(renew_library_cache(root))
         return
-    handover = handovers.read(HANDOVER)
+    hand_off = hand_off_files.read(HAND_OFF)
     if stage == "layers":
-        check_layers(handover, root)
+        check_layers(hand_off, root)
         return
-    images, allow = _stage(handover, stage)
+    images, allow = _stage(hand_off, stage)
     secrets = _secrets() if stage == "plugins" else ""
-    folder = os.open(handover.folder, os.O_PATH | os.O_DIRECTORY)
+    folder = os.open(hand_off.folder, os.O_PATH | os.O_DIRECTORY)
     old_root = os.open("/", os.O_PATH | os.O_DIRECTORY)
     for image in images:
-        with opened(Path(handover.folder) / image.name, image.format) as archive:
+        with opened(Path(hand_off.folder) / image.name, image.format) as archive:
             _enter(root)
             tell(f"unpacked {unpack(image, archive, allow=allow)} entries of {image.name}")
             os.fchdir(old_root)
             os.chroot(".")
     os.close(folder)
     _enter(root)
-    if stage == "plugins" and handover.env:
+    if stage == "plugins" and hand_off.env:
         path = Path("/etc/environment")
         old = path.read_text(errors="replace") if path.is_file() else ""
-        text = handovers.environment_text(old, handover.env)
+        text = hand_off_files.environment_text(old, hand_off.env)
         write_whole(path, text.encode(errors="surrogateescape"), mode=0o644, is_flushed=False)
     if secrets:
-        handovers.write_secret(SECRETS, secrets)
+        hand_off_files.write_secret(SECRETS, secrets)
 
 
 def renew_library_cache(root: Path) -> str:
@@ -226,7 +226,7 @@ def renew_library_cache(root: Path) -> str:
 
 def _secrets() -> str:
     """Return the release's secret settings as they are to stand in the new root; nothing if it has none."""
-    path = HANDOVER / handovers.SECRETS
+    path = HAND_OFF / hand_off_files.SECRETS
     return path.read_text() if path.is_file() else ""
 
 
@@ -240,7 +240,7 @@ def main() -> None:
     if len(sys.argv) != 3 or sys.argv[1] not in _STAGES:
         print(f"usage: python -m leecher.initramfs.root {'|'.join(_STAGES)} FOLDER", file=sys.stderr)
         sys.exit(_USAGE)
-    beside = os.open(HANDOVER, os.O_RDONLY | os.O_DIRECTORY)  # the root directory is another when something fails
+    beside = os.open(HAND_OFF, os.O_RDONLY | os.O_DIRECTORY)  # the root directory is another when something fails
     try:
         run(sys.argv[1], Path(sys.argv[2]), tell=tell)
     except SwarmbootError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from leecher.boot.hand_off import Handover, Image, write
+from leecher.boot.hand_off import HandOff, Image, write
 from tests.support.tree import DRIVER
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mksquashfs", "unshare", "zstd")]
@@ -21,7 +21,7 @@ _STEP = """
 import sys
 from pathlib import Path
 from leecher.initramfs import root
-root.HANDOVER = Path(sys.argv.pop(1))
+root.HAND_OFF = Path(sys.argv.pop(1))
 root.main()
 """
 _SCRIPT = """
@@ -46,8 +46,8 @@ def assemble(folder: Path, *plugins: Path, look: str, overlay: str = "50%") -> s
     """Put plugins on the root image in `folder`/images, as the driver does, and return what all said, `look` last."""
     images = [Image("root", "squashfs", "rootfs.squashfs")]
     images += [Image("plugin", plugin.name.split(".", 1)[1], plugin.name) for plugin in plugins]
-    handover = Handover(str(folder / "images"), tuple(images), {}, (), overlay, is_seeding=False)
-    write(handover, folder / "handover")
+    hand_off = HandOff(str(folder / "images"), tuple(images), {}, (), overlay, is_seeding=False)
+    write(hand_off, folder / "handover")
     contained = ("unshare", "--mount", "--propagation", "private", "--", "dash", "-c", _SCRIPT, "sh")
     done = subprocess.run(
         (*contained, str(DRIVER), str(folder), sys.executable, _STEP, look),

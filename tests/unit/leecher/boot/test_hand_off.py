@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from leecher.boot.hand_off import Handover, Image, environment_text, plan, write_secret
+from leecher.boot.hand_off import HandOff, Image, environment_text, plan, write_secret
 from leecher.initramfs.__main__ import baked_proving, node_settings, parse_defaults, parse_node_file, pause_s
 from leecher.machine import clock
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
@@ -19,8 +19,8 @@ IMAGES = (Image("root", "squashfs", "rootfs.squashfs"), Image("plugin", "tar.gz"
 
 
 def test_the_plan_names_images_in_order_one_a_line() -> None:
-    handover = Handover("/run/swarmboot/images", IMAGES, {"A": "b"}, (), "50%", is_seeding=True)
-    assert plan(handover).splitlines() == [
+    hand_off = HandOff("/run/swarmboot/images", IMAGES, {"A": "b"}, (), "50%", is_seeding=True)
+    assert plan(hand_off).splitlines() == [
         "root squashfs rootfs.squashfs",
         "plugin tar.gz 10-driver.tar.gz",
         "overlay 50%",
@@ -34,8 +34,8 @@ def test_the_plan_names_images_in_order_one_a_line() -> None:
 )
 def test_squashfs_plugins_are_searched_unless_they_may_bring_anything(allow: tuple[str, ...], expected: str) -> None:
     images = (Image("root", "squashfs", "rootfs.squashfs"), Image("plugin", "squashfs", "10-layer.squashfs"))
-    handover = Handover("/run/swarmboot/images", images, {}, allow, "50%", is_seeding=True)
-    assert plan(handover).splitlines()[-1] == f"search {expected}"
+    hand_off = HandOff("/run/swarmboot/images", images, {}, allow, "50%", is_seeding=True)
+    assert plan(hand_off).splitlines()[-1] == f"search {expected}"
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from leecher.boot.hand_off import Handover, Image
+from leecher.boot.hand_off import HandOff, Image
 from leecher.initramfs.root import check_layers, layer_entries, unpack
 from swarmboot.errors import ReleaseError
 
 needs_root = pytest.mark.root
 
 
-def handover(*allow: str) -> Handover:
+def hand_off(*allow: str) -> HandOff:
     names = ("plain.squashfs", "special.squashfs")
     plugins = [Image("plugin", "squashfs", name) for name in names]
     images = (
@@ -27,7 +27,7 @@ def handover(*allow: str) -> Handover:
         Image("plugin", "tar.gz", "x.tar.gz"),
         plugins[1],
     )
-    return Handover("/run/swarmboot/images", images, {}, allow, "50%", is_seeding=True)
+    return HandOff("/run/swarmboot/images", images, {}, allow, "50%", is_seeding=True)
 
 
 @pytest.fixture
@@ -42,25 +42,25 @@ def layers(tmp_path: Path) -> Path:
 
 
 def test_plain_plugins_pass(layers: Path) -> None:
-    check_layers(handover(), layers)
+    check_layers(hand_off(), layers)
 
 
 def test_a_setuid_program_in_a_layer_needs_the_releases_leave(layers: Path) -> None:
     (layers / "2/usr/bin/tool").chmod(0o4755)
     with pytest.raises(ReleaseError, match=r"special\.squashfs brings usr/bin/tool, .*found file, mode 4755") as raised:
-        check_layers(handover("devices"), layers)
+        check_layers(hand_off("devices"), layers)
     assert 'allow = ["setuid"]' in str(raised.value)
-    check_layers(handover("setuid"), layers)
+    check_layers(hand_off("setuid"), layers)
 
 
 @needs_root
 def test_a_device_in_a_layer_needs_leave_and_a_whiteout_none(layers: Path) -> None:
     os.mknod(layers / "1/gone", stat.S_IFCHR, os.makedev(0, 0))
-    check_layers(handover(), layers)
+    check_layers(hand_off(), layers)
     os.mknod(layers / "1/mem", stat.S_IFCHR | 0o600, os.makedev(1, 1))
     with pytest.raises(ReleaseError, match=r"plain\.squashfs brings mem, .*found character"):
-        check_layers(handover("setuid"), layers)
-    check_layers(handover("devices"), layers)
+        check_layers(hand_off("setuid"), layers)
+    check_layers(hand_off("devices"), layers)
 
 
 def dig(folder: Path, *, name: str, count: int) -> int:
@@ -82,7 +82,7 @@ def test_a_layer_that_cannot_be_searched_to_its_end_is_refused(layers: Path, nam
     os.close(inner)
     try:
         with pytest.raises(ReleaseError, match=r"special\.squashfs cannot be searched"):
-            check_layers(handover(), layers)
+            check_layers(hand_off(), layers)
     finally:
         subprocess.run(("rm", "-rf", layers / "2"), check=True)
 
