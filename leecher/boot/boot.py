@@ -41,6 +41,7 @@ from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.places import PARTIAL
 from leecher.swarm.progress import Progress, metrics
 from leecher.swarm.session import Swarm
+from swarmboot.backoff import Backoff
 from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
 from swarmboot.ids import new_node_id
 from swarmboot.release.key_files import read_trust
@@ -224,11 +225,12 @@ class Boot:
     async def _watch_release(self, release: Release, fetch_loop: FetchLoop, is_replaced: trio.Event) -> None:
         """Read the channel again while no origin has what the manifest names, ever less often."""
         assert self._search is not None
-        pause_s = _AGAIN_S
+        backoff = Backoff(self._random, first_s=_AGAIN_S, max_s=_AGAIN_MAX_S)
         while not is_replaced.is_set():
-            await trio.sleep(self._random.uniform(0.5, 1.0) * pause_s)
-            pause_s = min(_AGAIN_MAX_S, 2 * pause_s) if fetch_loop.fetcher.is_gone else _AGAIN_S
-            if fetch_loop.fetcher.is_gone and await self._search.has_newer(release):
+            await trio.sleep(backoff.next_s())
+            if not fetch_loop.fetcher.is_gone:
+                backoff.reset()
+            elif await self._search.has_newer(release):
                 is_replaced.set()
         fetch_loop.fetcher.inbox.wake()
 

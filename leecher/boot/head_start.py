@@ -1,4 +1,4 @@
-"""A boot's first questions, asked while the rest of the program is still being imported.
+"""A boot's first requests, made while the rest of the program is still being imported.
 
 trio takes most of a start (docs/performance.md), and until a whole rack has imported it its seeder would have nothing
 to do. So the signed documents, the first announces and the first leases are asked for, and the swarm is joined, in

@@ -25,6 +25,7 @@ from leecher.origin.nursery import open_nursery
 from leecher.origin.threads import caller
 from leecher.policy.claims import Address, Claims
 from swarmboot.addresses import http_url
+from swarmboot.backoff import Backoff
 from swarmboot.errors import RollbackError, TransferError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.release.manifest import Artifact
@@ -36,7 +37,7 @@ ATTEMPT_S = 10.0
 TORRENTS_S = 30.0
 """A neighbour's release whose torrents nobody has brought for so long is set aside for the next newest."""
 _STAGGER_S = 0.05
-_BACKOFF_MAX_S = 8.0
+_PAUSE_S, _PAUSE_MAX_S = 0.25, 8.0
 
 Choose = Callable[[Release], tuple[Artifact, ...]]
 """Returns what this node gets of a release; raises the SwarmbootError that ends the boot."""
@@ -167,7 +168,7 @@ class ReleaseSearch:
 
     async def _read_all(self, release: Release, artifacts: tuple[Artifact, ...]) -> bool:
         """Return whether all torrents are there; not so once a neighbour's release has been set aside."""
-        pause_s, began_s = 0.25, trio.current_time()
+        backoff, began_s = self._backoff(), trio.current_time()
         while (failure := await self._try_torrents(artifacts, release.documents)) is not None:
             if isinstance(failure, TrustError) and not self._found:
                 raise failure  # the seeder's, and there is nobody else
@@ -177,11 +178,13 @@ class ReleaseSearch:
                 self._claims.set_aside(release.standing, now_s=trio.current_time())
                 self._tell(f"{failure}; looking for another release")
                 return False
-            await trio.sleep(self._random.uniform(0.5, 1.0) * pause_s)
-            pause_s = min(_BACKOFF_MAX_S, 2 * pause_s)
+            await trio.sleep(backoff.next_s())
             if release is self._from_server:
                 await self._read_server_again()
         return True
+
+    def _backoff(self) -> Backoff:
+        return Backoff(self._random, first_s=_PAUSE_S, max_s=_PAUSE_MAX_S)
 
     async def _try_torrents(
         self, artifacts: tuple[Artifact, ...], documents: dict[str, bytes]
@@ -213,7 +216,7 @@ class ReleaseSearch:
         return neighbour_reader(http_url(found.host, found.presence.http_port), bind=self._bind)
 
     async def _ask_server(self) -> None:
-        pause_s, told = 0.25, ""
+        backoff, told = self._backoff(), ""
         while self._from_server is None:
             try:
                 self._from_server = await self._given() or await self._server_release()
@@ -224,8 +227,7 @@ class ReleaseSearch:
                     self._tell(f"{error}; trying again")
                     told = str(error)
                 self._wake()
-                await trio.sleep(self._random.uniform(0.5, 1.0) * pause_s)
-                pause_s = min(_BACKOFF_MAX_S, 2 * pause_s)
+                await trio.sleep(backoff.next_s())
         self._wake()
 
     async def _server_release(self) -> Release:

@@ -19,6 +19,7 @@ from leecher.machine.this_boot import Machine, read_machine, uptime_s
 from leecher.origin.client import Origin
 from leecher.origin.threads import in_loose_thread
 from leecher.swarm.counters import BootCounters
+from swarmboot.backoff import Backoff
 from swarmboot.codec import pack
 from swarmboot.errors import ProofRefusedError, TransferError
 from swarmboot.files import write_whole
@@ -74,7 +75,7 @@ class Reporter:
 
     async def say_first_word(self, origin: Origin) -> None:
         """Say it, if there is one, until it is heard: a booted system's network may come after its services."""
-        word, random, pause_s = self._first_word, Random(self._counters.node), _PAUSE_S
+        word, backoff = self._first_word, Backoff(Random(self._counters.node), first_s=_PAUSE_S, max_s=_PAUSE_MAX_S)
         while word and word.report and self._settings.server and not self._is_heard:
             report = await self._of_this_machine(word.report)
             try:
@@ -82,8 +83,7 @@ class Reporter:
             except ProofRefusedError:
                 return
             except TransferError:
-                await trio.sleep(random.uniform(0.5, 1.0) * pause_s)
-                pause_s = min(_PAUSE_MAX_S, 2 * pause_s)
+                await trio.sleep(backoff.next_s())
             else:
                 self._is_heard = True
                 word.was_heard()

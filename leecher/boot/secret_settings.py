@@ -19,6 +19,7 @@ from leecher.origin.client import Origin
 from leecher.origin.small_request import SmallRequest
 from leecher.origin.threads import in_thread
 from leecher.swarm.counters import BootCounters
+from swarmboot.backoff import Backoff
 from swarmboot.errors import ArtifactError, OriginError, ProofRefusedError, TokenError, TransferError
 from swarmboot.fleet_token import SEALED_MAX_BYTES, SECRETS_PATH, unseal
 from swarmboot.ids import Digest
@@ -78,7 +79,7 @@ class SecretSettings:
         """
         if self._digest is None or self._path is None:
             return
-        pause_s, told = _PAUSE_S, ""
+        backoff, told = Backoff(self._random, first_s=_PAUSE_S, max_s=_PAUSE_MAX_S), ""
         while True:
             try:
                 sealed = await self._ask(origin, self._digest)
@@ -92,8 +93,7 @@ class SecretSettings:
                 if str(error) != told:
                     told = str(error)
                     self._tell(f"{told}; the secret settings are asked for again")
-            await trio.sleep(self._random.uniform(0.5, 1.0) * pause_s)
-            pause_s = min(_PAUSE_MAX_S, 2 * pause_s)
+            await trio.sleep(backoff.next_s())
         write_secret(self._path, environment_text("", self._open(sealed)))
         self.written.set()
 

@@ -28,7 +28,7 @@ CLOCK_RIGHT_SINCE_S = 1_750_000_000
 class DocumentRequest(NamedTuple):
     """Asks for the bytes under a site's path, at most so many.
 
-    `standing` is that of the release that a channel points to, in the question for its manifest: signed, not there yet.
+    `standing` is that of the release that a channel points to, in the request for its manifest: signed, not there yet.
     """
 
     path: str

@@ -35,6 +35,7 @@ from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving, proving_of
 from leecher.origin.small_request import SmallRequest
 from swarmboot.arguments import last_value
+from swarmboot.backoff import doubled_s, jittered_s
 from swarmboot.errors import (
     KeyFileError,
     MalformedSettingError,
@@ -130,7 +131,7 @@ def _text(path: Path) -> str:
 
 def pause_s(attempt: int, random: Random) -> float:
     """Return how long to wait before an attempt, counted from 1: doubling, with jitter."""
-    return random.uniform(0.5, 1.0) * min(_PAUSE_MAX_S, _PAUSE_S * 2.0 ** min(attempt, 8))
+    return jittered_s(doubled_s(_PAUSE_S, _PAUSE_MAX_S, attempt), random)
 
 
 def fetch(started_s: float) -> None:

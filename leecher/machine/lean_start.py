@@ -4,7 +4,7 @@ Libraries bring what a leecher never uses: httpx a command line of its own (clic
 happen to be installed, trio a DTLS stack and a search for the C library that runs `ldconfig`, or a compiler, only to
 name its threads. They cost more than the rest of the imports together. The collector is told to wait, because importing
 makes many objects that live for ever. trio itself is imported only when somebody asks for it: a boot has its first
-questions to ask before that (`leecher.boot.head_start`).
+requests to make before that (`leecher.boot.head_start`).
 
 glibc keeps a heap for each thread and gives none of them back. A leecher has a dozen threads that hand each other
 pieces, so it has one heap (mallopt(3), M_ARENA_MAX). Measured in docs/performance.md.

@@ -68,7 +68,7 @@ class NeighbourServer(ThreadingHTTPServer):
         self.server_close()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Return the next connection; without a descriptor for it, wait a little, for it stays at the door."""
+        """Return the next connection; without a descriptor for it, wait a little, for the kernel keeps it."""
         try:
             return super().get_request()
         except OSError:

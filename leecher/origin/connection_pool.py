@@ -1,6 +1,6 @@
 """Connections to origins that are kept open, and what is asked over one of them at a time.
 
-Blocking, and without trio, because a boot's first questions are asked before trio is there (`leecher.boot.head_start`);
+Blocking, and without trio, because a boot's first requests are made before trio is there (`leecher.boot.head_start`);
 later ones run in threads (`leecher.origin.threads`). An asynchronous HTTP stack costs some 0.3 ms of processor time for
 every 16 KiB TLS record (50 MB/s at most) and 4 ms for an announce; the standard library's client in a thread costs a
 tenth of that (docs/performance.md). Nothing here retries.

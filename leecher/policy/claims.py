@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from random import Random
 
+from swarmboot.backoff import doubled_s
 from swarmboot.ids import Sequence
 
 Address = tuple[str, int]
@@ -117,7 +118,7 @@ class Claims:
         known = self._neighbours[address]
         known.asked_s = None
         known.failures += 1
-        known.again_s = now_s + min(_AGAIN_MAX_S, _AGAIN_S * 2.0 ** min(known.failures, 10))
+        known.again_s = now_s + doubled_s(_AGAIN_S, _AGAIN_MAX_S, known.failures)
 
     def refused(self, address: Address) -> None:
         """Occurs when a neighbour has served what nobody signed, or less than it claimed: it is not asked again."""

@@ -2,7 +2,7 @@
 
 An answer counts if it repeats the random number of a probe that has just gone out, and comes from an address that was
 asked or that needs no router to reach. Whoever is on the LAN hears probes and can still answer in another's name, so
-what is passed on is bounded too: a few doors an address, so many new ones a second, so many in all. Whom the answers to
+what is passed on is bounded too: a few ports an address, so many new ones a second, so many in all. Whom the answers to
 a group can be aimed at is bounded likewise. Pure: told what came and when, it says yes or no (docs/decisions/0028).
 """
 
@@ -14,7 +14,7 @@ from swarmboot.addresses import is_dialable
 from swarmboot.wire.discovery import Presence
 
 DOORS_OF_ONE = 4
-"""How many doors one address may have: a forger makes no node try all of its ports."""
+"""How many ports one address may have: a forger makes no node try all of its ports."""
 
 DOORS_MAX = 1024
 DOORS_AT_ONCE, DOORS_PER_S = 128, 8.0

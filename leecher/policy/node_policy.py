@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from random import Random
 
 from leecher.policy.slowness import Slowness
+from swarmboot.backoff import doubled_s, jittered_s
 from swarmboot.ids import InfoHash, LeaseId, PieceIndex
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
@@ -34,11 +35,10 @@ class PolicyLimits:
     starve_s: float = 1.0
     rescue_s: float = 4.0
     rescue_bytes: int = 1 << 20
-    rescue_most_bytes: int = 4 << 20
+    rescue_max_bytes: int = 4 << 20
     backoff_s: float = 0.5
-    backoff_most_s: float = 8.0
+    backoff_max_s: float = 8.0
     failures_alone: int = 2
-    origin_tries: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class Policy:
         """Occurs when an announce got no answer, or none that makes sense."""
         self._in_flight -= 1
         self._failures += 1
-        self._announce_at_s = now_s + self._random.uniform(0.5, 1.0) * self._backoff_s(self._failures)
+        self._announce_at_s = now_s + jittered_s(self._backoff_s(self._failures), self._random)
 
     def announce_refused(self, *, is_news: bool, now_s: float) -> None:
         """Occurs when the seeder takes this node's id for another's: under its new one it announces at once, once."""
@@ -233,7 +233,7 @@ class Policy:
             self._announce_at_s = now_s
 
     def _backoff_s(self, failures: int) -> float:
-        return min(self.limits.backoff_most_s, self.limits.backoff_s * 2.0 ** min(failures, 10))
+        return doubled_s(self.limits.backoff_s, self.limits.backoff_max_s, failures)
 
     def range_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
         """Occurs when a range has been received, or when fetching it failed; a failed lease is given back.
@@ -248,7 +248,7 @@ class Policy:
         self._slowness.ended(number, size_bytes=size_bytes if is_whole else 0, now_s=now_s)
         if is_whole:
             if piece_range.lease is None:
-                self._rescue_bytes = min(2 * self._rescue_bytes, self.limits.rescue_most_bytes)
+                self._rescue_bytes = min(2 * self._rescue_bytes, self.limits.rescue_max_bytes)
             self._origin_failures.pop(piece_range.origin, None)
             self._has_news = True
             if piece_range.lease is not None:
@@ -285,7 +285,7 @@ class Policy:
         """Occurs when an origin does not deliver, or delivers a piece that does not match its hash."""
         self._rescue_bytes = self.limits.rescue_bytes
         failures = self._origin_failures[origin] = self.failures_of(origin) + 1
-        self._rescue_at_s = now_s + self._random.uniform(0.5, 1.0) * self._backoff_s(failures - 1)
+        self._rescue_at_s = now_s + jittered_s(self._backoff_s(failures - 1), self._random)
 
     def neighbours_found(self, neighbours: tuple[Neighbour, ...]) -> None:
         """Occurs when local discovery finds nodes that the seeder has not named."""

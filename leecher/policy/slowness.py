@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarmboot.backoff import doubled_s
+
 STEP_BYTES = 1 << 15
 """In such steps it is told what has come: so much may be there that nobody knows of."""
 
@@ -72,7 +74,7 @@ class Slowness:
         ]
         for origin in {self._ranges[number].origin for number in slow}:
             strikes = self._strikes[origin] = self._strikes.get(origin, 0) + 1
-            self._shunned_until_s[origin] = now_s + min(_SHUNNED_MAX_S, _SHUNNED_S * 2.0 ** min(strikes, 10))
+            self._shunned_until_s[origin] = now_s + doubled_s(_SHUNNED_S, _SHUNNED_MAX_S, strikes)
         return slow
 
     def _is_slow(self, piece_range: _Watched, now_s: float, patience_s: float) -> bool:

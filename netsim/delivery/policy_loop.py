@@ -49,13 +49,13 @@ class PolicyLoop:
 
     def begin(self, now_s: float) -> None:
         """Start the loop."""
-        self._stir(now_s)
+        self._wake(now_s)
 
     def started(self, now_s: float) -> None:
         """Occurs when the node can be dialled."""
         self.has_started = True
         self.policy.started(now_s=now_s)
-        self._stir(now_s)
+        self._wake(now_s)
 
     def pieces_arrived(self, info_hash: InfoHash, have: Pieces, *, at_s: float) -> None:
         """Occurs when the node has these pieces, the last of them since `at_s`; wakes it when nothing is lacking."""
@@ -66,34 +66,34 @@ class PolicyLoop:
             self.policy.have[info_hash] |= new & ~(1 << low)
             self.policy.piece_arrived(info_hash, low, now_s=at_s)
         if self.policy.is_complete and not was_complete:
-            self._stir(at_s)
+            self._wake(at_s)
 
     def handout_arrived(self, handout: Handout, now_s: float) -> None:
         """Occurs when the seeder's answer is here."""
         self.policy.handout_arrived(handout, now_s=now_s)
-        self._stir(now_s)
+        self._wake(now_s)
 
     def announce_failed(self, now_s: float) -> None:
         """Occurs when the seeder gave no answer."""
         self.policy.announce_failed(now_s=now_s)
-        self._stir(now_s)
+        self._wake(now_s)
 
     def range_ended(self, number: int, *, is_whole: bool, now_s: float) -> None:
         """Occurs when a range was fetched and its pieces count, or when it failed."""
         self.policy.range_ended(number, is_whole=is_whole, now_s=now_s)
-        self._stir(now_s)
+        self._wake(now_s)
 
     def neighbours_found(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:
         """Occurs when local discovery found neighbours."""
         self.policy.neighbours_found(neighbours)
-        self._stir(now_s)
+        self._wake(now_s)
 
-    def _stir(self, now_s: float) -> None:
+    def _wake(self, now_s: float) -> None:
         if not self._is_waking:
             self._is_waking = True
-            self._at(now_s + WAKING_S, self._turn)
+            self._at(now_s + WAKING_S, self._step)
 
-    def _turn(self, now_s: float) -> None:
+    def _step(self, now_s: float) -> None:
         self._is_waking = False
         if self.is_over:
             return
@@ -109,8 +109,8 @@ class PolicyLoop:
                 case ConnectRequest(neighbours):
                     self._transport.dial(neighbours, now_s)
         sleep = self._sleep
-        self._at(self.policy.next_wake_s(now_s=now_s), lambda woken_s: self._wake(sleep, woken_s))
+        self._at(self.policy.next_wake_s(now_s=now_s), lambda woken_s: self._awake(sleep, woken_s))
 
-    def _wake(self, sleep: int, now_s: float) -> None:
+    def _awake(self, sleep: int, now_s: float) -> None:
         if sleep == self._sleep and not self._is_waking:
-            self._turn(now_s)
+            self._step(now_s)

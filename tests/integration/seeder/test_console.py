@@ -29,7 +29,7 @@ def test_every_verb_reads_from_the_seeder_of_the_state_folder_and_from_the_folde
 ) -> None:
     state = ("--state", fleet.folder / "state")
     with serving(fleet) as seeder:
-        with booting(tmp_path, 1, *asking(seeder, fleet), "--neighbour", "on", "--rack", "r1") as node:
+        with booting(tmp_path, 1, *asking(seeder, fleet), "--linger", "on", "--rack", "r1") as node:
             node.report()
             assert "1 nodes: 1 up" in ask("status", *state)
             assert seeder.address in ask("status", "--server", seeder.address, "--ca", seeder.ca)

@@ -128,9 +128,9 @@ def test_why_names_the_cause_of_each_node_that_fails_in_a_fleet_that_boots(
             stack.enter_context(booting(tmp_path, number, *arguments))
             expected[f"127.0.0.{number + 1}"] = ("stuck" if cause in STUCK else "failed", cause)
         for number in range(1, 5):
-            well = [*asking(seeder, fleet), "--neighbour", "on", "--fleet-token", token]
+            well = [*asking(seeder, fleet), "--linger", "on", "--fleet-token", token]
             stack.enter_context(booting(tmp_path, number, *well))
-        stack.enter_context(booting(tmp_path, 70, *asking(seeder, fleet), "--neighbour", "on"))
+        stack.enter_context(booting(tmp_path, 70, *asking(seeder, fleet), "--linger", "on"))
         expected["127.0.0.71"] = ("stuck", "no fleet token")
         for number in range(SIMULATED):
             boot_well(SimulatedNode(target, number, rack=f"r{number // 40}"))

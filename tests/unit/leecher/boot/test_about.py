@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leecher.boot.boot import Boot
+from leecher.boot.options import BootOptions
 from leecher.swarm.announcer import Introduction
 from leecher.swarm.counters import BootCounters
 from swarmboot.ids import new_node_id
@@ -32,5 +33,5 @@ def test_only_an_initramfs_whose_system_will_say_a_word_says_that_it_hands_off(
     is_unpacked: bool, seed: str, hands_off: bool
 ) -> None:
     settings = build_settings({"trust": "fleet.pub", "discovery": "on", "seed": seed})
-    boot = Boot(settings, started_s=0.0, tell=print, is_unpacked=is_unpacked)
+    boot = Boot(BootOptions(settings, 0.0, is_unpacked=is_unpacked), tell=print)
     assert boot.counters.report().hands_off is hands_off

@@ -178,7 +178,7 @@ def test_announces_back_off_while_the_seeder_is_silent() -> None:
             now_s = policy.next_wake_s(now_s=now_s)
             requests = policy.requests(now_s=now_s)
         waits.append(now_s - failed_s)
-    assert waits[0] < waits[-1] <= LIMITS.backoff_most_s
+    assert waits[0] < waits[-1] <= LIMITS.backoff_max_s
 
 
 def test_a_complete_node_says_so_at_once_and_asks_for_nothing() -> None:
@@ -298,7 +298,7 @@ def test_a_node_that_helps_itself_goes_on_at_once_with_two_runs_that_grow() -> N
         fetches = [*others, *begun]
         counts.append(begun[0].piece_range.count)
     assert counts[:2] == [LIMITS.rescue_bytes >> 16] * LIMITS.slots
-    assert max(counts) == LIMITS.rescue_most_bytes >> 16
+    assert max(counts) == LIMITS.rescue_max_bytes >> 16
 
 
 def test_a_node_stops_helping_itself_when_the_seeder_gives_leases_again() -> None:
