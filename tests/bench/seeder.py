@@ -45,8 +45,8 @@ def listening(*command: str | Path) -> Iterator[tuple[int, int]]:
     process = subprocess.Popen(pinned(0, sys.executable, "-m", *command), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        line = next(line for line in process.stdout if line.startswith("listening on "))
-        yield process.pid, int(line.split()[2].rstrip(",").rpartition(":")[2])
+        said = next(line.partition("listening on ")[2] for line in process.stdout if "listening on " in line)
+        yield process.pid, int(said.split()[0].rstrip(",").rpartition(":")[2])
     finally:
         process.terminate()
         process.communicate(timeout=20)
