@@ -126,7 +126,7 @@ def _check(response: http.client.HTTPResponse, byte_range: ByteRange) -> None:
         refusal = OriginError(
             f"{byte_range.url} was refused",
             expected="status 206",
-            found=f"{response.status} {response.reason}",
+            found=f"{response.status} {response.reason}".rstrip(),
             hint="check the address and the server's log",
         )
         refusal.is_gone = response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)

@@ -80,7 +80,7 @@ class SmallRequest(Request):
             raise refusal(
                 f"{self.url} was refused",
                 expected="status 200",
-                found=f"{response.status} {response.reason}{_said(response)}",
+                found=f"{response.status} {response.reason}".rstrip() + _said(response),
                 hint="check the address and the server's log",
             )
         if response.length is None and not response.chunked:

@@ -29,7 +29,7 @@ def status(fleet: Values, *, where: str, width: int, height: int = 0) -> list[st
     """Return the fleet on one screen; `height` 0 shows all that there is."""
     nodes = fleet["nodes"]
     counts = ", ".join(f"{nodes.get(state, 0)} {state}" for state in _STATES if nodes.get(state) or state != "gone")
-    lines = [f"{clock(fleet['time'])}  {where}", f"{nodes['total']} nodes: {counts}"]
+    lines = [f"{clock(fleet['time'])}  {where}", f"{how_many(nodes['total'])}: {counts}"]
     if nodes["total"]:
         lines.append(bar(nodes, width=width))
     busy = [f"{name} {nodes[name]}" for name in _PHASES if nodes.get(name)]
@@ -57,12 +57,17 @@ def _releases(fleet: Values) -> Iterator[str]:
         yield from ("", "RELEASES")
     for each in fleet.get("releases", ())[:_LISTED]:
         channels = ", ".join(each["channels"]) or "no channel"
-        yield f"  {each['sequence']} {each['name']} ({channels}): {each['nodes']} nodes"
+        yield f"  {each['sequence']} {each['name']} ({channels}): {how_many(each['nodes'])}"
     ends = sorted(fleet.get("ends", ()), key=lambda each: float(each["unix_s"]))
     if ends:
         left_s = ends[0]["unix_s"] - fleet["time"]
         when = f"in {left_s / 86400:.0f} days" if left_s > 0 else "is over"
         yield f"  ends first: {ends[0]['what']}, {day(ends[0]['unix_s'])} ({when})"
+
+
+def how_many(nodes: int) -> str:
+    """Return a number of nodes in words."""
+    return f"{nodes} node" if nodes == 1 else f"{nodes} nodes"
 
 
 def bar(nodes: Values, *, width: int) -> str:

@@ -54,7 +54,7 @@ def test_a_channel_that_is_not_there_is_answered_with_those_that_are_and_the_nod
         booting(tmp_path, 1, *asking(seeder, fleet), "--timeout=2s", "--channel=edgy") as node,
     ):
         _, said = node.end()
-    assert ": no such channel; this site has stable; check the address" in said
+    assert "found 404: no such channel; this site has stable; check the address" in said
 
 
 def test_the_first_lines_say_what_is_served_where_and_until_when(fleet: Fleet) -> None:

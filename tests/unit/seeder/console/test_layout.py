@@ -52,7 +52,7 @@ def test_one_screen_says_who_failed_who_is_stuck_and_why() -> None:
     assert "! 10.0.0.2  9.0 s: no \\x1b[31mroom (exit status 61)" in text
     assert "? 10.0.0.3  manifest, 8.0 s: asked for channel edgy; this site has stable" in text
     assert "uplink 400mbit of 1gbit, 1.05 copies sent" in text
-    assert "7 debian (stable): 1 nodes" in text
+    assert "7 debian (stable): 1 node" in text
     assert "in 30 days" in text
 
 
