@@ -14,8 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from seeder.monitoring.current import Current
-from seeder.monitoring.meters import Meters
 from seeder.monitoring.scrape import Scrapes
 from seeder.policy.node import Node
 from seeder.site.lifetimes import Lifetime
@@ -25,13 +23,12 @@ METRICS_PATH, NODES_PATH = "/metrics", "/sd/nodes"
 
 
 def monitoring_routes(
-    meters: Meters,
-    current: Current,
+    scrapes: Scrapes,
     ends: Callable[[], tuple[Lifetime, ...]],
     may_read: Callable[[Request], bool],
 ) -> Sequence[Route]:
     """Return the routes; `ends` touches files."""
-    scrapes = Scrapes(meters, current)
+    meters, current = scrapes.meters, scrapes.current
 
     def refusal() -> Response:
         meters.refuse("reader")

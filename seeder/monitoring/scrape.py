@@ -15,9 +15,10 @@ METRICS_PATH = "/metrics"
 
 
 class Scrapes:
-    """Everything that a scrape returns."""
+    """Everything that a scrape returns; one for each `meters`, with which it registers itself."""
 
     def __init__(self, meters: Meters, current: Current) -> None:
+        self.meters, self.current = meters, current
         self._collectors = meters.collectors
         self._collectors.register(current)
         ProcessCollector(registry=self._collectors)

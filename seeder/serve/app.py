@@ -29,6 +29,7 @@ from seeder.log import Level, Log
 from seeder.monitoring.current import Counted, Current
 from seeder.monitoring.meters import Meters
 from seeder.monitoring.routes import monitoring_routes
+from seeder.monitoring.scrape import Scrapes
 from seeder.policy.node import ImpostorError
 from seeder.policy.tracker import Answer, Tracker
 from seeder.record.api import Api
@@ -102,6 +103,7 @@ class SeederApp:
         self._told_hidden: set[str] = set()
         self.meters = Meters()
         self.current = Current(tracker.registry, catalogue, crowd, tracker.limits.uplink_bytes_per_s, self._counted)
+        self._scrapes = Scrapes(self.meters, self.current)
         self.ends: Callable[[], tuple[Lifetime, ...]] = tuple
         self.more_routes: Callable[[Callable[[Request], bool]], Sequence[Route]] = lambda _may_read: ()
         self._held = HeldRequests[Handout](lambda now_s: tracker.next_tick_s(now_s=now_s))
@@ -115,7 +117,7 @@ class SeederApp:
             routes=[
                 Route(REPORT_PATH, self._report, methods=["POST"]),
                 Route(STATUS_PATH, self._status),
-                *monitoring_routes(self.meters, self.current, lambda: self.ends(), self.page.may_read),
+                *monitoring_routes(self._scrapes, lambda: self.ends(), self.page.may_read),
                 *self.more_routes(self.page.may_read),
                 *self.api.routes(),
                 *self.page.routes(),

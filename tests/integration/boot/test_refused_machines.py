@@ -29,7 +29,13 @@ from tests.support.refusals import check_refusal, refused
 
 
 def test_an_unknown_kernel_argument_is_named(tmp_path: Path) -> None:
-    refused(tmp_path, UnknownSettingError, "--cmdline", "swarmboot.sever=x", words=("swarmboot.sever", "spelling"))
+    refused(
+        tmp_path,
+        UnknownSettingError,
+        "--cmdline",
+        "swarmboot.sever=x",
+        words=("swarmboot.sever", "write swarmboot.server"),
+    )
 
 
 def test_a_malformed_setting_is_named_with_an_example(tmp_path: Path) -> None:
