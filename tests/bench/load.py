@@ -21,9 +21,17 @@ from http import HTTPStatus
 from pathlib import Path
 from random import Random
 
-from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.ids import InfoHash, LeaseId, NodeId, Sequence
 from swarmboot.release import piece_set
-from swarmboot.wire.announce import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, decode_handout, encode_announce
+from swarmboot.wire.announce import (
+    ANNOUNCE_PATH,
+    WIRE_TYPE,
+    Announce,
+    Handout,
+    NodeState,
+    decode_handout,
+    encode_announce,
+)
 
 BOUND_S = 50.0
 GROWTH_BYTES = 4 << 20
@@ -41,6 +49,13 @@ class Script:
     prepared: list[bytes] = field(default_factory=list)
     _said: int = 0
     _have: int = 0
+    _received: tuple[LeaseId, ...] = ()
+
+    def take(self, handout: Handout) -> None:
+        """Take note of an answer: what is leased has come by the next announce, as at a node with a fast link."""
+        for lease in handout.leases:
+            self._have |= piece_set.of(range(lease.first, lease.first + lease.count))
+        self._received = tuple(lease.lease for lease in handout.leases)
 
     def next(self) -> bytes:
         """Return the node's next request, one that was prepared if there is one."""
@@ -70,6 +85,7 @@ class Script:
                     )
                 },
                 slots=0 if is_complete else 2,
+                received=self._received,
                 from_neighbours_bytes=self._said * GROWTH_BYTES,
             )
         )
@@ -112,7 +128,9 @@ class Connection:
             return None
         status = int(lines[0].split()[1])
         if status == HTTPStatus.OK:
-            self.after_s = decode_handout(bytes(body)).announce_after_s
+            handout = decode_handout(bytes(body))
+            self.after_s = handout.announce_after_s
+            self.script.take(handout)
         self.received.clear()
         self.is_asking = False
         return status
@@ -206,7 +224,7 @@ def main() -> None:
     are_hosts = bool(order.get("are_hosts"))
     each = order["requests"] or 2 + int(order["seconds"] / order["interval_s"])
     for script in scripts:
-        script.prepare(1 + min(each, PREPARED_MAX))
+        script.prepare(1 + min(each, PREPARED_MAX) if order["requests"] else 1)
     rack = Rack(connect((order["host"], order["port"]), Path(order["ca"]), scripts, are_hosts=are_hosts))
     rack.ask_closed(len(scripts))  # everyone joins; not counted
     if are_hosts:
