@@ -13,23 +13,6 @@ _ANSWER_BYTES = 400
 _STRANGERS_IN_A_ROUND = 256
 """So many nodes without credit count at least; of more, only as many as there are with it: anybody can invent some."""
 
-BUSY_MAX = 0.6
-"""The part of a core above which an answer waits long for those before it."""
-
-ANNOUNCES_PER_S_LEAST = 250.0
-"""So many announces a second are taken on any processor: fewer nodes announce as often as they should."""
-
-
-def afforded_announces_per_s(current: float, *, busy: float, announced_per_s: float, most: float) -> float:
-    """Return how many announces a second the processor affords, after a period in which `busy` of a core was used.
-
-    Half of the way down to what would use `BUSY_MAX`, if this many announced; a twentieth up again when there is room.
-    """
-    if busy > BUSY_MAX:
-        afforded = (current + min(current, announced_per_s * BUSY_MAX / busy)) / 2
-        return min(most, max(ANNOUNCES_PER_S_LEAST, afforded))
-    return min(most, current * 1.05) if busy < 0.85 * BUSY_MAX else current
-
 
 def announce_interval_s(registry: Registry, node: Node, limits: Limits) -> float:
     """Return when a node should announce again: sooner while it fetches, and never more than the budget allows.

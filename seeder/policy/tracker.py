@@ -15,7 +15,7 @@ from random import Random
 from seeder.policy import granting, introductions
 from seeder.policy.allowance import Allowance
 from seeder.policy.disclosure import Disclosure
-from seeder.policy.intervals import afforded_announces_per_s, announce_interval_s, silence_s
+from seeder.policy.intervals import announce_interval_s, silence_s
 from seeder.policy.limits import Limits
 from seeder.policy.node import Node
 from seeder.policy.registry import Registry
@@ -59,8 +59,6 @@ class Tracker:
         self._waiting = WaitingRoom()
         self._disclosure = Disclosure()
         self._expired_s = 0.0
-        self._announces_per_s_max = limits.announces_per_s
-        self._announces = 0
         self._strangers_reports = Allowance(per_s=STRANGERS_REPORTS_PER_S, burst=STRANGERS_REPORTS)
 
     def announce(self, ticket: Hashable, announce: Announce, *, host: str, now_s: float) -> list[Answer]:
@@ -69,7 +67,6 @@ class Tracker:
         `host` is the address that the announce came from, which others are told. Raises DecodeError and ImpostorError
         as `Registry.observe` does.
         """
-        self._announces += 1
         node = self.registry.observe(announce, host=host, now_s=now_s, measure_s=self._measure_s(announce.node))
         answers = [*self._expire(now_s), *self._dismiss(node)]
         if node.state is NodeState.LEAVING:
@@ -90,17 +87,6 @@ class Tracker:
             self._waiting.pop(node.node)
             answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))
         return answers
-
-    def take_load(self, processor_s: float, period_s: float) -> None:
-        """Take note of the processor time that a period took, in seconds; nodes announce less often if it is much."""
-        afforded = afforded_announces_per_s(
-            self.limits.announces_per_s,
-            busy=processor_s / period_s,
-            announced_per_s=self._announces / period_s,
-            most=self._announces_per_s_max,
-        )
-        self.limits = replace(self.limits, announces_per_s=afforded)
-        self._announces = 0
 
     def believes(self, report: BootReport, *, host: str, now_s: float) -> bool:
         """Return whether a report is its node's own: with its key, or of a node that never announced, within a rate."""

@@ -1,8 +1,8 @@
 """A rack's announces from one process: kept TLS connections, one request at a time on each, answers timed.
 
-Two ways to ask: as fast as answers come (`closed`), or every connection once an interval, or when its handout says if
-that is later (`paced`), a late answer counted from when its request was due. Bounded in requests and in time. It judges
-no answer beyond its status.
+Two ways to ask: as fast as answers come (`closed`), or every connection once an interval whatever happens (`paced`), a
+late answer counted from when its request was due. Bounded in requests and in time. It judges no answer beyond its
+status.
 """
 
 from __future__ import annotations
@@ -17,21 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from random import Random
 
-from swarmboot.ids import InfoHash, LeaseId, NodeId, Sequence
+from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
-from swarmboot.wire.announce import (
-    ANNOUNCE_PATH,
-    WIRE_TYPE,
-    Announce,
-    Handout,
-    NodeState,
-    decode_handout,
-    encode_announce,
-)
+from swarmboot.wire.announce import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, encode_announce
 
 BOUND_S = 50.0
 GROWTH_BYTES = 4 << 20
@@ -49,13 +40,6 @@ class Script:
     prepared: list[bytes] = field(default_factory=list)
     _said: int = 0
     _have: int = 0
-    _received: tuple[LeaseId, ...] = ()
-
-    def take(self, handout: Handout) -> None:
-        """Take note of an answer: what is leased has come by the next announce, as at a node with a fast link."""
-        for lease in handout.leases:
-            self._have |= piece_set.of(range(lease.first, lease.first + lease.count))
-        self._received = tuple(lease.lease for lease in handout.leases)
 
     def next(self) -> bytes:
         """Return the node's next request, one that was prepared if there is one."""
@@ -85,7 +69,6 @@ class Script:
                     )
                 },
                 slots=0 if is_complete else 2,
-                received=self._received,
                 from_neighbours_bytes=self._said * GROWTH_BYTES,
             )
         )
@@ -105,7 +88,6 @@ class Connection:
     due_s: float = 0.0
     received: bytearray = field(default_factory=bytearray)
     is_asking: bool = False
-    after_s: float = 0.0
 
     def ask(self, due_s: float) -> None:
         """Send the next request, which was due at `due_s`."""
@@ -126,14 +108,9 @@ class Connection:
         length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), None)
         if length is None or len(body) < length:
             return None
-        status = int(lines[0].split()[1])
-        if status == HTTPStatus.OK:
-            handout = decode_handout(bytes(body))
-            self.after_s = handout.announce_after_s
-            self.script.take(handout)
         self.received.clear()
         self.is_asking = False
-        return status
+        return int(lines[0].split()[1])
 
 
 def connect(
@@ -171,7 +148,7 @@ class Rack:
                 continue
             now_s = time.monotonic()
             self.latencies_s.append(now_s - connection.due_s)
-            self.refused += status != HTTPStatus.OK
+            self.refused += status != 200
             again(connection, now_s)
 
     def ask_closed(self, requests: int) -> None:
@@ -192,21 +169,28 @@ class Rack:
                 self._gather(0.05, again)
 
     def ask_paced(self, seconds: float, interval_s: float) -> None:
-        """Ask once an interval on every connection, or later if its handout says so; evenly at first."""
+        """Ask once an interval on every connection, at moments spread evenly."""
         start_s = time.monotonic()
         last_s = start_s + seconds
-        numbers = {id(connection): number for number, connection in enumerate(self.connections)}
-        due = [(start_s + number * interval_s / len(numbers), number) for number in range(len(numbers))]
+        indices = {id(connection): index for index, connection in enumerate(self.connections)}
+        due = [(start_s + index * interval_s / len(indices), index) for index in range(len(indices))]
+        late: set[int] = set()
 
         def again(connection: Connection, _now_s: float) -> None:
-            """Have the connection ask again, from when it last should have."""
-            if (next_s := connection.due_s + max(interval_s, connection.after_s)) < last_s:
-                heapq.heappush(due, (next_s, numbers[id(connection)]))
+            """Ask what has become due while the connection was busy."""
+            if (index := indices[id(connection)]) in late:
+                late.discard(index)
+                connection.ask(connection.due_s + interval_s)
 
         while (due or any(each.is_asking for each in self.connections)) and time.monotonic() < last_s + BOUND_S:
             while due and due[0][0] <= time.monotonic():
-                due_s, number = heapq.heappop(due)
-                self.connections[number].ask(due_s)
+                due_s, index = heapq.heappop(due)
+                if self.connections[index].is_asking:
+                    late.add(index)
+                else:
+                    self.connections[index].ask(due_s)
+                if due_s + interval_s < last_s:
+                    heapq.heappush(due, (due_s + interval_s, index))
             self._gather(due[0][0] - time.monotonic() if due else 0.05, again)
 
 
@@ -224,7 +208,7 @@ def main() -> None:
     are_hosts = bool(order.get("are_hosts"))
     each = order["requests"] or 2 + int(order["seconds"] / order["interval_s"])
     for script in scripts:
-        script.prepare(1 + min(each, PREPARED_MAX) if order["requests"] else 1)
+        script.prepare(1 + min(each, PREPARED_MAX))
     rack = Rack(connect((order["host"], order["port"]), Path(order["ca"]), scripts, are_hosts=are_hosts))
     rack.ask_closed(len(scripts))  # everyone joins; not counted
     if are_hosts:
