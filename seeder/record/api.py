@@ -26,7 +26,7 @@ from seeder.record.store import find_past, read_history
 
 FRESH_S = 0.5
 HISTORY_DEFAULT, EARLIER_MAX, KEY_MAX = 100, 20, 256
-_READERS_MAX = 2
+_READERS_MAX, _DIGITS_MAX = 2, 9
 _STRANGERS = {"error": "this is for the server's own machine, for --status-from, and for holders of the --ui-token"}
 _NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -98,9 +98,9 @@ class Api:
 
     async def _history(self, request: Request) -> Response:
         text = request.query_params.get("limit", str(HISTORY_DEFAULT))
-        if not text.isdecimal() or not 0 < int(text[:9]) <= shapes.HISTORY_MAX:
+        most = int(text) if text.isdecimal() and len(text) <= _DIGITS_MAX else 0
+        if not 0 < most <= shapes.HISTORY_MAX:
             return _json({"error": f"limit is a number from 1 to {shapes.HISTORY_MAX}"}, status=400)
-        most = int(text)
         empty: list[Boot] = []
         boots = await self._read(lambda folder: read_history(folder, most=most), empty)
         view = await self.view()

@@ -168,5 +168,5 @@ def find_past(folder: Path, key: str) -> Boot | None:
         "OR json_extract(story, '$.addresses[0]') = ?1 OR (length(?1) >= 6 AND (substr(id, 1, length(?1)) = ?1 "
         "OR substr(json_extract(story, '$.boot'), 1, length(?1)) = ?1)) ORDER BY heard_s DESC LIMIT 1"
     )
-    found = _read(folder, order, key)
+    found = _read(folder, order, key) if key else []
     return found[0] if found else None

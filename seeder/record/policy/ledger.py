@@ -76,6 +76,8 @@ class Ledger:
         wanted = (
             key.strip().lower().replace("-", ":") if key.count("-") == 5 and len(key) == 17 else key.strip().lower()
         )
+        if not wanted:  # which is what a boot without a name has for one
+            return None
         for index in (self._by_mac, self._by_host, self._by_node):
             if wanted in index:
                 return self.boots[index[wanted]]

@@ -63,13 +63,8 @@ def uplink(view: View) -> Values:
     return {"uplink_history": [[round(at_s, 1), round(rate)] for at_s, rate in view.traffic.history]}
 
 
-def _of(view: View, state: State) -> list[Row]:
-    return [row for row in view.rows if row.how.state is state]
-
-
-def node(row: Row, *, now_s: float) -> Values:
-    """Return one node of `GET /api/nodes`."""
-    boot = row.boot
+def _identity(boot: Boot) -> Values:
+    """Return which machine a boot is of, and of what."""
     return {
         "id": boot.id,
         "boot": boot.boot,
@@ -79,6 +74,18 @@ def node(row: Row, *, now_s: float) -> Values:
         "rack": boot.rack,
         "release": boot.sequence,
         "channel": boot.channel,
+    }
+
+
+def _of(view: View, state: State) -> list[Row]:
+    return [row for row in view.rows if row.how.state is state]
+
+
+def node(row: Row, *, now_s: float) -> Values:
+    """Return one node of `GET /api/nodes`."""
+    boot = row.boot
+    return {
+        **_identity(boot),
         "profile": boot.profile,
         "phase": boot.phase,
         "state": row.how.state.value,
@@ -157,14 +164,7 @@ def past(boot: Boot) -> Values:
     fault = boot.faults[-1] if boot.faults else None
     ended_s = max((end for _, end in boot.phases.values() if end is not None), default=None)
     return {
-        "id": boot.id,
-        "boot": boot.boot,
-        "mac": boot.mac,
-        "name": boot.name,
-        "address": boot.address,
-        "rack": boot.rack,
-        "release": boot.sequence,
-        "channel": boot.channel,
+        **_identity(boot),
         "began_unix_s": round(boot.began_s, 3),
         "ended_unix_s": _rounded(ended_s),
         "outcome": boot.outcome.value or boot.phase,

@@ -124,6 +124,9 @@ def test_what_is_asked_wrongly_is_refused_in_words(running: Seeder) -> None:
         ("/api/nodes?state=dead", 400),
         ("/api/history?limit=0", 400),
         ("/api/history?limit=99999999999999999999", 400),
+        ("/api/history?limit=0000000019999", 400),
+        ("/api/nodes/", 404),
+        ("/api/logs/", 404),
         ("/api/nodes/nobody", 404),
         ("/api/nodes/%00%ff", 404),
     ):

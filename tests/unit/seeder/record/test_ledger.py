@@ -34,6 +34,14 @@ def test_a_boot_is_followed_from_its_script_to_its_services() -> None:
     assert boot.phases["services"] == (130.0, 150.0)
 
 
+def test_no_key_is_no_boot_although_boots_have_no_name() -> None:
+    ledger = Ledger()
+    ledger.missed("10.0.0.9", "edgy", now_s=100.0)
+    assert [boot.name for boot in ledger.boots.values()] == [""]
+    assert [ledger.find(key) for key in ("", " ")] == [None, None]
+    assert ledger.find("10.0.0.9") is not None
+
+
 def test_the_same_machine_is_found_after_its_address_and_its_id_have_changed() -> None:
     ledger = Ledger()
     ledger.asked(MAC, host=HOST, rack="", now_s=100.0)
