@@ -42,7 +42,7 @@ class NodeLog:
     _pending: list[Heard] = field(default_factory=list)
     _told: int = 0
     _told_s: float = 0.0
-    _failure: str = ""
+    _failures: dict[str, str] = field(default_factory=dict)
     _allowance: Allowance = field(default_factory=lambda: Allowance(per_s=LINES_PER_S, burst=LINES_BURST))
 
     def hear(self, host: str, source: str, lines: Iterable[Line], *, now_unix_s: float) -> None:
@@ -100,30 +100,39 @@ class NodeLog:
         for each in pending:
             line = written(each.line, source=each.source, now_unix_s=each.at_unix_s)
             by_key.setdefault(each.key, []).append(line)
+        failure = ""
         for key, lines in by_key.items():
             try:
                 self.store.append(key, lines)
             except OSError as error:
                 self.left_out += len(lines)
-                self._tell_failure(f"what nodes say cannot be written: {error.strerror}")
+                failure = error.strerror or str(error)
+        if failure:
+            self._fails("disk", f"what nodes say cannot be written: {failure}")
+        elif by_key:
+            self._works("disk", "what nodes say is written again")
 
     async def _push(self, client: httpx.AsyncClient, pending: list[Heard]) -> None:
         headers = {"content-type": "application/json"}
         try:
             answer = await client.post(self.loki + PUSH_PATH, content=push_body(pending), headers=headers)
         except httpx.HTTPError as error:
-            self._tell_failure(f"Loki at {self.loki} is not reached: {error or type(error).__name__}")
+            self._fails("loki", f"Loki at {self.loki} is not reached: {error or type(error).__name__}")
             return
-        if not answer.is_success:
-            self._tell_failure(f"Loki at {self.loki} answers {answer.status_code}: {answer.text[:200]}")
-        elif self._failure:
-            self._failure = ""
-            self.log.tell(f"Loki at {self.loki} takes lines again")
+        if answer.is_success:
+            self._works("loki", f"Loki at {self.loki} takes lines again")
+        else:
+            self._fails("loki", f"Loki at {self.loki} answers {answer.status_code}: {answer.text[:200]}")
 
-    def _tell_failure(self, text: str) -> None:
-        if text != self._failure:
-            self._failure = text
+    def _fails(self, what: str, text: str) -> None:
+        """Say what is wrong with the disk or with Loki, unless it was the last thing said of it."""
+        if text != self._failures.get(what):
+            self._failures[what] = text
             self.log.tell(text, level=Level.WARNING)
+
+    def _works(self, what: str, text: str) -> None:
+        if self._failures.pop(what, ""):
+            self.log.tell(text)
 
     def _tell_left_out(self) -> None:
         if self.left_out > self._told and time.monotonic() - self._told_s >= _TELL_EVERY_S:
