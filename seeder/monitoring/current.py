@@ -49,14 +49,14 @@ class Current(Collector):
 
     @property
     def stage0_sent_bytes(self) -> int:
-        """Return how much the stage-0 door has sent."""
+        """Return how much has been sent of stage 0 over plain HTTP."""
         return self.stage0.sent_bytes if self.stage0 else 0
 
     def collect(self) -> Iterator[Metric]:
         """Yield every figure."""
         yield _gauge("build_info", "Always 1; the version that runs.", [({"version": __version__}, 1)])
         yield from self._fleet()
-        yield from self._doors()
+        yield from self._sent()
         yield from self._stage0()
         yield from self._releases()
 
@@ -85,13 +85,13 @@ class Current(Collector):
         yield _gauge("leases_open", "Leases whose bytes are on their way.", _one(registry.open_leases))
         yield _counter("leases_granted", "Leases that were granted.", _one(registry.granted))
 
-    def _doors(self) -> Iterator[Metric]:
+    def _sent(self) -> Iterator[Metric]:
         counted = self.counted()
         sent = [
-            ({"door": "https"}, counted.sent_bytes),
-            ({"door": "stage0"}, self.stage0_sent_bytes),
+            ({"service": "https"}, counted.sent_bytes),
+            ({"service": "stage0"}, self.stage0_sent_bytes),
         ]
-        yield _counter("sent_bytes", "Bytes of files sent, by the door they left through.", sent)
+        yield _counter("sent_bytes", "Bytes of files sent, by the service that sent them.", sent)
         text = "What boots may take of this server's link, in bytes a second."
         yield _gauge("uplink_limit_bytes_per_second", text, _one(self.uplink_bytes_per_s))
         yield _gauge("connections", "Connections that are open.", _one(len(self.crowd)))

@@ -1,7 +1,7 @@
 """What a monitoring system asks: `/metrics`, and `/sd/nodes`, the nodes that it may ask themselves.
 
 https://prometheus.io/docs/prometheus/latest/http_sd/: a list of targets with labels. A node serves `/metrics` at its
-HTTP door, whose port is its own; the list names it anew at each look. Who may ask is the application's to say.
+HTTP server, whose port is its own; the list names it anew at each look. Who may ask is the application's to say.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def monitoring_routes(
 
 
 def targets(nodes: Iterable[Node]) -> list[dict[str, object]]:
-    """Return the nodes that have an HTTP door and can be dialled, those of a rack together."""
+    """Return the nodes that serve HTTP and can be dialled, those of a rack together."""
     racks: dict[str, list[str]] = defaultdict(list)
     for node in nodes:
         if node.http_port and not node.is_hidden:
             racks[node.rack].append(host_port(node.host, node.http_port))
-    return [{"targets": sorted(doors), "labels": {"rack": rack}} for rack, doors in sorted(racks.items())]
+    return [{"targets": sorted(addresses), "labels": {"rack": rack}} for rack, addresses in sorted(racks.items())]

@@ -11,8 +11,6 @@ from prometheus_client.exposition import choose_encoder
 from seeder.monitoring.current import Current
 from seeder.monitoring.meters import Meters
 
-METRICS_PATH = "/metrics"
-
 
 class Scrapes:
     """Everything that a scrape returns; one for each `meters`, with which it registers itself."""
