@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from netsim.lab.arguments import CASUALTY, DURATION, RATE, SIZE
 from netsim.lab.chaos.cli import chaos, soak
-from netsim.lab.rack.plan import Casualty, LabPlan
+from netsim.lab.rack.plan import Casualty, LabPlan, parse_casualty
 from netsim.lab.rack.signals import stopped_by_signals
 from netsim.lab.run.progress import watching
 from netsim.lab.run.result import table_of
 from swarmboot.errors import SwarmbootError
+from swarmboot.parameters import DURATION, RATE, SIZE, Parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netsim.lab.run.result import LabResult
 
+CASUALTY = Parsed("node:seconds", parse_casualty)
 NAMES = ("swarmboot", "https", "libtorrent", "aria2", "udpcast")
 
 

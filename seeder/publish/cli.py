@@ -13,10 +13,10 @@ import click
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
 from swarmboot.fleet_token import FleetToken, read_tokens, write_token
 from swarmboot.home import user_folder
+from swarmboot.parameters import RATE, SIZE, duration
 from swarmboot.printable import printable
 from swarmboot.release import key_files
 from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site, manifest_numbers
-from swarmboot.units import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,19 +28,7 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
-def _duration(_context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """Return seconds, at least one; raise MalformedSettingError naming the flag."""
-    if text is None:
-        return None
-    duration_s = parse_duration(text)
-    if duration_s < 1:
-        raise MalformedSettingError(f"{parameter.opts[0]} is out of range", expected="from 1s to 36500d", found=text)
-    return duration_s
-
-
-def _size(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int:
-    """Return bytes, 0 for a flag not given; raise MalformedSettingError."""
-    return 0 if text is None else parse_size(text)
+_LIFE = duration(1, "from 1s to 36500d")
 
 
 @click.command()
@@ -76,18 +64,20 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
               help="Signing key; repeat it to sign with several.  [env: SWARMBOOT_KEY]")  # fmt: skip
 @click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="Channel to point to the release.")
 @click.option("--fleet", default="", help="Name of the fleet; the site's own without it.")
-@click.option("--expires", "life_s", callback=_duration, metavar="DURATION",
+@click.option("--expires", "life_s", type=_LIFE, metavar="DURATION",
               help="How long the release may be booted.  [default: 365d]")  # fmt: skip
-@click.option("--pointer-expires", "pointer_life_s", callback=_duration, metavar="DURATION",
+@click.option("--pointer-expires", "pointer_life_s", type=_LIFE, metavar="DURATION",
               help="How long nodes may take this for the newest: publish again, as from cron, before.")  # fmt: skip
-@click.option("--piece", "piece_bytes", callback=_size, metavar="SIZE", help="Piece length; chosen by size without it.")
+@click.option("--piece", "piece_bytes", type=SIZE, default=0, metavar="SIZE",
+              help="Piece length; chosen by size without it.")  # fmt: skip
 @click.option("--trust", type=_PATH, multiple=True, metavar="PUB",
               help="Public keys the nodes are built with: refuse to sign with too few of them.")  # fmt: skip
 @click.option("--new-keys", is_flag=True, help="Sign with other keys than before: nodes are rebuilt with them.")
 @click.option("--fleet-token", type=_PATH, metavar="FILE",
               help="Seal the release's secret settings for the holders of this token.")  # fmt: skip
 @click.option("--nodes", type=click.IntRange(min=0), default=0, metavar="N", help="Say what stage 0 costs N nodes.")
-@click.option("--uplink", default="1gbit", show_default=True, metavar="RATE", help="The server's link, for --nodes.")
+@click.option("--uplink", "uplink_bytes_per_s", type=RATE, default="1gbit", show_default=True, metavar="RATE",
+              help="The server's link, for --nodes.")  # fmt: skip
 @click.option("--stage0-key", type=_PATH, metavar="DIR",
               help="Sign kernel and initramfs for iPXE's imgverify with the key in DIR, made if need be.")  # fmt: skip
 @click.option(
@@ -111,7 +101,7 @@ def publish(
     new_keys: bool,
     fleet_token: Path | None,
     nodes: int,
-    uplink: str,
+    uplink_bytes_per_s: float,
     stage0_key: Path | None,
     uki: bool,
     secureboot_key: Path | None,
@@ -146,7 +136,9 @@ def publish(
         tokens=_tokens(fleet_token, [site or release.resolve().parent / "site", release]),
     )
     secureboot = (secureboot_key, secureboot_cert)
-    stage0 = _Stage0(nodes=nodes, uplink=uplink, key=stage0_key, is_unified=uki, secureboot=secureboot)
+    stage0 = _Stage0(
+        nodes=nodes, uplink_bytes_per_s=uplink_bytes_per_s, key=stage0_key, is_unified=uki, secureboot=secureboot
+    )
     site = site or release.resolve().parent / "site"
     manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json)
     _publish(release, site, keys, options, stage0, manner)
@@ -166,7 +158,7 @@ class _Stage0:
     """What `publish` is asked about stage 0; `secureboot` are key and certificate."""
 
     nodes: int
-    uplink: str
+    uplink_bytes_per_s: float
     key: Path | None
     is_unified: bool
     secureboot: tuple[Path | None, Path | None]
@@ -209,9 +201,9 @@ def _stage0_costs(published: Published, stage0: _Stage0) -> list[str]:
     """Return what stage 0 costs the nodes, in lines."""
     from seeder.publish.stage0 import cost_lines
 
-    uplink_bytes_per_s, image_bytes = parse_rate(stage0.uplink), published.images_bytes[""]
+    image_bytes = published.images_bytes[""]
     return cost_lines(
-        published.manifest, nodes=stage0.nodes, image_bytes=image_bytes, uplink_bytes_per_s=uplink_bytes_per_s
+        published.manifest, nodes=stage0.nodes, image_bytes=image_bytes, uplink_bytes_per_s=stage0.uplink_bytes_per_s
     )
 
 
@@ -292,10 +284,10 @@ def rotate(
 @click.command()
 @click.argument("site", type=_PATH)
 @click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="How many manifests to keep.")
-@click.option("--grace", default="1h", show_default=True, metavar="TIME",
+@click.option("--grace", "grace_s", type=duration(0, "0 or longer"), default="1h", show_default=True, metavar="TIME",
               help="Keep for so long what a channel has pointed to; 0 to drop it at once.")  # fmt: skip
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
-def prune(site: Path, keep: int, grace: str, is_json: bool) -> None:
+def prune(site: Path, keep: int, grace_s: float, is_json: bool) -> None:
     """Drop old manifests of a SITE, and the blobs that no other needs.
 
     What a channel points to always stays, and what one has pointed to within the last hour: nodes may be booting it.
@@ -310,7 +302,7 @@ def prune(site: Path, keep: int, grace: str, is_json: bool) -> None:
 
     check_site(site)
     with writing(site) as writer:
-        pruned = work.prune(writer, keep=keep, grace_s=parse_duration(grace), now_unix_s=time.time())
+        pruned = work.prune(writer, keep=keep, grace_s=grace_s, now_unix_s=time.time())
     _print(pruned_lines(pruned), pruned_value(pruned), is_json=is_json)
 
 

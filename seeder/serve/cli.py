@@ -17,22 +17,20 @@ from seeder.http.authority import ServerCertificate, given_certificate, issue_ce
 from seeder.http.listener import listen
 from seeder.http.server_names import read_name, usable_names
 from seeder.log import Format, Log, Records, keep_standard_streams
-from seeder.record.access import read_ui_token
 from seeder.record.place import leave_address, state_folder
-from seeder.record.store import Bounds
 from seeder.serve import systemd_notify
 from seeder.serve.run import ServeOptions, link_rate_bytes_per_s
 from seeder.serve.run import serve as run
 from seeder.serve.start_lines import start_lines
-from seeder.serve.status import parse_networks
+from seeder.serve.watching import WatchingFlags, watching_options
 from seeder.stage0.cli import Stage0Flags, stage0_options
 from seeder.stage0.rack_map import check_node_files, node_files_notes
 from seeder.stage0.run import Stage0Options
-from swarmboot.addresses import host_port, read_server, split_host_port
+from swarmboot.addresses import host_port, split_host_port
 from swarmboot.errors import MalformedSettingError, refusal_in
 from swarmboot.fleet_token import FleetToken, read_tokens
+from swarmboot.parameters import RATE, SERVER
 from swarmboot.release import layout
-from swarmboot.units import parse_duration, parse_rate, parse_size
 
 DEFAULT_PORT = 8470
 
@@ -60,6 +58,7 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
 )
 @click.option(
     "--uplink",
+    type=RATE,
     metavar="RATE",
     help="What boots may take of this server's link, as in 900mbit. "
     "[default: the speed of the interface with the default route]",
@@ -68,6 +67,7 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
     "--origin",
     "origins",
     multiple=True,
+    type=SERVER,
     metavar="URL",
     help="A mirror of the same site that nodes may fetch from as well; repeatable.",
 )
@@ -95,67 +95,19 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
     metavar="FILE",
     help="Answer announces and reports, and give secret settings and node files, only to nodes that prove this token.",
 )
-@click.option(
-    "--status-from",
-    multiple=True,
-    metavar="NETWORK",
-    help="Who else may read /status, /metrics and /api, as in 10.0.0.0/24; this machine always may.",
-)
-@click.option(
-    "--ui-token",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Whoever brings this token may see the page /ui/ and read /api, /metrics and /status from anywhere; without "
-    "it only this machine and --status-from may.",
-)
-@click.option(
-    "--history-days", type=click.IntRange(1, 3650), default=90, show_default=True, help="How long boots are kept."
-)
-@click.option(
-    "--history-size", default="512MiB", show_default=True, metavar="SIZE", help="How much of the disk they may take."
-)
-@click.option(
-    "--stuck-after",
-    default="60s",
-    show_default=True,
-    metavar="DURATION",
-    help="A node may take so long for anything, and the more the longer the others took, before it counts as stuck.",
-)
-@click.option(
-    "--syslog",
-    metavar="ADDR:PORT",
-    help="Keep what nodes say by syslog over UDP, as iPXE does; port 514 is usual (docs/monitoring.md).",
-)
-@click.option("--netconsole", metavar="ADDR:PORT", help="Keep what nodes' kernels say by netconsole; 6666 is usual.")
-@click.option("--loki", default="", metavar="URL", help="Hand those lines on to Grafana Loki at this address.")
-@click.option(
-    "--log-format",
-    type=click.Choice([each.value for each in Format]),
-    default=Format.TEXT.value,
-    show_default=True,
-    help="Lines with time and level, JSON objects, or the bare words.",
-)
+@watching_options
 @stage0_options
 def serve(
     site: Path,
     address: str,
-    uplink: str | None,
+    uplink: float | None,
     origins: tuple[str, ...],
     tls_cert: Path | None,
     tls_key: Path | None,
     names: tuple[str, ...],
     state: Path | None,
     fleet_token: Path | None,
-    status_from: tuple[str, ...],
-    ui_token: Path | None,
-    history_days: int,
-    history_size: str,
-    stuck_after: str,
-    syslog: str | None,
-    netconsole: str | None,
-    loki: str,
-    log_format: str,
-    **stage0: Any,
+    **more: Any,
 ) -> None:
     """Serve a published SITE to a rack, over HTTPS.
 
@@ -165,64 +117,41 @@ def serve(
       swarmboot serve site/ --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
     """  # fmt: skip
     keep_standard_streams()
-    log = Log(form=Format(log_format))
+    watching_flags = WatchingFlags(**{name: more.pop(name) for name in WatchingFlags.__dataclass_fields__})
+    log = Log(form=Format(watching_flags.log_format))
     logging.getLogger().addHandler(Records(log))
     layout.check_site(site)
     tokens = read_tokens(fleet_token) if fleet_token else ()
-    networks = parse_networks(status_from)
-    ui_digest = read_ui_token(ui_token) if ui_token else b""
-    uplink_bytes_per_s = parse_rate(uplink) if uplink else link_rate_bytes_per_s()
+    state = state or state_folder()
+    flags = Stage0Flags(**more, is_public=not tokens)
     host, port = parse_listen(address)
     with listen(host, port) as listener:
         port = listener.getsockname()[1]
-        names = (*names, *filter(None, [urlsplit(stage0["server"]).hostname]))
-        issue = partial(_issue, state or state_folder(), host, names) if tls_cert is None else None
+        names = (*names, *filter(None, [urlsplit(flags.server).hostname]))
+        issue = partial(_issue, state, host, names) if tls_cert is None else None
+        watching = watching_flags.open(parse_listen)
         certificate = _certificate(tls_cert, tls_key, issue)
-        flags = Stage0Flags(**stage0, is_public=not tokens)
         notes = _node_files_notes(flags.node_files)
-        bare = flags.open(https_port=port, state=state or state_folder(), parse=parse_listen)
-
         options = ServeOptions(
             site=site,
             host=host,
             port=port,
-            uplink_bytes_per_s=uplink_bytes_per_s,
-            origins=_mirrors(origins),
+            uplink_bytes_per_s=link_rate_bytes_per_s() if uplink is None else uplink,
+            origins=origins,
             certificate=certificate,
-            stage0=bare,
+            stage0=flags.open(https_port=port, state=state, parse=parse_listen),
             log=log,
             tokens=tokens,
             node_files=flags.node_files,
-            status_from=networks,
             issue=issue,
-            state=state or state_folder(),
-            bounds=Bounds(age_s=history_days * 86400.0, size_bytes=parse_size(history_size)),
-            ui_token=ui_digest,
-            stuck_after_s=parse_duration(stuck_after),
-            syslog=_udp(syslog, "--syslog"),
-            netconsole=_udp(netconsole, "--netconsole"),
-            loki=read_server(loki) if loki else "",
+            state=state,
+            watching=watching,
         )
         try:
             _run(options, listener, partial(_tell_started, options, notes))
             log.tell("stopped")
         finally:
             log.close()
-
-
-def _udp(text: str | None, option: str) -> socket.socket | None:
-    """Return a socket for datagrams at ADDR:PORT; raise MalformedSettingError or PortInUseError."""
-    return listen(*parse_listen(text, option), option=option, kind=socket.SOCK_DGRAM) if text else None
-
-
-def _mirrors(origins: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the mirrors' addresses as nodes can read them; raise MalformedSettingError otherwise."""
-    try:
-        return tuple(map(read_server, origins))
-    except MalformedSettingError as error:
-        raise MalformedSettingError(
-            "--origin is no server's address", expected=error.expected, found=error.found
-        ) from error
 
 
 def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:

@@ -30,14 +30,12 @@ from seeder.node_log.store import NODE_LOG, Store
 from seeder.policy.limits import Limits
 from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
-from seeder.record.policy.pace import FLOOR_S
 from seeder.record.recorder import Recorder
-from seeder.record.store import Bounds
 from seeder.serve import collector, systemd_notify
 from seeder.serve.app import SeederApp
 from seeder.serve.guard import Guard, served_certificate
 from seeder.serve.renewal import Renewal
-from seeder.serve.status import Network
+from seeder.serve.watching import Watching
 from seeder.site.catalogue import Catalogue
 from seeder.site.lifetimes import site_lifetimes
 from seeder.stage0.app import Stage0App
@@ -45,7 +43,6 @@ from seeder.stage0.run import Stage0Options, stage0_running
 from swarmboot.fleet_token import FleetToken
 
 TRIM_S = 10.0
-LOAD_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +51,7 @@ class ServeOptions:
 
     `tokens` are the fleet tokens that nodes must prove one of, none for everybody; `node_files` is the folder of nodes'
     own files, which only those get. `issue` makes the certificate anew, None where it is the operator's own. `state`
-    is the folder of the history, kept within `bounds`; whoever brings the token with the digest `ui_token` may read it.
-    No phase of a boot is too long before `stuck_after_s`.
+    is the folder of the history.
     """
 
     site: Path
@@ -68,15 +64,9 @@ class ServeOptions:
     log: Log = field(default_factory=Log)
     tokens: tuple[FleetToken, ...] = ()
     node_files: Path | None = None
-    status_from: tuple[Network, ...] = ()
     issue: Callable[[], ServerCertificate] | None = None
     state: Path
-    bounds: Bounds = field(default_factory=Bounds)
-    ui_token: bytes = b""
-    stuck_after_s: float = FLOOR_S
-    syslog: socket.socket | None = None
-    netconsole: socket.socket | None = None
-    loki: str = ""
+    watching: Watching = field(default_factory=Watching)
 
 
 async def serve(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
@@ -85,6 +75,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     `tell_started` is called when both signals stop it cleanly and connections are taken.
     """
     app, renewal, node_log = _put_together(options)
+    syslog, netconsole = options.watching.syslog, options.watching.netconsole
     stop = trio.Event()
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
@@ -95,8 +86,8 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.record.running())
         await stack.enter_async_context(app.running())
-        if options.syslog is not None or options.netconsole is not None:
-            await stack.enter_async_context(node_log.running(options.syslog, options.netconsole))
+        if syslog is not None or netconsole is not None:
+            await stack.enter_async_context(node_log.running(syslog, netconsole))
         if options.stage0 is not None:
             app.current.stage0 = await stack.enter_async_context(_stage0(options, options.stage0, app, renewal))
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
@@ -105,7 +96,6 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         nursery.start_soon(systemd_notify.stay_alive)
         nursery.start_soon(give_back_memory)
         nursery.start_soon(collector.run)
-        nursery.start_soon(watch_load, app.tracker)
         tell_started()
         await renewal.tell_endings(app.catalogue, time.time())
         nursery.start_soon(renewal.run, app.catalogue)
@@ -133,8 +123,8 @@ def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal, NodeLog]:
         registry,
         catalogue,
         folder=options.state,
-        bounds=options.bounds,
-        stuck_after_s=options.stuck_after_s,
+        bounds=options.watching.bounds,
+        stuck_after_s=options.watching.stuck_after_s,
         tell=options.log.tell,
     )
     guard = Guard(options.tokens, served_certificate(options.certificate.certificate), tell=options.log.tell)
@@ -145,14 +135,14 @@ def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal, NodeLog]:
         crowd=Crowd(connections_for(raise_descriptor_limit())),
         guard=guard,
         node_files=options.node_files,
-        status_from=options.status_from,
+        status_from=options.watching.status_from,
         record=record,
-        ui_token=options.ui_token,
+        ui_token=options.watching.ui_token,
     )
     renewal = Renewal(options.certificate, options.issue, guard, options.log)
     record.lives = renewal.lifetimes
     app.ends = lambda: (*renewal.all_lifetimes(), *site_lifetimes(catalogue.folder, catalogue.manifests))
-    node_log = NodeLog(Store(options.state / NODE_LOG), options.log, partial(_who, record), options.loki)
+    node_log = NodeLog(Store(options.state / NODE_LOG), options.log, partial(_who, record), options.watching.loki)
     app.more_routes = partial(log_routes, node_log.store, partial(_files_of, record))
     return app, renewal, node_log
 
@@ -193,16 +183,6 @@ def raise_descriptor_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         soft = most
     return DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
-
-
-async def watch_load(tracker: Tracker) -> None:
-    """Tell the tracker how much of a core this thread uses, which is all that answers announces."""
-    spent_s, looked_s = time.thread_time(), trio.current_time()
-    while True:
-        await trio.sleep(LOAD_S)
-        before_spent_s, before_s = spent_s, looked_s
-        spent_s, looked_s = time.thread_time(), trio.current_time()
-        tracker.take_load(spent_s - before_spent_s, looked_s - before_s)
 
 
 async def give_back_memory() -> None:

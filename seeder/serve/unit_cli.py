@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from seeder.serve.unit import NAME, ServeUnit, credential, is_hidden, needed_capabilities, unit_text
 from swarmboot.errors import MalformedSettingError, PrivilegeError, UnreadableError
@@ -74,6 +73,7 @@ def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
     Raises what `serve` would say of its options, and SiteError if there is no site.
     """
     from seeder.serve.cli import parse_listen, serve
+    from seeder.serve.watching import WatchingFlags
     from seeder.stage0.cli import Stage0Flags
 
     context = serve.make_context("swarmboot unit", list(arguments))
@@ -85,37 +85,37 @@ def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
     layout.check_site(given["site"])
     flags = Stage0Flags(**{name: given[name] for name in Stage0Flags.__dataclass_fields__ if name in given})
     ports = [parse_listen(given["address"])[1], *([flags.port(parse_listen)] if flags.is_wanted else ())]
-    ports += [parse_listen(given[name])[1] for name in ("syslog", "netconsole") if given[name]]
+    ports += WatchingFlags(**{name: given[name] for name in WatchingFlags.__dataclass_fields__}).ports(parse_listen)
     secrets = {name: _absolute(given[name]) for name in _SECRETS if given.get(name) is not None}
     paths = [value for name, value in given.items() if isinstance(value, Path) and name not in secrets]
     code = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent.parent)
     return ServeUnit(
-        command=(sys.executable, "-I", "-m", "swarmboot", "serve", *_again(context)),
+        command=(sys.executable, "-I", "-m", "swarmboot", "serve", *_again(context, arguments)),
         credentials={_word(name): path for name, path in secrets.items()},
         reads=tuple(_absolute(path) for path in (*paths, *code)),
         capabilities=needed_capabilities(ports, has_dnsmasq=bool(flags.pxe)),
     )
 
 
-def _again(context: click.Context) -> Iterator[str]:
-    """Return the arguments that were given to a command, with every path absolute and every secret a credential."""
+def _again(context: click.Context, arguments: tuple[str, ...]) -> Iterator[str]:
+    """Return the arguments that a command was given, as typed, but paths absolute and secrets credentials."""
+    typed, _, _ = context.command.make_parser(context).parse_args(list(arguments))
     for parameter in context.command.params:
         name = parameter.name or ""
-        value = context.params[name]
         if isinstance(parameter, click.Argument):
-            yield str(_absolute(value))
-        elif context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            flag = parameter.opts[0]
+            yield str(_absolute(context.params[name]))
+        elif name in typed:
+            flag, value = parameter.opts[0], typed[name]
             if value is True:
                 yield flag
                 continue
-            for each in value if isinstance(value, tuple) else (value,):
+            for each in value if isinstance(value, list) else (value,):
                 yield flag
-                yield credential(_word(name)) if name in _SECRETS else _text(each)
+                yield credential(_word(name)) if name in _SECRETS else _text(parameter, each)
 
 
-def _text(value: object) -> str:
-    return str(_absolute(value) if isinstance(value, Path) else value)
+def _text(parameter: click.Parameter, typed: str) -> str:
+    return str(_absolute(Path(typed))) if isinstance(parameter.type, click.Path) else typed
 
 
 def _absolute(path: Path) -> Path:

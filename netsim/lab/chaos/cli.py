@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netsim.lab.arguments import RATE, SIZE
 from netsim.lab.rack.signals import stopped_by_signals
 from swarmboot.errors import LabError
+from swarmboot.parameters import RATE, SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -78,6 +78,32 @@ def test_node_files_that_are_not_there_are_refused_and_what_nobody_is_given_is_s
         seeder.wait_for_line(note)
 
 
+@pytest.mark.parametrize(
+    ("verb", "option", "value"),
+    [
+        ("serve", "--uplink", "fast"),
+        ("serve", "--origin", "mirror"),
+        ("serve", "--history-size", "0"),
+        ("serve", "--stuck-after", "0s"),
+        ("serve", "--syslog", "514"),
+        ("serve", "--loki", "ftp://loki:3100"),
+        ("publish", "--uplink", "fast"),
+        ("publish", "--expires", "1y"),
+        ("publish", "--piece", "much"),
+        ("prune", "--grace", "soon"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_by_its_options_name_before_anything_is_written(
+    fleet: Fleet, tmp_path: Path, verb: str, option: str, value: str
+) -> None:
+    where = {"serve": ["--listen", "127.0.0.1:0", "--state", tmp_path], "publish": ["--site", tmp_path / "site"]}
+    done = run(verb, fleet.site, option, value, *where.get(verb, []))
+    assert done.status == MalformedSettingError.exit_status
+    assert done.line.startswith(f"swarmboot: {option} is ")
+    assert repr(value).strip("'") in done.line
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.root
 @pytest.mark.parametrize(
     ("verb", "hint"), [("serve", "give --state DIR"), ("publish", "give --key FILE")], ids=["serve", "publish"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,12 @@ def test_a_release_is_published_served_and_fetched_by_what_is_installed(built: B
             "keys/swarmboot.pub", "--into", "images", "--no-discovery", folder=tmp_path,
         )  # fmt: skip
     assert (tmp_path / "images/rootfs.squashfs").read_bytes() == (tmp_path / "release/rootfs.squashfs").read_bytes()
+
+
+def test_every_verb_starts_with_the_distributions_libraries(built: Built, tmp_path: Path) -> None:
+    for command in entry_points(group="swarmboot.commands"):
+        for verb in (command.name, *(f"{command.name} {name}" for name in getattr(command.load(), "commands", ()))):
+            assert "Usage: " in built.run("swarmboot", *verb.split(), "--help", folder=tmp_path), verb
 
 
 def test_the_hook_is_where_its_own_installation_would_put_it(built: Built, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_neighbours_unit_is_exposed_by_at_most_two() -> None:
 
 @needs_analyze
 def test_systemd_finds_no_fault_in_the_units(site: Path, tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text(unit_text(plan_unit((str(site), *PXE, "--origin", 'a "b" 50% $HOME'))))
+    (tmp_path / NAME).write_text(unit_text(plan_unit((str(site), *PXE, "--racks", 'a "b" 50% $HOME'))))
     for path in (tmp_path / NAME, SEED):
         done = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)
         assert [line for line in done.stderr.splitlines() if path.name in line] == []
@@ -103,6 +103,21 @@ def test_secrets_are_credentials_that_only_root_reads(site: Path, tmp_path: Path
         assert f"LoadCredential={option}:{tmp_path / name}" in lines
         assert f"--{option} {credential(option)}" in command
         assert not any(line == f'BindReadOnlyPaths=-"{tmp_path / name}"' for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--uplink", "fast"), ("--history-size", "none"), ("--origin", "mirror"), ("--loki", "ftp://x")],
+)
+def test_what_serve_would_refuse_is_in_no_unit(site: Path, option: str, value: str) -> None:
+    with pytest.raises(MalformedSettingError, match=f"^{option} is malformed"):
+        plan_unit((str(site), option, value))
+
+
+def test_what_is_given_stands_in_the_unit_as_it_was_typed(site: Path) -> None:
+    given = ("--uplink", "900mbit", "--origin", "https://a:1", "--origin", "https://b:2/", "--stuck-after", "2min")
+    words = shlex.split(value_of(lines_of(site, *given), "ExecStart"))
+    assert sorted(words[words.index("serve") + 2 :]) == sorted(given)
 
 
 @pytest.mark.parametrize(
