@@ -31,7 +31,7 @@ def test_every_verb_reads_from_the_seeder_of_the_state_folder_and_from_the_folde
     with serving(fleet) as seeder:
         with booting(tmp_path, 1, *asking(seeder, fleet), "--linger", "on", "--rack", "r1") as node:
             node.report()
-            assert "1 nodes: 1 up" in ask("status", *state)
+            assert "1 node: 1 up" in ask("status", *state)
             assert seeder.address in ask("status", "--server", seeder.address, "--ca", seeder.ca)
             assert json.loads(ask("status", "--json", *state))["nodes"]["up"] == 1
             assert "127.0.0.2" in ask("nodes", "--rack", "r1", *state)
