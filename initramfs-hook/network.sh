@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the initramfs's network has brought: an address, name servers, a host name. Sourced by driver.sh. POSIX sh; needs
-# ip, cat, mv and sleep.
+# ip, cat, mv and sleep; networkctl where networkd is.
 # shellcheck disable=SC2154 # what is not set here, driver.sh sets
 
 # Succeed if a card has an address that can reach others: IPv4, or IPv6 past duplicate detection and without IPv4 for
@@ -61,14 +61,20 @@ swarmboot_name_servers() {
     echo 'options rotate timeout:2 attempts:5'
 }
 
-# Print what the network calls this machine: DHCP's word to ipconfig or networkd, or that of ip=.
+# Print what the network calls this machine: DHCP's word to ipconfig or networkd, or that of ip=. Since systemd 261
+# networkd keeps no file of a lease, but has networkctl(1) show it.
 swarmboot_host_name() {
-    for swarmboot_file in /run/net-*.conf /run/systemd/netif/leases/*; do
+    for swarmboot_file in "${swarmboot_told:-/run}"/net-*.conf "${swarmboot_told:-/run}"/systemd/netif/leases/*; do
         [ -f "$swarmboot_file" ] || continue
         while IFS='=' read -r swarmboot_name swarmboot_value; do
             swarmboot_value=${swarmboot_value#[\"\']}
             swarmboot_value=${swarmboot_value%[\"\']}
             case $swarmboot_name=$swarmboot_value in HOSTNAME=?*) printf '%s\n' "$swarmboot_value" && return ;; esac
         done <"$swarmboot_file"
+    done
+    ip -o addr show scope global 2>/dev/null | while read -r _ swarmboot_card _; do
+        networkctl --no-pager --no-legend --full dhcp-lease "$swarmboot_card" 2>/dev/null
+    done | while read -r swarmboot_option swarmboot_name swarmboot_value; do
+        case $swarmboot_option:$swarmboot_name in 12:hostname) printf '%s\n' "$swarmboot_value" && break ;; esac
     done
 }

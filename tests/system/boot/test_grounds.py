@@ -15,7 +15,17 @@ import pytest
 
 from tests.system.vm.grounds import GENERATORS, ground
 from tests.system.vm.machine import OWN_CLOCK, Machine, mac_of
-from tests.system.vm.matrix import BOOT_S, CARDS, END, PLUGINS, Bench, after_s, open_bench, share_from_neighbours
+from tests.system.vm.matrix import (
+    BOOT_S,
+    CARDS,
+    DHCP_NAMES,
+    END,
+    PLUGINS,
+    Bench,
+    after_s,
+    open_bench,
+    share_from_neighbours,
+)
 from tests.system.vm.programs import PROMPT_S
 
 pytestmark = [
@@ -93,8 +103,9 @@ def test_a_node_boots_to_a_login_and_the_next_takes_nine_tenths_from_it(bench: B
             share = share_from_neighbours(second)
     bench.seen["second node from neighbours"] = f"{share:.0%}"
     assert share >= 0.9
-    for name in ("first", "second"):
+    for name, called in DHCP_NAMES.items():
         assert len(bench.leases_of(mac_of(name))) == 1
+        assert re.search(rf"\({called}, {mac_of(name)}, [^)]*\) images verified", bench.seeder_said())
 
 
 @pytest.mark.vm_all

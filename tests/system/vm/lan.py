@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,8 +93,11 @@ _DNSMASQ = (
 
 
 @contextmanager
-def open_lan(work: Path, *, has_ipv4: bool = True) -> Iterator[Lan]:
-    """Open a LAN; everything on it ends with the block. Without IPv4 there are router advertisements and no DHCP."""
+def open_lan(work: Path, *, has_ipv4: bool = True, names: Mapping[str, str] | None = None) -> Iterator[Lan]:
+    """Open a LAN; everything on it ends with the block. Without IPv4 there are router advertisements and no DHCP.
+
+    `names` are what DHCP calls a machine, by its MAC address.
+    """
     work.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         pid = stack.enter_context(own_network(work / "keeper.log"))
@@ -105,10 +108,12 @@ def open_lan(work: Path, *, has_ipv4: bool = True) -> Iterator[Lan]:
         if has_ipv4:
             lan.add_address(ADDRESS)
         ipv4 = ("--dhcp-range=10.99.0.50,10.99.0.99,1h", f"--address=/{NAME}/{ADDRESS}") if has_ipv4 else ()
+        called = tuple(f"--dhcp-host={mac},{name}" for mac, name in (names or {}).items())
         stack.enter_context(
             running(
-                *lan.inside, *_DNSMASQ, "--interface=rack", *ipv4, "--dhcp-range=::,constructor:rack,ra-only,slaac",
-                "--enable-ra", f"--dhcp-leasefile={work / 'leases'}", "--pid-file=", log=work / "dnsmasq.log",
+                *lan.inside, *_DNSMASQ, "--interface=rack", *ipv4, *called,
+                "--dhcp-range=::,constructor:rack,ra-only,slaac", "--enable-ra",
+                f"--dhcp-leasefile={work / 'leases'}", "--pid-file=", log=work / "dnsmasq.log",
             )
         )  # fmt: skip
         yield lan

@@ -15,7 +15,7 @@ from tests.system.vm import images, roots
 from tests.system.vm.cache import CACHE
 from tests.system.vm.grounds import Ground
 from tests.system.vm.lan import NAME, Lan, open_lan
-from tests.system.vm.machine import UNPLUGGED, Machine, booting
+from tests.system.vm.machine import UNPLUGGED, Machine, booting, mac_of
 
 END = "marker: end of it"
 BOOT_S = 900.0
@@ -33,6 +33,8 @@ CARDS = {
     "useless DHCP": ("other", "rack"),
 }
 """Where the cards of a machine lead, the one that is of use always the last."""
+DHCP_NAMES = {"first": "node7", "second": "node8"}
+"""What DHCP calls machines of the suite's own root."""
 
 ADDRESS, READY = "an address", "the root is ready"
 _COMMON = "net.ifnames=0"
@@ -73,6 +75,10 @@ class Bench:
             self.lan, name, kernel=ground.kernel, initramfs=ground.initramfs, cmdline=cmdline, memory="1024", **more
         )
 
+    def seeder_said(self) -> str:
+        """Return the log of the seeder that serves the suite's own root."""
+        return (self.lan.work / f"seeder-{_FULL_PORT}.log").read_text()
+
     def leases_of(self, mac: str) -> set[str]:
         """Return the addresses that the LAN's DHCP server has given to a card."""
         lines = [line.split() for line in (self.lan.work / "leases").read_text().splitlines()]
@@ -87,7 +93,7 @@ def open_bench(ground: Ground, work: Path) -> Iterator[Bench]:
         (work / name).mkdir(parents=True)
         write(work / name / "release", ground)
         images.publish(work / name / "release", site=work / name / "site", keys=fleet.keys)
-    with open_lan(work / "lan") as lan:
+    with open_lan(work / "lan", names={mac_of(name): called for name, called in DHCP_NAMES.items()}) as lan:
         lan.add_other()
         for name, port in (("full", _FULL_PORT), ("tiny", _TINY_PORT)):
             lan.serve(work / name / "site", state=fleet.state(work / name / "state"), port=port, uplink=_UPLINK)

@@ -99,6 +99,46 @@ def test_no_name_server_is_asked_first_each_time_or_waited_for_long(shell: tuple
     assert (status, said.splitlines()[-1]) == (0, "options rotate timeout:2 attempts:5")
 
 
+_LEASE = """
+   Hardware Type: ETHER
+  Client Address: 10.99.0.62
+
+ 1 subnet mask       255.255.255.0
+12 hostname          node7
+42 NTP server        10.99.0.2
+                     10.99.0.3
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "lease", "expected"),
+    [
+        ({"net-eth0.conf": "DEVICE='eth0'\nHOSTNAME='node5'\nDNSDOMAIN=''\n"}, "", "node5\n"),
+        ({"systemd/netif/leases/2": "ADDRESS=10.99.0.62\nHOSTNAME=node6\n"}, "", "node6\n"),
+        ({"systemd/netif/leases/2": "ADDRESS=10.99.0.62\n"}, "", ""),
+        ({"net-eth0.conf": "HOSTNAME=''\n"}, _LEASE, "node7\n"),
+        ({}, _LEASE, "node7\n"),
+        ({}, "Interface 'eth0' does not have DHCPv4 lease.", ""),
+        ({}, "", ""),
+    ],
+    ids=["ipconfig", "networkd 257", "without a name", "ip= without a name", "networkd 261", "no lease", "nothing"],
+)
+def test_the_networks_word_for_this_machine_is_found_wherever_it_is_kept(
+    shell: tuple[str, ...], tmp_path: Path, files: dict[str, str], lease: str, expected: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / "told" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "told" / name).write_text(text)
+    (tmp_path / "lease").write_text(lease)
+    call = f"""
+        ip() {{ echo '2: eth0    inet 10.99.0.62/24 brd 10.99.0.255 scope global dynamic eth0'; }}
+        networkctl() {{ for card; do :; done; [ "$card" = eth0 ] && cat {tmp_path}/lease; }}
+        swarmboot_told={tmp_path}/told
+        swarmboot_host_name || :
+    """
+    assert drive(shell, tmp_path, call) == (0, expected)
+
+
 def test_the_console_says_which_card_has_which_address(shell: tuple[str, ...], tmp_path: Path) -> None:
     call = """
         ip() {
