@@ -67,15 +67,21 @@ rm -rf build *.egg-info
 make venv
 use /root/tree/.venv/bin/swarmboot
 """
+_PACKAGES = {"initramfs-tools": ("initramfs-tools",), "dracut": ("dracut", "dracut-network")}
 _BY_PACKAGE = """
+generator=$1
+shift
 apt-get -q update
-apt-get -qy install linux-image-cloud-amd64 initramfs-tools /debs/swarmboot_*.deb /debs/swarmboot-initramfs_*.deb
+apt-get -qy install linux-image-cloud-amd64 "$@" /debs/swarmboot_*.deb /debs/swarmboot-initramfs_*.deb
 apt-get clean
 [ ! -e /etc/systemd/system/multi-user.target.wants/swarmboot.service ]
 use swarmboot
 python3 -I -m swarmboot --version
-swarmboot hook install --initramfs-tools --trust /root/fleet/keys/swarmboot.pub --ca /root/fleet/state/ca.pem
-update-initramfs -u
+swarmboot hook install "--$generator" --trust /root/fleet/keys/swarmboot.pub --ca /root/fleet/state/ca.pem
+case $generator in
+    initramfs-tools) update-initramfs -u ;;
+    dracut) dracut --force --kver "$(ls /lib/modules)" ;;
+esac
 dpkg --verify swarmboot swarmboot-initramfs
 """
 _AGAIN_AND_AWAY = """
@@ -120,12 +126,13 @@ def _extras(requirement: Requirement) -> str:
 
 @pytest.mark.vm
 @pytest.mark.needs("qemu-system-x86_64", "dnsmasq")
+@pytest.mark.parametrize("generator", _PACKAGES)
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_a_node_boots_by_what_the_packages_have_made(suite: str, release: Path, tmp_path: Path) -> None:
+def test_a_node_boots_by_what_the_packages_have_made(suite: str, generator: str, release: Path, tmp_path: Path) -> None:
     test_deb.build(tmp_path / "debs", umask="022")
     fleet, upper, chroot = images.fleet(), tmp_path / "upper", Chroot((fresh(suite) / "tree",))
     binds = {"debs": tmp_path / "debs", "root/fleet": fleet.folder, "release": release}
-    chroot.run("sh", "-euc", _USE + _BY_PACKAGE, into=upper, binds=binds)
+    chroot.run("sh", "-euc", _USE + _BY_PACKAGE, "sh", generator, *_PACKAGES[generator], into=upper, binds=binds)
     (initramfs,), (kernel,) = upper.glob("boot/initrd.img-*"), upper.glob("boot/vmlinuz-*")
     images.publish(images.write_release(tmp_path / "full"), site=tmp_path / "site", keys=fleet.keys)
     with open_lan(tmp_path / "lan") as lan:
