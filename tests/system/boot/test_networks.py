@@ -20,7 +20,7 @@ import pytest
 from tests.support.waiting import wait_for_line
 from tests.system.vm import images, roots
 from tests.system.vm.lan import ADDRESS_IPV6, NAME, Lan, open_lan
-from tests.system.vm.machine import Machine, booting, mac_of
+from tests.system.vm.machine import OWN_CLOCK, Machine, booting, mac_of
 from tests.system.vm.programs import PROMPT_S, running
 
 pytestmark = [
@@ -99,10 +99,10 @@ def marks(machine: Machine) -> dict[str, str]:
 
 def test_several_cards_and_bootif_names_the_one_to_use_or_none_of_them(bench: Bench, lan: Lan) -> None:
     bootif = f"BOOTIF=01-{mac_of('named-card', 1).replace(':', '-').upper()}"
-    cards = ("other", "rack")
+    more = {"cards": ("other", "rack"), "more": OWN_CLOCK}
     with (
-        bench.boot(lan, "named-card", f"{SERVER} swarmboot.seed=off {bootif}", cards=cards) as named,
-        bench.boot(lan, "any-card", f"{SERVER} swarmboot.profile=by-name {NO_BOOTIF}", cards=cards) as unnamed,
+        bench.boot(lan, "named-card", f"{SERVER} swarmboot.seed=off {bootif}", **more) as named,
+        bench.boot(lan, "any-card", f"{SERVER} swarmboot.profile=by-name {NO_BOOTIF}", **more) as unnamed,
     ):
         found = marks(named)
         assert "10.66." not in found["addresses"]
