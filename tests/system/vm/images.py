@@ -151,7 +151,8 @@ def runtime_image() -> Path:
     def build(folder: Path) -> None:
         folder.mkdir()
         out = str(folder / "runtime.squashfs")
-        run(*SWARMBOOT, "hook", "build-runtime", "--out", out, "--compression", "zstd")
+        # as in a build that is to be reproducible: mksquashfs does not take that variable beside times that it is told
+        run("env", "SOURCE_DATE_EPOCH=1", *SWARMBOOT, "hook", "build-runtime", "--out", out, "--compression", "zstd")
 
     return cached("runtime", fingerprint(sources, packages), build) / "runtime.squashfs"
 
