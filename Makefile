@@ -67,7 +67,7 @@ install-hook: $(ready) ## put the hook where this machine's initramfs generator 
 
 screenshots: $(ready) ## the live page as a simulated rack boots, into docs/images
 	@.ci/packages screenshots
-	@$(python) -m tests.system.screenshots docs/images
+	@$(python) -m tests.system.ui.screenshots docs/images
 
 deb: $(ready) ## build the Debian packages swarmboot and swarmboot-initramfs into .cache/deb/
 	@.ci/deb .cache/deb

@@ -17,7 +17,7 @@ swarmboot_read_arguments() {
 }
 
 # Put the next argument into swarmboot_name and swarmboot_value, which is `on` if it has none (then swarmboot_word is the
-# name alone). Fails at the end, or at `--`. As the kernel takes it apart: swarmboot/arguments.py, with the same tests.
+# name alone). Fails at the end, or at `--`. As the kernel takes it apart: swarmboot/text/arguments.py, with the same tests.
 swarmboot_next_argument() {
     # shellcheck disable=SC2295 # within brackets it is a list of characters
     swarmboot_left=${swarmboot_left#"${swarmboot_left%%[!$swarmboot_space]*}"}

@@ -113,7 +113,7 @@ def _print(results: Sequence[SimulationResult]) -> None:
 def _plan_power(scenario: Scenario, strategies: tuple[str, ...], uplink_share: str, *, as_json: bool) -> None:
     from netsim.scenario.toml import parse_share
     from netsim.study.power_plan import WINDOW_S, plan_power
-    from swarmboot.units import format_duration
+    from swarmboot.text.units import format_duration
 
     share = parse_share(uplink_share)
     if not 0 < share <= 1:

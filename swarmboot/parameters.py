@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmboot.addresses import read_server
 from swarmboot.errors import MalformedSettingError
-from swarmboot.units import parse_duration, parse_rate, parse_size
+from swarmboot.text.addresses import read_server
+from swarmboot.text.units import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
     _Type = click.ParamType[Any]

@@ -16,12 +16,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from swarmboot.addresses import read_server, split_host_port
-from swarmboot.arguments import kernel_arguments
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
 from swarmboot.ids import MAX_SEQUENCE
 from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name
-from swarmboot.units import parse_duration, parse_rate, parse_size
+from swarmboot.text.addresses import read_server, split_host_port
+from swarmboot.text.arguments import kernel_arguments
+from swarmboot.text.units import parse_duration, parse_rate, parse_size
 
 SEED_RATE = "500mbit"
 """What a booted node gives its neighbours at most, unless it is told otherwise."""

@@ -23,7 +23,6 @@ from leecher.boot.release_search import Acquired, ReleaseSearch
 from leecher.boot.reporting import Reporter
 from leecher.boot.secret_settings import SecretSettings
 from leecher.boot.selection import choose
-from leecher.boot.trusted_release import Release, requirements_of
 from leecher.machine.addresses import changes
 from leecher.neighbour.discovery import Discovery, Found
 from leecher.neighbour.http_server import NeighbourServer
@@ -33,6 +32,7 @@ from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.nursery import open_nursery
 from leecher.origin.threads import in_thread
 from leecher.policy.lookout import Lookout
+from leecher.release.trusted_release import Release, requirements_of
 from leecher.swarm.announcer import LEAVE_S
 from leecher.swarm.checksum import RunningChecksum
 from leecher.swarm.counters import open_counters

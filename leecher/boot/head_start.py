@@ -22,10 +22,10 @@ from random import Random
 from leecher.boot.about import learn_about
 from leecher.boot.options import BootOptions
 from leecher.boot.selection import choose
-from leecher.boot.trusted_release import DocumentRequest, Release, open_release, requirements_of, torrents_of
 from leecher.machine.console import tell
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.small_request import SmallRequest
+from leecher.release.trusted_release import DocumentRequest, Release, open_release, requirements_of, torrents_of
 from leecher.swarm.counters import open_counters
 from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.progress import Progress

@@ -15,20 +15,20 @@ from random import Random
 
 import trio
 
-from leecher.boot.documents import Read, Source, read_release, read_torrents
 from leecher.boot.head_start import HeadStart
-from leecher.boot.neighbour_client import neighbour_reader
-from leecher.boot.trusted_release import Release, ReleaseRequirements
 from leecher.neighbour.discovery import Discovery, Found
 from leecher.origin.client import Origin
 from leecher.origin.nursery import open_nursery
 from leecher.origin.threads import caller
 from leecher.policy.claims import Address, Claims
-from swarmboot.addresses import http_url
+from leecher.release.documents import Read, Source, read_release, read_torrents
+from leecher.release.neighbour_client import neighbour_reader
+from leecher.release.trusted_release import Release, ReleaseRequirements
 from swarmboot.backoff import Backoff
 from swarmboot.errors import RollbackError, TransferError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.release.manifest import Artifact
+from swarmboot.text.addresses import http_url
 from swarmboot.wire.announce import Neighbour
 
 HEAD_START_S = 1.0

@@ -22,7 +22,7 @@ from leecher.swarm.counters import BootCounters
 from swarmboot.backoff import Backoff
 from swarmboot.codec import pack
 from swarmboot.errors import ProofRefusedError, TransferError
-from swarmboot.files import write_whole
+from swarmboot.host.files import write_whole
 from swarmboot.settings import NodeSettings
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
 from swarmboot.wire.report import BOOTED, BootReport, decode_report, encode_report

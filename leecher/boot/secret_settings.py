@@ -20,8 +20,8 @@ from leecher.origin.small_request import SmallRequest
 from leecher.origin.threads import in_thread
 from leecher.swarm.counters import BootCounters
 from swarmboot.backoff import Backoff
+from swarmboot.crypto.fleet_token import SEALED_MAX_BYTES, SECRETS_PATH, unseal
 from swarmboot.errors import ArtifactError, OriginError, ProofRefusedError, TokenError, TransferError
-from swarmboot.fleet_token import SEALED_MAX_BYTES, SECRETS_PATH, unseal
 from swarmboot.ids import Digest
 from swarmboot.release.manifest import Manifest
 from swarmboot.release.profile import Selection

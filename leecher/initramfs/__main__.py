@@ -34,8 +34,8 @@ from leecher.machine.this_boot import read_machine
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving, proving_of
 from leecher.origin.small_request import SmallRequest
-from swarmboot.arguments import last_value
 from swarmboot.backoff import doubled_s, jittered_s
+from swarmboot.crypto.fleet_token import Prover, encode_credentials
 from swarmboot.errors import (
     KeyFileError,
     MalformedSettingError,
@@ -44,9 +44,9 @@ from swarmboot.errors import (
     TransferError,
     UnknownSettingError,
 )
-from swarmboot.fleet_token import Prover, encode_credentials
 from swarmboot.ids import new_node_id, new_node_key
 from swarmboot.settings import NAMES, NodeSettings, build_settings, meant, parse_cmdline
+from swarmboot.text.arguments import last_value
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
 from swarmboot.wire.report import FAILED, BootReport, encode_report
 

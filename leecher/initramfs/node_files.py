@@ -18,8 +18,8 @@ from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving
 from leecher.origin.small_request import SmallRequest
 from swarmboot.codec import DecodeError
+from swarmboot.crypto.fleet_token import NODE_FILES_PATH
 from swarmboot.errors import OriginError, ProtocolError, TransferError, UnknownSettingError
-from swarmboot.fleet_token import NODE_FILES_PATH
 from swarmboot.ids import new_node_id
 from swarmboot.settings import NodeSettings
 from swarmboot.wire.announce import WIRE_TYPE

@@ -32,7 +32,7 @@ from leecher.machine.console import tell
 from leecher.machine.unpackers import check_unpackers
 from swarmboot.archive import KINDS, Entry, cpio_entries, refusal, tar_entries
 from swarmboot.errors import ReleaseError, ResourceError, SpaceError, SwarmbootError
-from swarmboot.files import write_whole
+from swarmboot.host.files import write_whole
 
 HAND_OFF = Path("/run/swarmboot/handover")
 SECRETS = Path("/etc/swarmboot/secret.env")

@@ -30,17 +30,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import leecher
 import swarmboot
-from leecher.boot.neighbour_client import neighbour_reader
 from leecher.origin.client import Origin
 from leecher.origin.connection_pool import Connections, tls_context
+from leecher.release.neighbour_client import neighbour_reader
 from leecher.swarm.session import Swarm
-from swarmboot.certificates import make_server_certificate
+from swarmboot.crypto.certificates import make_server_certificate
 from swarmboot.ids import Digest, InfoHash
 from swarmboot.release.manifest import Artifact, Role
 from swarmboot.release.merkle import BLOCK_BYTES, root_of_layer
 from swarmboot.release.trust import Kind, key_set, public_bytes, sign, verify
 
-NOT_ON_A_NODE = ("leecher.cli", "leecher.__main__", "swarmboot.cli", "swarmboot.__main__", "swarmboot.toml")
+NOT_ON_A_NODE = ("leecher.cli", "leecher.__main__", "swarmboot.cli", "swarmboot.__main__", "swarmboot.text.toml")
 """Modules that are for people and their files: a node never imports them, and the image lacks what they need."""
 
 _HOST = "runtime.test"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmboot.errors import SpaceError
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 _TMPFS = frozenset({"tmpfs", "ramfs", "rootfs"})
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}

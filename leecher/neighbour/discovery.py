@@ -18,8 +18,8 @@ from os import urandom
 import trio
 
 from leecher.policy.hearsay import AnswerLimit, Hearsay
-from swarmboot.addresses import connection_address, is_ipv6, is_loopback
 from swarmboot.codec import DecodeError
+from swarmboot.text.addresses import connection_address, is_ipv6, is_loopback
 from swarmboot.wire.discovery import (
     DATAGRAM_MAX_BYTES,
     NONCE_BYTES,

@@ -23,8 +23,8 @@ from typing import Any
 from leecher.neighbour.rate_limit import TokenBucket
 from leecher.neighbour.room import LOADS_MAX, Doing, Room
 from leecher.origin.deadlines import WATCH, Deadline
-from swarmboot.addresses import is_ipv6
 from swarmboot.release.stage0 import IMAGES_AT
+from swarmboot.text.addresses import is_ipv6
 
 _HEAD_S = 5.0
 _HEAD_BYTES = 16 << 10

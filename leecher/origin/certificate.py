@@ -16,8 +16,8 @@ from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+from swarmboot.crypto.validity import validity
 from swarmboot.errors import UnreachableError
-from swarmboot.validity import validity
 
 _NOT_YET, _ENDED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 """Codes of x509_vfy.h: NOT_YET_VALID, HAS_EXPIRED, HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH."""

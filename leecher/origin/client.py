@@ -9,7 +9,7 @@ from __future__ import annotations
 from leecher.origin.connection_pool import Connections
 from leecher.origin.small_request import SmallRequest
 from leecher.origin.threads import in_thread
-from swarmboot.fleet_token import Prover
+from swarmboot.crypto.fleet_token import Prover
 
 
 class Origin:

@@ -22,8 +22,8 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from leecher.origin.deadlines import WATCH, Deadline
-from swarmboot.addresses import connection_address
 from swarmboot.errors import KeyFileError, ProtocolError, StalledError, TransferError, UnreachableError
+from swarmboot.text.addresses import connection_address
 
 CONNECT_S = 5.0
 SILENT_S = 10.0

@@ -1,15 +1,15 @@
 """How one node proves its requests to its seeder: with the fleet token, with what was left of it, or not at all.
 
 In the initramfs a node holds the token itself. The neighbour in the booted system holds credentials only: an id, its
-boot key and the key that proves this one node's announces (`swarmboot.fleet_token`). Only the seeder's own address is
-ever given a proof, and only over TLS (`leecher.origin.small_request`).
+boot key and the key that proves this one node's announces (`swarmboot.crypto.fleet_token`). Only the seeder's own
+address is ever given a proof, and only over TLS (`leecher.origin.small_request`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swarmboot.fleet_token import FleetProver, FleetToken, NodeProver, Prover, read_tokens
+from swarmboot.crypto.fleet_token import FleetProver, FleetToken, NodeProver, Prover, read_tokens
 from swarmboot.ids import NodeId
 from swarmboot.settings import NodeSettings
 

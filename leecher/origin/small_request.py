@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from leecher.origin.connection_pool import SILENT_S, Connections, Request
+from swarmboot.crypto.fleet_token import PROOF_HEADER, Prover, certificate_digest
 from swarmboot.errors import ForbiddenError, OriginError, ProofRefusedError, ProtocolError
-from swarmboot.fleet_token import PROOF_HEADER, Prover, certificate_digest
 
 _READ_BYTES = 4096
 _SAID_MAX = 400

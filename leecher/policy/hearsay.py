@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from swarmboot.addresses import is_dialable
+from swarmboot.text.addresses import is_dialable
 from swarmboot.wire.discovery import Presence
 
 DOORS_OF_ONE = 4

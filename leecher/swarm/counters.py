@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from leecher.origin.proving import Proving, proving_of
+from swarmboot.crypto.fleet_token import decode_credentials
 from swarmboot.errors import SwarmbootError
-from swarmboot.fleet_token import decode_credentials
 from swarmboot.ids import NodeId, NodeKey, new_node_id, new_node_key
 from swarmboot.settings import NodeSettings
 from swarmboot.wire.about import About

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from leecher.swarm.counters import BootCounters
-from swarmboot.addresses import is_dialable
 from swarmboot.ids import InfoHash
+from swarmboot.text.addresses import is_dialable
 from swarmboot.wire.announce import Neighbour
 from swarmboot.wire.report import BANS_MAX
 

@@ -34,13 +34,13 @@ from leecher.swarm.inbox import Inbox
 from leecher.swarm.origin_ranges import OriginRanges
 from leecher.swarm.piece_intake import PieceIntake
 from leecher.swarm.places import Places
-from swarmboot.addresses import is_loopback
 from swarmboot.errors import ProofRefusedError, TransferError
 from swarmboot.ids import Digest, InfoHash, Sequence
 from swarmboot.release import piece_set as sets
 from swarmboot.release.manifest import Artifact
 from swarmboot.release.piece_set import Pieces
 from swarmboot.settings import NodeSettings
+from swarmboot.text.addresses import is_loopback
 from swarmboot.wire.announce import Handout, Neighbour
 
 if TYPE_CHECKING:

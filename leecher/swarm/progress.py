@@ -9,7 +9,7 @@ import time
 
 from leecher.swarm.counters import BootCounters
 from leecher.swarm.fetcher import Fetcher
-from swarmboot.units import format_duration, format_size
+from swarmboot.text.units import format_duration, format_size
 
 _EVERY_S = {"bar": 0.2, "json": 0.5, "plain": 2.0}
 _BAR_CELLS = 30

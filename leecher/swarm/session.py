@@ -24,13 +24,13 @@ from typing import Any
 import libtorrent as lt
 
 from leecher.policy.events import Event, NeighbourBanned, PieceFailed, PieceFinished
-from swarmboot.addresses import host_port, is_ipv6
 from swarmboot.errors import ManifestError, PortInUseError, SpaceError
 from swarmboot.ids import DIGEST_BYTES, InfoHash
 from swarmboot.release import piece_set as sets
 from swarmboot.release.manifest import Artifact
 from swarmboot.release.merkle import root_of_layer
 from swarmboot.release.piece_set import Pieces
+from swarmboot.text.addresses import host_port, is_ipv6
 from swarmboot.wire.announce import Neighbour
 
 _SETTINGS: dict[str, Any] = {

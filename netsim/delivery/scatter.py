@@ -27,9 +27,9 @@ from netsim.scenario.fleet import Fleet
 from netsim.scenario.scenario import Scenario
 from netsim.swap.exchange import PieceExchange
 from netsim.swap.torrents import Torrents
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Tracker
 
 DISCOVERY_S = 1.3

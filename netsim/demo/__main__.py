@@ -23,7 +23,7 @@ from netsim.demo.release import sample_release
 from netsim.lab.rack.signals import stopped_by_signals
 from swarmboot.cli import exit_for
 from swarmboot.errors import IntegrityError, LabError, SpaceError, SwarmbootError
-from swarmboot.units import format_rate, format_size, parse_rate
+from swarmboot.text.units import format_rate, format_size, parse_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from netsim.lab.rack.fluid_limit import LinkRates, least_time_s, unicast_time_s
-from swarmboot.units import format_duration, format_rate, format_size
+from swarmboot.text.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

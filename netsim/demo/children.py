@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from netsim.lab.rack.signals import uninterrupted
 from swarmboot.errors import LabError
-from swarmboot.programs import run_program
+from swarmboot.host.programs import run_program
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from netsim.demo.files import make_squashfs, missing_programs, reproducible_environment
 from swarmboot.errors import LabError
-from swarmboot.programs import run_program
+from swarmboot.host.programs import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable

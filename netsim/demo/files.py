@@ -10,7 +10,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from swarmboot.errors import LabError
-from swarmboot.programs import run_program
+from swarmboot.host.programs import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

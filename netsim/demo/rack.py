@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsim.demo.children import Child, Children, run_verb
 from swarmboot.errors import LabError
-from swarmboot.units import format_rate
+from swarmboot.text.units import format_rate
 from swarmboot.wire.report import VERIFIED
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from netsim.demo.files import make_squashfs, missing_programs, write_plugin, wri
 from netsim.lab.rack.signals import stopped_by_signals
 from swarmboot.cli import exit_for
 from swarmboot.errors import LabError, SwarmbootError
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from netsim.scenario.site_sizes import sizes_of_site
 from netsim.scenario.spread import parse_spread
 from netsim.scenario.toml import parse_share, read_scenario
 from swarmboot.errors import MalformedSettingError, ScenarioError
-from swarmboot.units import parse_duration, parse_rate, parse_size
+from swarmboot.text.units import parse_duration, parse_rate, parse_size
 
 EXAMPLES = Path(__file__).parent / "examples"
 """The scenarios that come with swarmboot; `--scenario` knows them by name too."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from netsim.scenario.spread import Shape, Spread, fixed
 from swarmboot.errors import ScenarioError
-from swarmboot.units import GOODPUT, format_rate
+from swarmboot.text.units import GOODPUT, format_rate
 
 MAX_NODES = 100_000
 MIN_PIECE_BYTES = 16 * 1024

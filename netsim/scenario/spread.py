@@ -20,7 +20,7 @@ import numpy as np
 
 from netsim.scenario.arrays import Floats
 from swarmboot.errors import MalformedSettingError
-from swarmboot.units import parse_duration
+from swarmboot.text.units import parse_duration
 
 
 class Shape(StrEnum):

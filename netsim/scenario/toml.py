@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 from netsim.scenario.scenario import DEFAULT_PHASES, Admission, Faults, Hardware, Network, Release, Scenario
 from netsim.scenario.spread import parse_spread
 from swarmboot.errors import MalformedSettingError, ScenarioError
-from swarmboot.toml import TomlError, parse_toml
-from swarmboot.units import parse_duration, parse_rate, parse_size
+from swarmboot.text.toml import TomlError, parse_toml
+from swarmboot.text.units import parse_duration, parse_rate, parse_size
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from netsim.scenario.scenario import Scenario
 from netsim.scenario.spread import Shape, Spread
 from netsim.study.runs import Run, run_all
 from swarmboot.errors import ScenarioError
-from swarmboot.units import format_duration
+from swarmboot.text.units import format_duration
 
 WINDOW_S = 10.0
 _SPANS_S = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0)

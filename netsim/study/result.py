@@ -12,7 +12,7 @@ from netsim.scenario.arrays import Floats
 from netsim.scenario.scenario import Scenario
 from netsim.study.limit import limit_s
 from netsim.study.simulation import Outcome
-from swarmboot.units import format_duration
+from swarmboot.text.units import format_duration
 from swarmboot.wire.report import BOOTED, FAILED, PHASES, BootReport
 
 SCATTERS = ("swarmboot+stage0", "swarmboot")

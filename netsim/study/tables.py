@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from netsim.study.result import SimulationResult
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 
 def _shown(value_s: float | None) -> str:

@@ -19,8 +19,8 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from swarmboot.addresses import host_port, http_url, read_host, shown
 from swarmboot.errors import ReleaseError
+from swarmboot.text.addresses import host_port, http_url, read_host, shown
 
 COMMAND_LINE_MAX = 2047
 """What the kernel takes (COMMAND_LINE_SIZE of x86 and arm64, less the zero); loaders silently cut off the rest."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seeder.log import plain
-from swarmboot.units import format_duration, format_rate, format_size
+from swarmboot.text.units import format_duration, format_rate, format_size
 
 Values = Mapping[str, Any]
 LEAST_WIDTH = 40

@@ -21,8 +21,8 @@ from seeder.record.policy.causes import Site
 from seeder.record.policy.ledger import CURRENT_MAX, Ledger
 from seeder.record.policy.view import View, build_view, row_of
 from seeder.record.store import FILE_NAME, find_past, read_current, read_history
-from swarmboot.addresses import read_server
 from swarmboot.errors import ForbiddenError, KeyFileError, ProtocolError, UnknownNodeError, UnreachableError
+from swarmboot.text.addresses import read_server
 
 Values = dict[str, Any]
 EARLIER_MAX = 20

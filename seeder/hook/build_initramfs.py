@@ -16,8 +16,8 @@ from pathlib import Path
 from seeder.hook import install
 from seeder.hook.install import Bake
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
-from swarmboot.programs import run_program
-from swarmboot.units import format_size
+from swarmboot.host.programs import run_program
+from swarmboot.text.units import format_size
 
 _BOUND_S = 1800
 _CONFIGURATION = Path("/etc/initramfs-tools")

@@ -7,7 +7,7 @@ import sysconfig
 from pathlib import Path
 
 from swarmboot.errors import ToolMissingError
-from swarmboot.files import write_whole
+from swarmboot.host.files import write_whole
 
 _NAME = "initramfs-hook"
 

@@ -20,7 +20,7 @@ from seeder.hook.fit import follow, machine_of_system
 from seeder.hook.install import Bake, authority_of
 from seeder.program import HEAD_BYTES, parse_program
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 PLACE = Path("/mnt")
 """Where the tree finds our code and the fleet's files while it builds."""

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from seeder.hook.files import hook_folder, place
 from seeder.hook.fit import check_fits
+from swarmboot.crypto.fleet_token import format_token, read_tokens
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
-from swarmboot.fleet_token import format_token, read_tokens
 from swarmboot.release.key_files import read_trust
 from swarmboot.release.trust import format_public
 from swarmboot.settings import NAMES, TABLE, build_settings

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from seeder.hook.files import hook_folder
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
-from swarmboot.files import write_whole
-from swarmboot.programs import run_program
-from swarmboot.units import format_size
+from swarmboot.host.files import write_whole
+from swarmboot.host.programs import run_program
+from swarmboot.text.units import format_size
 
 PACKAGES = ("python3-libtorrent", "python3-trio", "python3-httpx", "python3-msgpack", "python3-cryptography")
 _PROGRAMS = {

@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from swarmboot.certificates import Issuer, host_names, key_pem, make_certificate
+from swarmboot.crypto.certificates import Issuer, host_names, key_pem, make_certificate
+from swarmboot.crypto.validity import validity
 from swarmboot.errors import KeyFileError
-from swarmboot.files import write_whole
-from swarmboot.validity import validity
+from swarmboot.host.files import write_whole
 
 CA_NAME = "ca.pem"
 _CA_KEY_NAME = "ca.key"

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from swarmboot.addresses import counted_as
+from swarmboot.text.addresses import counted_as
 
 CONNECTIONS_MAX = 16_384
 DESCRIPTORS_MAX = 32_768

@@ -35,7 +35,7 @@ from hypercorn.utils import parse_socket_addr
 from seeder.http.authority import ServerCertificate
 from seeder.http.crowd import Crowd, Patience, Place
 from seeder.http.turnstile import Turnstile
-from swarmboot.addresses import connection_address, counted_as
+from swarmboot.text.addresses import connection_address, counted_as
 
 BACKLOG = 4096
 WATCH_S = 1.0

@@ -6,8 +6,8 @@ import errno
 import socket
 
 from seeder.http import hypercorn_connection
-from swarmboot.addresses import is_ipv6
 from swarmboot.errors import PortInUseError
+from swarmboot.text.addresses import is_ipv6
 
 
 def listen(

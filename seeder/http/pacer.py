@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from swarmboot.addresses import counted_as
+from swarmboot.text.addresses import counted_as
 
 CATCH_UP_S = 0.25
 OF_ONE_NODE = 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from swarmboot.addresses import read_host
 from swarmboot.errors import MalformedSettingError
+from swarmboot.text.addresses import read_host
 
 _SHOWN_MAX = 80
 

@@ -14,8 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from seeder.http.crowd import Crowd
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
 from seeder.site.catalogue import Catalogue
 from seeder.site.lifetimes import Lifetime
 from seeder.stage0.app import Stage0App

@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from seeder.monitoring.scrape import Scrapes
-from seeder.policy.node import Node
+from seeder.policy.facts.node import Node
 from seeder.site.lifetimes import Lifetime
-from swarmboot.addresses import host_port
+from swarmboot.text.addresses import host_port
 
 METRICS_PATH, NODES_PATH = "/metrics", "/sd/nodes"
 

@@ -21,7 +21,7 @@ from seeder.node_log.loki import PUSH_PATH, Heard, push_body
 from seeder.node_log.message import DATAGRAM_MAX, Line, parse_netconsole, parse_syslog
 from seeder.node_log.store import Store, written
 from seeder.policy.allowance import Allowance
-from swarmboot.addresses import connection_address
+from swarmboot.text.addresses import connection_address
 
 FLUSH_S = 1.0
 PENDING_MAX, LOOKUPS_MAX = 20_000, 256

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from seeder.policy.node import Node
-from swarmboot.addresses import counted_as
+from seeder.policy.facts.node import Node
+from swarmboot.text.addresses import counted_as
 
 TOLD_MAX = 64
 """So many addresses an address is told in `TOLD_S`, and as many more for each node there that has fetched leases."""

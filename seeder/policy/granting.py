@@ -7,23 +7,23 @@ out at a time that a piece takes a fraction of a second to arrive, because a pie
 byte is in.
 
 Pure: `now_s` comes in, leases go out. Bytes, seconds, bytes per second. It will not keep state of its own; that is
-`seeder.policy.registry`.
+`seeder.policy.facts.registry`.
 """
 
 from __future__ import annotations
 
 import math
 
-from seeder.policy.leases import STALL_S, START_MAX_BYTES, UNSEEN_MAX
+from seeder.policy.facts.leases import STALL_S, START_MAX_BYTES, UNSEEN_MAX
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import TorrentState
 from seeder.policy.limits import Limits
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
 from seeder.policy.supply import is_neglected, is_supplied, piece_bytes_of, sharers_of
-from seeder.policy.torrent_state import TorrentState
 from swarmboot.ids import InfoHash
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
-from swarmboot.units import GOODPUT
+from swarmboot.text.units import GOODPUT
 from swarmboot.wire.announce import Lease
 
 _LEASES_OF_THE_NEGLECTED = 2

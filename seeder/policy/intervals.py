@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
 from seeder.policy.limits import Limits
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
 from seeder.policy.supply import counted
 
 _ANSWER_BYTES = 400

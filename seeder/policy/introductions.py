@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from random import Random
 
+from seeder.policy.facts.node import Node, Roster
+from seeder.policy.facts.registry import Registry
 from seeder.policy.limits import Limits
-from seeder.policy.node import Node, Roster
-from seeder.policy.registry import Registry
 from seeder.policy.supply import piece_bytes_of
 from swarmboot.wire.announce import Neighbour, NodeState
 

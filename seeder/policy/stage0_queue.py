@@ -20,11 +20,11 @@ from seeder.boot_script.grammar import Source
 from seeder.boot_script.load import Stage0, Stage0Trust
 from seeder.policy.admission import Admission, AdmissionLimits
 from seeder.policy.allowance import Allowance
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
 from swarmboot.ids import Digest, NodeId
 from swarmboot.release.manifest import Artifact
-from swarmboot.units import GOODPUT
+from swarmboot.text.units import GOODPUT
 
 HOLD_S = 4.0
 """How long a machine is kept waiting: shorter than a load may be silent, and than GRUB is patient."""

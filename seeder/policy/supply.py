@@ -6,11 +6,11 @@ Pure: `now_s` comes in. Seconds, bytes, bytes per second. What the server then d
 
 from __future__ import annotations
 
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import TorrentState
 from seeder.policy.limits import Limits
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import TorrentState
-from swarmboot.units import GOODPUT
+from swarmboot.text.units import GOODPUT
 
 _PATIENCE_WITH_PROGRESS = 3.0
 _FETCHERS_A_SEED = 2

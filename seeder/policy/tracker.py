@@ -15,14 +15,14 @@ from random import Random
 from seeder.policy import granting, introductions
 from seeder.policy.allowance import Allowance
 from seeder.policy.disclosure import Disclosure
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
 from seeder.policy.intervals import announce_interval_s, silence_s
 from seeder.policy.limits import Limits
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
 from seeder.policy.supply import is_supplied, patience_s
 from seeder.policy.waiting import Waiting, WaitingRoom
-from swarmboot.addresses import counted_as
 from swarmboot.ids import NodeId
+from swarmboot.text.addresses import counted_as
 from swarmboot.wire.announce import Announce, Handout, Lease, Neighbour, NodeState
 from swarmboot.wire.report import BootReport
 

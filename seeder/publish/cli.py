@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swarmboot.crypto.fleet_token import FleetToken, read_tokens, write_token
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
-from swarmboot.fleet_token import FleetToken, read_tokens, write_token
-from swarmboot.home import user_folder
+from swarmboot.host.home import user_folder
 from swarmboot.parameters import RATE, SIZE, duration
 from swarmboot.printable import printable
 from swarmboot.release import key_files

@@ -15,7 +15,7 @@ from seeder.site.signers import shown_ids
 from seeder.site.verify import Verified
 from swarmboot.release.manifest import Artifact, Manifest, Role
 from swarmboot.settings import TABLE
-from swarmboot.units import format_size, parse_size
+from swarmboot.text.units import format_size, parse_size
 
 RESERVE_BYTES = parse_size(next(setting.default for setting in TABLE if setting.name == "reserve"))
 """The memory that a node keeps free beside its images unless it is told otherwise."""

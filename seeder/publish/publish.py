@@ -22,8 +22,8 @@ from seeder.site.reader import Pointed, read_own_channel
 from seeder.site.signers import check_signers, last_signers, own_keys, signer_ids
 from seeder.site.writer import SiteWriter
 from swarmboot import ids
+from swarmboot.crypto.fleet_token import FleetToken, seal
 from swarmboot.errors import ReleaseError
-from swarmboot.fleet_token import FleetToken, seal
 from swarmboot.release import layout, trust
 from swarmboot.release.manifest import Artifact, Manifest
 from swarmboot.release.profile import Selection, select

@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import Profile
-from swarmboot.toml import TomlError, parse_toml
+from swarmboot.text.toml import TomlError, parse_toml
 
 _TOP = frozenset({"name", "cmdline", "allow", "profiles"})
 _PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline"})

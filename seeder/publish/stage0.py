@@ -22,12 +22,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seeder.boot_script.load import Stage0, stage0_of
 from seeder.site.writer import SiteWriter
-from swarmboot.certificates import key_pem, make_certificate
+from swarmboot.crypto.certificates import key_pem, make_certificate
 from swarmboot.errors import KeyFileError, ReleaseError
-from swarmboot.files import write_whole
+from swarmboot.host.files import write_whole
 from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
-from swarmboot.units import GOODPUT, format_duration, format_rate, format_size
+from swarmboot.text.units import GOODPUT, format_duration, format_rate, format_size
 
 FOLDER = "stage0"
 KEY_NAME, CERTIFICATE_NAME = "stage0.key", "stage0.crt"

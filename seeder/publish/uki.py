@@ -15,7 +15,7 @@ from pathlib import Path
 from seeder.boot_script.grammar import CommandLine
 from seeder.publish.release_dir import Release, ReleaseFile
 from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
-from swarmboot.programs import run_program
+from swarmboot.host.programs import run_program
 from swarmboot.release.manifest import UNIFIED, Role
 from swarmboot.settings import UNIFIED_WORD
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from swarmboot.errors import ReleaseError, ToolMissingError
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 MOUNTED = frozenset({"squashfs", "linux", "cpio"})
 UNPACKED_MAX_BYTES = 1 << 38

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmboot.addresses import host_port
-from swarmboot.files import write_whole
-from swarmboot.home import user_folder
+from swarmboot.host.files import write_whole
+from swarmboot.host.home import user_folder
+from swarmboot.text.addresses import host_port
 
 _FILE_NAME = "serving.json"
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what such a listener can be asked at from here

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import trio
 
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
 from seeder.record.policy import facts
 from seeder.record.policy.boot import Boot, Outcome
 from seeder.record.policy.facts import Heard

@@ -30,25 +30,25 @@ from seeder.monitoring.current import Counted, Current
 from seeder.monitoring.meters import Meters
 from seeder.monitoring.routes import monitoring_routes
 from seeder.monitoring.scrape import Scrapes
-from seeder.policy.node import ImpostorError
+from seeder.monitoring.status import STRANGERS, Network, may_read_status
+from seeder.policy.facts.node import ImpostorError
 from seeder.policy.tracker import Answer, Tracker
 from seeder.record.api import Api
 from seeder.record.recorder import Recorder
 from seeder.serve.guard import Guard
 from seeder.serve.private import private_routes
 from seeder.serve.report_line import report_line
-from seeder.serve.status import STRANGERS, Network, may_read_status
 from seeder.serve.witness import Witness
 from seeder.site.catalogue import Catalogue
 from seeder.site.lifetimes import Lifetime
 from seeder.site.reader import channel_names
 from seeder.ui.access import Access
 from seeder.ui.page import Page
-from swarmboot.addresses import connection_address, counted_as, is_dialable
 from swarmboot.codec import DecodeError
-from swarmboot.fleet_token import Proof
+from swarmboot.crypto.fleet_token import Proof
 from swarmboot.release import layout
-from swarmboot.units import GOODPUT
+from swarmboot.text.addresses import connection_address, counted_as, is_dialable
+from swarmboot.text.units import GOODPUT
 from swarmboot.wire.announce import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
 from swarmboot.wire.announce import encode_handout as encode
 from swarmboot.wire.report import FAILED, REPORT_MAX_BYTES, decode_report

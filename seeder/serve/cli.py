@@ -18,7 +18,6 @@ from seeder.http.listener import listen
 from seeder.http.server_names import read_name, usable_names
 from seeder.log import Format, Log, Records, keep_standard_streams
 from seeder.record.place import leave_address, state_folder
-from seeder.serve import systemd_notify
 from seeder.serve.run import ServeOptions, link_rate_bytes_per_s
 from seeder.serve.run import serve as run
 from seeder.serve.start_lines import start_lines
@@ -26,11 +25,12 @@ from seeder.serve.watching import WatchingFlags, watching_options
 from seeder.stage0.cli import Stage0Flags, stage0_options
 from seeder.stage0.rack_map import check_node_files, node_files_notes
 from seeder.stage0.run import Stage0Options
-from swarmboot.addresses import host_port, split_host_port
+from seeder.systemd import notify
+from swarmboot.crypto.fleet_token import FleetToken, read_tokens
 from swarmboot.errors import MalformedSettingError, refusal_in
-from swarmboot.fleet_token import FleetToken, read_tokens
 from swarmboot.parameters import RATE, SERVER
 from swarmboot.release import layout
+from swarmboot.text.addresses import host_port, split_host_port
 
 DEFAULT_PORT = 8470
 
@@ -212,4 +212,4 @@ def _tell_started(options: ServeOptions, notes: list[str]) -> None:
     started = start_lines(options.site, url, options.uplink_bytes_per_s, options.certificate)
     for line in (*started, *_stage0_lines(options.stage0), _token_line(options.tokens), *notes):
         options.log.tell(line)
-    systemd_notify.tell(systemd_notify.READY)
+    notify.tell(notify.READY)

@@ -1,7 +1,7 @@
 """Who may speak to the seeder: everybody, or only nodes that prove the fleet token.
 
 Asked before anything of a request is decoded. Refusals are counted, and told at most once in a while. It decides by
-`swarmboot.fleet_token` alone; what is public (blobs, manifests, channels, torrents, keys) never comes here.
+`swarmboot.crypto.fleet_token` alone; what is public (blobs, manifests, channels, torrents, keys) never comes here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from starlette.responses import PlainTextResponse
 from starlette.types import Scope
 
-from swarmboot import fleet_token
+from swarmboot.crypto import fleet_token
+from swarmboot.crypto.fleet_token import PROOF_HEADER, FleetToken, Proof
 from swarmboot.errors import KeyFileError
-from swarmboot.fleet_token import PROOF_HEADER, FleetToken, Proof
 
 TELL_EVERY_S = 10.0
 _HEADER = PROOF_HEADER.encode()

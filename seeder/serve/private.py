@@ -1,7 +1,8 @@
 """What the seeder gives only to nodes that prove the fleet token: sealed secret settings, and a node's own files.
 
-Both are asked for by POST over HTTPS. Secrets are sealed for the token beside that (`swarmboot.fleet_token`). A node's
-files go by the MAC addresses that it names: a holder of the token could name another's, which nothing here can tell.
+Both are asked for by POST over HTTPS. Secrets are sealed for the token beside that (`swarmboot.crypto.fleet_token`).
+A node's files go by the MAC addresses that it names: a holder of the token could name another's, which nothing here
+can tell.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from starlette.routing import Route
 from seeder.serve.guard import Guard
 from seeder.stage0.rack_map import read_node_files
 from swarmboot.codec import DecodeError
+from swarmboot.crypto.fleet_token import NODE_FILES_PATH, SECRETS_PATH
 from swarmboot.errors import SpaceError
-from swarmboot.fleet_token import NODE_FILES_PATH, SECRETS_PATH
 from swarmboot.ids import Digest
 from swarmboot.release import layout
 from swarmboot.wire.announce import WIRE_TYPE

@@ -29,8 +29,8 @@ from seeder.log import Level, Log
 from seeder.serve.guard import Guard, served_certificate
 from seeder.site.catalogue import Catalogue
 from seeder.site.lifetimes import DAY_S, Lifetime, ending_lines, first_end, site_lifetimes
+from swarmboot.crypto.validity import validity
 from swarmboot.errors import SwarmbootError
-from swarmboot.validity import validity
 
 LOOK_S = 5.0
 _WORTH_IT = timedelta(days=1)

@@ -27,11 +27,11 @@ from seeder.log import Log
 from seeder.node_log.listener import NodeLog
 from seeder.node_log.routes import log_routes
 from seeder.node_log.store import NODE_LOG, Store
+from seeder.policy.facts.registry import Registry
 from seeder.policy.limits import Limits
-from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
 from seeder.record.recorder import Recorder
-from seeder.serve import collector, systemd_notify
+from seeder.serve import collector
 from seeder.serve.app import SeederApp
 from seeder.serve.guard import Guard, served_certificate
 from seeder.serve.renewal import Renewal
@@ -40,7 +40,8 @@ from seeder.site.catalogue import Catalogue
 from seeder.site.lifetimes import site_lifetimes
 from seeder.stage0.app import Stage0App
 from seeder.stage0.run import Stage0Options, stage0_running
-from swarmboot.fleet_token import FleetToken
+from seeder.systemd import notify
+from swarmboot.crypto.fleet_token import FleetToken
 
 TRIM_S = 10.0
 
@@ -80,7 +81,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
 
     async def watch_signals(signals: AsyncIterator[int]) -> None:
         async for _ in signals:
-            systemd_notify.tell(systemd_notify.STOPPING)
+            notify.tell(notify.STOPPING)
             stop.set()
 
     async with AsyncExitStack() as stack:
@@ -93,7 +94,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals, signals)
-        nursery.start_soon(systemd_notify.stay_alive)
+        nursery.start_soon(notify.stay_alive)
         nursery.start_soon(give_back_memory)
         nursery.start_soon(collector.run)
         tell_started()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from seeder.http.authority import ServerCertificate, local_addresses
 from seeder.site.reader import channel_names, pointed_number, read_regular_file
-from swarmboot.addresses import host_port, split_host_port
 from swarmboot.errors import SwarmbootError
 from swarmboot.release import layout, manifest, trust
-from swarmboot.units import format_rate
+from swarmboot.text.addresses import host_port, split_host_port
+from swarmboot.text.units import format_rate
 
 
 def start_lines(site: Path, url: str, uplink_bytes_per_s: float, certificate: ServerCertificate) -> Iterator[str]:

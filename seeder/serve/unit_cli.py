@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from seeder.serve.unit import NAME, ServeUnit, credential, is_hidden, needed_capabilities, unit_text
+from seeder.systemd.unit import NAME, ServeUnit, credential, is_hidden, needed_capabilities, unit_text
 from swarmboot.errors import MalformedSettingError, PrivilegeError, UnreadableError
-from swarmboot.files import write_whole
+from swarmboot.host.files import write_whole
 from swarmboot.release import layout
 
 FOLDER = Path("etc/systemd/system")

@@ -11,10 +11,10 @@ import click
 
 from seeder.http.listener import listen
 from seeder.log import Format
+from seeder.monitoring.status import Network, parse_networks
 from seeder.record.access import read_ui_token
 from seeder.record.policy.pace import FLOOR_S
 from seeder.record.store import Bounds
-from seeder.serve.status import Network, parse_networks
 from swarmboot.parameters import SERVER, duration, size
 
 _OPTIONS = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from seeder.policy.registry import Registry
+from seeder.policy.facts.registry import Registry
 from seeder.site.catalogue import Catalogue
 from swarmboot.release.piece_set import piece_count
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seeder.http.file_response import is_exhausted
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.site.reader import read_regular_file
 from swarmboot.errors import SwarmbootError
 from swarmboot.ids import InfoHash, Sequence

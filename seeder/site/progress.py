@@ -10,7 +10,7 @@ from typing import Protocol, TextIO
 from rich import progress as bars
 from rich.console import Console
 
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 
 class Progress(Protocol):

@@ -18,7 +18,7 @@ from swarmboot.ids import DIGEST_BYTES, Digest, InfoHash
 from swarmboot.release.manifest import MAX_PIECES
 from swarmboot.release.merkle import BLOCK_BYTES, NO_BLOCK, merkle_root, piece_root, root_of_layer
 from swarmboot.release.piece_set import piece_count
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 LARGEST_PIECE_BYTES = 1 << 28
 

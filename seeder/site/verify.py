@@ -15,8 +15,8 @@ from seeder.site.progress import Progress
 from seeder.site.reader import Pointed, channel_names, read_channel, read_site_file, read_unbelieved
 from seeder.site.torrent import Hashes, build_torrent, info_hash_of, layer_of
 from seeder.site.writer import hash_source, source_file
+from swarmboot.crypto.fleet_token import SEALED_MAX_BYTES
 from swarmboot.errors import BlobError, ManifestError
-from swarmboot.fleet_token import SEALED_MAX_BYTES
 from swarmboot.ids import Digest
 from swarmboot.release import freshness, layout, trust
 from swarmboot.release.manifest import Artifact, Manifest

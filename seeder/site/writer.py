@@ -19,10 +19,10 @@ from typing import BinaryIO
 
 from seeder.site.torrent import Hashes, PieceHasher
 from swarmboot.errors import ChangedError, SiteBusyError, SiteError, SpaceError, UnreadableError
-from swarmboot.files import move_into_place
+from swarmboot.host.files import move_into_place
 from swarmboot.release import layout
 from swarmboot.release.merkle import BLOCK_BYTES
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 _INCOMING = ".incoming"
 _LOCK = ".lock"

@@ -43,13 +43,13 @@ from seeder.stage0.capitals import with_capitals
 from seeder.stage0.node_images import NodeImageResponse, NodeImages
 from seeder.stage0.rack_map import RackMap
 from seeder.stage0.watcher import Nobody, Watcher
-from swarmboot.addresses import connection_address, counted_as, host_port
 from swarmboot.errors import ReleaseError, SwarmbootError, TrustError
 from swarmboot.ids import Digest
 from swarmboot.release import layout, trust
 from swarmboot.release.manifest import Manifest
 from swarmboot.release.profile import Identity, select
 from swarmboot.release.stage0 import IMAGES_AT
+from swarmboot.text.addresses import connection_address, counted_as, host_port
 
 REFRESH_S = 1.0
 UNCOVERED_MAX = 16

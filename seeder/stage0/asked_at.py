@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from seeder.boot_script.grammar import Source
-from swarmboot.addresses import host_port, read_host, split_host_port
+from swarmboot.text.addresses import host_port, read_host, split_host_port
 
 
 def asked_at(host_header: str, own: Source, *, default_port: int) -> Source:

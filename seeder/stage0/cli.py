@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seeder.boot_script.load import Stage0Trust
-from swarmboot.addresses import read_server
 from swarmboot.errors import MalformedSettingError, UnreadableError
+from swarmboot.text.addresses import read_server
 
 if TYPE_CHECKING:
     from seeder.stage0.dnsmasq_process import PxeOptions

@@ -13,9 +13,9 @@ import json
 import re
 from dataclasses import dataclass
 
-from swarmboot.addresses import read_server
 from swarmboot.errors import MalformedSettingError
-from swarmboot.units import parse_duration
+from swarmboot.text.addresses import read_server
+from swarmboot.text.units import parse_duration
 
 TFTP_MAX = 1000
 LEASES_MAX = 16384

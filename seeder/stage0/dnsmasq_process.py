@@ -36,7 +36,7 @@ from swarmboot.errors import (
     SwarmbootError,
     ToolMissingError,
 )
-from swarmboot.programs import run_program
+from swarmboot.host.programs import run_program
 
 IPXE_FOLDER = Path("/usr/lib/ipxe")
 _SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

@@ -15,7 +15,7 @@ from seeder.http import hypercorn_connection
 from seeder.http.crowd import Crowd, Patience
 from seeder.http.pacer import Pacer
 from seeder.log import Log
-from seeder.policy.registry import Registry
+from seeder.policy.facts.registry import Registry
 from seeder.policy.stage0_queue import Stage0Queue
 from seeder.site.catalogue import Catalogue
 from seeder.stage0.app import Stage0App, Stage0Config

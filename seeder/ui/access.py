@@ -11,7 +11,7 @@ import hmac
 from collections import OrderedDict
 
 from seeder.record.access import is_bearer
-from swarmboot.addresses import counted_as
+from swarmboot.text.addresses import counted_as
 
 SESSION_S = 12 * 3600
 TRIES_MAX, TRIES_S = 5, 60.0

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from swarmboot.addresses import is_dialable, is_ipv6, read_address, read_server
 from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import MalformedSettingError
 from swarmboot.ids import (
@@ -28,6 +27,7 @@ from swarmboot.ids import (
     Sequence,
 )
 from swarmboot.release.manifest import MAX_ARTIFACTS, MAX_PIECES
+from swarmboot.text.addresses import is_dialable, is_ipv6, read_address, read_server
 from swarmboot.wire.about import About, read_about
 
 ANNOUNCE_MAX_BYTES = 1 << 20

@@ -1,6 +1,6 @@
 """What a node asks its seeder for in private, and the answers: sealed secrets by digest, its own files by MAC address.
 
-Pure: bytes to values and back, bounded; DecodeError for anything else. Proofs are `swarmboot.fleet_token`'s.
+Pure: bytes to values and back, bounded; DecodeError for anything else. Proofs are `swarmboot.crypto.fleet_token`'s.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from netsim.lab.strategies.torrent import Version, make_torrent
 from seeder.hook import runtime_image
-from swarmboot.units import format_size, parse_size
+from swarmboot.text.units import format_size, parse_size
 from tests.support.loopback import Fleet, asking, booting, build_fleet, serving
 
 _RAM = "/dev/shm"

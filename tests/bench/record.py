@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.record.policy import shapes
 from seeder.record.recorder import Recorder
 from seeder.record.store import FILE_NAME

@@ -27,16 +27,16 @@ from leecher.swarm.session import check_torrent
 from netsim.scenario.toml import parse_scenario
 from seeder.boot_script.grammar import parse_mac
 from seeder.program import parse_program
-from seeder.publish.check.compressed import compression_of, decompressed
-from seeder.publish.check.kernel import pe_machine, pe_sections
+from seeder.publish.check.readers.compressed import compression_of, decompressed
+from seeder.publish.check.readers.kernel import pe_machine, pe_sections
 from seeder.publish.env_file import parse_env
 from seeder.publish.release_toml import parse_release_toml
 from seeder.publish.stage0 import kernel_version, linux_section
 from seeder.site.torrent import PieceHasher, build_torrent, info_hash_of, layer_of
 from seeder.stage0.rack_map import parse_rack_map
-from swarmboot import addresses, fleet_token, units
 from swarmboot.archive import Stream, cpio_entries, tar_entries
 from swarmboot.codec import DecodeError, pack, unpack
+from swarmboot.crypto import fleet_token
 from swarmboot.errors import (
     BlobError,
     EscapeError,
@@ -51,7 +51,8 @@ from swarmboot.errors import (
 from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex, Sequence
 from swarmboot.release import manifest, trust
 from swarmboot.release.manifest import Profile
-from swarmboot.toml import TomlError
+from swarmboot.text import addresses, units
+from swarmboot.text.toml import TomlError
 from swarmboot.wire import about, announce, private, report
 from swarmboot.wire.discovery import Presence, Probe, decode_datagram, encode_presence, encode_probe
 from tests.support.builders import build_artifact, build_bytes, build_key_set, build_keys, build_manifest, build_plugin

@@ -13,7 +13,7 @@ from netsim.scenario.scenario import TIMED_PHASES, Faults, Hardware, Network, Re
 from netsim.scenario.spread import fixed
 from netsim.study.limit import limit_s
 from netsim.study.simulation import Outcome, simulate
-from swarmboot.units import GOODPUT
+from swarmboot.text.units import GOODPUT
 from swarmboot.wire.report import PHASES
 
 MB = 1_000_000

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
 from swarmboot.ids import InfoHash, LeaseId, NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, NodeState

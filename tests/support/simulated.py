@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from swarmboot.fleet_token import PROOF_HEADER, FleetToken, NodeProver, certificate_digest
+from swarmboot.crypto.fleet_token import PROOF_HEADER, FleetToken, NodeProver, certificate_digest
 from swarmboot.ids import InfoHash, NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.about import About

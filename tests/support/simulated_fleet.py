@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.site.catalogue import Catalogue
 from swarmboot.ids import NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set

@@ -35,8 +35,8 @@ from swarmboot.errors import (
 )
 from swarmboot.release.key_files import read_private, read_trust
 from swarmboot.settings import TABLE, build_settings
-from swarmboot.toml import TomlError, parse_toml
-from swarmboot.units import parse_duration, parse_rate, parse_size
+from swarmboot.text.toml import TomlError, parse_toml
+from swarmboot.text.units import parse_duration, parse_rate, parse_size
 from tests.support.builders import build_artifact, build_bytes
 
 MANY = "9" * 5000

@@ -29,7 +29,7 @@ from netsim.fluid.round_trips import MANIFEST_ROUNDS
 from netsim.lab.calibration.rows import Figures, Measurement, Row
 from netsim.lab.run.progress import watching
 from swarmboot.errors import LabError
-from swarmboot.programs import run_program
+from swarmboot.host.programs import run_program
 
 if TYPE_CHECKING:
     from netsim.lab.calibration.record import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netsim.lab.rack.plan import Casualty, LabPlan
-from swarmboot.units import format_rate, format_size
+from swarmboot.text.units import format_rate, format_size
 
 _MBIT = 1e6 / 8
 _MIB = 2**20

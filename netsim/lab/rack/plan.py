@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsim.lab.rack.fluid_limit import LinkRates, least_time_s, unicast_time_s
 from swarmboot.errors import MalformedSettingError
-from swarmboot.units import parse_duration
+from swarmboot.text.units import parse_duration
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from netsim.lab.rack.namespaces import RAM_FOLDER
 from netsim.lab.strategies.strategy import Payload
 from swarmboot.errors import NoRootImageError, SpaceError
-from swarmboot.units import format_size
+from swarmboot.text.units import format_size
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from swarmboot.units import format_rate, format_size
+from swarmboot.text.units import format_rate, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swarmboot.certificates import make_server_certificate
+from swarmboot.crypto.certificates import make_server_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from netsim.lab.rack.layout import SERVER_ADDRESS
 from netsim.lab.rack.namespaces import TOOL_ENVIRONMENT
 from netsim.lab.strategies.strategy import NodeProgram
 from swarmboot.errors import LabError
-from swarmboot.programs import run_program
-from swarmboot.units import format_rate
+from swarmboot.host.programs import run_program
+from swarmboot.text.units import format_rate
 
 if TYPE_CHECKING:
     from netsim.lab.rack.layout import Node

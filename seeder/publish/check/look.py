@@ -13,12 +13,13 @@ from typing import Generic, TypeVar
 
 from seeder.boot_script.kernel_cmdline import uncarried
 from seeder.publish.check.finding import Finding, fatal, some
-from seeder.publish.check.images import Image, is_watched, read_image
-from seeder.publish.check.initramfs import Initramfs, read_initramfs
-from seeder.publish.check.kernel import Kernel, read_kernel, read_sections
 from seeder.publish.check.memory import Boot
 from seeder.publish.check.names import check_names, check_pair
 from seeder.publish.check.plugins import check_plugin, check_together, laid_over
+from seeder.publish.check.readers.images import Image, is_watched, read_image
+from seeder.publish.check.readers.initramfs import Initramfs, read_initramfs
+from seeder.publish.check.readers.kernel import Kernel, read_kernel, read_sections
+from seeder.publish.check.readers.tree import Layer, Node, Tree
 from seeder.publish.check.root import check_init, check_leftovers, init_of
 from seeder.publish.check.stage0 import (
     Signing,
@@ -29,7 +30,6 @@ from seeder.publish.check.stage0 import (
     check_unpackers,
     check_versions,
 )
-from seeder.publish.check.tree import Layer, Node, Tree
 from seeder.publish.release_dir import Release, ReleaseFile
 from seeder.site.writer import SourceFile, source_file
 from swarmboot.errors import ReleaseError, ResourceError, SwarmbootError

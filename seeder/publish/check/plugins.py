@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable
 
 from seeder.publish.check.finding import Finding, fatal, some
-from seeder.publish.check.tree import Layer, Node, Tree
+from seeder.publish.check.readers.tree import Layer, Node, Tree
 from swarmboot.archive import Entry, refusal
 
 _CACHE, _CONFIG = "etc/ld.so.cache", "etc/ld.so.conf.d/"

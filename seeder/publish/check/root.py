@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from seeder.publish.check.finding import Finding, fatal, some
-from seeder.publish.check.tree import Layer, Tree
+from seeder.publish.check.readers.tree import Layer, Tree
 
 INITS = ("/sbin/init", "/etc/init", "/bin/init")
 """What is started without `init=`; the kernel would try /bin/sh too, which is no system."""

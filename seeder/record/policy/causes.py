@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from seeder.record.policy.boot import Boot, Outcome
 from seeder.record.policy.state import Standing, State, Why
-from swarmboot.units import format_duration
+from swarmboot.text.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ import pytest
 
 from seeder.http.crowd import Crowd
 from seeder.log import Log
+from seeder.monitoring.status import parse_networks
+from seeder.policy.facts.registry import Registry
 from seeder.policy.limits import Limits
-from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
 from seeder.serve.app import SeederApp
-from seeder.serve.status import parse_networks
 from seeder.site.catalogue import Catalogue
 from swarmboot.wire.report import FAILED, BootReport, encode_report
 from tests.support.loopback import (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seeder.policy.registry import Registry
+from seeder.policy.facts.registry import Registry
 from seeder.site.catalogue import Catalogue
 from swarmboot.ids import InfoHash
 from swarmboot.release import piece_set

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from leecher.boot.neighbour_client import neighbour_reader
 from leecher.origin.connection_pool import Connections
 from leecher.origin.range_request import ByteRange, RangeRequest
 from leecher.origin.small_request import SmallRequest
+from leecher.release.neighbour_client import neighbour_reader
 from swarmboot.errors import TransferError
 from tests.support.commands import run_program
 from tests.support.loopback import asking, booting, build_fleet, build_release, hostile, serving

@@ -11,11 +11,11 @@ from random import Random
 import trio
 
 from leecher.boot.release_search import Acquired, ReleaseSearch
-from leecher.boot.trusted_release import ReleaseRequirements
 from leecher.neighbour.discovery import Discovery, Found
 from leecher.neighbour.http_server import NeighbourServer
 from leecher.origin.client import Origin
 from leecher.origin.connection_pool import Connections, tls_context
+from leecher.release.trusted_release import ReleaseRequirements
 from swarmboot.ids import Sequence, new_node_id
 from swarmboot.release.key_files import read_trust
 from swarmboot.wire.announce import Neighbour

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from seeder.publish.check.initramfs import HOOK, read_initramfs
-from seeder.publish.check.kernel import read_kernel
+from seeder.publish.check.readers.initramfs import HOOK, read_initramfs
+from seeder.publish.check.readers.kernel import read_kernel
 from swarmboot.errors import CannotBootError, ReleaseError
 from swarmboot.release import key_files
 from tests.support.bootable_roots import build_root, cpio, squash, tar

@@ -16,8 +16,8 @@ import pytest
 
 from seeder.http.crowd import Crowd
 from seeder.log import Log
+from seeder.policy.facts.registry import Registry
 from seeder.policy.limits import Limits
-from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
 from seeder.record.access import read_ui_token
 from seeder.serve.app import SeederApp

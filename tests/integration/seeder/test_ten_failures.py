@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from seeder.http.authority import issue_certificate
 from swarmboot.cli import swarmboot
-from swarmboot.fleet_token import read_tokens
+from swarmboot.crypto.fleet_token import read_tokens
 from swarmboot.wire.announce import NodeState
 from swarmboot.wire.report import BOOTED, FAILED, VERIFIED
 from tests.bench.seeder import image_of

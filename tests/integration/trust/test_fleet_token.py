@@ -15,7 +15,7 @@ import pytest
 
 from leecher.initramfs.node_files import fetch_node_files
 from leecher.origin.proving import proving_of
-from swarmboot.fleet_token import (
+from swarmboot.crypto.fleet_token import (
     PROOF_HEADER,
     FleetProver,
     NodeProver,

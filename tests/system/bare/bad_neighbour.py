@@ -14,7 +14,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from seeder.policy.registry import Registry
+from seeder.policy.facts.registry import Registry
 from seeder.site.catalogue import Catalogue
 from swarmboot.ids import NodeId
 from swarmboot.release.manifest import Role

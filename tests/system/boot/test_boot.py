@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from seeder.publish.check.initramfs import read_initramfs
-from seeder.publish.check.kernel import read_kernel
 from seeder.publish.check.memory import Boot
+from seeder.publish.check.readers.initramfs import read_initramfs
+from seeder.publish.check.readers.kernel import read_kernel
 from tests.support.waiting import wait_for_line
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan

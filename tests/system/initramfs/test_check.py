@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from netsim.demo.release import sample_release
-from seeder.publish.check.initramfs import read_initramfs
-from seeder.publish.check.kernel import read_kernel, read_sections
+from seeder.publish.check.readers.initramfs import read_initramfs
+from seeder.publish.check.readers.kernel import read_kernel, read_sections
 from swarmboot.errors import CannotBootError
 from tests.support.bootable_roots import build_root, squash
 from tests.support.commands import Done, run

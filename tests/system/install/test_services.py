@@ -13,10 +13,10 @@ import pytest
 from seeder.hook import install
 from seeder.hook.install import Bake
 from seeder.http.authority import issue_certificate
-from seeder.serve.unit import NAME, unit_text
 from seeder.serve.unit_cli import plan_unit
 from seeder.stage0.dnsmasq_process import CAPABILITIES
-from swarmboot.fleet_token import write_token
+from seeder.systemd.unit import NAME, unit_text
+from swarmboot.crypto.fleet_token import write_token
 from tests.support.loopback import Fleet, build_fleet, build_release
 from tests.support.tree import HOOK
 from tests.support.waiting import wait_until

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from leecher.boot import trusted_release as releases
-from leecher.boot.trusted_release import Release, ReleaseRequirements, open_release
+from leecher.release import trusted_release as releases
+from leecher.release.trusted_release import Release, ReleaseRequirements, open_release
 from swarmboot.codec import pack, unpack
 from swarmboot.errors import (
     ExpiredError,
@@ -91,7 +91,7 @@ def refresh(repository: Repository, trusted: KeySet | None = None, *, floor: int
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let the clock stand at the hour in which the manifests of these tests are issued."""
     now = [float(NOW_UNIX_S) + 3600]
-    monkeypatch.setattr("leecher.boot.trusted_release.time.time", lambda: now[0])
+    monkeypatch.setattr("leecher.release.trusted_release.time.time", lambda: now[0])
     monkeypatch.setattr(releases, "CLOCK_RIGHT_SINCE_S", NOW_UNIX_S)
     return now
 

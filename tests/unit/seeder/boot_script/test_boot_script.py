@@ -12,9 +12,9 @@ from seeder.boot_script import ipxe
 from seeder.boot_script.grammar import CommandLine, Mac, Source, parse_mac
 from seeder.boot_script.kernel_cmdline import node_cmdline
 from seeder.boot_script.load import Load, Stage0, Stage0Trust, stage0_of
-from swarmboot.addresses import split_host_port
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import UNIFIED, Profile, Role
+from swarmboot.text.addresses import split_host_port
 from tests.support.builders import build_artifact, build_manifest
 
 MAC = "52:54:00:12:34:56"

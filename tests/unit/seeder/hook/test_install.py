@@ -21,8 +21,8 @@ from seeder.hook.cli import hook
 from seeder.hook.files import hook_folder
 from seeder.hook.install import Bake
 from seeder.hook.runtime_image import check_programs, is_for, notes_of_what_is_missing, read_recipe
+from swarmboot.crypto.fleet_token import read_tokens, write_token
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError, SwarmbootError, ToolMissingError
-from swarmboot.fleet_token import read_tokens, write_token
 from swarmboot.release.key_files import write_pair
 
 

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from seeder.http.crowd import CONNECTIONS_MAX, Crowd, Place, connections_for
-from swarmboot.addresses import counted_as
+from swarmboot.text.addresses import counted_as
 
 
 class Door:

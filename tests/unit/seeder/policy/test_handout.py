@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.policy import granting, intervals, introductions, supply
-from seeder.policy.leases import STALL_S
+from seeder.policy.facts.leases import STALL_S
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
 from seeder.policy.limits import Limits
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
 from swarmboot.codec import DecodeError
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
-from swarmboot.units import GOODPUT
+from swarmboot.text.units import GOODPUT
 from swarmboot.wire.announce import Announce, NodeState
 from tests.support.registry import LIMITS, PIECE, ROOT, SLOW, build_registry, observe
 

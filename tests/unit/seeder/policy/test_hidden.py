@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from leecher.policy.lookout import DIALLED_MAX, HEARD_MAX, Lookout
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import Tracker
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from seeder.policy import introductions
+from seeder.policy.facts.registry import Registry
 from seeder.policy.limits import Limits
-from seeder.policy.registry import Registry
 from swarmboot.ids import NodeId
 from tests.support.registry import LIMITS, PIECE, SLOW, build_registry, observe
 

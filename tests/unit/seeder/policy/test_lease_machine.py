@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, invariant, multiple, rule
 
-from seeder.policy.leases import OpenLease
+from seeder.policy.facts.leases import OpenLease
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import PATIENCE_S, Answer, Tracker
 from swarmboot.ids import InfoHash, LeaseId, NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set

@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from seeder.policy.allowance import Allowance
+from seeder.policy.facts.node import ImpostorError
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
-from seeder.policy.node import ImpostorError
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
 from seeder.policy.tracker import STRANGERS_REPORTS, Tracker
 from swarmboot.ids import InfoHash, NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set

@@ -6,11 +6,12 @@ from random import Random
 
 import pytest
 
-from seeder.policy import granting, intervals, introductions, registry, supply
+from seeder.policy import granting, intervals, introductions, supply
 from seeder.policy.disclosure import TOLD_MAX, TOLD_S
+from seeder.policy.facts import registry
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.registry import Registry
 from seeder.policy.limits import Limits
-from seeder.policy.node import Node
-from seeder.policy.registry import Registry
 from seeder.policy.tracker import Tracker
 from swarmboot.ids import NodeId, Sequence
 from swarmboot.release import piece_set

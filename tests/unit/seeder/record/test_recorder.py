@@ -7,8 +7,8 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from seeder.policy.registry import Registry
-from seeder.policy.torrent_state import Torrent
+from seeder.policy.facts.registry import Registry
+from seeder.policy.facts.torrent_state import Torrent
 from seeder.record.recorder import SWEEP_S, Recorder
 from seeder.site.catalogue import Catalogue
 from swarmboot.ids import InfoHash, NodeId, Sequence

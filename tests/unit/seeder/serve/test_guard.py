@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from seeder.serve.guard import Guard
-from swarmboot.fleet_token import PROOF_HEADER, FleetToken, NodeProver
+from swarmboot.crypto.fleet_token import PROOF_HEADER, FleetToken, NodeProver
 from swarmboot.ids import NodeId
 
 TOKEN = FleetToken(os.urandom(32))

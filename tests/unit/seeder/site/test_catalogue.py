@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seeder.policy.registry import Registry
+from seeder.policy.facts.registry import Registry
 from seeder.site.catalogue import GRACE_S, Catalogue
 from swarmboot.ids import NodeId, Sequence
 from swarmboot.release import layout, manifest, piece_set, trust

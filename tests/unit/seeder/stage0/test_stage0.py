@@ -17,7 +17,7 @@ from leecher.neighbour.stage0 import stage0_faults
 from seeder.boot_script.grammar import CommandLine, Source
 from seeder.boot_script.load import Stage0Trust, stage0_of
 from seeder.policy.admission import STALL_S
-from seeder.policy.registry import Registry
+from seeder.policy.facts.registry import Registry
 from seeder.policy.stage0_queue import HOLD_S, WASTED_MAX, Granted, Queued, Stage0Queue, Verdict
 from seeder.publish.stage0 import cost_lines, kernel_version, linux_section, stage0_cost
 from seeder.publish.uki import told_cmdline

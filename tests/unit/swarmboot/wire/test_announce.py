@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmboot.addresses import is_dialable, read_address
 from swarmboot.codec import DecodeError, pack, unpack
 from swarmboot.ids import MAX_SEQUENCE, Digest, InfoHash, LeaseId, NodeId, NodeKey, PieceIndex, Sequence
+from swarmboot.text.addresses import is_dialable, read_address
 from swarmboot.wire import announce as wire
 from swarmboot.wire.about import About
 from swarmboot.wire.announce import Announce, Handout, Lease, Neighbour, NodeState

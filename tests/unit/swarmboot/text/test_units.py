@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmboot.errors import MalformedSettingError
-from swarmboot.units import format_duration, format_rate, format_size, parse_duration, parse_rate, parse_size
+from swarmboot.text.units import format_duration, format_rate, format_size, parse_duration, parse_rate, parse_size
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leecher.boot.documents import Read
 from leecher.origin.connection_pool import CONNECT_S, SILENT_S
+from leecher.release.documents import Read
 from swarmboot.errors import OriginError, ProtocolError, StalledError, TransferError, UnreachableError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmboot import addresses
 from swarmboot.errors import MalformedSettingError
+from swarmboot.text import addresses
 
 
 @pytest.mark.parametrize(

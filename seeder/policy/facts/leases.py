@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from seeder.policy.torrent_state import TorrentState
+from seeder.policy.facts.torrent_state import TorrentState
 from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces

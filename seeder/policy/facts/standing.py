@@ -1,7 +1,7 @@
 """How nodes stand: which have fetched what they were leased, and from which addresses they come.
 
-Pure state, as `seeder.policy.registry` is, which keeps it. A node id costs nothing, so a node counts for something only
-once it has credit: it has fetched more leases than it let lapse.
+Pure state, as `seeder.policy.facts.registry` is, which keeps it. A node id costs nothing, so a node counts for
+something only once it has credit: it has fetched more leases than it let lapse.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from seeder.policy.node import Node, Roster, Tally
-from seeder.policy.torrent_state import TorrentState
-from swarmboot.addresses import counted_as
+from seeder.policy.facts.node import Node, Roster, Tally
+from seeder.policy.facts.torrent_state import TorrentState
 from swarmboot.ids import InfoHash, NodeId
+from swarmboot.text.addresses import counted_as
 
 
 class Standing:
     """The nodes with credit, which are `known`, and the `strangers`, the longest silent first.
 
     `known_at` counts the known at each address, `known_near` the same by what an address is counted under
-    (`swarmboot.addresses.counted_as`), `hidden_at` all nodes that come through a proxy or NAT. `belief_changes` grows
-    whenever what a node says it has begins or ceases to count.
+    (`swarmboot.text.addresses.counted_as`), `hidden_at` all nodes that come through a proxy or NAT. `belief_changes`
+    grows whenever what a node says it has begins or ceases to count.
     """
 
     def __init__(self, torrents: Mapping[InfoHash, TorrentState]) -> None:

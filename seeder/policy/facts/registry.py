@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from seeder.policy.leases import Book
-from seeder.policy.node import Doubt, ImpostorError, Node, Roster
-from seeder.policy.node_leases import NodeLeases
-from seeder.policy.standing import Standing
-from seeder.policy.torrent_state import Torrent, TorrentState
+from seeder.policy.facts.leases import Book
+from seeder.policy.facts.node import Doubt, ImpostorError, Node, Roster
+from seeder.policy.facts.node_leases import NodeLeases
+from seeder.policy.facts.standing import Standing
+from seeder.policy.facts.torrent_state import Torrent, TorrentState
 from swarmboot.codec import DecodeError
 from swarmboot.ids import InfoHash, NodeId
 from swarmboot.release import piece_set

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swarmboot.arguments import kernel_arguments, last_value
+from swarmboot.text.arguments import kernel_arguments, last_value
 from tests.support.shells import drive
 from tests.support.tree import DRIVER
 

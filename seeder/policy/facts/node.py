@@ -1,4 +1,4 @@
-"""One node as the seeder knows it, and nodes in no order. Values only; `seeder.policy.registry` keeps them."""
+"""One node as the seeder knows it, and nodes in no order. Values only; `seeder.policy.facts.registry` keeps them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 from random import Random
 
-from seeder.policy.leases import OpenLease
-from seeder.policy.torrent_state import TorrentState
+from seeder.policy.facts.leases import OpenLease
+from seeder.policy.facts.torrent_state import TorrentState
 from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, NodeKey
 from swarmboot.release.piece_set import Pieces
 from swarmboot.wire.announce import NodeState

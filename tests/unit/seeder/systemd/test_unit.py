@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from seeder.serve.systemd_notify import watchdog_s
-from seeder.serve.unit import NAME, ServeUnit, credential, needed_capabilities, quoted, unit_text
 from seeder.serve.unit_cli import plan_unit, unit
 from seeder.stage0.dnsmasq_process import CAPABILITIES, lacking_capabilities
+from seeder.systemd.notify import watchdog_s
+from seeder.systemd.unit import NAME, ServeUnit, credential, needed_capabilities, quoted, unit_text
 from swarmboot.errors import MalformedSettingError, SiteError, UnreadableError
 from tests.support.tree import HOOK
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot import files
+from swarmboot.host import files
 
 
 def test_a_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:

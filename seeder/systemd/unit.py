@@ -90,7 +90,7 @@ def unit_text(unit: ServeUnit) -> str:
     # Capabilities count in the machine's own network only for who is in the machine's own user namespace.
     privileges.append(f"AmbientCapabilities={capabilities}" if capabilities else "PrivateUsers=yes")
     blocks = {"command": [" ".join(map(quoted, unit.command)), *inputs], "homes": homes, "privileges": privileges}
-    template = Template(files("seeder.serve").joinpath("units", NAME).read_text())
+    template = Template(files("seeder.systemd").joinpath(NAME).read_text())
     return template.substitute({name: "\n".join(lines) for name, lines in blocks.items()})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seeder.serve.status import may_read_status, parse_networks
+from seeder.monitoring.status import may_read_status, parse_networks
 from swarmboot.errors import MalformedSettingError
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from seeder.hook.fit import machine_of_libraries
-from seeder.publish.check.bounds import RUNTIME_MAX_BYTES, Bounds
-from seeder.publish.check.compressed import compression_of, decompressed
-from seeder.publish.check.images import list_squashfs
+from seeder.publish.check.readers.bounds import RUNTIME_MAX_BYTES, Bounds
+from seeder.publish.check.readers.compressed import compression_of, decompressed
+from seeder.publish.check.readers.images import list_squashfs
 from seeder.publish.unpacked_size import Counted
 from swarmboot.archive import Entry, Stream, cpio_entries, one_cpio
 from swarmboot.errors import ReleaseError, ResourceError

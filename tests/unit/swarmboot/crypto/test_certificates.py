@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from swarmboot.certificates import Issuer, host_names, make_certificate, make_server_certificate
+from swarmboot.crypto.certificates import Issuer, host_names, make_certificate, make_server_certificate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

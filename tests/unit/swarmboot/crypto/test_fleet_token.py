@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmboot.codec import DecodeError
-from swarmboot.errors import KeyFileError, TokenError
-from swarmboot.fleet_token import (
+from swarmboot.crypto.fleet_token import (
     EXAMPLE,
     FleetProver,
     FleetToken,
@@ -30,6 +29,7 @@ from swarmboot.fleet_token import (
     unseal,
     write_token,
 )
+from swarmboot.errors import KeyFileError, TokenError
 from swarmboot.ids import NodeId
 
 TOKEN, OTHER = FleetToken(os.urandom(32)), FleetToken(os.urandom(32))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import trio
 
-from leecher.boot.trusted_release import DocumentRequest, Release, ReleaseRequirements, open_release, torrents_of
 from leecher.origin.nursery import open_nursery
+from leecher.release.trusted_release import DocumentRequest, Release, ReleaseRequirements, open_release, torrents_of
 from leecher.swarm.session import check_torrent
 from swarmboot.errors import TransferError, TrustError
 from swarmboot.ids import Sequence

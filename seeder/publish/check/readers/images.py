@@ -2,7 +2,7 @@
 
 unsquashfs(1) lists a squashfs; tar and cpio are read forward once, which counts what they take unpacked as well. Of
 plain files only those are kept that `is_kept` asks for, so that an image of a million files stays small in memory; what
-is kept has a bound (`seeder.publish.check.bounds`).
+is kept has a bound (`seeder.publish.check.readers.bounds`).
 Raises ReleaseError for an image that is not what its name says, ResourceError for one that could not be looked at.
 """
 
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO
 
 from seeder.program import HEAD_BYTES, Program, parse_program
-from seeder.publish.check.bounds import Bounds
-from seeder.publish.check.tree import Layer, Node
+from seeder.publish.check.readers.bounds import Bounds
+from seeder.publish.check.readers.tree import Layer, Node
 from seeder.publish.release_dir import ReleaseFile
 from seeder.publish.unpacked_size import unpacking
 from swarmboot.archive import Entry, cpio_entries, tar_entries

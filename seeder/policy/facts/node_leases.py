@@ -1,16 +1,16 @@
 """What becomes of the leases of each node: granted, fulfilled, given back, or void when their time is over.
 
-Pure: facts go in with their time. What a lease is, and what the seeder sees of it, is in `seeder.policy.leases`; which
-one to grant is decided in `seeder.policy.granting`.
+Pure: facts go in with their time. What a lease is, and what the seeder sees of it, is in `seeder.policy.facts.leases`;
+which one to grant is decided in `seeder.policy.granting`.
 """
 
 from __future__ import annotations
 
 import math
 
-from seeder.policy.leases import SHOW_S, STALL_S, START_MAX_S, Book, OpenLease, idle_from_s
-from seeder.policy.node import Node
-from seeder.policy.standing import Standing
+from seeder.policy.facts.leases import SHOW_S, STALL_S, START_MAX_S, Book, OpenLease, idle_from_s
+from seeder.policy.facts.node import Node
+from seeder.policy.facts.standing import Standing
 from swarmboot.ids import InfoHash, LeaseId, PieceIndex
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Lease

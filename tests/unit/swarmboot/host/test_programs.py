@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swarmboot.errors import LabError, ResourceError
-from swarmboot.programs import last_words, run_program
+from swarmboot.host.programs import last_words, run_program
 
 
 def test_what_a_program_prints_comes_back() -> None:

@@ -2,7 +2,7 @@
 
 A source is anything that answers a path with bytes: the seeder, a mirror, a neighbour. All of them are untrusted; what
 comes back is a release that the fleet's keys have signed, or an error. Documents go in, a release comes out; who reads
-them, `leecher.boot.head_start` or `leecher.boot.documents`, is of no matter here.
+them, `leecher.boot.head_start` or `leecher.release.documents`, is of no matter here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Reads what a release's files hold, within bounds: archives, kernels, initramfs images. Nothing is judged."""
