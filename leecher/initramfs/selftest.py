@@ -40,7 +40,14 @@ from swarmboot.release.manifest import Artifact, Role
 from swarmboot.release.merkle import BLOCK_BYTES, root_of_layer
 from swarmboot.release.trust import Kind, key_set, public_bytes, sign, verify
 
-NOT_ON_A_NODE = ("leecher.cli", "leecher.__main__", "swarmboot.cli", "swarmboot.__main__", "swarmboot.text.toml")
+NOT_ON_A_NODE = (
+    "leecher.cli",
+    "leecher.__main__",
+    "swarmboot.cli",
+    "swarmboot.__main__",
+    "swarmboot.parameters",
+    "swarmboot.text.toml",
+)
 """Modules that are for people and their files: a node never imports them, and the image lacks what they need."""
 
 _HOST = "runtime.test"

@@ -31,7 +31,7 @@ NOT_IN_EVERY_TRIO = {"abandon_on_cancel", "cancellable"}
 def test_the_leecher_calls_trio_as_each_debian_has_it() -> None:
     found = [
         f"{path.name}:{call.lineno}"
-        for path in Path(leecher.__file__).parent.glob("*.py")
+        for path in Path(leecher.__file__).parent.rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and NOT_IN_EVERY_TRIO & {keyword.arg for keyword in call.keywords}
     ]
@@ -127,7 +127,7 @@ def test_listing_the_verbs_imports_none_of_them() -> None:
     assert "numpy" not in run.stdout.split()
 
 
-def test_no_module_of_a_node_imports_what_the_runtime_leaves_out() -> None:
+def test_no_module_of_a_node_imports_what_the_runtime_leaves_out(graph: grimp.ImportGraph) -> None:
     left_out = set(read_recipe().standard_library | read_recipe().unless_loaded)
     assert "tomllib" in left_out
     modules = [
@@ -144,3 +144,4 @@ def test_no_module_of_a_node_imports_what_the_runtime_leaves_out() -> None:
             names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
             names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
             assert not {each.partition(".")[0] for each in names} & left_out, name
+            assert not third_party(graph, name) - LEECHER_MAY_LOAD, name
