@@ -109,34 +109,34 @@ class BlobFile:
     def __init__(self, file: SharedFile, ahead_bytes: int = READ_AHEAD_BYTES) -> None:
         self._descriptor = file.descriptor
         self._ahead_bytes = ahead_bytes
-        self._place = 0
+        self._offset = 0
         self._ahead = b""
 
-    async def seek(self, place: int) -> None:
+    async def seek(self, offset: int) -> None:
         """Read from this byte on."""
-        self._place, self._ahead = place, b""
+        self._offset, self._ahead = offset, b""
 
     async def read(self, size_bytes: int) -> bytes:
         """Return the next `size_bytes`, fewer only at the file's end."""
         if not self._ahead:
             cached = self._read_cached(size_bytes)
             if len(cached) == size_bytes:
-                self._place += size_bytes
+                self._offset += size_bytes
                 return cached
         while len(self._ahead) < size_bytes:
-            place = self._place + len(self._ahead)
-            got = await trio.to_thread.run_sync(os.pread, self._descriptor, self._ahead_bytes, place)
+            offset = self._offset + len(self._ahead)
+            got = await trio.to_thread.run_sync(os.pread, self._descriptor, self._ahead_bytes, offset)
             if not got:
                 break
             self._ahead += got
         chunk, self._ahead = self._ahead[:size_bytes], self._ahead[size_bytes:]
-        self._place += len(chunk)
+        self._offset += len(chunk)
         return chunk
 
     def _read_cached(self, size_bytes: int) -> bytes:
         chunk = bytearray(size_bytes)
         try:
-            got = os.preadv(self._descriptor, [chunk], self._place, os.RWF_NOWAIT)
+            got = os.preadv(self._descriptor, [chunk], self._offset, os.RWF_NOWAIT)
         except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: this file system cannot tell
             return b""
         return bytes(chunk) if got == size_bytes else b""

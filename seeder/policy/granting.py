@@ -61,15 +61,15 @@ def lease_pieces(registry: Registry, node: Node, *, slots: int, now_s: float, li
     slots = min(slots, _room(registry, node, limits))
     is_shared = registry.book.has_seen and _is_last(registry, node)
     for info_hash in _largest_first(registry, node):
-        holdings = registry.holdings(info_hash)
+        state = registry.torrent_state(info_hash)
         while len(leases) < slots:
             if _is_pipe_full(registry, node, limits, neglected=choice.is_neglected):
                 return tuple(leases)
-            pieces, sharers = choice.of(holdings)
+            pieces, sharers = choice.of(state)
             if not pieces:
                 break
-            first, count = piece_set.first_run(pieces, _run_length(holdings, pieces, sharers, limits))
-            timeout_s = _lease_timeout_s(registry, count * holdings.torrent.piece_bytes, limits)
+            first, count = piece_set.first_run(pieces, _run_length(state, pieces, sharers, limits))
+            timeout_s = _lease_timeout_s(registry, count * state.torrent.piece_bytes, limits)
             origin = registry.granted % max(1, limits.origins)
             leases.append(
                 registry.leases.grant(
@@ -91,7 +91,7 @@ class _Choice:
         self._is_supplied: bool | None = None
         self.is_neglected = is_neglected(registry, node, now_s=now_s, limits=limits)
 
-    def of(self, holdings: TorrentState) -> tuple[Pieces, int]:
+    def of(self, state: TorrentState) -> tuple[Pieces, int]:
         """Return the pieces of a torrent that the node may be leased now, and how many nodes are to share them.
 
         First what nobody has; then, while neighbours cannot supply the node, what no booting node has; then, for a node
@@ -99,20 +99,20 @@ class _Choice:
         piece whose unexpired lease another node makes use of.
         """
         node = self._node
-        info_hash = holdings.torrent.info_hash
+        info_hash = state.torrent.info_hash
         doubt = node.doubts.get(info_hash)
-        unheld = ~holdings.held if doubt is None else ~holdings.held | doubt.of(holdings)
-        free = _free(holdings, node)
+        unheld = ~state.held if doubt is None else ~state.held | doubt.of(state)
+        free = _free(state, node)
         if free & unheld:
-            return free & unheld, sharers_of(holdings)
+            return free & unheld, sharers_of(state)
         unfetched = 0 if self._has_supply() else free & ~self._registry.fetched(info_hash)
         if unfetched:
-            return unfetched, sharers_of(holdings)
+            return unfetched, sharers_of(state)
         if self.is_neglected and free:
             return free, 1
         is_helped = self.is_neglected or bool(node.doubts)
-        unused = _unused(self._registry, holdings, node, self._now_s) if is_helped else 0
-        return unused or (_idle(holdings, node) & unheld), 1 if is_helped else sharers_of(holdings)
+        unused = _unused(self._registry, state, node, self._now_s) if is_helped else 0
+        return unused or (_idle(state, node) & unheld), 1 if is_helped else sharers_of(state)
 
     def _has_supply(self) -> bool:
         if self._is_supplied is None:
@@ -156,30 +156,30 @@ def _largest_first(registry: Registry, node: Node) -> list[InfoHash]:
     return sorted(node.have, key=lambda h: (-registry.torrents[h].torrent.size_bytes, h))
 
 
-def _free(holdings: TorrentState, node: Node) -> Pieces:
+def _free(state: TorrentState, node: Node) -> Pieces:
     """Return the pieces that the node lacks and nobody has leased."""
-    return holdings.all & ~node.have[holdings.torrent.info_hash] & ~holdings.leased
+    return state.all & ~node.have[state.torrent.info_hash] & ~state.leased
 
 
-def _idle(holdings: TorrentState, node: Node) -> Pieces:
+def _idle(state: TorrentState, node: Node) -> Pieces:
     """Return the pieces that the node lacks and another has leased and does not fetch."""
-    idle = holdings.idle & holdings.all & ~node.have[holdings.torrent.info_hash]
+    idle = state.idle & state.all & ~node.have[state.torrent.info_hash]
     for lease in node.leases.values() if idle else ():
-        if lease.info_hash == holdings.torrent.info_hash:
+        if lease.info_hash == state.torrent.info_hash:
             idle &= ~lease.awaited
     return idle
 
 
-def _unused(registry: Registry, holdings: TorrentState, node: Node, now_s: float) -> Pieces:
+def _unused(registry: Registry, state: TorrentState, node: Node, now_s: float) -> Pieces:
     """Return the pieces of a lease, lacked by a neglected node, whose holder has shown no sign of bringing them.
 
     That is, who has not fetched them and is not known for fetching, or has fetched them and cannot be dialled. Those
     come first whose bytes nobody has asked for, then the oldest: what was taken over just now is left alone.
     """
-    lacking = holdings.all & ~node.have[holdings.torrent.info_hash]
+    lacking = state.all & ~node.have[state.torrent.info_hash]
     best: tuple[bool, float] = (True, math.inf)
     unused = 0
-    for lease in registry.book.open_leases(holdings.torrent.info_hash):
+    for lease in registry.book.open_leases(state.torrent.info_hash):
         holder, order = registry.nodes[lease.node], (lease.is_begun and not lease.is_idle, lease.granted_s)
         if lease.is_fetched:
             is_used = not (holder.is_starting and now_s - lease.granted_s > _STARTING_S)
@@ -190,7 +190,7 @@ def _unused(registry: Registry, holdings: TorrentState, node: Node, now_s: float
     return unused
 
 
-def _run_length(holdings: TorrentState, free: Pieces, sharers: int, limits: Limits) -> int:
+def _run_length(state: TorrentState, free: Pieces, sharers: int, limits: Limits) -> int:
     """Return how many pieces the next lease takes: large at first, few at the end (guided self-scheduling).
 
     Not one at a time: asking for a lease costs more than sending a small piece. At most `lease_bytes`, and on a slow
@@ -198,9 +198,9 @@ def _run_length(holdings: TorrentState, free: Pieces, sharers: int, limits: Limi
     """
     share = max(limits.least_pieces, free.bit_count() // (2 * max(1, sharers)))
     quarter_second = limits.uplink_bytes_per_s * 0.25 / (2 * max(1, sharers))
-    pipe_bytes = max(limits.pipe_s * limits.uplink_bytes_per_s, limits.least_pieces * holdings.torrent.piece_bytes)
+    pipe_bytes = max(limits.pipe_s * limits.uplink_bytes_per_s, limits.least_pieces * state.torrent.piece_bytes)
     most_bytes = max(min(limits.lease_bytes, pipe_bytes), quarter_second)
-    return max(1, min(int(most_bytes / holdings.torrent.piece_bytes), share))
+    return max(1, min(int(most_bytes / state.torrent.piece_bytes), share))
 
 
 def _lease_timeout_s(registry: Registry, size_bytes: int, limits: Limits) -> float:

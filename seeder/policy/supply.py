@@ -37,7 +37,7 @@ def is_supplied(registry: Registry, node: Node, *, now_s: float, limits: Limits)
     """
     if not node.have or is_neglected(registry, node, now_s=now_s, limits=limits):
         return False
-    seeds = min(len(registry.holdings(info_hash).seeds) for info_hash in node.have)
+    seeds = min(len(registry.torrent_state(info_hash).seeds) for info_hash in node.have)
     if not seeds:
         return False
     is_sure = _fetchers(registry, node) <= _FETCHERS_A_SEED * seeds or not _has_settled(registry, node, now_s, limits)
@@ -89,10 +89,10 @@ def _fetchers(registry: Registry, node: Node) -> int:
     return most
 
 
-def sharers_of(holdings: TorrentState) -> int:
+def sharers_of(state: TorrentState) -> int:
     """Return how many nodes fetch a torrent, as far as they count."""
-    known = len(holdings.known)
-    return counted(known, len(holdings.fetchers) - known, least=_STRANGERS_COUNTED)
+    known = len(state.known)
+    return counted(known, len(state.fetchers) - known, least=_STRANGERS_COUNTED)
 
 
 def counted(known: int, strangers: int, *, least: int) -> int:

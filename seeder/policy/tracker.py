@@ -172,8 +172,8 @@ class Tracker:
 
     def _is_worth_waiting(self, node: Node) -> bool:
         """Return whether a lease could still come: there are pieces that nobody has and nobody fetches yet."""
-        holdings = (self.registry.holdings(info_hash) for info_hash in node.have)
-        return any(each.all & ~each.held & (~each.leased | each.unbegun) for each in holdings)
+        states = (self.registry.torrent_state(info_hash) for info_hash in node.have)
+        return any(each.all & ~each.held & (~each.leased | each.unbegun) for each in states)
 
     def _answer(
         self,

@@ -111,17 +111,17 @@ class Book:
 
     def open(self, lease: OpenLease) -> None:
         """Record a lease; others give up to it what they have of its pieces."""
-        holdings = self._torrents[lease.info_hash]
-        for other in self.open_leases(lease.info_hash) if holdings.leased & lease.awaited else ():
+        state = self._torrents[lease.info_hash]
+        for other in self.open_leases(lease.info_hash) if state.leased & lease.awaited else ():
             other.awaited &= ~lease.awaited
         self._open.setdefault(lease.info_hash, {})[lease.lease] = lease
-        holdings.release(lease.awaited)
-        holdings.leased |= lease.awaited
+        state.release(lease.awaited)
+        state.leased |= lease.awaited
         self.in_pipe += 1
         if lease.is_seen:
             lease.is_unbegun = True
             self._unbegun_at[lease.host] += 1
-            holdings.unbegun |= lease.awaited
+            state.unbegun |= lease.awaited
             self._traces[lease.host, lease.info_hash, lease.first] = lease
             self._traces.move_to_end((lease.host, lease.info_hash, lease.first))
             if len(self._traces) > _TRACES_MAX:
@@ -136,8 +136,8 @@ class Book:
         """Take a lease off the books."""
         self._no_longer_unbegun(lease)
         self.freed += 1
-        holdings = self._torrents[lease.info_hash]
-        holdings.release(lease.awaited)
+        state = self._torrents[lease.info_hash]
+        state.release(lease.awaited)
         del self._open[lease.info_hash][lease.lease]
         self.in_pipe -= lease.is_in_pipe
         lease.awaited = 0
@@ -152,11 +152,11 @@ class Book:
     def idle(self, lease: OpenLease) -> None:
         """Let others have a lease's pieces: its bytes are not asked for, or not shown once they are there."""
         self._no_longer_unbegun(lease)
-        holdings = self._torrents[lease.info_hash]
+        state = self._torrents[lease.info_hash]
         self.in_pipe -= lease.is_in_pipe
         self.freed += 1
         lease.is_idle = True
-        holdings.idle |= lease.awaited
+        state.idle |= lease.awaited
 
     def begin(self, host: str, info_hash: InfoHash, first: int, count: int) -> None:
         """Occurs when a run of pieces is asked for at the seeder itself."""
@@ -167,10 +167,10 @@ class Book:
         lease.is_begun = True
         if not lease.awaited:
             return
-        holdings = self._torrents[info_hash]
-        holdings.unbegun &= ~lease.awaited
+        state = self._torrents[info_hash]
+        state.unbegun &= ~lease.awaited
         if not lease.is_shared:
-            holdings.idle &= ~lease.awaited
+            state.idle &= ~lease.awaited
         if lease.is_idle and not lease.is_shared:
             lease.is_idle = False
             self.in_pipe += lease.is_in_pipe
@@ -184,9 +184,9 @@ class Book:
         lease.is_fetched = self.has_seen = True
         if lease.host in self._lapsed_at:
             self._lapsed_at[lease.host] = max(0, self._lapsed_at[lease.host] - 1)
-        holdings = self._torrents.get(info_hash)
-        if holdings is not None:
-            holdings.sent |= piece_set.span(lease.first, count)
+        state = self._torrents.get(info_hash)
+        if state is not None:
+            state.sent |= piece_set.span(lease.first, count)
         return lease
 
     def _no_longer_unbegun(self, lease: OpenLease) -> None:

@@ -27,9 +27,9 @@ class Doubt:
     lacking: Pieces
     sent: Pieces
 
-    def of(self, holdings: TorrentState) -> Pieces:
+    def of(self, state: TorrentState) -> Pieces:
         """Return the pieces in doubt that no lease has brought to anybody since."""
-        return self.lacking & ~(holdings.sent & ~self.sent)
+        return self.lacking & ~(state.sent & ~self.sent)
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class Roster:
     def __init__(self) -> None:
         self.grown_s = -math.inf
         self._nodes: list[Node] = []
-        self._places: dict[NodeId, int] = {}
+        self._indices: dict[NodeId, int] = {}
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -122,15 +122,15 @@ class Roster:
 
     def add(self, node: Node) -> None:
         """Add a node that is not there."""
-        self._places[node.node] = len(self._nodes)
+        self._indices[node.node] = len(self._nodes)
         self._nodes.append(node)
 
     def remove(self, node: Node) -> None:
         """Remove a node that is there."""
-        place, last = self._places.pop(node.node), self._nodes.pop()
+        index, last = self._indices.pop(node.node), self._nodes.pop()
         if last is not node:
-            self._nodes[place] = last
-            self._places[last.node] = place
+            self._nodes[index] = last
+            self._indices[last.node] = index
 
     def pick(self, random: Random) -> Node:
         """Return a node at random."""

@@ -117,11 +117,11 @@ class Registry:
     def _pieces_of(self, announce: Announce) -> dict[InfoHash, Pieces]:
         have = {}
         for info_hash, data in announce.have.items():
-            holdings = self.torrents.get(info_hash)
-            if holdings is None:
+            state = self.torrents.get(info_hash)
+            if state is None:
                 raise DecodeError(f"torrent {info_hash.hex()[:16]} is not published here")
             try:
-                have[info_hash] = piece_set.decode(data, holdings.torrent.count)
+                have[info_hash] = piece_set.decode(data, state.torrent.count)
             except ValueError as error:
                 raise DecodeError(str(error)) from error
         return have
@@ -145,27 +145,27 @@ class Registry:
 
     def _hold(self, node: Node) -> None:
         for info_hash, have in node.have.items():
-            holdings = self.torrents[info_hash]
+            state = self.torrents[info_hash]
             if node.is_believed:
-                holdings.held |= have
-            if node.is_believed and have == holdings.all:
-                holdings.seeds.add(node.node)
+                state.held |= have
+            if node.is_believed and have == state.all:
+                state.seeds.add(node.node)
             else:
-                holdings.seeds.discard(node.node)
+                state.seeds.discard(node.node)
             if node.state is NodeState.FETCHING:
-                holdings.fetched |= have if node.is_believed else 0
-                holdings.fetchers.add(node.node)
+                state.fetched |= have if node.is_believed else 0
+                state.fetchers.add(node.node)
                 if node.credit > 0:
-                    holdings.known.add(node.node)
+                    state.known.add(node.node)
             else:
-                holdings.fetchers.discard(node.node)
-                holdings.known.discard(node.node)
+                state.fetchers.discard(node.node)
+                state.known.discard(node.node)
 
     def _doubt(self, node: Node) -> None:
         """Doubt, for this node, that anybody has or brings what it lacks: it has been waiting for that in vain."""
         for info_hash, have in node.have.items():
-            holdings = self.torrents[info_hash]
-            node.doubts[info_hash] = Doubt(holdings.all & ~have, holdings.sent)
+            state = self.torrents[info_hash]
+            node.doubts[info_hash] = Doubt(state.all & ~have, state.sent)
 
     def _believe_again(self, node: Node, have: dict[InfoHash, Pieces]) -> None:
         """Drop a node's doubts if its neighbours have brought it a piece that was in doubt."""
@@ -222,10 +222,10 @@ class Registry:
         self._is_fetched_stale |= node.state is NodeState.FETCHING
         self._is_held_stale |= not all(self._has_seed(self.torrents[info_hash]) for info_hash in node.have)
 
-    def _has_seed(self, holdings: TorrentState) -> bool:
+    def _has_seed(self, state: TorrentState) -> bool:
         """Return whether a node has all of a torrent, so that it is held whoever else leaves."""
-        seeds = (self.nodes.get(node_id) for node_id in holdings.seeds)
-        return any(seed is not None and seed.have.get(holdings.torrent.info_hash) == holdings.all for seed in seeds)
+        seeds = (self.nodes.get(node_id) for node_id in state.seeds)
+        return any(seed is not None and seed.have.get(state.torrent.info_hash) == state.all for seed in seeds)
 
     def expire(self, *, now_s: float, silent_s: float) -> tuple[NodeId, ...]:
         """Forget nodes silent for longer than `silent_s` and void leases that have timed out; return those nodes."""
@@ -240,12 +240,12 @@ class Registry:
         self.book.forget_traces(now_s)
         return tuple(silent)
 
-    def holdings(self, info_hash: InfoHash) -> TorrentState:
+    def torrent_state(self, info_hash: InfoHash) -> TorrentState:
         """Return what the swarm has of a torrent; `held` is counted anew if a node has left or lost pieces."""
         if self._is_held_stale or self._belief_changes != self.standing.belief_changes:
             self._is_held_stale, self._belief_changes = False, self.standing.belief_changes
-            for holdings in self.torrents.values():
-                holdings.held = holdings.fetched = 0
+            for state in self.torrents.values():
+                state.held = state.fetched = 0
             for node in self.nodes.values():
                 self._hold(node)
         return self.torrents[info_hash]
@@ -255,4 +255,4 @@ class Registry:
         if self._is_fetched_stale:
             self._is_fetched_stale = False
             self._is_held_stale = True
-        return self.holdings(info_hash).fetched
+        return self.torrent_state(info_hash).fetched

@@ -71,11 +71,11 @@ class Standing:
             self.known.remove(node)
             self.strangers[node.node] = None
         for info_hash in node.have:
-            holdings = self._torrents[info_hash]
-            if is_known and node.node in holdings.fetchers:
-                holdings.known.add(node.node)
+            state = self._torrents[info_hash]
+            if is_known and node.node in state.fetchers:
+                state.known.add(node.node)
             else:
-                holdings.known.discard(node.node)
+                state.known.discard(node.node)
 
     def _hide(self, node: Node, host: str, *, is_hidden: bool) -> None:
         """Take note whether a node comes through a proxy or NAT at `host`."""

@@ -34,7 +34,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 def torrents(fleet: Fleet) -> dict[InfoHash, int]:
     registry = Registry()
     Catalogue(fleet.site, registry).refresh()
-    return {info_hash: holdings.torrent.count for info_hash, holdings in registry.torrents.items()}
+    return {info_hash: state.torrent.count for info_hash, state in registry.torrents.items()}
 
 
 @contextmanager

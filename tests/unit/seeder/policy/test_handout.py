@@ -280,7 +280,7 @@ def test_what_the_swarm_holds_is_what_its_nodes_have(
         if is_asked_often or step == len(changes) - 1:
             nodes = registry.nodes.values()
             fetching = [node for node in nodes if node.state is NodeState.FETCHING]
-            assert registry.holdings(ROOT).held == union(node.have[ROOT] for node in nodes)
+            assert registry.torrent_state(ROOT).held == union(node.have[ROOT] for node in nodes)
             assert registry.fetched(ROOT) == union(node.have[ROOT] for node in fetching)
 
 

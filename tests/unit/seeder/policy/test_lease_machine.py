@@ -127,14 +127,14 @@ class Leases(RuleBasedStateMachine):
     @invariant()
     def no_piece_is_leased_twice(self) -> None:
         """Holds of what is awaited, and the books agree with it."""
-        holdings = self.registry.torrents[ROOT]
+        state = self.registry.torrents[ROOT]
         leased = 0
         for lease in self.leases():
             assert not lease.awaited & leased
             leased |= lease.awaited
-        assert leased == holdings.leased
-        assert not holdings.unbegun & ~leased
-        assert not holdings.idle & ~leased
+        assert leased == state.leased
+        assert not state.unbegun & ~leased
+        assert not state.idle & ~leased
         assert {lease.lease for lease in self.registry.book.open_leases(ROOT)} == {each.lease for each in self.leases()}
         assert self.registry.open_leases == sum(lease.is_in_pipe for lease in self.leases())
 

@@ -155,7 +155,7 @@ def test_what_a_node_that_lets_leases_lapse_says_it_has_does_not_count() -> None
         assert granting.lease_pieces(found, liar, slots=4, now_s=now_s, limits=LIMITS)
         found.expire(now_s=now_s + 2.9, silent_s=1e9)
     observe(found, 1, "#" * 64, now_s=6.0)
-    assert found.holdings(ROOT).held == 0
+    assert found.torrent_state(ROOT).held == 0
     assert not found.torrents[ROOT].seeds
 
 
@@ -164,7 +164,7 @@ def test_what_a_node_has_said_ceases_to_count_with_the_lease_that_it_lets_lapse_
     fetch(found, observe(found, 2))
     liar = observe(found, 1, "#" * 32)
     for lapsed in range(1, 5):
-        assert bool(found.holdings(ROOT).held) == liar.is_believed
+        assert bool(found.torrent_state(ROOT).held) == liar.is_believed
         assert granting.lease_pieces(found, liar, slots=1, now_s=10.0 * lapsed, limits=LIMITS)
         found.expire(now_s=10.0 * lapsed + 5.0, silent_s=1e9)
         assert liar.credit == -lapsed
