@@ -45,7 +45,7 @@ class Found:
 
 
 class Discovery:
-    """One node's ear and mouth on its LAN. `presence` says what to answer, or None while there is nothing to offer."""
+    """Sends probes to a LAN and answers them. `presence` says what to answer, None while there is nothing to offer."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class Discovery:
         self._presence = presence
         self._hearsay = Hearsay(is_here=is_loopback(bind))
         self._limit = AnswerLimit()
-        self._ear: trio.socket.SocketType | None = None
+        self._group: trio.socket.SocketType | None = None
 
     def join_again(self) -> None:
         """Join the group on interfaces that have come up since."""
-        if self._ear is not None:
-            self._join(self._ear)
+        if self._group is not None:
+            self._join(self._group)
 
     async def listen(self) -> None:
         """Answer probes until cancelled."""
@@ -77,7 +77,7 @@ class Discovery:
             for address in addresses:
                 opened = self._open(address, PORT)
                 if opened is not None and address == GROUP:
-                    self._ear = opened
+                    self._group = opened
                     self._join(opened)
                 if opened is not None:
                     nursery.start_soon(self._hear_probes, opened, address == GROUP)

@@ -13,11 +13,11 @@ from collections import Counter, deque
 from swarmboot.text.addresses import is_dialable
 from swarmboot.wire.discovery import Presence
 
-DOORS_OF_ONE = 4
+PORTS_OF_ONE = 4
 """How many ports one address may have: a forger makes no node try all of its ports."""
 
-DOORS_MAX = 1024
-DOORS_AT_ONCE, DOORS_PER_S = 128, 8.0
+ENDPOINTS_MAX = 1024
+ENDPOINTS_AT_ONCE, ENDPOINTS_PER_S = 128, 8.0
 NONCES_KEPT = 3
 """How many probes are remembered: one goes out every second, and an answer is late by two at most."""
 
@@ -31,9 +31,9 @@ class Hearsay:
         self._is_here = is_here
         self._nonces: deque[bytes] = deque(maxlen=NONCES_KEPT)
         self._asked: set[str] = set()
-        self._doors: set[tuple[str, int]] = set()
+        self._endpoints: set[tuple[str, int]] = set()
         self._of_one: Counter[str] = Counter()
-        self._left = float(DOORS_AT_ONCE)
+        self._left = float(ENDPOINTS_AT_ONCE)
         self._left_s = 0.0
 
     def probed(self, nonce: bytes) -> None:
@@ -57,15 +57,15 @@ class Hearsay:
         is_ours = presence.nonce in self._nonces or (is_asked and not presence.nonce)
         if not is_ours or not (is_asked or is_on_link) or not is_dialable(host, is_here=self._is_here):
             return False
-        return (host, presence.port) in self._doors or self._has_room(host, presence.port, now_s)
+        return (host, presence.port) in self._endpoints or self._has_room(host, presence.port, now_s)
 
     def _has_room(self, host: str, port: int, now_s: float) -> bool:
-        self._left = min(float(DOORS_AT_ONCE), self._left + (now_s - self._left_s) * DOORS_PER_S)
+        self._left = min(float(ENDPOINTS_AT_ONCE), self._left + (now_s - self._left_s) * ENDPOINTS_PER_S)
         self._left_s = now_s
-        if self._left < 1.0 or len(self._doors) >= DOORS_MAX or self._of_one[host] >= DOORS_OF_ONE:
+        if self._left < 1.0 or len(self._endpoints) >= ENDPOINTS_MAX or self._of_one[host] >= PORTS_OF_ONE:
             return False
         self._left -= 1.0
-        self._doors.add((host, port))
+        self._endpoints.add((host, port))
         self._of_one[host] += 1
         return True
 

@@ -109,11 +109,11 @@ class Stage0Flags:
             node_files=self.node_files if self.is_public else None,
         )
 
-    def pxe_options(self, folder: Path, door_port: int) -> PxeOptions:
+    def pxe_options(self, folder: Path, http_port: int) -> PxeOptions:
         """Return what dnsmasq's plan is made from."""
         from seeder.stage0.dnsmasq_process import PxeOptions
 
-        return PxeOptions(pxe=self.pxe, dhcp_range=self.dhcp_range, ipxe=self.ipxe, folder=folder, door_port=door_port)
+        return PxeOptions(pxe=self.pxe, dhcp_range=self.dhcp_range, ipxe=self.ipxe, folder=folder, http_port=http_port)
 
 
 def read_rack_map(path: Path | None) -> Any:
@@ -153,5 +153,5 @@ def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, 
     from seeder.stage0.dnsmasq import dnsmasq_config, isc_config, kea_config
     from seeder.stage0.dnsmasq_process import PxeOptions, plan_dhcp
 
-    plan = plan_dhcp(PxeOptions(pxe=interface, dhcp_range=dhcp_range, ipxe=ipxe, folder=tftp, door_port=port))
+    plan = plan_dhcp(PxeOptions(pxe=interface, dhcp_range=dhcp_range, ipxe=ipxe, folder=tftp, http_port=port))
     click.echo({"dnsmasq": dnsmasq_config, "isc": isc_config, "kea": kea_config}[server](plan), nl=False)

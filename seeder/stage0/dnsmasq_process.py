@@ -62,7 +62,7 @@ class PxeOptions:
     dhcp_range: str
     ipxe: Path
     folder: Path
-    door_port: int
+    http_port: int
 
 
 def find_boot_files(folder: Path) -> BootFiles:
@@ -105,7 +105,7 @@ def plan_dhcp(options: PxeOptions) -> DhcpPlan:
             "--dhcp-range and proxy exclude each other" if is_proxy else "--pxe needs the addresses to give out",
             expected=f"--pxe {interface} --dhcp-range FIRST,LAST, or --pxe {interface},proxy beside a DHCP server",
         )
-    port = "" if options.door_port == 80 else f":{options.door_port}"
+    port = "" if options.http_port == 80 else f":{options.http_port}"
     return DhcpPlan(
         interface=interface,
         address=address,

@@ -67,7 +67,7 @@ def recorded(folder: Path, fleet: Fleet, seeder: Seeder, *, is_seeder_killed: bo
 
 
 class Replay:
-    """netsim's loop under a trace; its doors write down the requests."""
+    """netsim's loop under a trace; its shell writes down the requests."""
 
     def __init__(self, trace: Trace) -> None:
         self.requests: list[Request] = []
@@ -75,13 +75,13 @@ class Replay:
         policy = Policy(trace.wanted, origin=trace.origin, now_s=trace.born_s, random=Random(SEED))
         self.loop = PolicyLoop(policy, self, at=lambda time_s, action: self._due.append((time_s, action)))
 
-    def announce(self, request: AnnounceRequest, now_s: float) -> None:  # noqa: ARG002 - the doors' signature
+    def announce(self, request: AnnounceRequest, now_s: float) -> None:  # noqa: ARG002 - the shell's signature
         self.requests.append(request)
 
-    def fetch(self, piece_range: PieceRange, now_s: float) -> None:  # noqa: ARG002 - the doors' signature
+    def fetch(self, piece_range: PieceRange, now_s: float) -> None:  # noqa: ARG002 - the shell's signature
         self.requests.append(FetchRequest(piece_range))
 
-    def dial(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:  # noqa: ARG002 - the doors' signature
+    def dial(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:  # noqa: ARG002 - the shell's signature
         self.requests.append(ConnectRequest(neighbours))
 
     def tell(self, fact: Fact) -> None:

@@ -1,4 +1,4 @@
-"""A host that is no node: it says to the seeder's door what it likes, over TLS, from an address of its own choice."""
+"""A host that is no node: it says to the seeder what it likes, over TLS, from an address of its own choice."""
 
 from __future__ import annotations
 

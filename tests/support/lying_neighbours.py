@@ -34,7 +34,7 @@ class Liar:
     asked: list[str] = field(default_factory=list)
 
 
-class _Door(ThreadingHTTPServer):
+class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
@@ -49,7 +49,7 @@ class _Door(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Door
+    server: _Server
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -101,37 +101,37 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def lying(
-    host: str, documents: Mapping[str, bytes], *, claim: int, fault: str = "", about: str = "torrents/", doors: int = 1
+    host: str, documents: Mapping[str, bytes], *, claim: int, fault: str = "", about: str = "torrents/", ports: int = 1
 ) -> Iterator[Liar]:
-    """Answer probes at `host` with a claim, from some doors; serve `documents`, those under `about` with a fault."""
+    """Answer probes at `host` with a claim, from some ports; serve `documents`, those under `about` with a fault."""
     liar = Liar(host)
     with ExitStack() as stack:
-        door = _Door(liar, documents, fault, about)
-        serving = threading.Thread(target=door.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        server = _Server(liar, documents, fault, about)
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         serving.start()
-        ear = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        ear.bind((host, PROBES_AT))
-        ear.settimeout(0.2)
+        udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.bind((host, PROBES_AT))
+        udp.settimeout(0.2)
 
         def answer() -> None:
-            while not door.over.is_set():
+            while not server.over.is_set():
                 with suppress(DecodeError, OSError):
-                    _answer(ear, *ear.recvfrom(2048), doors, claim, door.server_address[1])
+                    _answer(udp, *udp.recvfrom(2048), ports, claim, server.server_address[1])
 
         answering = threading.Thread(target=answer, daemon=True)
         answering.start()
         try:
             yield liar
         finally:
-            door.over.set()
-            door.shutdown()
-            door.server_close()
+            server.over.set()
+            server.shutdown()
+            server.server_close()
             answering.join()
 
 
-def _answer(ear: socket.socket, data: bytes, asker: tuple[str, int], doors: int, claim: int, http_port: int) -> None:
+def _answer(udp: socket.socket, data: bytes, asker: tuple[str, int], ports: int, claim: int, http_port: int) -> None:
     probe = decode_datagram(data)
     assert isinstance(probe, Probe)
-    for port in range(20000, 20000 + doors):
+    for port in range(20000, 20000 + ports):
         presence = Presence(new_node_id(), Sequence(claim), port, http_port, nonce=probe.nonce)
-        ear.sendto(encode_presence(presence), asker)
+        udp.sendto(encode_presence(presence), asker)

@@ -71,7 +71,7 @@ class PaperRack:
         self.now_s = 0.0
         self.nodes: list[PaperNode] = []
         self._host = host
-        self._by_door: dict[tuple[str, int], PaperNode] = {}
+        self._by_endpoint: dict[tuple[str, int], PaperNode] = {}
         self.others: dict[NodeId, Callable[[Handout], None]] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -89,7 +89,7 @@ class PaperRack:
         policy = Policy(wanted, origin="https://origin", now_s=self.now_s, random=Random(index))
         node = PaperNode(NodeId(index.to_bytes(16, "big")), policy, self._host(index), port=index + 1)
         self.nodes.append(node)
-        self._by_door[node.host, node.port] = node
+        self._by_endpoint[node.host, node.port] = node
         self._act(node)
 
     def kill(self, index: int) -> None:
@@ -121,8 +121,8 @@ class PaperRack:
                     self._fetch(node, piece_range)
                 case ConnectRequest(neighbours):
                     for neighbour in neighbours:
-                        if (neighbour.host, neighbour.port) in self._by_door:
-                            self._connect(node, self._by_door[neighbour.host, neighbour.port])
+                        if (neighbour.host, neighbour.port) in self._by_endpoint:
+                            self._connect(node, self._by_endpoint[neighbour.host, neighbour.port])
         node.wake_s = wake_s = max(node.policy.next_wake_s(now_s=self.now_s), self.now_s + 0.001)
         self.at(wake_s, lambda: self._wake(node, wake_s))
 
@@ -220,7 +220,7 @@ class PaperRack:
         node.policy.piece_arrived(INFO_HASH, index, now_s=self.now_s)
         if node.policy.is_complete and node.done_s is None:
             node.done_s = self.now_s
-        for door in node.neighbours:
-            self._swap(self._by_door[door], index)
+        for endpoint in node.neighbours:
+            self._swap(self._by_endpoint[endpoint], index)
         if node.policy.is_complete:
             self._act(node)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from leecher.neighbour.discovery import GROUP, PORT
-from leecher.policy.hearsay import DOORS_OF_ONE
+from leecher.policy.hearsay import PORTS_OF_ONE
 from seeder.site.issue import issue
 from seeder.site.writer import SiteWriter
 from swarmboot.codec import pack
@@ -84,29 +84,29 @@ def test_forty_announces_of_a_host_that_is_no_address_end_no_boot(fleet: Fleet, 
 
 
 class Forger:
-    """A host that hears the probes of its LAN and answers them in the name of 127.0.0.66, whose doors it knows."""
+    """A host that hears the probes of its LAN and answers them in the name of 127.0.0.66, whose ports it knows."""
 
-    DOORS = 12
+    PORTS = 12
 
     def __init__(self, keys: Collection[bytes]) -> None:
         self.heard = 0
         self._keys = set(keys)
-        self.victims = [socket.create_server(("127.0.0.66", 0)) for _ in range(self.DOORS)]
+        self.victims = [socket.create_server(("127.0.0.66", 0)) for _ in range(self.PORTS)]
         self.dialled: set[int] = set()
-        self._ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._ear.bind((GROUP, PORT))
+        self._group = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._group.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._group.bind((GROUP, PORT))
         request = struct.pack("4s4si", socket.inet_aton(GROUP), bytes(4), socket.if_nametoindex("lo"))
-        self._ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
-        self._mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._mouth.bind(("127.0.0.66", 0))
+        self._group.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        self._answering = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._answering.bind(("127.0.0.66", 0))
 
     def run(self, stop: threading.Event) -> None:
         """Answer probes and count who is dialled until `stop`."""
         while not stop.is_set():
-            ready, _, _ = select.select([self._ear, *self.victims], [], [], 0.05)
+            ready, _, _ = select.select([self._group, *self.victims], [], [], 0.05)
             for each in ready:
-                if each is self._ear:
+                if each is self._group:
                     self._answer()
                 else:
                     taken, _ = each.accept()
@@ -114,17 +114,17 @@ class Forger:
                     self.dialled.add(each.fileno())
 
     def _answer(self) -> None:
-        data, asker = self._ear.recvfrom(2000)
+        data, asker = self._group.recvfrom(2000)
         probe = decode_datagram(data)
         if isinstance(probe, Probe) and set(probe.keys) == self._keys:  # not another test's
             self.heard += 1
             ports = [victim.getsockname()[1] for victim in self.victims]
             for port, nonce in product(ports, (probe.nonce, b"", b"x" * 16)):
                 forged = Presence(NodeId(b"f" * 16), Sequence(10**6), port, port, nonce)
-                self._mouth.sendto(encode_presence(forged), asker)
+                self._answering.sendto(encode_presence(forged), asker)
 
     def close(self) -> None:
-        for each in (self._ear, self._mouth, *self.victims):
+        for each in (self._group, self._answering, *self.victims):
             each.close()
 
 
@@ -139,7 +139,7 @@ def forger(fleet: Fleet) -> Iterator[Forger]:
     forger.close()
 
 
-def test_forged_answers_to_probes_aim_a_node_at_few_doors_and_it_boots(
+def test_forged_answers_to_probes_aim_a_node_at_few_ports_and_it_boots(
     fleet: Fleet, release: Path, tmp_path: Path, forger: Forger
 ) -> None:
     with ExitStack() as stack:
@@ -150,19 +150,19 @@ def test_forged_answers_to_probes_aim_a_node_at_few_doors_and_it_boots(
         status_code, said = node.end()
         assert (status_code, node.digests()) == (0, fleet.digests(release)), said
     assert forger.heard
-    assert len(forger.dialled) <= DOORS_OF_ONE
+    assert len(forger.dialled) <= PORTS_OF_ONE
 
 
 def scripts(seeder: Seeder, number: int, **headers: str) -> dict[str, str]:
-    """Return what the stage-0 door tells machine `number` in either language, and what one that is no machine."""
-    door, told = seeder.stage0_url(), {}
+    """Return what the seeder tells bare machine `number` in either language, and what one that is no machine."""
+    url, told = seeder.stage0_url(), {}
     for path, mac in (
         ("boot.ipxe", f"52-54-00-00-00-{number:02x}"),
         ("grub.cfg", f"52-54-00-00-01-{number:02x}"),
         ("boot.ipxe", "$(halt)%0Ashell"),
         ("grub.cfg", "%27;halt;%27"),
     ):
-        request = urllib.request.Request(f"{door}/{path}?mac={mac}", headers=headers)
+        request = urllib.request.Request(f"{url}/{path}?mac={mac}", headers=headers)
         told[f"{path} {mac[:5]}"] = urllib.request.urlopen(request, timeout=30).read().decode()
     return told
 
@@ -184,13 +184,13 @@ def test_a_hostile_announce_writes_nothing_into_a_boot_script(fleet: Fleet, trus
         plain = scripts(seeder, 0)
         assert "http://127.0.0.1:8471/k/" in plain["boot.ipxe 52-54"]
         assert "(http,127.0.0.1:8471)/k/" in plain["grub.cfg 52-54"]
-        doors = set(re.findall(r"//([^/]+)/", plain["boot.ipxe 52-54"]))
+        hosts = set(re.findall(r"//([^/]+)/", plain["boot.ipxe 52-54"]))
         for number, host in enumerate(NO_ADDRESSES, start=1):
             announce(seeder, number, serves=serves, http_port=8471, host=host, rack=f"r\nshell || {host}"[:64])
             for name, text in scripts(seeder, number, Host="'; halt; '", Forwarded="host=';halt;'").items():
                 assert not re.search(r"shell|halt|256\.1|10\.0\.0\.7|a\.example|net0/", text)
                 assert first_words(text) <= first_words(plain[name])
-                assert set(re.findall(r"(?://|\(http,)([^/)' ]+)", text)) <= {*doors, seeder.address[8:]}
+                assert set(re.findall(r"(?://|\(http,)([^/)' ]+)", text)) <= {*hosts, seeder.address[8:]}
 
 
 def refused_publish(release: Path, fleet: Fleet, toml: str) -> str:

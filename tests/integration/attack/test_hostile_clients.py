@@ -173,8 +173,8 @@ def test_own_files_of_a_machine_that_hundreds_ask_for_and_nobody_reads_are_in_me
 ) -> None:
     (tmp_path / "files/default/etc").mkdir(parents=True)
     (tmp_path / "files/default/etc/large").write_bytes(bytes(4_000_000))
-    door = ["--pxe-listen", "127.0.0.1:0", "--node-files", str(tmp_path / "files")]
-    with serving(fleet, *door) as seeder, ExitStack() as held:
+    pxe = ["--pxe-listen", "127.0.0.1:0", "--node-files", str(tmp_path / "files")]
+    with serving(fleet, *pxe) as seeder, ExitStack() as held:
         port = stage0_port(seeder)
         before_bytes = resident_bytes(seeder.process.pid)
         for number in range(100):

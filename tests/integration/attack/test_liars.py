@@ -70,7 +70,7 @@ def test_a_neighbour_that_serves_less_than_it_claims_is_refused(tmp_path: Path, 
 def test_liars_who_claim_the_most_and_stall_keep_nobody_from_being_asked(tmp_path: Path, rack: Rack) -> None:
     with ExitStack() as stack:
         liars = [
-            stack.enter_context(lying(f"127.0.0.{host}", {}, claim=10**9, fault="stalls", about="", doors=4))
+            stack.enter_context(lying(f"127.0.0.{host}", {}, claim=10**9, fault="stalls", about="", ports=4))
             for host in range(40, 60)
         ]
         node = stack.enter_context(booting(tmp_path, 5, *rack.alone(*(liar.host for liar in liars), WARM)))

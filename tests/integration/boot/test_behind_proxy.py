@@ -97,32 +97,32 @@ def test_nodes_behind_one_proxy_swap_on_their_own_lan_and_the_log_says_why(fleet
     print(f"{sent_bytes / IMAGE_BYTES:.2f} copies for 3 nodes behind one proxy")
 
 
-def script(door: str, **headers: str) -> str:
-    request = urllib.request.Request(f"{door}/boot.ipxe?mac={MAC}", headers=headers)
+def script(url: str, **headers: str) -> str:
+    request = urllib.request.Request(f"{url}/boot.ipxe?mac={MAC}", headers=headers)
     return str(urllib.request.urlopen(request, timeout=30).read().decode())
 
 
-def door_of(seeder: Seeder) -> str:
-    """Return the address of the stage-0 door, on the loopback interface."""
+def stage0_address(seeder: Seeder) -> str:
+    """Return the address that stage 0 is served at, on the loopback interface."""
     port = seeder.stage0_url().rpartition(":")[2]
     seeder.wait_for_line("machines boot it")
     return f"127.0.0.1:{port}"
 
 
 def named_in(text: str) -> tuple[set[str], set[str]]:
-    """Return the servers that a script has the kernel ask and the doors that it loads from."""
+    """Return the servers that a script has the kernel ask and the addresses that it loads from."""
     return set(re.findall(r"swarmboot\.server=(\S+)", text)), set(re.findall(r"http://([^/\s]+)/k/", text))
 
 
 def test_scripts_name_the_address_that_the_machine_asked_at(fleet: Fleet) -> None:
     with ExitStack() as stack:
         seeder = stack.enter_context(serving(fleet, "--pxe-listen", "127.0.0.1:0", "--name", "boot.example"))
-        door = stack.enter_context(forwarded(door_of(seeder)))
+        stage0 = stack.enter_context(forwarded(stage0_address(seeder)))
         port = seeder.address.rpartition(":")[2]
-        assert named_in(script(f"http://{door}")) == ({f"https://127.0.0.1:{port}"}, {door})
-        told = named_in(script(f"http://{door}", Host="boot.example:8080"))
+        assert named_in(script(f"http://{stage0}")) == ({f"https://127.0.0.1:{port}"}, {stage0})
+        told = named_in(script(f"http://{stage0}", Host="boot.example:8080"))
         assert told == ({f"https://boot.example:{port}"}, {"boot.example:8080"})
-        told = named_in(script(f"http://{door}", Host="other.example:8080"))
+        told = named_in(script(f"http://{stage0}", Host="other.example:8080"))
         assert told == ({f"https://127.0.0.1:{port}"}, {"other.example:8080"}), "a name that TLS would refuse"
         hint = "at other.example, which the certificate is not for: start serve with --name other.example"
         seeder.wait_for_line(hint)
@@ -130,7 +130,7 @@ def test_scripts_name_the_address_that_the_machine_asked_at(fleet: Fleet) -> Non
 
 def test_scripts_name_the_server_that_an_option_names_and_its_certificate_is_for_it(fleet: Fleet) -> None:
     with serving(fleet, "--pxe-listen", "127.0.0.1:0", "--server", "https://boot.example:443") as seeder:
-        servers, _ = named_in(script(f"http://{door_of(seeder)}"))
+        servers, _ = named_in(script(f"http://{stage0_address(seeder)}"))
         assert servers == {"https://boot.example:443"}
         done = (fleet.folder / "state" / "server.pem").read_bytes()
     from cryptography import x509
@@ -148,9 +148,9 @@ def test_a_server_on_a_socket_for_both_families_names_ipv4_addresses_as_such(
         listens = ["--listen", "[::]:0", "--pxe-listen", "[::]:0", "--racks", str(racks), "--uplink", "40mbit"]
         seeder = stack.enter_context(serving(fleet, *listens))
         port = seeder.address.rpartition(":")[2]
-        server, door = f"https://127.0.0.1:{port}", door_of(seeder)
-        text = script(f"http://{door}")
-        assert named_in(text) == ({server}, {door})
+        server, stage0 = f"https://127.0.0.1:{port}", stage0_address(seeder)
+        text = script(f"http://{stage0}")
+        assert named_in(text) == ({server}, {stage0})
         assert "swarmboot.rack=r12" in text
         seeder.address = server
         sent_bytes = boot_rack(fleet, seeder, tmp_path, server, 2)

@@ -54,15 +54,15 @@ def test_neighbours_heard_of_while_the_seeder_is_slow_are_not_all_dialled(fleet:
 @contextmanager
 def booted_neighbour(fleet: Fleet) -> Iterator[Found]:
     """Serve the site's documents as a booted neighbour does while the context is open."""
-    door = NeighbourServer("127.0.0.10", metrics=str)
+    server = NeighbourServer("127.0.0.10", metrics=str)
     files = [file for file in fleet.site.rglob("*.swarm") if file.is_file()]
-    door.documents = {str(file.relative_to(fleet.site)): file.read_bytes() for file in files}
-    door.start()
+    server.documents = {str(file.relative_to(fleet.site)): file.read_bytes() for file in files}
+    server.start()
     try:
-        yield Found("127.0.0.10", Presence(new_node_id(), Sequence(1), port=6881, http_port=door.port))
+        yield Found("127.0.0.10", Presence(new_node_id(), Sequence(1), port=6881, http_port=server.port))
     finally:
-        door.shutdown()
-        door.server_close()
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_release_from_a_neighbour_leaves_it_to_a_slow_seeder_to_name_neighbours(fleet: Fleet) -> None:

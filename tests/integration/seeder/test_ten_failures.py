@@ -167,11 +167,11 @@ STUCK = ("no such channel", "certificate not trusted")
 
 def load_and_fall_silent(seeder: Seeder) -> None:
     """Load kernel and initramfs as a bare machine does, and never say anything again."""
-    door = ("127.0.0.1", int(seeder.stage0_url().rpartition(":")[2]))
-    script = get_plainly(door, f"/boot.ipxe?mac={UNHEARD_MAC}", source=UNHEARD_HOST).decode()
+    stage0 = ("127.0.0.1", int(seeder.stage0_url().rpartition(":")[2]))
+    script = get_plainly(stage0, f"/boot.ipxe?mac={UNHEARD_MAC}", source=UNHEARD_HOST).decode()
     assert images_in(script)
     for path in images_in(script):
-        assert len(get_plainly(door, path, source=UNHEARD_HOST)) == 20_000
+        assert len(get_plainly(stage0, path, source=UNHEARD_HOST)) == 20_000
 
 
 def fall_silent(target: Target) -> dict[str, tuple[str, str]]:

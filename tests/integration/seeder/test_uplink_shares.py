@@ -40,17 +40,17 @@ def test_the_uplink_is_shared_with_downloads_of_stage_0_as_well(tmp_path: Path) 
     fleet = build_fleet(tmp_path / "fleet", release)
     blob = max((fleet.site / "blobs").iterdir(), key=lambda path: path.stat().st_size).name
     with serving(fleet, "--uplink", "40mbit", "--pxe-listen", "127.0.0.1:0") as seeder:
-        door = stage0_door(seeder)
-        kernel = re.search(r"/k/[0-9a-f]{64}", ask(door, "/boot.ipxe?mac=52:54:00:00:00:01"))
+        stage0 = stage0_address(seeder)
+        kernel = re.search(r"/k/[0-9a-f]{64}", ask(stage0, "/boot.ipxe?mac=52:54:00:00:00:01"))
         assert kernel is not None
         paths = {HOSTILE: kernel[0], HONEST: f"/blobs/{blob}"}
-        got = download(seeder, paths, {HOSTILE: DOWNLOADS, HONEST: 2}, plain={HOSTILE: door})
+        got = download(seeder, paths, {HOSTILE: DOWNLOADS, HONEST: 2}, plain={HOSTILE: stage0})
     share = got[HONEST] / got.total()
     print(f"2 downloads beside {DOWNLOADS} of another host's kernels have {share:.0%} of the uplink")
     assert share > 0.25, f"{share:.0%} of the uplink"
 
 
-def stage0_door(seeder: Seeder) -> tuple[str, int]:
+def stage0_address(seeder: Seeder) -> tuple[str, int]:
     """Return where stage 0 is served over plain HTTP."""
     end_s = time.monotonic() + 20
     while not any(line.startswith("stage 0 trust") for line in seeder.lines):
@@ -60,9 +60,9 @@ def stage0_door(seeder: Seeder) -> tuple[str, int]:
     return "127.0.0.1", int(line.rpartition(":")[2])
 
 
-def ask(door: tuple[str, int], path: str) -> str:
+def ask(address: tuple[str, int], path: str) -> str:
     """Return a small answer over plain HTTP."""
-    with urllib.request.urlopen(f"http://{door[0]}:{door[1]}{path}", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://{address[0]}:{address[1]}{path}", timeout=20) as answer:
         return str(answer.read().decode())
 
 
@@ -85,11 +85,11 @@ def download(
     address = urlsplit(seeder.address)
 
     def fetch(host: str) -> None:
-        door = (plain or {}).get(host)
-        end = door or (str(address.hostname), int(address.port or 0))
+        plain_end = (plain or {}).get(host)
+        end = plain_end or (str(address.hostname), int(address.port or 0))
         with suppress(OSError), ExitStack() as stack:
             connection = stack.enter_context(socket.create_connection(end, timeout=60, source_address=(host, 0)))
-            if door is None:
+            if plain_end is None:
                 connection = stack.enter_context(context.wrap_socket(connection, server_hostname=end[0]))
             begun.wait(60)
             while not is_over.is_set():

@@ -66,7 +66,7 @@ def urls(text: str, sha256: str) -> list[str]:
     return re.findall(rf"(http://\S*/k/{sha256}\S*)", text)
 
 
-def test_a_machine_is_told_what_to_load_and_the_door_serves_exactly_that(lan: Seeder, release: Path) -> None:
+def test_a_machine_is_told_what_to_load_and_the_seeder_serves_exactly_that(lan: Seeder, release: Path) -> None:
     text = script(lan)
     kernel = digest(release / "vmlinuz")
     assert text.startswith("#!ipxe\n")
@@ -76,7 +76,7 @@ def test_a_machine_is_told_what_to_load_and_the_door_serves_exactly_that(lan: Se
     assert get(url) == (release / "vmlinuz").read_bytes()
 
 
-def test_the_door_serves_no_other_blob(lan: Seeder, release: Path) -> None:
+def test_stage_0_serves_no_other_blob(lan: Seeder, release: Path) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get(f"{lan.stage0_url()}/k/{digest(release / 'rootfs.squashfs')}")
 

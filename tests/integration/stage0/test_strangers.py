@@ -18,10 +18,10 @@ FIRST, VICTIM, FORGER = "127.0.0.2", "127.0.0.3", "127.0.0.66"
 MAC = "52:54:00:00:00:01"
 
 
-def get(door: tuple[str, int], path: str, *, source: str, within_s: float = BOUND_S) -> bytes:
+def get(stage0: tuple[str, int], path: str, *, source: str, within_s: float = BOUND_S) -> bytes:
     """Return a body that is fetched from an address of one's choice."""
-    with socket.create_connection(door, timeout=within_s, source_address=(source, 0)) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {door[0]}\r\nConnection: close\r\n\r\n".encode())
+    with socket.create_connection(stage0, timeout=within_s, source_address=(source, 0)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {stage0[0]}\r\nConnection: close\r\n\r\n".encode())
         answer = b""
         while data := connection.recv(1 << 16):
             answer += data
@@ -33,7 +33,7 @@ def images_in(script: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"http://[^/]+(/k/[0-9a-f]{64}\?mac=[0-9a-f-]+)", script)))
 
 
-def open_door(seeder: Seeder) -> tuple[str, int]:
+def stage0_address(seeder: Seeder) -> tuple[str, int]:
     seeder.wait_for_line("stage 0 trust")
     return "127.0.0.1", int(seeder.stage0_url().rpartition(":")[2])
 
@@ -46,15 +46,15 @@ def fleet(tmp_path: Path) -> Fleet:
 
 def test_a_client_that_wants_its_connection_closed_sees_its_end(fleet: Fleet) -> None:
     with serving(fleet, "--pxe-listen", "127.0.0.1:0") as seeder:
-        door = open_door(seeder)
-        script = get(door, f"/boot.ipxe?mac={MAC}", source=FIRST).decode()
+        stage0 = stage0_address(seeder)
+        script = get(stage0, f"/boot.ipxe?mac={MAC}", source=FIRST).decode()
         for path in images_in(script) * 10:
-            assert len(get(door, path, source=FIRST, within_s=10.0)) == 200_000
+            assert len(get(stage0, path, source=FIRST, within_s=10.0)) == 200_000
 
 
 def test_no_cache_on_the_way_may_give_one_machines_script_to_another(fleet: Fleet) -> None:
     with serving(fleet, "--pxe-listen", "127.0.0.1:0") as seeder:
-        host, port = open_door(seeder)
+        host, port = stage0_address(seeder)
         for script in ("boot.ipxe", "grub.cfg"):
             for query in ("", f"?mac={MAC}"):
                 with urllib.request.urlopen(f"http://{host}:{port}/{script}{query}", timeout=BOUND_S) as answer:
@@ -64,14 +64,14 @@ def test_no_cache_on_the_way_may_give_one_machines_script_to_another(fleet: Flee
 def test_a_machine_has_its_turn_although_another_asks_in_its_name(fleet: Fleet) -> None:
     had_a_turn: list[str] = []
     with serving(fleet, "--pxe-listen", "127.0.0.1:0", "--stage0-slots", "1") as seeder:
-        door = open_door(seeder)
+        stage0 = stage0_address(seeder)
 
         def ask(source: str) -> None:
             while not had_a_turn:
-                if images_in(get(door, "/boot.ipxe?mac=52:54:00:00:00:02", source=source).decode()):
+                if images_in(get(stage0, "/boot.ipxe?mac=52:54:00:00:00:02", source=source).decode()):
                     had_a_turn.append(source)
 
-        images = images_in(get(door, f"/boot.ipxe?mac={MAC}", source=FIRST).decode())
+        images = images_in(get(stage0, f"/boot.ipxe?mac={MAC}", source=FIRST).decode())
         asking = [threading.Thread(target=ask, args=(source,)) for source in (VICTIM, FORGER)]
         for thread in asking:  # the victim first
             thread.start()
@@ -79,7 +79,7 @@ def test_a_machine_has_its_turn_although_another_asks_in_its_name(fleet: Fleet) 
         for source in (FORGER, FIRST):
             assert not had_a_turn, "somebody else has ended the first machine's turn"
             for path in images:
-                get(door, path, source=source)
+                get(stage0, path, source=source)
         wait_until("a turn for somebody else", lambda: bool(had_a_turn))
         assert had_a_turn[0] == VICTIM
         for thread in asking:

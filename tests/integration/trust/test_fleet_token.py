@@ -198,8 +198,8 @@ def asked_files(seeder: Seeder, fleet: Fleet, *tokens: Path, monkeypatch: pytest
 def test_node_files_go_over_https_to_who_proves_the_token_and_no_longer_over_plain_http(
     fleet: Fleet, token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = ["--pxe-listen", "127.0.0.1:0", "--node-files", str(node_files(tmp_path / "files"))]
-    with serving(fleet, *door, "--fleet-token", str(token)) as seeder:
+    pxe = ["--pxe-listen", "127.0.0.1:0", "--node-files", str(node_files(tmp_path / "files"))]
+    with serving(fleet, *pxe, "--fleet-token", str(token)) as seeder:
         plain = seeder.stage0_url()
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"{plain}/node.img?mac=52:54:00:00:00:01", timeout=10)
@@ -210,7 +210,7 @@ def test_node_files_go_over_https_to_who_proves_the_token_and_no_longer_over_pla
         wrong = make_token(tmp_path / "wrong.token")
         files, said = asked_files(seeder, fleet, wrong, monkeypatch=monkeypatch)
         assert (files, "does not accept this node's fleet token" in said) == ({}, True)
-    with serving(fleet, *door) as seeder:
+    with serving(fleet, *pxe) as seeder:
         plain = seeder.stage0_url()
         with urllib.request.urlopen(f"{plain}/node.img?mac=52:54:00:00:00:01", timeout=10) as answer:
             assert b"rack=r1" in answer.read()

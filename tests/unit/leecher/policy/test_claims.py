@@ -14,16 +14,16 @@ HONEST, LIAR = ("10.0.0.1", 6881), ("10.0.0.2", 6881)
 def heard(*said: tuple[Address, int]) -> Claims:
     """Return the state after these claims were heard at 0."""
     claims = Claims(Random(1))
-    for door, number in said:
-        claims.heard(door, Sequence(number), now_s=0.0)
+    for address, number in said:
+        claims.heard(address, Sequence(number), now_s=0.0)
     return claims
 
 
 def ask_all(claims: Claims, *, now_s: float = 0.0) -> list[Address]:
     """Ask for as long as there is somebody to ask; return whom."""
     asked = []
-    while (door := claims.next_to_ask(now_s=now_s)) is not None:
-        asked.append(door)
+    while (address := claims.next_to_ask(now_s=now_s)) is not None:
+        asked.append(address)
     return asked
 
 
@@ -76,10 +76,10 @@ def test_half_of_those_asked_are_chosen_by_lot() -> None:
     honest = [((f"10.0.2.{number}", 6881), 5) for number in range(200)]
     asked = ask_all(heard(*liars, *honest))
     assert len(asked) == AT_ONCE
-    assert sum(door[0].startswith("10.0.2.") for door in asked) >= AT_ONCE // 8
+    assert sum(address[0].startswith("10.0.2.") for address in asked) >= AT_ONCE // 8
 
 
-def test_one_address_is_asked_at_few_doors_at_once() -> None:
+def test_one_host_is_asked_at_few_ports_at_once() -> None:
     assert len(ask_all(heard(*[(("10.0.0.9", port), 5) for port in range(1, 5)]))) == OF_AN_ADDRESS
 
 
@@ -87,9 +87,9 @@ def test_who_waits_takes_the_place_of_who_has_had_its_time() -> None:
     claims = heard(*[((f"10.0.1.{number}", 6881), 9) for number in range(AT_ONCE + 1)])
     first = ask_all(claims)
     assert claims.overtaken(now_s=YOUNG_S / 2) is None
-    door = claims.overtaken(now_s=YOUNG_S)
-    assert door in first
-    claims.failed(door, now_s=YOUNG_S)
+    address = claims.overtaken(now_s=YOUNG_S)
+    assert address in first
+    claims.failed(address, now_s=YOUNG_S)
     (last,) = ask_all(claims, now_s=YOUNG_S)
     assert last not in first
 

@@ -60,22 +60,22 @@ def test_loopback_neighbours_are_those_of_a_node_that_lives_there() -> None:
     assert build_hearsay(is_here=True).is_believed("127.0.0.2", presence(), is_on_link=True, now_s=0.0)
 
 
-def test_one_address_has_a_few_doors_and_no_more() -> None:
+def test_one_address_has_a_few_ports_and_no_more() -> None:
     heard = build_hearsay()
     passed = [heard.is_believed("10.0.0.7", presence(port), is_on_link=True, now_s=0.0) for port in range(1, 1000)]
-    assert sum(passed) == hearsay.DOORS_OF_ONE
+    assert sum(passed) == hearsay.PORTS_OF_ONE
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5), st.floats(0, 2)), max_size=400))
-def test_new_doors_are_bounded_in_number_and_rate(answers: list[tuple[int, int, float]]) -> None:
+def test_new_endpoints_are_bounded_in_number_and_rate(answers: list[tuple[int, int, float]]) -> None:
     heard = build_hearsay()
-    now_s, doors = 0.0, set()
+    now_s, endpoints = 0.0, set()
     for number, (host, port, pause_s) in enumerate(answers):
         now_s += pause_s
         where = f"10.{host}.{number >> 8}.{number & 255}"
         if heard.is_believed(where, presence(port), is_on_link=True, now_s=now_s):
-            doors.add((where, port))
-        assert len(doors) <= min(hearsay.DOORS_MAX, hearsay.DOORS_AT_ONCE + now_s * hearsay.DOORS_PER_S)
+            endpoints.add((where, port))
+        assert len(endpoints) <= min(hearsay.ENDPOINTS_MAX, hearsay.ENDPOINTS_AT_ONCE + now_s * hearsay.ENDPOINTS_PER_S)
 
 
 def test_a_whole_rack_is_heard_at_once() -> None:

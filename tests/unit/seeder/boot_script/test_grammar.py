@@ -227,7 +227,7 @@ def test_a_command_line_longer_than_the_kernel_takes_is_refused() -> None:
             check_carried("tiny", cmdline, (Profile("gpu", cmdline=profile),))
 
 
-def test_what_the_door_adds_at_most_fits() -> None:
+def test_what_stage_0_adds_at_most_fits() -> None:
     stage0, host = build_stage0("tiny"), "a" * 63 + ".example"
     line = node_cmdline(
         stage0, mac="52:54:00:12:34:56", server=f"https://{host}:65535", rack="r" * 64, named="p" * 64

@@ -12,7 +12,7 @@ from seeder.http.crowd import CONNECTIONS_MAX, Crowd, Place, connections_for
 from swarmboot.text.addresses import counted_as
 
 
-class Door:
+class Listener:
     """A crowd, and who of it was cut off."""
 
     def __init__(self, most: int) -> None:
@@ -32,77 +32,79 @@ class Door:
 
 
 def test_a_full_crowd_cuts_off_the_address_with_most() -> None:
-    door = Door(100)
+    listener = Listener(100)
     for number in range(20):
-        assert door.enter(f"10.0.0.{number}", at_s=0.0)
+        assert listener.enter(f"10.0.0.{number}", at_s=0.0)
     for second in range(500):
-        door.enter("10.6.6.6", at_s=1.0 + second)
-    assert set(door.cut) == {"10.6.6.6"}
-    assert len(door.crowd) <= 100
-    assert door.enter("10.0.0.77", at_s=1000.0)
-    assert set(door.cut) == {"10.6.6.6"}
+        listener.enter("10.6.6.6", at_s=1.0 + second)
+    assert set(listener.cut) == {"10.6.6.6"}
+    assert len(listener.crowd) <= 100
+    assert listener.enter("10.0.0.77", at_s=1000.0)
+    assert set(listener.cut) == {"10.6.6.6"}
 
 
 def test_of_one_address_those_that_have_waited_longest_go_first() -> None:
-    door = Door(8)
-    first = door.enter("10.6.6.6", at_s=0.0)
-    second = door.enter("10.6.6.6", at_s=1.0)
+    listener = Listener(8)
+    first = listener.enter("10.6.6.6", at_s=0.0)
+    second = listener.enter("10.6.6.6", at_s=1.0)
     assert first is not None
     assert second is not None
     second.work()
     first.wait(50.0, 100.0)
     for second_s in range(2, 20):
-        door.enter("10.6.6.6", at_s=float(second_s))
-    door.crowd.leave(first)
-    door.crowd.leave(second)
+        listener.enter("10.6.6.6", at_s=float(second_s))
+    listener.crowd.leave(first)
+    listener.crowd.leave(second)
     assert first.cut is not second.cut
-    assert len(door.crowd) == 4
+    assert len(listener.crowd) == 4
 
 
 def test_one_address_leaves_a_quarter_of_the_room_to_others() -> None:
-    door = Door(100)
+    listener = Listener(100)
     for second in range(300):
-        door.enter("10.6.6.6", at_s=float(second))
-    assert len(door.crowd) <= 75
+        listener.enter("10.6.6.6", at_s=float(second))
+    assert len(listener.crowd) <= 75
 
 
 def test_connections_at_work_are_cut_off_only_for_who_has_far_fewer() -> None:
-    door = Door(40)
+    listener = Listener(40)
     for number in range(40):
-        door.enter(f"10.0.0.{1 + number % 2}", waits=False)
-    assert door.enter("10.0.0.1", waits=False) is None
-    assert door.enter("10.0.0.3", waits=False) is not None
-    assert len(door.crowd) == 40
+        listener.enter(f"10.0.0.{1 + number % 2}", waits=False)
+    assert listener.enter("10.0.0.1", waits=False) is None
+    assert listener.enter("10.0.0.3", waits=False) is not None
+    assert len(listener.crowd) == 40
 
 
 def test_a_deadline_cuts_off_and_work_has_none() -> None:
-    door = Door(10)
-    slow, busy, idle = (door.enter(f"10.0.0.{number}") for number in range(3))
+    listener = Listener(10)
+    slow, busy, idle = (listener.enter(f"10.0.0.{number}") for number in range(3))
     assert slow is not None
     assert busy is not None
     assert idle is not None
     busy.work()
     idle.wait(0.0, 200.0, is_idle=True)
-    door.crowd.expire(150.0)
-    assert door.cut == ["10.0.0.0"]
+    listener.crowd.expire(150.0)
+    assert listener.cut == ["10.0.0.0"]
     assert busy.due_s == math.inf
-    door.crowd.stop()
-    assert door.cut == ["10.0.0.0", "10.0.0.2"]
+    listener.crowd.stop()
+    assert listener.cut == ["10.0.0.0", "10.0.0.2"]
 
 
 def test_whatever_comes_and_goes_the_crowd_stays_within_its_bounds() -> None:
-    random, door, places = Random(7), Door(64), []
+    random, listener, places = Random(7), Listener(64), []
     for step in range(5000):
-        place = door.enter(f"10.0.{random.randrange(3)}.{random.randrange(40)}", at_s=step, waits=random.random() < 0.8)
+        place = listener.enter(
+            f"10.0.{random.randrange(3)}.{random.randrange(40)}", at_s=step, waits=random.random() < 0.8
+        )
         places += [place] if place else []
         if random.random() < 0.3:
-            door.crowd.leave(places.pop(random.randrange(len(places))))
+            listener.crowd.leave(places.pop(random.randrange(len(places))))
         if random.random() < 0.1:
-            door.crowd.expire(float(step))
-        assert len(door.crowd) <= 64
+            listener.crowd.expire(float(step))
+        assert len(listener.crowd) <= 64
     for place in places:
-        door.crowd.leave(place)
-    assert len(door.crowd) == 0
+        listener.crowd.leave(place)
+    assert len(listener.crowd) == 0
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_every_answer_names_the_uplink_even_one_that_only_ends_a_request() -> No
     assert {answer.handout.uplink_bytes_per_s for answer in answers} == {UPLINK_BYTES_PER_S}
 
 
-def test_the_first_whose_doors_are_open_waits_for_a_lease_only_once_it_knows_that_it_is_the_first() -> None:
+def test_the_first_that_can_be_dialled_waits_for_a_lease_only_once_it_knows_that_it_is_the_first() -> None:
     tracker = build_tracker()
     for name in range(1, 20):  # all leases go to nodes that are still starting
         tracker.announce(name, announce(name), host="10.0.0.1", now_s=0.0)

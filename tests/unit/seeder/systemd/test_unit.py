@@ -49,7 +49,7 @@ def exposure(path: Path) -> float:
 
 
 @needs_analyze
-@pytest.mark.parametrize("options", [(), PXE, ("--pxe-listen", ":80")], ids=["plain", "pxe", "door"])
+@pytest.mark.parametrize("options", [(), PXE, ("--pxe-listen", ":80")], ids=["plain", "pxe", "pxe-listen"])
 def test_the_seeders_unit_is_exposed_by_at_most_two(site: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     (tmp_path / NAME).write_text(unit_text(plan_unit((str(site), *options))))
     assert exposure(tmp_path / NAME) <= MAX_EXPOSED

@@ -31,7 +31,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 def test_the_scope_of_a_connections_address_is_left_out_and_a_socket_without_one_has_none() -> None:
     assert addresses.connection_address("fe80::1%eth0") == "fe80::1"
-    assert addresses.connection_address("") == addresses.connection_address("/run/door.sock") == ""
+    assert addresses.connection_address("") == addresses.connection_address("/run/seeder.sock") == ""
 
 
 @given(st.text(max_size=60))

@@ -27,7 +27,7 @@ nodes = st.binary(min_size=16, max_size=16).map(NodeId)
 info_hashes = st.binary(min_size=32, max_size=32).map(InfoHash)
 sequences = st.integers(0, MAX_SEQUENCE).map(Sequence)
 ports = st.integers(0, 65535)
-doors = st.integers(1, 65535)
+open_ports = st.integers(1, 65535)
 announces = st.builds(
     Announce,
     node=nodes,
@@ -69,7 +69,7 @@ hosts = (
     .filter(partial(is_dialable, is_here=True))
     .filter(lambda host: host == read_address(host))
 )
-neighbours = st.builds(Neighbour, host=hosts, port=doors, http_port=ports)
+neighbours = st.builds(Neighbour, host=hosts, port=open_ports, http_port=ports)
 handouts = st.builds(
     Handout,
     announce_after_s=st.floats(0, 86400),
@@ -90,7 +90,12 @@ probes = st.builds(
     nonce=nonces,
 )
 presences = st.builds(
-    Presence, node=nodes, sequence=st.integers(1, MAX_SEQUENCE).map(Sequence), port=doors, http_port=doors, nonce=nonces
+    Presence,
+    node=nodes,
+    sequence=st.integers(1, MAX_SEQUENCE).map(Sequence),
+    port=open_ports,
+    http_port=open_ports,
+    nonce=nonces,
 )
 
 

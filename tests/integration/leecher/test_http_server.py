@@ -1,4 +1,4 @@
-"""A booted node's door among clients that mean it ill."""
+"""A booted node's HTTP server among clients that mean it ill."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from leecher.neighbour import http_server as doors
-from leecher.neighbour import room
+from leecher.neighbour import http_server, room
 from leecher.neighbour.http_server import NeighbourServer
 from tests.support.waiting import BOUND_S
 
@@ -24,24 +23,24 @@ ASKING = b"GET /manifests/1.swarm HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[NeighbourServer]:
-    door = NeighbourServer("127.0.0.30", metrics=str)
-    door.documents = {"manifests/1.swarm": DOCUMENT}
+def server(tmp_path: Path) -> Iterator[NeighbourServer]:
+    server = NeighbourServer("127.0.0.30", metrics=str)
+    server.documents = {"manifests/1.swarm": DOCUMENT}
     with (tmp_path / "kernel").open("wb") as file:
         file.truncate(SIZE_BYTES)
-    door.files = {"aa": tmp_path / "kernel"}
-    door.start()
-    yield door
-    door.close()
+    server.files = {"aa": tmp_path / "kernel"}
+    server.start()
+    yield server
+    server.close()
 
 
-def dial(door: NeighbourServer, host: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.30", door.port), timeout=BOUND_S, source_address=(host, 0))
+def dial(server: NeighbourServer, host: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.30", server.port), timeout=BOUND_S, source_address=(host, 0))
 
 
-def document(door: NeighbourServer) -> bytes:
+def document(server: NeighbourServer) -> bytes:
     """Return the document as an honest client gets it."""
-    with urllib.request.urlopen(f"http://127.0.0.30:{door.port}/manifests/1.swarm", timeout=BOUND_S) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.30:{server.port}/manifests/1.swarm", timeout=BOUND_S) as answer:
         data: bytes = answer.read()
     return data
 
@@ -57,33 +56,33 @@ def head_of(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /", ASKING], ids=["silent", "half a line", "reads nothing"])
 def test_many_slow_connections_keep_nobody_out(
-    door: NeighbourServer, sent: bytes, monkeypatch: pytest.MonkeyPatch
+    server: NeighbourServer, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "_TAKES_S", 0.0)
     with ExitStack() as stack:
         for number in range(120):
-            slow = stack.enter_context(dial(door, f"127.0.{1 + number % 40}.2"))
+            slow = stack.enter_context(dial(server, f"127.0.{1 + number % 40}.2"))
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.sendall(sent)
         before = threading.active_count()
-        assert document(door) == DOCUMENT
+        assert document(server) == DOCUMENT
         assert before < room.MAX_AT_ONCE + 30
 
 
-def test_one_address_has_a_share_of_the_room(door: NeighbourServer) -> None:
+def test_one_address_has_a_share_of_the_room(server: NeighbourServer) -> None:
     with ExitStack() as stack:
-        others = [stack.enter_context(dial(door, f"127.0.{number}.2")) for number in range(1, 30)]
+        others = [stack.enter_context(dial(server, f"127.0.{number}.2")) for number in range(1, 30)]
         for _ in range(100):
-            stack.enter_context(dial(door, "127.0.50.2"))
-        late = stack.enter_context(dial(door, "127.0.60.2"))
+            stack.enter_context(dial(server, "127.0.50.2"))
+        late = stack.enter_context(dial(server, "127.0.60.2"))
         for other in (late, *others):  # once the latest is answered, all before it have been let in or not
             other.sendall(ASKING)
             assert head_of(other).startswith(b"HTTP/1.1 200")
 
 
-def test_a_head_that_drips_ends(door: NeighbourServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doors, "_HEAD_S", 0.3)
-    with dial(door, "127.0.0.2") as slow, suppress(BrokenPipeError, ConnectionResetError):
+def test_a_head_that_drips_ends(server: NeighbourServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_HEAD_S", 0.3)
+    with dial(server, "127.0.0.2") as slow, suppress(BrokenPipeError, ConnectionResetError):
         slow.sendall(b"GET / HTTP/1.1\r\nx: ")
         slow.settimeout(0.02)
         for _ in range(1000):
@@ -94,20 +93,20 @@ def test_a_head_that_drips_ends(door: NeighbourServer, monkeypatch: pytest.Monke
         pytest.fail("it goes on for ever")
 
 
-def test_a_huge_head_is_refused(door: NeighbourServer) -> None:
-    with dial(door, "127.0.0.2") as client:
+def test_a_huge_head_is_refused(server: NeighbourServer) -> None:
+    with dial(server, "127.0.0.2") as client:
         client.sendall(b"GET / HTTP/1.1\r\n")
         with suppress(ConnectionError):
             for number in range(60):
                 client.sendall(b"x%d: %s\r\n" % (number, b"y" * 1000))
             assert head_of(client).startswith((b"HTTP/1.1 431", b""))
-    assert document(door) == DOCUMENT
+    assert document(server) == DOCUMENT
 
 
-def test_a_load_that_nobody_takes_ends(door: NeighbourServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doors, "_ANSWER_S", 0.2)
-    monkeypatch.setattr(doors, "_LOAD_BYTES_PER_S", 1 << 30)
-    with dial(door, "127.0.0.2") as slow:
+def test_a_load_that_nobody_takes_ends(server: NeighbourServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(http_server, "_LOAD_BYTES_PER_S", 1 << 30)
+    with dial(server, "127.0.0.2") as slow:
         slow.sendall(b"GET /k/aa HTTP/1.1\r\n\r\n")
         time.sleep(0.5)
         got = 0
@@ -117,21 +116,21 @@ def test_a_load_that_nobody_takes_ends(door: NeighbourServer, monkeypatch: pytes
         assert got < SIZE_BYTES
 
 
-def test_one_address_does_not_take_all_loads(door: NeighbourServer) -> None:
+def test_one_address_does_not_take_all_loads(server: NeighbourServer) -> None:
     with ExitStack() as stack:
         heads = []
         for host in ["127.0.0.2"] * 4 + ["127.0.0.3"]:
-            client = stack.enter_context(dial(door, host))
+            client = stack.enter_context(dial(server, host))
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.sendall(b"GET /k/aa HTTP/1.1\r\n\r\n")
             heads.append(head_of(client).split()[1])
     assert heads == [b"200", b"200", b"503", b"503", b"200"]
 
 
-def test_clients_that_reset_do_not_stop_it(door: NeighbourServer) -> None:
+def test_clients_that_reset_do_not_stop_it(server: NeighbourServer) -> None:
     for _ in range(100):
-        client = dial(door, "127.0.0.2")
+        client = dial(server, "127.0.0.2")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.sendall(ASKING)
         client.close()
-    assert document(door) == DOCUMENT
+    assert document(server) == DOCUMENT
