@@ -31,7 +31,7 @@ _LOOK_S = 0.5
 class PolicyLimits:
     """The policy's constants, in seconds, bytes and counts."""
 
-    slots: int = 2
+    lease_slots: int = 2
     starve_s: float = 1.0
     rescue_s: float = 4.0
     rescue_bytes: int = 1 << 20
@@ -67,7 +67,7 @@ class AnnounceRequest:
     """Asks the shell to announce: occurs when there is something to tell or to ask."""
 
     state: NodeState
-    slots: int
+    free_lease_slots: int
     received: tuple[LeaseId, ...]
     returned: tuple[LeaseId, ...]
     is_starving: bool
@@ -136,7 +136,7 @@ class Policy:
         self._progress_s = now_s
         self._starving_told_s: float | None = None
         self._is_complete_told = False
-        self._slots = self.limits.slots
+        self._lease_slots = self.limits.lease_slots
         self._slowness = Slowness()
         self._arrived_s = now_s
 
@@ -144,7 +144,7 @@ class Policy:
         """Want one more torrent, at low priority: from now on one range at a time, for this and all others."""
         self.wanted[wanted.info_hash] = wanted
         self.have[wanted.info_hash] = 0
-        self._slots = 1
+        self._lease_slots = 1
         self._progress_s = now_s
         self.tell_soon()
 
@@ -154,7 +154,7 @@ class Policy:
         Without room for more bytes that nobody can verify yet, it asks for no more leases.
         """
         self._progress_s = self._arrived_s = now_s
-        self._slots = self.limits.slots if has_room else 0
+        self._lease_slots = self.limits.lease_slots if has_room else 0
 
     def started(self, *, now_s: float) -> None:
         """Occurs when the node has become a neighbour."""
@@ -197,18 +197,18 @@ class Policy:
             self._progress_s = now_s
         if handout.leases or (handout.is_supplied and self._is_helped):
             self._is_rescuing = False
-        has_room = self._leased_ranges < self._slots
+        has_room = self._leased_ranges < self._lease_slots
         wait_s = 0.0 if handout.leases and has_room else handout.announce_after_s
         self._announce_at_s = max(now_s, min(self._announce_at_s, now_s) + wait_s)
 
     def _accept(self, lease: Lease, now_s: float) -> None:
         want = self.wanted.get(lease.info_hash)
         if want is None or lease.first + lease.count > want.count or not self._origins:
-            self._returned.append(lease.lease)
+            self._returned.append(lease.id)
             return
         wanted = self._origins[lease.origin % len(self._origins)]
         origin = self._slowness.choose(wanted, self._origins, now_s=now_s)
-        self._start(lease.info_hash, lease.first, lease.count, origin, lease.lease)
+        self._start(lease.info_hash, lease.first, lease.count, origin, lease.id)
 
     def _start(self, info_hash: InfoHash, first: PieceIndex, count: int, origin: str, lease: LeaseId | None) -> None:
         piece_range = PieceRange(self._next_range, info_hash, first, count, origin, lease)
@@ -314,7 +314,7 @@ class Policy:
         has_news &= not self.is_alone
         if not has_news and (now_s < self._announce_at_s or self._in_flight):
             return None
-        slots = 0 if is_complete else max(0, self._slots - self._leased_ranges)
+        free_lease_slots = 0 if is_complete else max(0, self._lease_slots - self._leased_ranges)
         received, self._received = tuple(self._received), []
         returned, self._returned = tuple(self._returned), []
         self._in_flight += 1
@@ -324,7 +324,7 @@ class Policy:
         if is_starving and self._starving_told_s is None:
             self._starving_told_s = now_s
         state = NodeState.COMPLETE if is_complete else NodeState.FETCHING
-        return AnnounceRequest(state, slots, received, returned, is_starving)
+        return AnnounceRequest(state, free_lease_slots, received, returned, is_starving)
 
     @property
     def _leased_ranges(self) -> int:
@@ -350,7 +350,7 @@ class Policy:
         if not (self._is_rescuing or self.is_alone) or not self._origins or now_s < self._rescue_at_s:
             return
         origin = min(self._origins, key=self.failures_of)
-        while len(self._ranges) < self._slots and self._rescue_one(origin):
+        while len(self._ranges) < self._lease_slots and self._rescue_one(origin):
             self.rescues += 1
 
     def _rescue_one(self, origin: str) -> bool:

@@ -109,7 +109,7 @@ class Announcer:
             http_port=self.http_port,
             rack=self._settings.rack,
             have={h: sets.encode(self._policy.have[h], each.pieces) for h, each in self._artifacts.items()},
-            slots=request.slots,
+            free_lease_slots=request.free_lease_slots,
             received=request.received,
             returned=request.returned,
             is_starving=request.is_starving,

@@ -122,7 +122,7 @@ class SwarmNode:
             port=PORT if self.loop.has_started else 0,
             rack=f"rack{self._world.racks[self._node]}",
             have={each.info_hash: sets.encode(self.policy.have[each.info_hash], each.count) for each in images},
-            slots=request.slots,
+            free_lease_slots=request.free_lease_slots,
             received=request.received,
             returned=request.returned,
             is_starving=request.is_starving,

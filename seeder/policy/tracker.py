@@ -76,9 +76,9 @@ class Tracker:
         for other in strangers:
             self.registry.link(node, other)
         neighbours = tuple(introductions.address(other) for other in strangers)
-        if not announce.slots or node.is_complete:
+        if not announce.free_lease_slots or node.is_complete:
             return [*answers, self._answer(node, ticket, now_s, neighbours=neighbours), *self._serve(now_s)]
-        waiting = Waiting(ticket, announce.slots, now_s + PATIENCE_S, neighbours)
+        waiting = Waiting(ticket, announce.free_lease_slots, now_s + PATIENCE_S, neighbours)
         self._waiting.add(node.node, waiting, rank=granting.rank(self.registry, node, now_s=now_s, limits=self.limits))
         answers += self._serve(now_s)
         # Until a node has its first answer since it can be dialled its torrent is paused and refuses connections.
@@ -160,7 +160,7 @@ class Tracker:
             leases: tuple[Lease, ...] = ()
             if not is_full:
                 leases = granting.lease_pieces(
-                    self.registry, node, slots=waiting.slots, now_s=now_s, limits=self.limits
+                    self.registry, node, slots=waiting.free_lease_slots, now_s=now_s, limits=self.limits
                 )
             if leases or now_s >= waiting.until_s or not self._is_worth_waiting(node):
                 self._waiting.pop(node_id)

@@ -26,7 +26,7 @@ class Waiting:
     """
 
     ticket: Hashable
-    slots: int
+    free_lease_slots: int
     until_s: float
     neighbours: tuple[Neighbour, ...]
     looked_at: int = -1

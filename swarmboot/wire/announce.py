@@ -55,10 +55,11 @@ class Announce:
     `key` is drawn anew for each boot and proves to the seeder that it is still the same node that speaks; no one else
     is ever told it. Empty from nodes that have none.
     `port` is 0 while the node is starting: it fetches leases, but nobody can dial it and nothing is verified yet.
-    `slots` is how many more leases the node could fetch now; `received` names leases whose last byte is in, verified or
-    not, and `returned` leases it gives back; `is_starving` says that its neighbours give it nothing although it lacks
-    pieces. A node's address is that of the connection it announces over. `own_end` is the address at its own end of
-    that, empty if it does not say: nobody is told it, but where it is another a proxy or NAT stands between.
+    `free_lease_slots` is how many more leases the node could fetch now; `received` names leases whose last byte is in,
+    verified or not, and `returned` leases it gives back; `is_starving` says that its neighbours give it nothing
+    although it lacks pieces. A node's address is that of the connection it announces over. `own_end` is the address at
+    its own end of that, empty if it does not say: nobody is told it, but where it is another a proxy or NAT stands
+    between.
     `serves` are digests that the node's HTTP server has at /k/ to machines without an operating system, at most
     `serves_bytes_per_s`, 0 for no limit. `about` says which machine this is, until the seeder has heard it once.
     """
@@ -70,7 +71,7 @@ class Announce:
     http_port: int = 0
     rack: str = ""
     have: Mapping[InfoHash, bytes] = field(default_factory=dict)
-    slots: int = 0
+    free_lease_slots: int = 0
     received: tuple[LeaseId, ...] = ()
     returned: tuple[LeaseId, ...] = ()
     is_starving: bool = False
@@ -90,7 +91,7 @@ class Lease:
     `origin` is the place in the handout's list of origins to ask first.
     """
 
-    lease: LeaseId
+    id: LeaseId
     info_hash: InfoHash
     first: PieceIndex
     count: int
@@ -141,7 +142,7 @@ def encode_announce(announce: Announce) -> bytes:
             "http_port": announce.http_port,
             "rack": announce.rack,
             "have": dict(announce.have),
-            "slots": announce.slots,
+            "slots": announce.free_lease_slots,
             "received": list(announce.received),
             "returned": list(announce.returned),
             "starving": announce.is_starving,
@@ -169,7 +170,7 @@ def decode_announce(data: bytes) -> Announce:
         http_port=fields.integer("http_port", most=65535, default=0),
         rack=fields.text("rack", most=64, default=""),
         have={InfoHash(info_hash): pieces for info_hash, pieces in have.items()},
-        slots=fields.integer("slots", most=MAX_LEASES, default=0),
+        free_lease_slots=fields.integer("slots", most=MAX_LEASES, default=0),
         received=tuple(LeaseId(_whole(value)) for value in fields.items("received", most=MAX_LEASES)),
         returned=tuple(LeaseId(_whole(value)) for value in fields.items("returned", most=MAX_LEASES)),
         is_starving=fields.truth("starving", default=False),
@@ -216,9 +217,7 @@ def encode_handout(handout: Handout) -> bytes:
         {
             "announce_after": handout.announce_after_s,
             "neighbours": [[peer.host, peer.port, peer.http_port] for peer in handout.neighbours],
-            "leases": [
-                [lease.lease, lease.info_hash, lease.first, lease.count, lease.origin] for lease in handout.leases
-            ],
+            "leases": [[lease.id, lease.info_hash, lease.first, lease.count, lease.origin] for lease in handout.leases],
             "origins": list(handout.origins),
             "supplied": handout.is_supplied,
             "patience": handout.patience_s,

@@ -93,7 +93,7 @@ async def forge_ids(target: Target, own: str, random: Random) -> None:
     """Announce another node each time."""
     client = await dial(target, own)
     while True:
-        await client.say(request(ANNOUNCE_PATH, encode_announce(replace(announce(target, random), slots=2))))
+        await client.say(request(ANNOUNCE_PATH, encode_announce(replace(announce(target, random), free_lease_slots=2))))
         await client.hear()
         await trio.sleep(PAUSE_S)
 
@@ -111,14 +111,17 @@ async def burn_leases(target: Target, own: str, random: Random) -> None:
     """Take all the leases that are given and say at once that they have been received."""
     client = await dial(target, own)
     node = replace(
-        announce(target, random), port=0, slots=64, have={target.info_hash: piece_set.encode(0, target.count)}
+        announce(target, random),
+        port=0,
+        free_lease_slots=64,
+        have={target.info_hash: piece_set.encode(0, target.count)},
     )
     received: tuple[LeaseId, ...] = ()
     while True:
         await client.say(request(ANNOUNCE_PATH, encode_announce(replace(node, received=received))))
         body = await client.hear()
         with suppress(ValueError):
-            received = tuple(lease.lease for lease in decode_handout(body).leases)
+            received = tuple(lease.id for lease in decode_handout(body).leases)
         await trio.sleep(PAUSE_S)
 
 

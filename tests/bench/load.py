@@ -68,7 +68,7 @@ class Script:
                         piece_set.all_pieces(self.count) if is_complete else self._have, self.count
                     )
                 },
-                slots=0 if is_complete else 2,
+                free_lease_slots=0 if is_complete else 2,
                 from_neighbours_bytes=self._said * GROWTH_BYTES,
             )
         )

@@ -107,7 +107,7 @@ _NODE, _HASH = NodeId(bytes(range(16))), InfoHash(bytes(range(32)))
 _KEYS = build_key_set(1, 2, threshold=1)
 _CHANNEL = trust.Channel("test", "stable", Sequence(7), bytes(32), 1_800_000_000)
 _ANNOUNCE = announce.Announce(
-    _NODE, Sequence(7), announce.NodeState.FETCHING, 6881, 8471, rack="r1", have={_HASH: b"\x01"}, slots=4,
+    _NODE, Sequence(7), announce.NodeState.FETCHING, 6881, 8471, rack="r1", have={_HASH: b"\x01"}, free_lease_slots=4,
     received=(LeaseId(1),), returned=(LeaseId(2),), is_starving=True, from_neighbours_bytes=5, from_origin_bytes=6,
     about=about.About(mac="52:54:00:00:00:01", name="n1", channel="stable", kernel="6.1.0"),
 )  # fmt: skip

@@ -67,8 +67,8 @@ def announce(
     state: NodeState = NodeState.FETCHING,
     port: int = 0,
     have: Mapping[InfoHash, bytes] | None = None,
-    slots: int = 0,
+    free_lease_slots: int = 0,
 ) -> Announce:
     """Return an announce of a node that does not exist."""
     node = NodeId(os.urandom(16)) if node is None else node
-    return Announce(node, Sequence(1), state, port, have=have or {}, slots=slots, key=key)
+    return Announce(node, Sequence(1), state, port, have=have or {}, free_lease_slots=free_lease_slots, key=key)

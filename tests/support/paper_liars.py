@@ -72,14 +72,14 @@ class Liar:
         self.told += 1
         everything = piece_set.all_pieces(self.rack.count)
         have = {"nothing": 0, "leased": self.have, "all": everything}[self.habits.claims]
-        named, self.leases = tuple(lease.lease for lease in self.leases[:64]), self.leases[64:]
+        named, self.leases = tuple(lease.id for lease in self.leases[:64]), self.leases[64:]
         announce = Announce(
             node=self.node,
             sequence=Sequence(1),
             state=self.habits.state,
             port=self.habits.port,
             have={INFO_HASH: piece_set.encode(have, self.rack.count)},
-            slots=self.habits.slots,
+            free_lease_slots=self.habits.slots,
             received=named if self.habits.has_received else (),
             returned=named if self.habits.returns else (),
             is_starving=self.habits.is_starving,

@@ -152,7 +152,7 @@ class PaperRack:
             state=request.state,
             port=node.port,
             have={INFO_HASH: piece_set.encode(node.policy.have[INFO_HASH], self.count)},
-            slots=request.slots,
+            free_lease_slots=request.free_lease_slots,
             received=request.received,
             returned=request.returned,
             is_starving=request.is_starving,

@@ -52,7 +52,7 @@ class OpenLease:
     its node should have shown the pieces. One that `is_shared` others may take over from the beginning.
     """
 
-    lease: LeaseId
+    id: LeaseId
     node: NodeId
     host: str
     info_hash: InfoHash
@@ -114,7 +114,7 @@ class Book:
         state = self._torrents[lease.info_hash]
         for other in self.open_leases(lease.info_hash) if state.leased & lease.awaited else ():
             other.awaited &= ~lease.awaited
-        self._open.setdefault(lease.info_hash, {})[lease.lease] = lease
+        self._open.setdefault(lease.info_hash, {})[lease.id] = lease
         state.release(lease.awaited)
         state.leased |= lease.awaited
         self.in_pipe += 1
@@ -138,7 +138,7 @@ class Book:
         self.freed += 1
         state = self._torrents[lease.info_hash]
         state.release(lease.awaited)
-        del self._open[lease.info_hash][lease.lease]
+        del self._open[lease.info_hash][lease.id]
         self.in_pipe -= lease.is_in_pipe
         lease.awaited = 0
         lease.is_received = True

@@ -59,7 +59,7 @@ class NodeLeases:
             left = lease.awaited & ~node.have.get(lease.info_hash, 0)
             if not left:
                 self._lapse(node, lease, is_so=lease.has_lapsed and not lease.is_begun)
-                self._void(node, lease.lease)
+                self._void(node, lease.id)
             elif left != lease.awaited:
                 self._book.gain(lease, left)
                 lease.renew(now_s)
@@ -110,7 +110,7 @@ class NodeLeases:
             if max(kept_s, lease.expires_s) <= now_s:
                 self._lapse(node, lease, is_so=lease.has_lapsed)
                 self._count_unshown(node, lease)
-                self._void(node, lease.lease)
+                self._void(node, lease.id)
             elif idle_from_s(lease, is_starting=node.is_starting) <= now_s:
                 self._lapse(node, lease, is_so=lease.has_lapsed)
                 self._book.idle(lease)

@@ -41,7 +41,7 @@ def torrents(fleet: Fleet) -> dict[InfoHash, int]:
 def lying(seeder: Seeder, fleet: Fleet, lie: Lie) -> Iterator[list[Lease]]:
     """Announce as `lie` says, again and again, with all leases that were got; yield those."""
     have = {info_hash: piece_set.encode(0, count) for info_hash, count in torrents(fleet).items()}
-    announce, got, stop = lying_host.announce(have=have, slots=64), list[Lease](), threading.Event()
+    announce, got, stop = lying_host.announce(have=have, free_lease_slots=64), list[Lease](), threading.Event()
 
     def run() -> None:
         fresh: list[Lease] = []
@@ -64,12 +64,12 @@ def lying(seeder: Seeder, fleet: Fleet, lie: Lie) -> Iterator[list[Lease]]:
 
 def say_received(announce: Announce, fresh: list[Lease]) -> Announce:
     """Say of each lease that it is received."""
-    return replace(announce, received=tuple(lease.lease for lease in fresh))
+    return replace(announce, received=tuple(lease.id for lease in fresh))
 
 
 def give_back(announce: Announce, fresh: list[Lease]) -> Announce:
     """Give each lease back at once."""
-    return replace(announce, returned=tuple(lease.lease for lease in fresh))
+    return replace(announce, returned=tuple(lease.id for lease in fresh))
 
 
 @pytest.mark.parametrize("lie", [say_received, give_back])
@@ -93,7 +93,7 @@ def test_what_only_a_liar_has_is_leased_to_who_waits_for_it(fleet: Fleet, tmp_pa
     have = {h: piece_set.encode(piece_set.all_pieces(count), count) for h, count in torrents(fleet).items()}
 
     def say_all(announce: Announce, _fresh: list[Lease]) -> Announce:
-        return replace(announce, state=NodeState.COMPLETE, port=9, slots=0, have=have)
+        return replace(announce, state=NodeState.COMPLETE, port=9, free_lease_slots=0, have=have)
 
     with (
         serving(fleet, "--uplink", "100mbit") as seeder,

@@ -33,11 +33,11 @@ def burn(server: str, ca: Path, site: Path) -> None:
                 state=NodeState.FETCHING,
                 port=0,
                 have=torrents.nothing(),
-                slots=MAX_LEASES,
+                free_lease_slots=MAX_LEASES,
                 received=held,  # type: ignore[arg-type]
             )
         )
-        held = tuple(lease.lease for lease in handout.leases) if handout else ()
+        held = tuple(lease.id for lease in handout.leases) if handout else ()
         burned += len(held)
         print(f"burned {burned} leases{'' if handout else ', refused'}", flush=True)
         time.sleep(1 / _PER_S if handout else RETRY_S)

@@ -59,7 +59,7 @@ def test_a_node_that_was_given_a_lease_asks_for_another_at_once() -> None:
     assert [fetch.piece_range.origin for fetch in fetches_of(requests)] == ["https://seeder"]
     announce = announce_of(requests)
     assert announce is not None
-    assert announce.slots == 1
+    assert announce.free_lease_slots == 1
 
 
 def test_a_node_without_leases_waits_for_its_interval() -> None:
@@ -80,7 +80,7 @@ def test_a_finished_lease_is_told_even_while_an_announce_waits() -> None:
     policy.range_ended(1, is_whole=True, now_s=0.2)
     announce = announce_of(policy.requests(now_s=0.2))
     assert announce is not None
-    assert announce.slots == 2
+    assert announce.free_lease_slots == 2
 
 
 def test_a_failed_lease_is_given_back_after_a_pause() -> None:
@@ -141,7 +141,7 @@ def test_a_node_that_nobody_helps_rescues_itself() -> None:
         for fetch in fetches
         for index in range(fetch.piece_range.first, fetch.piece_range.first + fetch.piece_range.count)
     ]
-    assert len(fetches) == policy.rescues == LIMITS.slots
+    assert len(fetches) == policy.rescues == LIMITS.lease_slots
     assert len(fetched) == len(set(fetched))
     assert all(fetch.piece_range.lease is None for fetch in fetches)
 
@@ -216,7 +216,7 @@ def test_received_leases_are_announced_once() -> None:
     policy.range_ended(1, is_whole=True, now_s=0.2)
     told = announce_of(policy.requests(now_s=0.2))
     assert told is not None
-    assert (told.received, told.slots) == ((7,), 1)
+    assert (told.received, told.free_lease_slots) == ((7,), 1)
     policy.range_ended(2, is_whole=True, now_s=0.3)
     told = announce_of(policy.requests(now_s=0.3))
     assert told is not None
@@ -239,7 +239,7 @@ def test_a_starting_node_without_room_asks_for_no_lease() -> None:
     policy.still_starting(has_room=False, now_s=0.0)
     announce = announce_of(policy.requests(now_s=0.0))
     assert announce is not None
-    assert announce.slots == 0
+    assert announce.free_lease_slots == 0
 
 
 def test_a_node_that_has_become_a_neighbour_says_so_though_an_announce_is_on_its_way() -> None:
@@ -297,7 +297,7 @@ def test_a_node_that_helps_itself_goes_on_at_once_with_two_runs_that_grow() -> N
         assert len(begun) == 1, "the pipe to the origin runs dry"
         fetches = [*others, *begun]
         counts.append(begun[0].piece_range.count)
-    assert counts[:2] == [LIMITS.rescue_bytes >> 16] * LIMITS.slots
+    assert counts[:2] == [LIMITS.rescue_bytes >> 16] * LIMITS.lease_slots
     assert max(counts) == LIMITS.rescue_max_bytes >> 16
 
 

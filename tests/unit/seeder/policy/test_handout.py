@@ -251,8 +251,8 @@ def test_a_lease_whose_bytes_are_in_frees_its_place_and_stays_leased() -> None:
     node = observe(registry, 1)
     (granted,) = granting.lease_pieces(registry, node, slots=1, now_s=0.0, limits=LIMITS)
     assert registry.open_leases == 1
-    observe(registry, 1, received=(granted.lease,))
-    observe(registry, 1, received=(granted.lease,))
+    observe(registry, 1, received=(granted.id,))
+    observe(registry, 1, received=(granted.id,))
     assert registry.open_leases == 0
     assert registry.torrents[ROOT].leased == piece_set.span(granted.first, granted.count)
     observe(registry, 1, "#" * granted.count)
@@ -319,9 +319,9 @@ def test_what_a_starting_node_has_received_stays_leased_until_it_can_show_it() -
     (lease,) = granting.lease_pieces(registry, starting, slots=1, now_s=0.0, limits=LIMITS)
     registry.begun(starting.host, ROOT, lease.first, lease.count)
     registry.went_out(starting.host, ROOT, lease.first, lease.count)
-    observe(registry, 1, port=0, received=(lease.lease,), now_s=0.5)
+    observe(registry, 1, port=0, received=(lease.id,), now_s=0.5)
     registry.expire(now_s=3 * STALL_S, silent_s=100.0)
-    assert lease.lease in starting.leases
+    assert lease.id in starting.leases
     observe(registry, 1, now_s=3 * STALL_S)
     registry.expire(now_s=4.5 * STALL_S, silent_s=100.0)
     assert not starting.leases

@@ -50,7 +50,7 @@ class Leases(RuleBasedStateMachine):
             assert isinstance(answer.ticket, int)
             node, _ = self.waiting.pop(answer.ticket)
             for lease in answer.handout.leases:
-                self.holders[lease.lease] = (node, self.host(node))
+                self.holders[lease.id] = (node, self.host(node))
                 leases.append(lease)
         return leases
 
@@ -78,16 +78,16 @@ class Leases(RuleBasedStateMachine):
     ) -> MultipleResults[Lease]:  # fmt: skip
         """Say anything."""
         leases = self.post(
-            NodeId(bytes([name]) * 16), have, port=port, slots=slots, state=state, is_starving=is_starving,
-            from_neighbours_bytes=from_neighbours, received=tuple(lease.lease for lease in received),
-            returned=tuple(lease.lease for lease in returned),
+            NodeId(bytes([name]) * 16), have, port=port, free_lease_slots=slots, state=state, is_starving=is_starving,
+            from_neighbours_bytes=from_neighbours, received=tuple(lease.id for lease in received),
+            returned=tuple(lease.id for lease in returned),
         )  # fmt: skip
         return multiple(*leases)
 
     @rule(lease=granted, is_whole=st.booleans())
     def fetch(self, lease: Lease, is_whole: bool) -> None:
         """Ask for a lease's bytes, and read them or not."""
-        _, host = self.holders[lease.lease]
+        _, host = self.holders[lease.id]
         self.registry.begun(host, ROOT, lease.first, lease.count)
         if is_whole:
             self.registry.went_out(host, ROOT, lease.first, lease.count)
@@ -103,11 +103,11 @@ class Leases(RuleBasedStateMachine):
     @rule(target=granted, holder=names, taker=names, port=st.sampled_from([0, 1]), slots=st.integers(1, 64))
     def take_over(self, holder: int, taker: int, port: int, slots: int) -> MultipleResults[Lease]:
         """Hold leases and fetch none, until another starves and is given what is idle."""
-        leases = self.post(NodeId(bytes([holder]) * 16), 0, port=port, slots=slots)
+        leases = self.post(NodeId(bytes([holder]) * 16), 0, port=port, free_lease_slots=slots)
         for passed_s in (0.8, 1.1):
             self.now_s += passed_s
             leases += self.take(self.tracker.tick(now_s=self.now_s))
-            leases += self.post(NodeId(bytes([taker]) * 16), 0, slots=slots, is_starving=True)
+            leases += self.post(NodeId(bytes([taker]) * 16), 0, free_lease_slots=slots, is_starving=True)
         return multiple(*leases)
 
     @rule(name=names)
@@ -135,7 +135,7 @@ class Leases(RuleBasedStateMachine):
         assert leased == state.leased
         assert not state.unbegun & ~leased
         assert not state.idle & ~leased
-        assert {lease.lease for lease in self.registry.book.open_leases(ROOT)} == {each.lease for each in self.leases()}
+        assert {lease.id for lease in self.registry.book.open_leases(ROOT)} == {each.id for each in self.leases()}
         assert self.registry.open_leases == sum(lease.is_in_pipe for lease in self.leases())
 
     @invariant()
@@ -158,17 +158,17 @@ class Leases(RuleBasedStateMachine):
         while have != EVERYTHING:
             assert self.now_s - began_s < 60.0, "a piece is lost"
             is_starving = self.now_s - began_s > 1.0
-            leases = self.post(HONEST, have, slots=2, is_starving=is_starving, received=received)
-            received = tuple(lease.lease for lease in leases if self.holders[lease.lease][0] == HONEST)
+            leases = self.post(HONEST, have, free_lease_slots=2, is_starving=is_starving, received=received)
+            received = tuple(lease.id for lease in leases if self.holders[lease.id][0] == HONEST)
             for lease in leases:
-                if lease.lease in received:
+                if lease.id in received:
                     if lease.origin == 0:
                         self.registry.begun(self.host(HONEST), ROOT, lease.first, lease.count)
                         self.registry.went_out(self.host(HONEST), ROOT, lease.first, lease.count)
                     have |= piece_set.span(lease.first, lease.count)
             self.now_s += 0.3
             for lease in self.take(self.tracker.tick(now_s=self.now_s)):
-                if self.holders[lease.lease][0] == HONEST:
+                if self.holders[lease.id][0] == HONEST:
                     have |= piece_set.span(lease.first, lease.count)
 
 

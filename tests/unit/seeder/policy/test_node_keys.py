@@ -26,7 +26,9 @@ REPORT = BootReport(NODE.hex(), BOOTED)
 
 
 def announce(key: NodeKey, *, state: NodeState = NodeState.FETCHING) -> Announce:
-    return Announce(NODE, Sequence(1), state, port=6881, have={ROOT: piece_set.encode(0, 64)}, slots=1, key=key)
+    return Announce(
+        NODE, Sequence(1), state, port=6881, have={ROOT: piece_set.encode(0, 64)}, free_lease_slots=1, key=key
+    )
 
 
 def build_tracker(key: NodeKey) -> Tracker:

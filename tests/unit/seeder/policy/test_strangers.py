@@ -142,7 +142,7 @@ def test_a_node_may_not_have_more_than_a_few_leases_that_it_does_not_fetch() -> 
     observe(found, 2)
     burner = observe(found, 1, port=0)
     granted = granting.lease_pieces(found, burner, slots=64, now_s=0.0, limits=LIMITS)
-    observe(found, 1, port=0, received=tuple(lease.lease for lease in granted))
+    observe(found, 1, port=0, received=tuple(lease.id for lease in granted))
     more = granting.lease_pieces(found, burner, slots=64, now_s=0.0, limits=LIMITS)
     assert len(granted) + len(more) <= 6
 

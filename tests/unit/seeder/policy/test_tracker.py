@@ -20,7 +20,7 @@ UPLINK_BYTES_PER_S = 1.25e6
 
 def announce(name: int, *, state: NodeState = NodeState.FETCHING, port: int = 0) -> Announce:
     have = {ROOT: piece_set.encode(0, PIECES)}
-    return Announce(NodeId(name.to_bytes(16, "big")), Sequence(1), state, port=port, have=have, slots=1)
+    return Announce(NodeId(name.to_bytes(16, "big")), Sequence(1), state, port=port, have=have, free_lease_slots=1)
 
 
 def build_tracker() -> Tracker:

@@ -37,7 +37,7 @@ announces = st.builds(
     http_port=ports,
     rack=st.text(max_size=64),
     have=st.dictionaries(info_hashes, st.binary(max_size=64), max_size=4),
-    slots=st.integers(0, wire.MAX_LEASES),
+    free_lease_slots=st.integers(0, wire.MAX_LEASES),
     received=st.lists(st.integers(0, 2**53).map(LeaseId), max_size=4).map(tuple),
     returned=st.lists(st.integers(0, 2**53).map(LeaseId), max_size=4).map(tuple),
     is_starving=st.booleans(),
@@ -57,7 +57,7 @@ announces = st.builds(
 )
 leases = st.builds(
     Lease,
-    lease=st.integers(0, 2**53).map(LeaseId),
+    id=st.integers(0, 2**53).map(LeaseId),
     info_hash=info_hashes,
     first=st.integers(0, 2**20 - 1).map(PieceIndex),
     count=st.integers(1, 2**20),
