@@ -76,7 +76,7 @@ class Stock:
         count = min(WANTED, len(self._peers))
         chosen = self._random.permutation(len(self._peers))[:count]
         for peer in [*self._seeds, *(self._peers[index] for index in chosen)]:
-            self._exchange.connect(node, peer)
+            self._exchange.neighbours.connect(node, peer)
         self._peers.append(node)
         if self._seeds:
             self._exchange.queue_ahead(node, self._seeds[node % len(self._seeds)], now_s)

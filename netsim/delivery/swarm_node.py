@@ -146,7 +146,7 @@ class SwarmNode:
 
     def _connect(self, others: list[int], _now_s: float) -> None:
         for other in others:
-            self._exchange.connect(self._node, other)
+            self._exchange.neighbours.connect(self._node, other)
 
     def _start_alone(self, now_s: float) -> None:
         if not self._is_dialling and not self.loop.is_over:

@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from netsim.scenario.arrays import Flags, Floats, Ints
+from netsim.swap.flows import Flows
+from netsim.swap.neighbours import Neighbours
 from netsim.swap.piece_words import WORD, Words, full_words, low_bits, popcount, to_pieces
 
 SWAP_OVERHEAD = 1.01
@@ -85,42 +87,13 @@ class PieceExchange:
         self.is_corrupt = np.zeros(ends, np.bool_)
         self.is_up = np.zeros(ends, np.bool_)
         self.is_fetching = np.zeros(ends, np.bool_)
-        self._columns: Ints = np.arange(peer_model.flows)[:, None] * ends
-        self._node_of: Ints = np.tile(np.arange(ends), peer_model.flows)
-        self._column_of: Ints = np.repeat(np.arange(peer_model.flows), ends)
-        self._senders: Ints = np.full((peer_model.flows, ends), -1)
-        self._sender: Ints = self._senders.reshape(-1)
-        self._word: Ints = np.zeros(ends * peer_model.flows, np.int64)
-        self._queue: Words = np.zeros(ends * peer_model.flows, np.uint64)
-        self._left: Floats = np.zeros(ends * peer_model.flows)
-        self._last: Ints = np.zeros(ends * peer_model.flows, np.int64)
-        self.neighbours: Ints = np.full((ends, 32), -1)
-        self.degree: Ints = np.zeros(ends, np.int64)
+        self._flows = Flows(ends, peer_model.flows)
+        self.neighbours = Neighbours(ends)
         self._indices: Ints = np.zeros(0, np.int64)
         self._is_complete = np.zeros(ends, np.bool_)
-        self._rare = self.everything
-        self._sole = self.everything
+        self._rare = self._sole = self.everything
         self._priority = self._draw_priority()
         self._epochs = 0
-        self._linked: set[tuple[int, int]] = set()
-
-    def connect(self, one: int, other: int) -> None:
-        """Make two ends neighbours; once is enough."""
-        key = (min(one, other), max(one, other))
-        if one == other or key in self._linked:
-            return
-        self._linked.add(key)
-        for end, peer in ((one, other), (other, one)):
-            if self.degree[end] == self.neighbours.shape[1]:
-                self.neighbours = np.concatenate([self.neighbours, np.full_like(self.neighbours, -1)], axis=1)
-            self.neighbours[end, self.degree[end]] = peer
-            self.degree[end] += 1
-
-    def _ban(self, end: int, peer: int) -> None:
-        row = self.neighbours[end, : self.degree[end]]
-        kept = row[row != peer]
-        self.neighbours[end, : len(kept)] = kept
-        self.degree[end] = len(kept)
 
     def begin(self, end: int) -> None:
         """Have an end serve what it has, and fetch what it lacks."""
@@ -130,7 +103,7 @@ class PieceExchange:
     def leave(self, end: int) -> None:
         """Take an end away: it serves and fetches no more."""
         self.is_up[end] = self.is_fetching[end] = False
-        self._senders[:, end] = -1
+        self._flows.senders[:, end] = -1
 
     def insert(self, end: int, torrent: int, piece: int, now_s: float) -> None:
         """Count a piece that came from elsewhere than a neighbour."""
@@ -162,66 +135,62 @@ class PieceExchange:
 
     def open_flows(self, now_s: float) -> tuple[Ints, Ints]:  # noqa: ARG002 - the engine's signature
         """Start what can start and return senders and receivers of all flows."""
-        fetching = (self.is_fetching & (self.degree > 0)).nonzero()[0]
+        fetching = (self.is_fetching & (self.neighbours.degree > 0)).nonzero()[0]
         moved, self._indices = self._indices, np.zeros(0, np.int64)
         if not len(fetching):
             self._forget_overshoot(moved)
             return self._indices, self._indices
-        slots = self._slots(fetching)
-        self._cancel(slots[self._sender[slots] >= 0])
+        indices = self._flows.of(fetching)
+        self._cancel(indices[self._flows.sender[indices] >= 0])
         self._epochs += 1
         if self._epochs % _RARE_EVERY == 1:
             self._rare = self._rarest()
             self._priority = self._draw_priority()
         self._renew(fetching)
         for _ in range(min(_PASSES, -(-self.peer_model.flows // len(self.have)))):
-            self._ask(slots[self._sender[slots] < 0])
-        senders = self._sender[slots]
+            self._ask(indices[self._flows.sender[indices] < 0])
+        senders = self._flows.sender[indices]
         is_open = (senders >= 0).nonzero()[0]
-        self._indices = slots[is_open]
+        self._indices = indices[is_open]
         self._forget_overshoot(moved)
-        return senders[is_open], self._node_of[self._indices]
-
-    def _slots(self, nodes: Ints) -> Ints:
-        """Return the indices of all flows of these nodes."""
-        return (self._columns + nodes).reshape(-1)
+        return senders[is_open], self._flows.node_of[self._indices]
 
     def _forget_overshoot(self, indices: Ints) -> None:
         """Uncount what those flows that ran dry would have moved on to the epoch's end, unless they go on at once."""
-        dry = indices[(self._left[indices] < 0) & (self._sender[indices] < 0)]
+        dry = indices[(self._flows.left[indices] < 0) & (self._flows.sender[indices] < 0)]
         if len(dry):
-            self._uncount(dry, -self._left[dry])
-            self._left[dry] = 0.0
+            self._uncount(dry, -self._flows.left[dry])
+            self._flows.left[dry] = 0.0
 
     def _uncount(self, indices: Ints, over: Floats) -> None:
         """Take back bytes that these flows' last senders were counted to send and had nothing to."""
-        np.subtract.at(self.received, self._node_of[indices], over / SWAP_OVERHEAD)
-        np.add.at(self.unsent, self._last[indices], over)
+        np.subtract.at(self.received, self._flows.node_of[indices], over / SWAP_OVERHEAD)
+        np.add.at(self.unsent, self._flows.last[indices], over)
 
     def _cancel(self, indices: Ints) -> None:
         """Drop requests for pieces that have come another way, and flows whose sender is gone."""
-        queue = self._queue[indices] & ~self._came(indices)
-        self._queue[indices] = queue
-        over = indices[(queue == 0) | ~self.is_up[self._sender[indices]]]
+        queue = self._flows.queue[indices] & ~self._came(indices)
+        self._flows.queue[indices] = queue
+        over = indices[(queue == 0) | ~self.is_up[self._flows.sender[indices]]]
         if len(over):
-            self._sender[over] = -1
-            self._left[over] = 0.0
-            self._reopen(np.unique(self._node_of[over]))
+            self._flows.sender[over] = -1
+            self._flows.left[over] = 0.0
+            self._reopen(np.unique(self._flows.node_of[over]))
 
     def _came(self, indices: Ints) -> Words:
         """Return which pieces need not be sent any more, of the word that each of these flows is at."""
-        return np.asarray(~self._lacks_cells[self._word[indices] * self._ends + self._node_of[indices]])
+        return np.asarray(~self._lacks_cells[self._flows.word[indices] * self._ends + self._flows.node_of[indices]])
 
     def _renew(self, fetching: Ints) -> None:
         """Occurs before the idle flows of these nodes ask; for a program that requests further ahead."""
 
     def _reopen(self, nodes: Ints) -> None:
         """Compute anew what these nodes lack and have not requested."""
-        slots = self._slots(nodes)
-        slots = slots[self._sender[slots] >= 0]
+        indices = self._flows.of(nodes)
+        indices = indices[self._flows.sender[indices] >= 0]
         self._open[:, nodes] = self._lacks[:, nodes]
-        cells = self._word[slots] * self._ends + self._node_of[slots]
-        np.bitwise_and.at(self._open_cells, cells, ~self._queue[slots])
+        cells = self._flows.word[indices] * self._ends + self._flows.node_of[indices]
+        np.bitwise_and.at(self._open_cells, cells, ~self._flows.queue[indices])
 
     def _rarest(self) -> Words:
         """Return the pieces that few of a sample of nodes have."""
@@ -247,7 +216,7 @@ class PieceExchange:
         """
         indices, nodes, peers = self._candidates(indices)
         want, is_again = self._wanted(nodes, peers)
-        words, has_any = self._words(want, nodes + 5 * self._column_of[indices])
+        words, has_any = self._words(want, nodes + 5 * self._flows.column_of[indices])
         useful = has_any.nonzero()[0]
         cells = words[useful] * self._ends + nodes[useful]
         first = _firsts(cells, self._owner)
@@ -257,13 +226,13 @@ class PieceExchange:
         if self.peer_model.again < self.peer_model.queue:
             again = is_again[useful].nonzero()[0]
             chosen[again] = low_bits(chosen[again], self.peer_model.again)
-        left = self._left[indices] + self._bytes(words, chosen)
+        left = self._flows.left[indices] + self._bytes(words, chosen)
         if (left < 0).any():
             self._uncount(indices, np.maximum(-left, 0.0))
-        self._left[indices] = np.maximum(left, 0.0)
-        self._sender[indices] = self._last[indices] = peers[useful]
-        self._word[indices] = words
-        self._queue[indices] = chosen
+        self._flows.left[indices] = np.maximum(left, 0.0)
+        self._flows.sender[indices] = self._flows.last[indices] = peers[useful]
+        self._flows.word[indices] = words
+        self._flows.queue[indices] = chosen
         self._open_cells[cells] &= ~chosen
 
     def _wanted(self, nodes: Ints, peers: Ints) -> tuple[Words, Flags]:
@@ -301,13 +270,13 @@ class PieceExchange:
 
     def _candidates(self, indices: Ints) -> tuple[Ints, Ints, Ints]:
         """Return flows, their nodes, and the neighbour each tries: the column's own one, or any if there are many."""
-        nodes = self._node_of[indices]
-        columns, degree = self._column_of[indices], self.degree[nodes]
+        nodes = self._flows.node_of[indices]
+        columns, degree = self._flows.column_of[indices], self.neighbours.degree[nodes]
         is_many = degree > self.peer_model.flows
         drawn = (self._random.random(len(nodes)) * degree).astype(np.int64)
-        peers = self.neighbours[nodes, np.where(is_many, drawn, np.minimum(columns, degree - 1))]
+        peers = self.neighbours.of[nodes, np.where(is_many, drawn, np.minimum(columns, degree - 1))]
         is_fit = self.is_up[peers] & (is_many | (columns < degree)) & (self.count[peers] > 0)
-        is_fit &= ~np.logical_or.reduce(self._senders.take(nodes, axis=1) == peers)
+        is_fit &= ~np.logical_or.reduce(self._flows.senders.take(nodes, axis=1) == peers)
         fit = is_fit.nonzero()[0]
         return indices[fit], nodes[fit], peers[fit]
 
@@ -321,7 +290,7 @@ class PieceExchange:
         if not len(rates):
             return math.inf
         with np.errstate(divide="ignore"):
-            dry_s = self._left[self._indices] / rates
+            dry_s = self._flows.left[self._indices] / rates
         return float(np.partition(dry_s, index := int(len(dry_s) * _DRY_SHARE))[index])
 
     def advance(self, now_s: float, duration_s: float, rates: Floats) -> None:
@@ -329,22 +298,23 @@ class PieceExchange:
         if not len(rates):
             return
         indices = self._indices
-        rows = self._node_of[indices]
+        rows = self._flows.node_of[indices]
         self.received += np.bincount(rows, weights=rates * (duration_s / SWAP_OVERHEAD), minlength=len(self.received))
-        left = self._left[indices] - rates * duration_s
-        self._left[indices] = left
+        left = self._flows.left[indices] - rates * duration_s
+        self._flows.left[indices] = left
         done = left <= 0
         indices, rates = indices[done], rates[done]
         while len(indices):
-            over_s = -self._left[indices] / rates
+            over_s = -self._flows.left[indices] / rates
             self._deliver(indices, now_s + duration_s - over_s)
-            goes_on = (self._sender[indices] >= 0) & (self._left[indices] <= 0)
+            goes_on = (self._flows.sender[indices] >= 0) & (self._flows.left[indices] <= 0)
             indices, rates = indices[goes_on], rates[goes_on]
 
     def _deliver(self, indices: Ints, times_s: Floats) -> None:
         """Count the next unit of each of these flows."""
+        flows = self._flows
         rows, words, queue, senders = (
-            self._node_of[indices], self._word[indices], self._queue[indices], self._sender[indices],
+            flows.node_of[indices], flows.word[indices], flows.queue[indices], flows.sender[indices],
         )  # fmt: skip
         unit = queue if self.peer_model.unit >= self.peer_model.queue else low_bits(queue, self.peer_model.unit)
         rest = queue & ~unit
@@ -353,13 +323,13 @@ class PieceExchange:
             unit, rest = np.where(corrupt, np.uint64(0), unit), np.where(corrupt, np.uint64(0), rest)
             for row, sender in zip(rows[corrupt], senders[corrupt], strict=True):
                 self.hash_failures[row] += 1
-                self._ban(int(row), int(sender))
-        self._queue[indices] = rest
+                self.neighbours.ban(int(row), int(sender))
+        self._flows.queue[indices] = rest
         is_over = rest == 0
-        self._sender[indices[is_over]] = -1
+        self._flows.sender[indices[is_over]] = -1
         self._dried(indices[is_over], senders[is_over])
         if not is_over.all():
-            self._left[indices] += np.where(is_over, 0.0, self._bytes(words, rest))
+            self._flows.left[indices] += np.where(is_over, 0.0, self._bytes(words, rest))
         if corrupt.any():
             self._reopen(np.unique(rows[corrupt]))
         self._gain(words * self._ends + rows, unit, times_s)
@@ -388,7 +358,7 @@ class PieceExchange:
         if self.count[node] == self.total and not self._is_complete[node]:
             self.is_fetching[node] = False
             self._is_complete[node] = True
-            self._senders[:, node] = -1
+            self._flows.senders[:, node] = -1
             self._on_complete(node, float(self.touched_s[node]))
 
 

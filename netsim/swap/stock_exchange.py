@@ -57,7 +57,7 @@ class StockExchange(PieceExchange):
 
     def _came(self, indices: Ints) -> Words:
         came = super()._came(indices)
-        came[self._seed_queues.seed_of[self._node_of[indices]] == self._sender[indices]] = 0
+        came[self._seed_queues.seed_of[self._flows.node_of[indices]] == self._flows.sender[indices]] = 0
         return came
 
     def _reopen(self, nodes: Ints) -> None:
@@ -88,7 +88,7 @@ class StockExchange(PieceExchange):
             if not len(nodes):
                 break
             self._request_ahead(nodes, self._open.take(nodes, axis=1))
-        idle = fetching[(self._sender[fetching] < 0) & (self._seed_queues.seed_of[fetching] >= 0)]
+        idle = fetching[(self._flows.sender[fetching] < 0) & (self._seed_queues.seed_of[fetching] >= 0)]
         dry = idle[self._seed_queues.length[idle] == 0]
         if len(dry):
             self._request_ahead(dry, self._lacks.take(dry, axis=1))
@@ -111,7 +111,7 @@ class StockExchange(PieceExchange):
         following = self._seed_queues.take(node)
         if following is None:
             return False
-        self._word[node], self._queue[node] = following
-        self._sender[node] = self._last[node] = self._seed_queues.seed_of[node]
-        self._left[node] += self._unit_bytes[following[0]] * SWAP_OVERHEAD
+        self._flows.word[node], self._flows.queue[node] = following
+        self._flows.sender[node] = self._flows.last[node] = self._seed_queues.seed_of[node]
+        self._flows.left[node] += self._unit_bytes[following[0]] * SWAP_OVERHEAD
         return True

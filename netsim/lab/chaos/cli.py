@@ -15,8 +15,9 @@ from swarmboot.parameters import RATE, SIZE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netsim.lab.chaos.rows.row import Row
     from netsim.lab.chaos.soak import SoakResult
-    from netsim.lab.chaos.verdict import Outcome
+    from netsim.lab.chaos.verdict import Outcome, Terms
 
 
 @click.command()
@@ -55,32 +56,43 @@ def chaos(
       swarmboot lab chaos --seeds 3
       swarmboot lab chaos --row lease-burner --seed 2 --logs /tmp/chaos
     """
-    from netsim.lab.chaos.play import play_all
     from netsim.lab.chaos.rows.table import rows_named
-    from netsim.lab.chaos.verdict import HEADING, Terms, line_of, markdown_of
+    from netsim.lab.chaos.verdict import Terms, markdown_of
 
     rows = rows_named(names)
     if is_list:
-        for row in rows:
-            click.echo(f"{row.name:<24} {row.says}")
+        _list(rows)
         return
     numbers = [one_seed] if one_seed is not None else list(range(1, seeds + 1))
     terms = [
         Terms(nodes=nodes, rate_bytes_per_s=rate, size_bytes=size, seed=number, seeds=len(numbers))
         for number in numbers
     ]
-    outcomes = []
-    is_apart = as_json or markdown
-    with stopped_by_signals():
-        click.echo(HEADING, err=is_apart)
-        for outcome in play_all(rows, terms, logs=logs):
-            outcomes.append(outcome)
-            click.echo(line_of(outcome), err=is_apart)
+    outcomes = _play(rows, terms, logs=logs, is_apart=as_json or markdown)
     if as_json:
         click.echo(json.dumps([outcome.as_json() for outcome in outcomes]))
     elif markdown:
         click.echo(markdown_of(outcomes), nl=False)
     _check_held(outcomes)
+
+
+def _list(rows: Sequence[Row]) -> None:
+    for row in rows:
+        click.echo(f"{row.name:<24} {row.says}")
+
+
+def _play(rows: Sequence[Row], terms: Sequence[Terms], *, logs: Path | None, is_apart: bool) -> list[Outcome]:
+    """Play rows, print the line of each as it ends, on standard error if `is_apart`, and return how they went."""
+    from netsim.lab.chaos.play import play_all
+    from netsim.lab.chaos.verdict import HEADING, line_of
+
+    outcomes = []
+    with stopped_by_signals():
+        click.echo(HEADING, err=is_apart)
+        for outcome in play_all(rows, terms, logs=logs):
+            outcomes.append(outcome)
+            click.echo(line_of(outcome), err=is_apart)
+    return outcomes
 
 
 def _check_held(outcomes: Sequence[Outcome]) -> None:

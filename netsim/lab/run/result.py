@@ -107,16 +107,9 @@ class Cost:
 
 
 def result_of(
-    plan: LabPlan,
-    *,
-    size_bytes: int,
-    arrivals: Sequence[Arrival | None],
-    traffic: Traffic,
-    cost: Cost,
-    verified_nodes: int,
-    load_average: float,
-    reports: Sequence[Mapping[str, Any]],
-) -> LabResult:
+    plan: LabPlan, *, size_bytes: int, arrivals: Sequence[Arrival | None], traffic: Traffic, cost: Cost,
+    verified_nodes: int, load_average: float, reports: Sequence[Mapping[str, Any]],
+) -> LabResult:  # fmt: skip
     """Return the result of a run; with no arrival at all its times are 0."""
     done_s = [arrival.done_s for arrival in arrivals if arrival is not None] or [0.0]
     limit_s = plan.limit_s(size_bytes)

@@ -48,9 +48,7 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
     plan.check()
     strategy = strategy_named(plan.strategy)
     check_machine(plan, strategy.tools)
-    swept = sweep_leftovers()
-    if swept:
-        watcher.said(f"removed what {swept} killed lab runs had left")
+    _sweep(watcher)
     run = this_run()
     layout = lay_out(plan, run)
     load_average = os.getloadavg()[0]
@@ -79,6 +77,13 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
             load_average=load_average,
             reports=_reports(race),
         )
+
+
+def _sweep(watcher: Watcher) -> None:
+    """Remove what killed runs have left, and say so."""
+    swept = sweep_leftovers()
+    if swept:
+        watcher.said(f"removed what {swept} killed lab runs had left")
 
 
 def check_machine(plan: LabPlan, tools: Mapping[str, str]) -> None:
