@@ -14,7 +14,7 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from swarmboot.errors import EscapeError, ReleaseError
 
@@ -264,45 +264,62 @@ def one_cpio(stream: Stream, name: str) -> Iterator[Entry]:
     """Yield the entries of the cpio archive that begins here, and leave the stream behind its end."""
     first_names: dict[tuple[int, int, int], str] = {}
     linked_bytes = 0
-    while True:
-        header = stream.read(_CPIO_HEADER_BYTES)
-        if header[:6] not in _CPIO_MAGIC or not re.fullmatch(rb"[0-9A-Fa-f]{104}", header[6:]):
-            raise ReleaseError(f"{name} is no cpio archive", expected="the newc format", found=repr(header[:6]))
-        fields = [int(header[6 + 8 * i : 14 + 8 * i], 16) for i in range(13)]
-        ino, mode, uid, gid, links, modified_s, size_bytes, major, minor, rmajor, rminor, name_bytes, _ = fields
-        if not 0 < name_bytes <= _MAX_NAME_BYTES:
-            raise ReleaseError(f"{name} is no whole cpio archive", found=f"a name of {name_bytes} bytes")
-        raw_name = stream.read(name_bytes).rstrip(b"\0").decode(errors="surrogateescape")
-        stream.align()
-        if raw_name == _CPIO_END:
-            return
-        kind = KINDS.get(stat.S_IFMT(mode), "")
-        if kind == "link" and size_bytes > _MAX_NAME_BYTES:
-            raise ReleaseError(f"{name} is no whole cpio archive", found=f"a link of {size_bytes} bytes")
-        left = [size_bytes]
+    while (header := _cpio_header(stream, name)) is not None:
+        kind = KINDS.get(stat.S_IFMT(header.mode), "")
+        if kind == "link" and header.size_bytes > _MAX_NAME_BYTES:
+            raise ReleaseError(f"{name} is no whole cpio archive", found=f"a link of {header.size_bytes} bytes")
+        left = [header.size_bytes]
         target = stream.read(left.pop()).decode(errors="surrogateescape") if kind == "link" else ""
-        path = safe_name(raw_name, archive=name)
-        identity = (major, minor, ino)
-        first = path
-        if kind == "file" and links > 1:
-            first = first_names.setdefault(identity, path)
+        first = path = safe_name(header.raw_name, archive=name)
+        if kind == "file" and header.links > 1:
+            first = first_names.setdefault(header.identity, path)
             linked_bytes += len(path) + _CPIO_HEADER_BYTES if first is path else 0
             if linked_bytes > _MAX_LINKED_BYTES:
                 raise ReleaseError(f"{name} holds more linked files than can be unpacked", hint="pack it again")
         if first != path:
             kind, target = "hard link", first
         if kind:
-            device = _device(rmajor, rminor, archive=name) if kind in ("character", "block") else 0
+            device = _device(*header.device, archive=name) if kind in ("character", "block") else 0
             read = _reader(stream, left) if left and kind in _WITH_DATA else None
-            size_bytes = left[0] if read else 0
             entry = Entry(
-                path, kind, mode & 0o7777, uid, gid, float(modified_s), target, device, size_bytes=size_bytes, read=read
-            )
+                path, kind, header.mode & 0o7777, header.uid, header.gid, float(header.modified_s), target, device,
+                size_bytes=left[0] if read else 0, read=read,
+            )  # fmt: skip
             check_possible(entry, archive=name)
             yield entry
         while left and left[0]:
             _reader(stream, left)(_CHUNK_BYTES)
         stream.align()
+
+
+class _CpioHeader(NamedTuple):
+    """What stands before one file of a cpio archive; `identity` is that of files that are linked to one another."""
+
+    raw_name: str
+    mode: int
+    uid: int
+    gid: int
+    links: int
+    modified_s: int
+    size_bytes: int
+    identity: tuple[int, int, int]
+    device: tuple[int, int]
+
+
+def _cpio_header(stream: Stream, name: str) -> _CpioHeader | None:
+    """Return the next header, None at the archive's end."""
+    header = stream.read(_CPIO_HEADER_BYTES)
+    if header[:6] not in _CPIO_MAGIC or not re.fullmatch(rb"[0-9A-Fa-f]{104}", header[6:]):
+        raise ReleaseError(f"{name} is no cpio archive", expected="the newc format", found=repr(header[:6]))
+    fields = [int(header[6 + 8 * i : 14 + 8 * i], 16) for i in range(13)]
+    ino, mode, uid, gid, links, modified_s, size_bytes, major, minor, rmajor, rminor, name_bytes, _ = fields
+    if not 0 < name_bytes <= _MAX_NAME_BYTES:
+        raise ReleaseError(f"{name} is no whole cpio archive", found=f"a name of {name_bytes} bytes")
+    raw_name = stream.read(name_bytes).rstrip(b"\0").decode(errors="surrogateescape")
+    stream.align()
+    if raw_name == _CPIO_END:
+        return None
+    return _CpioHeader(raw_name, mode, uid, gid, links, modified_s, size_bytes, (major, minor, ino), (rmajor, rminor))
 
 
 _WITH_DATA = ("file", "hard link")
