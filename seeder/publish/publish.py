@@ -98,14 +98,7 @@ def publish(
     current = read_own_channel(writer.site, options.channel, own_keys(keys))
     wanted = _manifest(release, artifacts, options=options, current=current, now_unix_s=now_unix_s)
     wanted = replace(wanted, secrets=_seal(writer, release, options.tokens, fleet=wanted.fleet))
-    signed = (signer_ids(keys), tuple(layout.rotations(writer.site)))
-    is_signed_alike = current is not None and (current.signers, current.rotations) == signed
-    if current is not None and is_signed_alike and _is_still_good(current.manifest, wanted, options):
-        manifest = current.manifest
-        if _is_pointer_old(current, options, now_unix_s):
-            point(writer, manifest, options.channel, keys, expires_unix_s=_pointer_end(options, now_unix_s))
-    else:
-        manifest = issue(writer, wanted, options.channel, keys, _pointer_end(options, now_unix_s))
+    manifest = _issued(writer, wanted, keys, current=current, options=options, now_unix_s=now_unix_s)
     return Published(
         manifest=manifest,
         channel=options.channel,
@@ -117,6 +110,26 @@ def publish(
         signers=tuple(sorted(signer_ids(keys))),
         notes=(*notes, *copier.notes),
     )
+
+
+def _issued(
+    writer: SiteWriter,
+    wanted: Manifest,
+    keys: Sequence[Ed25519PrivateKey],
+    *,
+    current: Pointed | None,
+    options: PublishOptions,
+    now_unix_s: float,
+) -> Manifest:
+    """Point the channel to the manifest wanted and return it: the current one, if it is still good, or a new one."""
+    signed = (signer_ids(keys), tuple(layout.rotations(writer.site)))
+    is_signed_alike = current is not None and (current.signers, current.rotations) == signed
+    if current is None or not is_signed_alike or not _is_still_good(current.manifest, wanted, options):
+        return issue(writer, wanted, options.channel, keys, _pointer_end(options, now_unix_s))
+    if _is_pointer_old(current, options, now_unix_s):
+        end_unix_s = _pointer_end(options, now_unix_s)
+        point(writer, current.manifest, options.channel, keys, expires_unix_s=end_unix_s)
+    return current.manifest
 
 
 def _check_tokens(release: Release, tokens: tuple[FleetToken, ...]) -> None:

@@ -63,11 +63,8 @@ def chaos(
     if is_list:
         _list(rows)
         return
-    numbers = [one_seed] if one_seed is not None else list(range(1, seeds + 1))
-    terms = [
-        Terms(nodes=nodes, rate_bytes_per_s=rate, size_bytes=size, seed=number, seeds=len(numbers))
-        for number in numbers
-    ]
+    numbers = range(1, seeds + 1) if one_seed is None else (one_seed,)
+    terms = [Terms(nodes=nodes, rate_bytes_per_s=rate, size_bytes=size, seed=n, seeds=len(numbers)) for n in numbers]
     outcomes = _play(rows, terms, logs=logs, is_apart=as_json or markdown)
     if as_json:
         click.echo(json.dumps([outcome.as_json() for outcome in outcomes]))
