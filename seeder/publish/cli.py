@@ -89,27 +89,10 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
 @click.option("--force", "is_forced", is_flag=True, help="Publish it although no machine can boot it.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
 def publish(
-    release: Path,
-    site: Path | None,
-    keys: tuple[Path, ...],
-    channel: str,
-    fleet: str,
-    life_s: float | None,
-    pointer_life_s: float | None,
-    piece_bytes: int,
-    trust: tuple[Path, ...],
-    new_keys: bool,
-    fleet_token: Path | None,
-    nodes: int,
-    uplink_bytes_per_s: float,
-    stage0_key: Path | None,
-    uki: bool,
-    secureboot_key: Path | None,
-    secureboot_cert: Path | None,
-    is_check: bool,
-    is_forced: bool,
-    is_json: bool,
-) -> None:
+    release: Path, site: Path | None, keys: tuple[Path, ...], channel: str, fleet: str, life_s: float | None,
+    pointer_life_s: float | None, piece_bytes: int, trust: tuple[Path, ...], new_keys: bool, fleet_token: Path | None,
+    is_check: bool, is_forced: bool, is_json: bool, **stage0: Any,
+) -> None:  # fmt: skip
     """Publish the RELEASE directory as a signed, content-addressed site.
 
     RELEASE holds rootfs.squashfs and, if you like, vmlinuz, initramfs.img, plugins/, env/ and release.toml. Without
@@ -125,6 +108,7 @@ def publish(
     from seeder.publish.publish import PublishOptions
     from seeder.publish.verdict import Manner
 
+    site = site or release.resolve().parent / "site"
     options = PublishOptions(
         channel=check_channel_name(channel),
         fleet=check_fleet_name(fleet) if fleet else "",
@@ -133,15 +117,10 @@ def publish(
         piece_bytes=piece_bytes,
         trust=key_files.read_trust(trust) if trust else None,
         has_new_keys=new_keys,
-        tokens=_tokens(fleet_token, [site or release.resolve().parent / "site", release]),
+        tokens=_tokens(fleet_token, [site, release]),
     )
-    secureboot = (secureboot_key, secureboot_cert)
-    stage0 = _Stage0(
-        nodes=nodes, uplink_bytes_per_s=uplink_bytes_per_s, key=stage0_key, is_unified=uki, secureboot=secureboot
-    )
-    site = site or release.resolve().parent / "site"
     manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json)
-    _publish(release, site, keys, options, stage0, manner)
+    _publish(release, site, keys, options, _Stage0(**stage0), manner)
 
 
 def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
@@ -155,13 +134,14 @@ def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Stage0:
-    """What `publish` is asked about stage 0; `secureboot` are key and certificate."""
+    """What `publish` is asked about stage 0, by the names of its options."""
 
     nodes: int
     uplink_bytes_per_s: float
-    key: Path | None
-    is_unified: bool
-    secureboot: tuple[Path | None, Path | None]
+    stage0_key: Path | None
+    uki: bool
+    secureboot_key: Path | None
+    secureboot_cert: Path | None
 
 
 def _publish(
@@ -178,7 +158,7 @@ def _publish(
 
     found = read_release(release)
     _check_apart(release, site)
-    secureboot = _secureboot(*stage0.secureboot, is_wanted=stage0.is_unified)
+    secureboot = _secureboot(stage0.secureboot_key, stage0.secureboot_cert, is_wanted=stage0.uki)
     known = _known_keys(keys, site)
     is_known = bool(known) or not manner.is_check
     looked = judge(found, signing_of(site, known, options) if is_known else None, manner)
@@ -188,11 +168,11 @@ def _publish(
     signing = known or [_make_key(is_quiet=manner.is_json)]
     progress = choose_progress("hashed", is_quiet=manner.is_json)
     with writing(site) as writer:
-        found = stage0_uki.unify(found, site, secureboot) if stage0.is_unified else found
+        found = stage0_uki.unify(found, site, secureboot) if stage0.uki else found
         published = work.publish(
             found, signing, writer=writer, options=options, now_unix_s=time.time(), progress=progress
         )
-        said = sign_stage0(writer, published.manifest, stage0.key) if stage0.key else []
+        said = sign_stage0(writer, published.manifest, stage0.stage0_key) if stage0.stage0_key else []
     said += _stage0_costs(published, stage0)
     _print_published(replace(published, boot=looked.boot), site, said, is_json=manner.is_json)
 

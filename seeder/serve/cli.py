@@ -98,24 +98,16 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
 @watching_options
 @stage0_options
 def serve(
-    site: Path,
-    address: str,
-    uplink: float | None,
-    origins: tuple[str, ...],
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    names: tuple[str, ...],
-    state: Path | None,
-    fleet_token: Path | None,
-    **more: Any,
-) -> None:
+    site: Path, address: str, uplink: float | None, origins: tuple[str, ...], tls_cert: Path | None,
+    tls_key: Path | None, names: tuple[str, ...], state: Path | None, fleet_token: Path | None, **more: Any,
+) -> None:  # fmt: skip
     """Serve a published SITE to a rack, over HTTPS.
 
     \b
     Example:
       swarmboot serve site/ --listen 10.0.0.1:8470 --uplink 900mbit
       swarmboot serve site/ --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
-    """  # fmt: skip
+    """
     keep_standard_streams()
     watching_flags = WatchingFlags(**{name: more.pop(name) for name in WatchingFlags.__dataclass_fields__})
     log = Log(form=Format(watching_flags.log_format))
@@ -132,21 +124,13 @@ def serve(
         watching = watching_flags.open(parse_listen)
         certificate = _certificate(tls_cert, tls_key, issue)
         notes = _node_files_notes(flags.node_files)
+        uplink_bytes_per_s = link_rate_bytes_per_s() if uplink is None else uplink
+        stage0 = flags.open(https_port=port, state=state, parse=parse_listen)
         options = ServeOptions(
-            site=site,
-            host=host,
-            port=port,
-            uplink_bytes_per_s=link_rate_bytes_per_s() if uplink is None else uplink,
-            origins=origins,
-            certificate=certificate,
-            stage0=flags.open(https_port=port, state=state, parse=parse_listen),
-            log=log,
-            tokens=tokens,
-            node_files=flags.node_files,
-            issue=issue,
-            state=state,
-            watching=watching,
-        )
+            site=site, host=host, port=port, uplink_bytes_per_s=uplink_bytes_per_s, origins=origins,
+            certificate=certificate, stage0=stage0, log=log, tokens=tokens, node_files=flags.node_files, issue=issue,
+            state=state, watching=watching,
+        )  # fmt: skip
         try:
             _run(options, listener, partial(_tell_started, options, notes))
             log.tell("stopped")
