@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from seeder.token_bucket import TokenBucket
 from swarmboot.printable import printable
 
 LINE_MAX = 2048
@@ -69,22 +70,6 @@ def formatted(text: str, *, level: Level, now_unix_s: float, form: Format) -> st
     return f"{when} {level.value:<7} {text}"
 
 
-@dataclass(slots=True)
-class _Bucket:
-    """So many lines at once, then so many a second (a token bucket)."""
-
-    left: float
-    seen_s: float
-
-    def take(self, now_s: float, *, burst: float, rate: float) -> bool:
-        self.left = min(burst, self.left + (now_s - self.seen_s) * rate)
-        self.seen_s = now_s
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
-
-
 @dataclass(frozen=True, slots=True)
 class LogLimits:
     """How many lines one outside source may cause at once and then a second, and all of them together.
@@ -106,21 +91,21 @@ class Quota:
 
     limits: LogLimits = field(default_factory=LogLimits)
     left_out: Counter[str] = field(default_factory=Counter)
-    _all: _Bucket | None = None
-    _sources: dict[str, _Bucket] = field(default_factory=dict)
+    _all: TokenBucket | None = None
+    _sources: dict[str, TokenBucket] = field(default_factory=dict)
     _told_s: float = 0.0
 
     def admits(self, source: str, now_s: float) -> bool:
         """Return whether a line that `source` caused may be written; one that may not is counted."""
         limits = self.limits
         if self._all is None:
-            self._all, self._told_s = _Bucket(limits.all_burst, now_s), now_s
+            self._all, self._told_s = TokenBucket(limits.all_burst, now_s), now_s
         bucket = self._sources.get(source)
         if bucket is None:
             source = self._room_for(source, now_s)
-            bucket = self._sources.setdefault(source, _Bucket(limits.burst, now_s))
-        is_admitted = bucket.take(now_s, burst=limits.burst, rate=limits.lines_per_s)
-        is_admitted = is_admitted and self._all.take(now_s, burst=limits.all_burst, rate=limits.all_lines_per_s)
+            bucket = self._sources.setdefault(source, TokenBucket(limits.burst, now_s))
+        is_admitted = bucket.take(now_s, per_s=limits.lines_per_s, burst=limits.burst)
+        is_admitted = is_admitted and self._all.take(now_s, per_s=limits.all_lines_per_s, burst=limits.all_burst)
         if not is_admitted:
             self.left_out[source] += 1
         return is_admitted
@@ -129,7 +114,7 @@ class Quota:
         """Return the name to count a new source under: its own while there is room, else that of all others."""
         if len(self._sources) >= self.limits.sources_most:
             rested_s = self.limits.burst / self.limits.lines_per_s
-            self._sources = {name: each for name, each in self._sources.items() if now_s - each.seen_s < rested_s}
+            self._sources = {name: each for name, each in self._sources.items() if now_s - each.filled_s < rested_s}
         return source if len(self._sources) < self.limits.sources_most else "others"
 
     def summary(self, now_s: float) -> str:

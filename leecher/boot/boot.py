@@ -263,8 +263,7 @@ class Boot:
         self._search = ReleaseSearch(
             origin,
             requirements,
-            server=self.settings.server,
-            bind=self.settings.bind,
+            settings=self.settings,
             random=self._random,
             tell=self._tell,
             head_start=None if self._is_again else self._head_start,

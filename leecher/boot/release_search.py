@@ -28,6 +28,7 @@ from swarmboot.backoff import Backoff
 from swarmboot.errors import RollbackError, TransferError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.release.manifest import Artifact
+from swarmboot.settings import NodeSettings
 from swarmboot.text.addresses import http_url
 from swarmboot.wire.announce import Neighbour
 
@@ -56,23 +57,21 @@ class Acquired:
 
 
 class ReleaseSearch:
-    """Gets the release for one boot. `tell` takes lines for the console."""
+    """Gets the release for one boot, from the server of its settings and from neighbours; `tell` takes lines."""
 
     def __init__(
         self,
         origin: Origin,
         requirements: ReleaseRequirements,
         *,
-        server: str,
-        bind: str,
+        settings: NodeSettings,
         random: Random,
         tell: Callable[[str], None],
         head_start: HeadStart | None = None,
     ) -> None:
         self._origin = origin
         self._requirements = requirements
-        self._server = server
-        self._bind = bind
+        self._settings = settings
         self._random = random
         self._tell = tell
         self._head_start = head_start
@@ -109,7 +108,7 @@ class ReleaseSearch:
         Raises TrustError if the seeder's release or torrents are not what was signed, and what `choose` raises.
         """
         async with open_nursery() as nursery:
-            if self._server:
+            if self._settings.server:
                 nursery.start_soon(self._ask_server)
             nursery.start_soon(self._ask_neighbours, discovery)
             release = await self._settled()
@@ -118,7 +117,7 @@ class ReleaseSearch:
             self._is_read = True
             nursery.cancel_scope.cancel()
         is_from_server = release is self._from_server
-        is_named = is_from_server or self._origin.connections.has_reached(self._server)
+        is_named = is_from_server or self._origin.connections.has_reached(self._settings.server)
         return Acquired(release, () if is_named else self.neighbours)
 
     async def _settled(self) -> Release:
@@ -138,7 +137,7 @@ class ReleaseSearch:
 
     def _look_at_server(self, now_s: float) -> None:
         """Take note of what a thread may have learnt: whether the server is there, and what its channel points to."""
-        if self._origin.connections.has_reached(self._server):
+        if self._origin.connections.has_reached(self._settings.server):
             self._claims.server_reached(now_s=now_s)
         if self._head_start is not None and self._head_start.pointed is not None:
             self._claims.pointed(self._head_start.pointed)
@@ -193,7 +192,7 @@ class ReleaseSearch:
 
     def sources(self) -> list[Source]:
         """Return everybody who may have documents: the server, those who have proved something, the others."""
-        server = [Source(self._reader(self._server), lambda _: None)] if self._server else []
+        server = [Source(self._reader(self._settings.server), lambda _: None)] if self._settings.server else []
         return [
             *server,
             *(Source(self._neighbour(address), partial(self._refuse, address)) for address in self._claims.good()),
@@ -213,7 +212,7 @@ class ReleaseSearch:
 
     def _neighbour(self, address: Address) -> Read:
         found = self._found[address]
-        return neighbour_reader(http_url(found.host, found.presence.http_port), bind=self._bind)
+        return neighbour_reader(http_url(found.host, found.presence.http_port), bind=self._settings.bind)
 
     async def _ask_server(self) -> None:
         backoff, told = self._backoff(), ""
@@ -235,7 +234,7 @@ class ReleaseSearch:
             self._claims.pointed(standing)
             self._wake()
 
-        return await read_release(self._reader(self._server), self._requirements, pointed)
+        return await read_release(self._reader(self._settings.server), self._requirements, pointed)
 
     async def _read_server_again(self) -> None:
         """Read the channel again: what it pointed to may have gone since, and a newer release be there."""
@@ -276,7 +275,7 @@ class ReleaseSearch:
 
     async def _ask_neighbours(self, discovery: Discovery) -> None:
         """Probe after the server's head start, and ask those who answer, several at once."""
-        if self._server:
+        if self._settings.server:
             await trio.sleep(HEAD_START_S)
         async with open_nursery() as nursery:
             nursery.start_soon(lambda: discovery.probe(self.hear, is_done=lambda: self._is_read))

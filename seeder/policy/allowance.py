@@ -1,29 +1,15 @@
 """How often each address may do what costs the seeder something: a bucket of tokens for each, and one for all of them.
 
-A token bucket as in RFC 2697, section 3, counted in requests. Pure: the time comes in. It will not say no for good: an
-address that waits is let in again.
+Counted in requests. Pure: the time comes in. It will not say no for good: an address that waits is let in again.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+
+from seeder.token_bucket import TokenBucket
 
 _ADDRESSES_MAX = 4096
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    filled_s: float
-
-    def take(self, now_s: float, *, per_s: float, burst: float) -> bool:
-        self.tokens = min(burst, self.tokens + max(0.0, now_s - self.filled_s) * per_s)
-        self.filled_s = max(now_s, self.filled_s)
-        if self.tokens < 1.0:
-            return False
-        self.tokens -= 1.0
-        return True
 
 
 class Allowance:
@@ -35,13 +21,13 @@ class Allowance:
     def __init__(self, *, per_s: float, burst: float) -> None:
         self._per_s = per_s
         self._burst = burst
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        self._all = _Bucket(4.0 * burst, 0.0)
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._all = TokenBucket(4.0 * burst, 0.0)
 
     def has(self, address: str, *, now_s: float) -> bool:
         """Return whether this address has anything left of its own."""
         bucket = self._buckets.get(address)
-        return bucket is None or bucket.tokens + max(0.0, now_s - bucket.filled_s) * self._per_s >= 1.0
+        return bucket is None or bucket.has(now_s, per_s=self._per_s)
 
     def give_back(self, address: str) -> None:
         """Let this address do it once more."""
@@ -52,7 +38,7 @@ class Allowance:
         """Return whether this address may do it now, and count that it does."""
         bucket = self._buckets.get(address)
         if bucket is None:
-            bucket = self._buckets[address] = _Bucket(self._burst, now_s)
+            bucket = self._buckets[address] = TokenBucket(self._burst, now_s)
             if len(self._buckets) > _ADDRESSES_MAX:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(address)

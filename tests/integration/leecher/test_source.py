@@ -18,6 +18,7 @@ from leecher.origin.connection_pool import Connections, tls_context
 from leecher.release.trusted_release import ReleaseRequirements
 from swarmboot.ids import Sequence, new_node_id
 from swarmboot.release.key_files import read_trust
+from swarmboot.settings import build_settings
 from swarmboot.wire.announce import Neighbour
 from swarmboot.wire.discovery import Presence, Probe
 from tests.support.loopback import Fleet, serving
@@ -32,7 +33,7 @@ def acquired(fleet: Fleet, server: str, authority: Path | None, *heard: Found) -
         with trio.fail_after(BOUND_S), closing(Connections(tls_context(authority), bind="127.0.0.9")) as connections:
             release_search = ReleaseSearch(
                 Origin(connections), ReleaseRequirements(trusted, "stable", Sequence(0)),
-                server=server, bind="127.0.0.9", random=Random(1), tell=print,
+                settings=build_settings({"server": server, "bind": "127.0.0.9"}), random=Random(1), tell=print,
             )  # fmt: skip
             for found in heard:
                 release_search.hear(found)
