@@ -12,7 +12,7 @@ from tests.support.paper_rack import INFO_HASH, PIECE_BYTES, PaperRack
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class Behaviour:
     """How a liar lies. `fetches` says how much of its leases it fetches: nothing, the beginning, or the whole.
 
     It claims to have nothing, what it is leased, or all; `new_every` announces it comes under a new id.
@@ -38,7 +38,7 @@ class Liar:
     rack: PaperRack
     number: int
     host: str
-    habits: Habits
+    behaviour: Behaviour
     node: NodeId = field(default_factory=lambda: NodeId(bytes(16)))
     have: Pieces = 0
     leases: list[Lease] = field(default_factory=list)
@@ -60,38 +60,40 @@ class Liar:
         for lease in handout.leases:
             self.leases.append(lease)
             self.have |= piece_set.span(lease.first, lease.count)
-            if self.habits.fetches != "nothing":
+            if self.behaviour.fetches != "nothing":
                 self.rack.registry.begun(self.host, INFO_HASH, lease.first, lease.count)
-            if self.habits.fetches == "all":
+            if self.behaviour.fetches == "all":
                 self.rack.spend(lease.count * PIECE_BYTES)
                 self.rack.registry.went_out(self.host, INFO_HASH, lease.first, lease.count)
 
     def _lie(self) -> None:
-        if self.habits.new_every and self.told % self.habits.new_every == 0:
+        if self.behaviour.new_every and self.told % self.behaviour.new_every == 0:
             self._take_name()
         self.told += 1
         everything = piece_set.all_pieces(self.rack.count)
-        have = {"nothing": 0, "leased": self.have, "all": everything}[self.habits.claims]
+        have = {"nothing": 0, "leased": self.have, "all": everything}[self.behaviour.claims]
         named, self.leases = tuple(lease.id for lease in self.leases[:64]), self.leases[64:]
         announce = Announce(
             node=self.node,
             sequence=Sequence(1),
-            state=self.habits.state,
-            port=self.habits.port,
+            state=self.behaviour.state,
+            port=self.behaviour.port,
             have={INFO_HASH: piece_set.encode(have, self.rack.count)},
-            free_lease_slots=self.habits.slots,
-            received=named if self.habits.has_received else (),
-            returned=named if self.habits.returns else (),
-            is_starving=self.habits.is_starving,
-            from_neighbours_bytes=self.told * self.habits.from_neighbours,
+            free_lease_slots=self.behaviour.slots,
+            received=named if self.behaviour.has_received else (),
+            returned=named if self.behaviour.returns else (),
+            is_starving=self.behaviour.is_starving,
+            from_neighbours_bytes=self.told * self.behaviour.from_neighbours,
         )
         self.rack.post(announce, host=self.host)
-        self.rack.at(self.rack.now_s + self.habits.every_s, self._lie)
+        self.rack.at(self.rack.now_s + self.behaviour.every_s, self._lie)
 
 
-def let_lie(rack: PaperRack, habits: Habits, *, count: int = 1, addresses: int = 1, at_s: float = 0.0) -> list[Liar]:
+def let_lie(
+    rack: PaperRack, behaviour: Behaviour, *, count: int = 1, addresses: int = 1, at_s: float = 0.0
+) -> list[Liar]:
     """Have liars begin, spread over so many addresses; return them."""
-    liars = [Liar(rack, number, f"10.9.{number % addresses}.1", habits) for number in range(count)]
+    liars = [Liar(rack, number, f"10.9.{number % addresses}.1", behaviour) for number in range(count)]
     for liar in liars:
         liar.begin(at_s + 0.0001 * liar.number)
     return liars

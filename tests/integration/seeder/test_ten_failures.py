@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
@@ -151,15 +152,18 @@ def test_why_names_the_cause_of_each_node_that_fails_in_a_fleet_that_boots(
             return found == expected
 
         wait_until("the cause of each", are_all_told, seen=lambda: found, every_s=0.5)
-        for key, (state, cause) in expected.items():
-            told = why(seeder, key)
-            assert (told["state"], told["kind"]) == (state, cause)
-            assert told["cause"]
-            assert told["advice"]
+        assert_told(seeder, expected)
+        states = Counter(state for state, _ in expected.values()) + Counter(up=SIMULATED + 4)
         nodes = state_counts(seeder)
-        assert nodes["up"] == SIMULATED + 4 + len([state for state, _ in expected.values() if state == "up"])
-        assert nodes["failed"] == len([state for state, _ in expected.values() if state == "failed"])
-        assert nodes["stuck"] == len([state for state, _ in expected.values() if state == "stuck"])
+        assert {state: nodes[state] for state in ("up", "failed", "stuck")} == dict(states)
+
+
+def assert_told(seeder: Seeder, expected: Mapping[str, tuple[str, str]]) -> None:
+    for key, (state, cause) in expected.items():
+        told = why(seeder, key)
+        assert (told["state"], told["kind"]) == (state, cause)
+        assert told["cause"]
+        assert told["advice"]
 
 
 STUCK = ("no such channel", "certificate not trusted")

@@ -94,19 +94,9 @@ def download(
             begun.wait(60)
             while not is_over.is_set():
                 connection.sendall(f"GET {paths[host]} HTTP/1.1\r\nHost: {end[0]}\r\n\r\n".encode())
-                left = 24_000_000
-                while left > 0 and not is_over.is_set():
-                    data = connection.recv(1 << 16)
-                    left -= len(data)
-                    got[host] += len(data)
-                    if host == HONEST and got[host] >= ENOUGH_BYTES:
-                        is_over.set()
+                read_one(connection, host, got, is_over)
 
-    threads = [
-        threading.Thread(target=fetch, args=(host,), daemon=True)
-        for host, count in downloads.items()
-        for _ in range(count)
-    ]
+    threads = [threading.Thread(target=fetch, args=(host,), daemon=True) for host in Counter(downloads).elements()]
     for thread in threads:
         thread.start()
     begun.wait(60)
@@ -114,3 +104,14 @@ def download(
         thread.join(90)
     assert is_over.is_set()
     return got
+
+
+def read_one(connection: socket.socket, host: str, got: Counter[str], is_over: threading.Event) -> None:
+    """Read a file's bytes and count them, until the honest host has enough."""
+    left = 24_000_000
+    while left > 0 and not is_over.is_set():
+        data = connection.recv(1 << 16)
+        left -= len(data)
+        got[host] += len(data)
+        if host == HONEST and got[host] >= ENOUGH_BYTES:
+            is_over.set()

@@ -33,7 +33,7 @@ END = "marker: end of it"
 
 
 @dataclass(frozen=True, slots=True)
-class Morning:
+class BootedRack:
     """The rack after everything has booted."""
 
     rack: BareRack
@@ -43,7 +43,7 @@ class Morning:
 
 
 @pytest.fixture(scope="module")
-def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BootedRack]:
     work = tmp_path_factory.mktemp("debian")
     with ExitStack() as stack:
         rack = stack.enter_context(bare_rack(work / "rack"))
@@ -59,7 +59,7 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
         before = rack.status()["stage0"]
         machines.append(stack.enter_context(rack.power_on("machine3", memory="1024")))
         machines[-1].wait_for(END, within_s=BOOT_S)
-        yield Morning(rack, tuple(machines), before, rack.status()["stage0"])
+        yield BootedRack(rack, tuple(machines), before, rack.status()["stage0"])
 
 
 def publish_debian(work: Path, fleet: images.Fleet) -> Path:
@@ -72,22 +72,22 @@ def publish_debian(work: Path, fleet: images.Fleet) -> Path:
     return work / "site"
 
 
-def test_three_machines_without_disks_boot_debian_by_themselves(morning: Morning) -> None:
-    for machine in morning.machines:
+def test_three_machines_without_disks_boot_debian_by_themselves(booted: BootedRack) -> None:
+    for machine in booted.machines:
         marks = machine.marks()
         assert marks["root"] == "overlay"
         assert marks["seed"] == "active"
 
 
-def test_the_third_machine_takes_kernel_and_initramfs_from_a_neighbour(morning: Morning) -> None:
-    (line,) = [line for line in morning.rack.log if line.startswith(f"machine {mac(3)} loads from")]
+def test_the_third_machine_takes_kernel_and_initramfs_from_a_neighbour(booted: BootedRack) -> None:
+    (line,) = [line for line in booted.rack.log if line.startswith(f"machine {mac(3)} loads from")]
     assert not line.endswith("loads from the server")
-    assert morning.after["sent_bytes"] == morning.before["sent_bytes"]
+    assert booted.after["sent_bytes"] == booted.before["sent_bytes"]
 
 
-def test_nobody_was_started_with_another_stage_0(morning: Morning) -> None:
-    assert not [machine for machine in morning.machines if "another stage 0" in machine.console]
+def test_nobody_was_started_with_another_stage_0(booted: BootedRack) -> None:
+    assert not [machine for machine in booted.machines if "another stage 0" in machine.console]
 
 
-def test_the_machines_were_told_where_the_server_is(morning: Morning) -> None:
-    assert f"swarmboot.server=https://{ADDRESS}:8470" in morning.machines[0].console
+def test_the_machines_were_told_where_the_server_is(booted: BootedRack) -> None:
+    assert f"swarmboot.server=https://{ADDRESS}:8470" in booted.machines[0].console

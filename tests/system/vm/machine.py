@@ -129,8 +129,7 @@ def mac_of(name: str, card: int = 0) -> str:
 @contextmanager
 def booting(
     lan: Lan, name: str, *, kernel: Path, initramfs: Path, cmdline: str, memory: str = "768",
-    cards: Sequence[str] = ("rack",),
-    clock: str = "", more: Sequence[str] = (), board: Board = PC,
+    cards: Sequence[str] = ("rack",), clock: str = "", more: Sequence[str] = (), board: Board = PC,
 ) -> Iterator[Machine]:  # fmt: skip
     """Power a machine on while the block lasts.
 
@@ -154,12 +153,9 @@ def booting(
         *(("-rtc", f"base={clock}") if clock else ()), *more,
     )  # fmt: skip
     process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "PATH": PATH},
-    )
+    )  # fmt: skip
     machine = Machine(name, process, lan.work / f"{name}.console", time.monotonic())
     thread = threading.Thread(target=machine.follow, daemon=True)
     thread.start()
