@@ -167,8 +167,10 @@ def _node_files_notes(node_files: Path | None) -> list[str]:
 def _stage0_lines(bare: Stage0Options | None) -> Iterator[str]:
     if bare is not None:
         host, port = bare.listener.getsockname()[:2]
-        on = f", answering DHCP on {bare.dnsmasq[1]}" if bare.dnsmasq else ""
+        on = f", answering DHCP on {bare.dnsmasq.interface}" if bare.dnsmasq else ""
         yield f"stage 0 on http://{host_port(host, port)}{on}"
+        if bare.dnsmasq and bare.dnsmasq.note:
+            yield bare.dnsmasq.note
         yield f"stage 0 trust is {bare.trust.value}: {bare.trust.words}"
 
 

@@ -93,7 +93,7 @@ class Stage0Flags:
         host, port = parse(self.pxe_listen, "--pxe-listen")[0] if self.pxe_listen else "", self.port(parse)
         options = self.pxe_options(state.resolve() / "pxe", port)
         plan = plan_dhcp(options) if self.pxe else None
-        dnsmasq = (prepare(plan, options), plan.interface) if plan else None
+        dnsmasq = prepare(plan, options) if plan else None
         racks = read_rack_map(self.racks)
         host = host or (str(plan.address.ip) if plan else "0.0.0.0")  # noqa: S104 - every address
         listener = listen(host, port, option="--pxe-listen")

@@ -51,6 +51,7 @@ class DhcpRange:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhcpPlan:
     """One network to answer on. `addresses` is None beside an existing DHCP server; `origin` is the stage-0 server.
+    `is_range_ours` says that nobody stands in the range without a lease, so that no address needs a ping first.
 
     Everything in it can stand in dnsmasq's, ISC's and Kea's files, which know quotes, comments and lines; raises
     MalformedSettingError for what cannot.
@@ -63,6 +64,7 @@ class DhcpPlan:
     tftp_root: str
     lease_file: str
     addresses: DhcpRange | None = None
+    is_range_ours: bool = False
 
     def __post_init__(self) -> None:
         """Check every text."""
@@ -158,6 +160,11 @@ def _range_lines(plan: DhcpPlan) -> list[str]:
         f"dhcp-lease-max={LEASES_MAX}",
         f"dhcp-leasefile={plan.lease_file}",
         f"dhcp-range={given.first},{given.last},{plan.address.netmask},{given.lease_s}",
+        *(
+            ("# nobody stands in the range without a lease: asked before the start", "no-ping")
+            if plan.is_range_ours
+            else ()
+        ),
     ]
 
 

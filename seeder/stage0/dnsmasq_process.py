@@ -20,7 +20,7 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
@@ -28,6 +28,7 @@ import trio
 from seeder.log import Log
 from seeder.stage0.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
 from seeder.stage0.pool import PoolWatch
+from seeder.stage0.range_survey import strangers_in_range
 from swarmboot.errors import (
     MalformedSettingError,
     PortInUseError,
@@ -51,6 +52,7 @@ _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 _TEST_BOUND_S = 20
 _END_BOUND_S = 5
 _LAST_LINES = 5
+_NAMED_MAX = 3
 _STAY_ROOT = ("--user=root", "--group=root")
 
 
@@ -117,8 +119,17 @@ def plan_dhcp(options: PxeOptions) -> DhcpPlan:
     )
 
 
-def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
-    """Write dnsmasq's configuration and lay out its TFTP root; return the configuration's path.
+@dataclass(frozen=True, slots=True)
+class Dnsmasq:
+    """What dnsmasq is started with, and what there is to say of it at the start, if anything."""
+
+    configuration: Path
+    interface: str
+    note: str = ""
+
+
+def prepare(plan: DhcpPlan, options: PxeOptions) -> Dnsmasq:
+    """Write dnsmasq's configuration and lay out its TFTP root; return what it is started with.
 
     Raises PrivilegeError, ToolMissingError, and ResourceError if dnsmasq does not accept its configuration.
     """
@@ -138,7 +149,8 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
         shutil.copyfile(options.ipxe / name, root / name)
         (root / name).chmod(0o644)
     path = options.folder / "dnsmasq.conf"
-    path.write_text(dnsmasq_config(plan))
+    strangers = strangers_in_range(plan)
+    path.write_text(dnsmasq_config(replace(plan, is_range_ours=strangers == ())))
     run_program(
         ("dnsmasq", "--test", f"--conf-file={path}"),
         bound_s=_TEST_BOUND_S,
@@ -147,7 +159,18 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Path:
         hint=f"see {path}",
         environment={**os.environ, "PATH": _SEARCH_PATH},
     )
-    return path
+    return Dnsmasq(path, plan.interface, _strangers_note(strangers or ()))
+
+
+def _strangers_note(strangers: tuple[ipaddress.IPv4Address, ...]) -> str:
+    """Return what to say of those who stand in the range without a lease."""
+    if not strangers:
+        return ""
+    named = ", ".join(map(str, strangers[:_NAMED_MAX])) + (", ..." if len(strangers) > _NAMED_MAX else "")
+    return (
+        f"note: in --dhcp-range somebody has {named} without a lease of this server; each address is pinged before it "
+        "is first given out, which holds machines up for 3 s each: give a range of machines without fixed addresses"
+    )
 
 
 def lacking_capabilities(status: str) -> tuple[str, ...]:
@@ -178,15 +201,15 @@ def _taken(interface: str, what: str, found: str) -> PortInUseError:
 
 
 @asynccontextmanager
-async def dnsmasq_running(path: Path, interface: str, log: Log) -> AsyncIterator[None]:
+async def dnsmasq_running(dnsmasq: Dnsmasq, log: Log) -> AsyncIterator[None]:
     """Have dnsmasq run while the context is open; its end before that is an error.
 
     Raises PortInUseError if another DHCP server has the interface, ResourceError if dnsmasq ends for another reason.
     """
-    process = _start(path)
+    process = _start(dnsmasq.configuration)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, process, interface, log)
+            nursery.start_soon(_watch, process, dnsmasq.interface, log)
             yield
             nursery.cancel_scope.cancel()
     finally:

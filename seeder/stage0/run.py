@@ -19,7 +19,7 @@ from seeder.policy.facts.registry import Registry
 from seeder.policy.stage0_queue import Stage0Queue
 from seeder.site.catalogue import Catalogue
 from seeder.stage0.app import Stage0App, Stage0Config
-from seeder.stage0.dnsmasq_process import IPXE_FOLDER, dnsmasq_running
+from seeder.stage0.dnsmasq_process import IPXE_FOLDER, Dnsmasq, dnsmasq_running
 from seeder.stage0.rack_map import RackMap
 from seeder.stage0.watcher import Watcher
 
@@ -28,7 +28,7 @@ PATIENCE = Patience(idle_s=30.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage0Options:
-    """What stage 0 runs with. `dnsmasq` is its configuration and the interface, if dnsmasq is ours; `slots` 0 adapts.
+    """What stage 0 runs with. `dnsmasq` is what dnsmasq is started with, if it is ours; `slots` 0 adapts.
 
     `server` is the address nodes are given for the seeder; empty for the address that a machine asked at and
     `https_port`.
@@ -39,7 +39,7 @@ class Stage0Options:
     server: str = ""
     trust: Stage0Trust = Stage0Trust.ORIGIN_ONLY
     slots: int = 0
-    dnsmasq: tuple[Path, str] | None = None
+    dnsmasq: Dnsmasq | None = None
     ipxe: Path = IPXE_FOLDER
     racks: RackMap = field(default_factory=RackMap)
     node_files: Path | None = None
@@ -77,7 +77,7 @@ async def stage0_running(
     stop = trio.Event()
     async with app.running(), AsyncExitStack() as stack:
         if options.dnsmasq is not None:
-            await stack.enter_async_context(dnsmasq_running(*options.dnsmasq, log))
+            await stack.enter_async_context(dnsmasq_running(options.dnsmasq, log))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_listen, app, options.listener, crowd, stop)
             yield app

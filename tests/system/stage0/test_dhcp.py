@@ -137,6 +137,30 @@ def test_a_proxy_is_silent_to_whoever_does_not_boot_by_pxe(proxied: Wire) -> Non
     assert proxied.ask(arch=16, vendor=HTTP_CLASS) is None
 
 
+def test_no_address_is_pinged_first_as_nobody_stands_in_the_range(wire: Wire) -> None:
+    assert "no-ping" in configuration(wire.rack)
+    assert not [line for line in wire.rack.log if "without a lease" in line]
+
+
+def test_who_stands_in_the_range_without_a_lease_is_named_and_addresses_are_pinged(
+    rack: BareRack, tmp_path: Path
+) -> None:
+    (tmp_path / "ipxe").mkdir()
+    (tmp_path / "ipxe" / FILES[0]).write_bytes(b"iPXE")
+    one = ("--pxe", "rack", "--dhcp-range", "10.98.0.150,10.98.0.151")
+    with other_network(rack, address="10.98.0.150") as inside:
+        rack.serve(tiny_release_site(tmp_path), *one, "--ipxe", str(tmp_path / "ipxe"))
+        assert "no-ping" not in configuration(rack)
+        assert [line for line in rack.log if "somebody has 10.98.0.150 without a lease of this server" in line]
+        offer = ask(inside, OWN, arch=0, vendor=PXE_CLASS)
+    assert offer is not None
+    assert offer["address"] == "10.98.0.151"
+
+
+def configuration(rack: BareRack) -> list[str]:
+    return (rack.work / "state" / "pxe" / "dnsmasq.conf").read_text().splitlines()
+
+
 @pytest.fixture
 def served(rack: BareRack, tmp_path: Path) -> Served:
     (tmp_path / "ipxe").mkdir()

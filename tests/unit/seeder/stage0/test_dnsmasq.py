@@ -37,7 +37,14 @@ PROXY = replace(FULL, addresses=None)
 
 @pytest.mark.needs("dnsmasq")
 @pytest.mark.parametrize(
-    "plan", [FULL, PROXY, replace(FULL, files=BootFiles("undionly.kpxe")), replace(PROXY, files=BootFiles())]
+    "plan",
+    [
+        FULL,
+        PROXY,
+        replace(FULL, files=BootFiles("undionly.kpxe")),
+        replace(PROXY, files=BootFiles()),
+        replace(FULL, is_range_ours=True),
+    ],
 )
 def test_dnsmasq_accepts_the_configuration(plan: DhcpPlan, tmp_path: Path) -> None:
     path = tmp_path / "dnsmasq.conf"
@@ -71,6 +78,12 @@ def test_a_raspberry_pi_is_not_taken_for_a_bios() -> None:
     assert "dhcp-mac=set:pi,dc:a6:32:*:*:*" in lines
     assert "tag-if=set:pxebios,tag:bios,tag:!pi,tag:!ipxe" in lines
     assert 'pxe-service=tag:pi,0,"Raspberry Pi Boot"' in lines
+
+
+def test_no_address_is_pinged_first_where_nobody_stands_in_the_range_without_a_lease() -> None:
+    assert "no-ping" not in dnsmasq_config(FULL).splitlines()
+    assert "no-ping" in dnsmasq_config(replace(FULL, is_range_ours=True)).splitlines()
+    assert "no-ping" not in dnsmasq_config(replace(PROXY, is_range_ours=True)).splitlines()
 
 
 def test_a_proxy_gives_out_no_address() -> None:
