@@ -104,17 +104,17 @@ def _sample(
     most = _links_most(node, limits)
 
     def is_fit(other: Node) -> bool:
-        is_stranger = other is not node and other.node not in node.links and len(other.links) < most
+        is_stranger = other is not node and other.id not in node.links and len(other.links) < most
         is_gone = other.state is NodeState.LEAVING or other.is_starting or not can_be_dialled(registry, other)
         is_there = not is_gone and not (is_far and other.rack == node.rack)
         return is_stranger and is_there and not node.have.keys().isdisjoint(other.have)
 
     if len(roster) <= 4 * count:
-        chosen = {other.node: other for other in roster if is_fit(other)}
+        chosen = {other.id: other for other in roster if is_fit(other)}
     else:
         chosen = {}
         for _ in range(4 * count):
             other = roster.pick(random)
             if len(chosen) < 2 * count and is_fit(other):
-                chosen[other.node] = other
+                chosen[other.id] = other
     return sorted(chosen.values(), key=lambda other: (len(other.links), random.random()))[:count]

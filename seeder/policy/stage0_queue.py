@@ -242,7 +242,7 @@ class Stage0Queue:
         )
         if self.is_split:
             self._resize()
-        able = {} if self.is_split else {node.node: node for node in self._able}
+        able = {} if self.is_split else {node.id: node for node in self._able}
         for node_id in self._offered - able.keys():
             self.admission.withdraw(node_id)
         for node_id in able.keys() - self._offered:
@@ -254,7 +254,7 @@ class Stage0Queue:
         """Return neighbours to load the kernel from: those of the machine's rack first, not the same for everyone."""
         turn = int(mac.replace(":", ""), 16) % max(1, len(self._able))
         near_first = sorted(self._able[turn:] + self._able[:turn], key=lambda node: node.rack != rack)
-        return tuple(node.node for node in near_first[: self.admission.limits.alternates])
+        return tuple(node.id for node in near_first[: self.admission.limits.alternates])
 
     def _address(self, source: Hashable) -> Source | None:
         """Return where a neighbour serves HTTP; nothing for the server, which is always the last to be tried."""

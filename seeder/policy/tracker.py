@@ -70,7 +70,7 @@ class Tracker:
         node = self.registry.observe(announce, host=host, now_s=now_s, measure_s=self._measure_s(announce.node))
         answers = [*self._expire(now_s), *self._dismiss(node)]
         if node.state is NodeState.LEAVING:
-            self.registry.forget(node.node)
+            self.registry.forget(node.id)
             return [*answers, self._farewell(ticket), *self._serve(now_s)]
         strangers = self._strangers(node, now_s)
         for other in strangers:
@@ -79,12 +79,12 @@ class Tracker:
         if not announce.free_lease_slots or node.is_complete:
             return [*answers, self._answer(node, ticket, now_s, neighbours=neighbours), *self._serve(now_s)]
         waiting = Waiting(ticket, announce.free_lease_slots, now_s + PATIENCE_S, neighbours)
-        self._waiting.add(node.node, waiting, rank=granting.rank(self.registry, node, now_s=now_s, limits=self.limits))
+        self._waiting.add(node.id, waiting, rank=granting.rank(self.registry, node, now_s=now_s, limits=self.limits))
         answers += self._serve(now_s)
         # Until a node has its first answer since it can be dialled its torrent is paused and refuses connections.
         is_dialable_now = node.joined_s == now_s and not node.is_starting
-        if (strangers or is_dialable_now) and node.node in self._waiting:
-            self._waiting.pop(node.node)
+        if (strangers or is_dialable_now) and node.id in self._waiting:
+            self._waiting.pop(node.id)
             answers.append(self._answer(node, ticket, now_s, neighbours=neighbours, is_cut_short=True))
         return answers
 
@@ -137,7 +137,7 @@ class Tracker:
 
     def _dismiss(self, node: Node) -> list[Answer]:
         """Answer a node's earlier request that still waits: it has asked again."""
-        waiting = self._waiting.pop(node.node)
+        waiting = self._waiting.pop(node.id)
         return [] if waiting is None else [self._farewell(waiting.ticket)]
 
     def _farewell(self, ticket: Hashable) -> Answer:

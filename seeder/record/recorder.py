@@ -210,11 +210,11 @@ class Recorder:
         for number, node in enumerate(tuple(self._registry.nodes.values()), 1):
             if number % _AT_ONCE == 0:
                 yield
-            if self._registry.nodes.get(node.node) is not node:
+            if self._registry.nodes.get(node.id) is not node:
                 continue  # it has gone meanwhile
-            boot = self._ledger.of_node(node.node.hex())
+            boot = self._ledger.of_node(node.id.hex())
             if boot is None:
-                self._known.pop(node.node, None)  # it fell out of what is current, and its next announce is news
+                self._known.pop(node.id, None)  # it fell out of what is current, and its next announce is news
             elif (now_s - steady_s + node.seen_s) > boot.heard_s:
                 self._progress(boot, node, heard_s=now_s - steady_s + node.seen_s)
         yield

@@ -44,7 +44,7 @@ class Node:
     whatever clock the caller uses.
     """
 
-    node: NodeId
+    id: NodeId
     host: str
     port: int
     http_port: int
@@ -122,15 +122,15 @@ class Roster:
 
     def add(self, node: Node) -> None:
         """Add a node that is not there."""
-        self._indices[node.node] = len(self._nodes)
+        self._indices[node.id] = len(self._nodes)
         self._nodes.append(node)
 
     def remove(self, node: Node) -> None:
         """Remove a node that is there."""
-        index, last = self._indices.pop(node.node), self._nodes.pop()
+        index, last = self._indices.pop(node.id), self._nodes.pop()
         if last is not node:
             self._nodes[index] = last
-            self._indices[last.node] = index
+            self._indices[last.id] = index
 
     def pick(self, random: Random) -> Node:
         """Return a node at random."""

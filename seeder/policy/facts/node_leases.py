@@ -44,7 +44,7 @@ class NodeLeases:
         lease = LeaseId(self._book.granted)
         most_s = max(START_MAX_S, lease_timeout_s + (count + 2) * STALL_S)
         node.leases[lease] = OpenLease(
-            lease, node.node, node.host, info_hash, first, count, piece_set.span(first, count),
+            lease, node.id, node.host, info_hash, first, count, piece_set.span(first, count),
             granted_s=now_s, expires_s=now_s + lease_timeout_s, ends_s=now_s + most_s,
             is_seen=origin == 0, is_shared=is_shared,
         )  # fmt: skip

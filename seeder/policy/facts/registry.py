@@ -102,7 +102,7 @@ class Registry:
     def _enlist(self, announce: Announce, host: str, now_s: float) -> Node:
         node = Node(announce.node, host, announce.port, announce.http_port, announce.rack, announce.state, now_s, now_s)
         node.measured_s, node.measured_bytes, node.key = now_s, announce.from_neighbours_bytes, announce.key
-        self.nodes[node.node] = node
+        self.nodes[node.id] = node
         self.standing.add(node)
         self.everyone.add(node)
         self.racks.setdefault(node.rack, Roster()).add(node)
@@ -149,17 +149,17 @@ class Registry:
             if node.is_believed:
                 state.held |= have
             if node.is_believed and have == state.all:
-                state.seeds.add(node.node)
+                state.seeds.add(node.id)
             else:
-                state.seeds.discard(node.node)
+                state.seeds.discard(node.id)
             if node.state is NodeState.FETCHING:
                 state.fetched |= have if node.is_believed else 0
-                state.fetchers.add(node.node)
+                state.fetchers.add(node.id)
                 if node.credit > 0:
-                    state.known.add(node.node)
+                    state.known.add(node.id)
             else:
-                state.fetchers.discard(node.node)
-                state.known.discard(node.node)
+                state.fetchers.discard(node.id)
+                state.known.discard(node.id)
 
     def _doubt(self, node: Node) -> None:
         """Doubt, for this node, that anybody has or brings what it lacks: it has been waiting for that in vain."""
@@ -189,9 +189,9 @@ class Registry:
 
     def link(self, node: Node, other: Node) -> None:
         """Record that two nodes were introduced to each other."""
-        if other.node not in node.links:
-            node.links.add(other.node)
-            other.links.add(node.node)
+        if other.id not in node.links:
+            node.links.add(other.id)
+            other.links.add(node.id)
             is_near = node.rack == other.rack
             node.near_links += is_near
             other.near_links += is_near
@@ -229,7 +229,7 @@ class Registry:
 
     def expire(self, *, now_s: float, silent_s: float) -> tuple[NodeId, ...]:
         """Forget nodes silent for longer than `silent_s` and void leases that have timed out; return those nodes."""
-        silent = [node.node for node in self.nodes.values() if now_s - node.seen_s > silent_s]
+        silent = [node.id for node in self.nodes.values() if now_s - node.seen_s > silent_s]
         for node_id in silent:
             self.forget(node_id)
         while len(self.standing.strangers) > STRANGERS_MAX:

@@ -34,19 +34,19 @@ class Standing:
 
     def add(self, node: Node) -> None:
         """Take in a node that is new: a stranger."""
-        self.strangers[node.node] = None
+        self.strangers[node.id] = None
 
     def remove(self, node: Node) -> None:
         """Forget a node."""
         self._hide(node, node.host, is_hidden=False)
         if node.credit > 0:
             self._know(node, is_known=False)
-        del self.strangers[node.node]
+        del self.strangers[node.id]
 
     def hear(self, node: Node, host: str, *, is_hidden: bool) -> None:
         """Take note that a node speaks, from `host`, and whether a proxy or NAT stands between; before it has moved."""
         if node.credit <= 0:
-            self.strangers.move_to_end(node.node)
+            self.strangers.move_to_end(node.id)
         elif node.host != host:
             self._count_known(node.host, -1)
             self._count_known(host, 1)
@@ -66,16 +66,16 @@ class Standing:
         self._count_known(node.host, 1 if is_known else -1)
         if is_known:
             self.known.add(node)
-            self.strangers.pop(node.node, None)
+            self.strangers.pop(node.id, None)
         else:
             self.known.remove(node)
-            self.strangers[node.node] = None
+            self.strangers[node.id] = None
         for info_hash in node.have:
             state = self._torrents[info_hash]
-            if is_known and node.node in state.fetchers:
-                state.known.add(node.node)
+            if is_known and node.id in state.fetchers:
+                state.known.add(node.id)
             else:
-                state.known.discard(node.node)
+                state.known.discard(node.id)
 
     def _hide(self, node: Node, host: str, *, is_hidden: bool) -> None:
         """Take note whether a node comes through a proxy or NAT at `host`."""

@@ -33,9 +33,6 @@ RETRY_S = 900.0
 KEPT_S = 86_400.0
 """A boot that was not heard for so long is no longer current."""
 
-Remove = bool
-"""Whether a row is to be taken out of the store: it was merged into another."""
-
 
 class Ledger:
     """The current boots by their id, the least recently heard first."""

@@ -297,7 +297,7 @@ def test_links_within_a_rack_are_counted_as_they_come_and_go(changes: list[tuple
     for one, other, is_leaving in changes:
         ends = [observe(registry, name, "#", rack=f"rack{name % 2}") for name in {one, other}]
         if is_leaving:
-            registry.forget(ends[0].node)
+            registry.forget(ends[0].id)
         elif len(ends) == 2:
             registry.link(*ends)
         for node in registry.nodes.values():

@@ -121,7 +121,7 @@ def test_thousands_of_newcomers_of_which_many_die_at_once_are_one_graph_with_the
     assert is_one_graph(registry)
     dead = set(random.sample(range(1, 2001), 600))
     for name in dead:
-        registry.forget(observe(registry, name, rack=f"r{name % 50}").node)
+        registry.forget(observe(registry, name, rack=f"r{name % 50}").id)
     introduce(registry, [name for name in range(1, 2001) if name not in dead], random, racks=50)
     assert is_one_graph(registry)
 
@@ -147,7 +147,7 @@ def test_half_of_a_racks_nodes_are_linked_to_other_racks_but_four_at_least(size:
         for other in introductions.choose_neighbours(registry, node, limits=LIMITS, random=random):
             registry.link(node, other)
     assert registry.far_links == {"r0": links, "r1": links}
-    registry.forget(next(node.node for node in registry.nodes.values() if node.near_links < len(node.links)))
+    registry.forget(next(node.id for node in registry.nodes.values() if node.near_links < len(node.links)))
     assert registry.far_links["r0"] == registry.far_links["r1"] < links
 
 
@@ -160,9 +160,9 @@ def test_a_node_that_starves_is_given_others() -> None:
     for is_starving in (False, False, False, True, True):
         node = observe(registry, 21, is_starving=is_starving)
         chosen = introductions.choose_neighbours(registry, node, limits=LIMITS, random=random)
-        assert met.isdisjoint(other.node for other in chosen)
+        assert met.isdisjoint(other.id for other in chosen)
         assert bool(chosen) == (is_starving or len(met) < LIMITS.rack_links)
-        met |= {other.node for other in chosen}
+        met |= {other.id for other in chosen}
         for other in chosen:
             registry.link(node, other)
     assert len(met) > LIMITS.rack_links

@@ -121,7 +121,7 @@ class Leases(RuleBasedStateMachine):
     def leases(self) -> Iterator[OpenLease]:
         for node in self.registry.nodes.values():
             for lease in node.leases.values():
-                assert lease.node == node.node
+                assert lease.node == node.id
                 yield lease
 
     @invariant()
@@ -147,7 +147,7 @@ class Leases(RuleBasedStateMachine):
     def who_has_credit_is_known_and_all_others_are_strangers(self) -> None:
         """Holds for nodes and for their addresses."""
         nodes = self.registry.nodes.values()
-        assert set(self.registry.standing.strangers) == {node.node for node in nodes if node.credit <= 0}
+        assert set(self.registry.standing.strangers) == {node.id for node in nodes if node.credit <= 0}
         known = [node.host for node in nodes if node.credit > 0]
         assert dict(self.registry.standing.known_at) == {host: known.count(host) for host in set(known)}
 

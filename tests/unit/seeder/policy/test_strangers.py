@@ -59,7 +59,7 @@ def test_so_many_strangers_are_remembered_and_the_longest_silent_go_first(monkey
     observe(found, 1, now_s=1.0)
     found.expire(now_s=1.0, silent_s=1e9)
     assert len(found.standing.strangers) == 100
-    assert {honest.node, known.node} <= found.nodes.keys()
+    assert {honest.id, known.id} <= found.nodes.keys()
 
 
 def test_forged_nodes_make_nobody_wait_before_it_may_complain() -> None:
