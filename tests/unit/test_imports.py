@@ -90,6 +90,12 @@ def test_the_ground_that_the_leecher_stands_on_needs_nothing_more(graph: grimp.I
     assert {module: names for module, names in extra.items() if names} == {}
 
 
+def test_what_the_self_test_loads_on_a_node_needs_nothing_more(graph: grimp.ImportGraph) -> None:
+    held = {module for part in ("leecher", "swarmboot") for module in modules_of(graph, part)} - {*NOT_ON_A_NODE}
+    extra = {module: third_party(graph, module) - LEECHER_MAY_LOAD for module in held}
+    assert {module: names for module, names in extra.items() if names} == {}
+
+
 def with_requirements(distribution: str, found: set[str]) -> set[str]:
     """Add a distribution and all that it may load to `found`: what it requires, and httpx's optional transports."""
     name = re.sub(r"[-_.]+", "-", distribution).lower()
