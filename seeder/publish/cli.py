@@ -75,6 +75,7 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
 @click.option("--new-keys", is_flag=True, help="Sign with other keys than before: nodes are rebuilt with them.")
 @click.option("--fleet-token", type=_PATH, metavar="FILE",
               help="Seal the release's secret settings for the holders of this token.")  # fmt: skip
+@click.option("--trace", type=_PATH, metavar="FILE", help="What a boot reads, in order: nodes fetch that first.")
 @click.option("--nodes", type=click.IntRange(min=0), default=0, metavar="N", help="Say what stage 0 costs N nodes.")
 @click.option("--uplink", "uplink_bytes_per_s", type=RATE, default="1gbit", show_default=True, metavar="RATE",
               help="The server's link, for --nodes.")  # fmt: skip
@@ -91,7 +92,7 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
 def publish(
     release: Path, site: Path | None, keys: tuple[Path, ...], channel: str, fleet: str, life_s: float | None,
     pointer_life_s: float | None, piece_bytes: int, trust: tuple[Path, ...], new_keys: bool, fleet_token: Path | None,
-    is_check: bool, is_forced: bool, is_json: bool, **stage0: Any,
+    trace: Path | None, is_check: bool, is_forced: bool, is_json: bool, **stage0: Any,
 ) -> None:  # fmt: skip
     """Publish the RELEASE directory as a signed, content-addressed site.
 
@@ -106,6 +107,7 @@ def publish(
       swarmboot publish release/ --site /srv/site --key ~/fleet-keys/swarmboot.key
     """
     from seeder.publish.publish import PublishOptions
+    from seeder.publish.traced import read_trace
     from seeder.publish.verdict import Manner
 
     site = site or release.resolve().parent / "site"
@@ -118,6 +120,7 @@ def publish(
         trust=key_files.read_trust(trust) if trust else None,
         has_new_keys=new_keys,
         tokens=_tokens(fleet_token, [site, release]),
+        trace=read_trace(trace) if trace else None,
     )
     manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json)
     _publish(release, site, keys, options, _Stage0(**stage0), manner)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from seeder.publish.check.memory import Boot
 from seeder.publish.copier import Copier
 from seeder.publish.release_dir import Release
+from seeder.publish.traced import traced
 from seeder.site.issue import issue, point
 from seeder.site.progress import Progress
 from seeder.site.reader import Pointed, read_own_channel
@@ -27,6 +28,7 @@ from swarmboot.errors import ReleaseError
 from swarmboot.release import layout, trust
 from swarmboot.release.manifest import Artifact, Manifest
 from swarmboot.release.profile import Selection, select
+from swarmboot.release.trace import Read
 
 DEFAULT_FLEET = "swarmboot"
 DEFAULT_LIFE_S = 365 * 86400.0
@@ -40,7 +42,8 @@ class PublishOptions:
     `fleet` is empty for the channel's own; `piece_bytes` is 0 to choose by size; `trust` is the key set that nodes are
     built with, if it is known; `pointer_life_s` is how long the channel's pointer may be taken for the newest, None for
     no end of its own; `has_new_keys` allows keys that are not the site's, and forgets its rotations. Secret
-    settings are sealed for the holders of each of `tokens`.
+    settings are sealed for the holders of each of `tokens`. `trace` are the reads of a boot by image, None to keep what
+    the channel has for images that are the same.
     """
 
     channel: str = layout.DEFAULT_CHANNEL
@@ -51,6 +54,7 @@ class PublishOptions:
     has_new_keys: bool = False
     tokens: tuple[FleetToken, ...] = ()
     pointer_life_s: float | None = None
+    trace: Mapping[str, tuple[Read, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +97,11 @@ def publish(
     notes = [*release.notes, *_key_notes(writer.site, keys)]
     copier = Copier(writer, piece_bytes=options.piece_bytes, progress=progress)
     artifacts = copier.copy(release)
+    current = read_own_channel(writer.site, options.channel, own_keys(keys))
+    artifacts = traced(artifacts, options.trace, current.manifest.artifacts if current else ())
     if options.has_new_keys:
         writer.remove_rotations()
-    current = read_own_channel(writer.site, options.channel, own_keys(keys))
+        current = read_own_channel(writer.site, options.channel, own_keys(keys))
     wanted = _manifest(release, artifacts, options=options, current=current, now_unix_s=now_unix_s)
     wanted = replace(wanted, secrets=_seal(writer, release, options.tokens, fleet=wanted.fleet))
     manifest = _issued(writer, wanted, keys, current=current, options=options, now_unix_s=now_unix_s)

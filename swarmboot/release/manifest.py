@@ -15,7 +15,8 @@ from typing import Any
 from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import ManifestError
 from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, MAX_SEQUENCE, Digest, InfoHash, Sequence
-from swarmboot.release.piece_set import piece_count
+from swarmboot.release.piece_set import Pieces, piece_count
+from swarmboot.release.trace import MAX_RANGES, Ranges, pieces_of
 
 MANIFEST_MAX_BYTES = 1 << 20
 MAX_ARTIFACTS = 256
@@ -23,6 +24,7 @@ MAX_PIECES = 1 << 20
 UNIFIED = "uki"
 """The format of a kernel that holds its initramfs and command line too: a unified kernel image."""
 
+MOUNTED = "squashfs"
 _FORMAT = 1
 _KNOWN = frozenset(
     {"format", "fleet", "name", "sequence", "issued", "expires", "cmdline", "artifacts", "env", "profiles", "allow"}
@@ -46,6 +48,7 @@ class Artifact:
 
     `version` is what a kernel says of itself in its header, empty if that is not known; `unpacked_bytes` is what an
     image takes on top of itself once a node has unpacked it, 0 for one that is mounted or of which that is not known.
+    `trace` are the pieces that a boot reads, in order, empty if nobody has recorded it.
     """
 
     name: str
@@ -57,6 +60,17 @@ class Artifact:
     piece_bytes: int
     version: str = ""
     unpacked_bytes: int = 0
+    trace: Ranges = ()
+
+    @property
+    def is_mounted(self) -> bool:
+        """Return whether a node mounts it as it is, so that it can be in use before it is whole."""
+        return self.format == MOUNTED and self.role in (Role.ROOT, Role.PLUGIN)
+
+    @property
+    def boot_set(self) -> Pieces:
+        """Return the pieces that a boot reads."""
+        return pieces_of(self.trace)
 
     @property
     def pieces(self) -> int:
@@ -140,7 +154,8 @@ def _artifact_value(artifact: Artifact) -> dict[str, object]:
         "info_hash": artifact.info_hash,
         "piece": artifact.piece_bytes,
     }
-    optional = {"version": artifact.version, "unpacked": artifact.unpacked_bytes}
+    trace = [number for run in artifact.trace for number in run]
+    optional = {"version": artifact.version, "unpacked": artifact.unpacked_bytes, "trace": trace}
     return {**value, **{name: given for name, given in optional.items() if given}}
 
 
@@ -226,10 +241,21 @@ def _artifact(value: Any) -> Artifact:
         piece_bytes=piece_bytes,
         version=fields.text("version", default=""),
         unpacked_bytes=fields.integer("unpacked", most=1 << 44, default=0),
+        trace=_trace(fields.items("trace", most=2 * MAX_RANGES), name),
     )
     if artifact.pieces > MAX_PIECES:
         raise DecodeError(f"artifact {name} has more than {MAX_PIECES} pieces")
+    if any(first + count > artifact.pieces for first, count in artifact.trace):
+        raise DecodeError(f"artifact {name} has a trace beyond its end")
     return artifact
+
+
+def _trace(numbers: Any, name: str) -> Ranges:
+    """Return runs of pieces from first, count, first, count; whether the image has them is seen by the caller."""
+    is_right = len(numbers) % 2 == 0 and all(type(number) is int and 0 <= number < MAX_PIECES for number in numbers)
+    if not is_right or 0 in numbers[1::2]:
+        raise DecodeError(f"artifact {name} has a trace that is no list of runs")
+    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _profile(value: Any, names: set[str]) -> Profile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -202,3 +203,19 @@ def test_a_manifest_without_secrets_has_the_bytes_that_it_had_before_there_were_
 def test_secrets_are_digests_by_the_name_of_a_profile_that_is_there(secrets: Any) -> None:
     with pytest.raises(ManifestError):
         decode(altered(secrets=secrets))
+
+
+def test_a_trace_comes_back_and_an_artifact_without_one_has_the_bytes_that_it_had_before_there_were_any() -> None:
+    plain = build_manifest()
+    (root,) = plain.artifacts
+    traced = replace(plain, artifacts=(replace(root, trace=((0, 1),)),))
+    assert decode(encode(traced)) == traced
+    assert "trace" not in unpack(encode(plain), max_bytes=MANIFEST_MAX_BYTES)["artifacts"][0]
+
+
+@pytest.mark.parametrize("trace", [[0], [0, 0], [MAX_PIECES, 1], [-1, 1], [0, True], [0, MAX_PIECES], ["0", 1]])
+def test_a_trace_that_is_no_list_of_runs_in_the_image_is_refused(trace: list[Any]) -> None:
+    value = unpack(encode(build_manifest()), max_bytes=MANIFEST_MAX_BYTES)
+    value["artifacts"][0]["trace"] = trace
+    with pytest.raises(ManifestError, match="trace"):
+        decode(pack(value))

@@ -1,0 +1,56 @@
+"""The order in which a boot reads its images, brought into the manifest (`swarmboot.release.trace`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from swarmboot.errors import ReleaseError, UnreadableError
+from swarmboot.release.manifest import Artifact, Role
+from swarmboot.release.trace import MAX_RANGES, Read, check_known, parse_trace, ranges_of
+
+_MAX_BYTES = 64 << 20
+_IMAGES = (Role.ROOT, Role.PLUGIN)
+
+
+def read_trace(path: Path) -> dict[str, tuple[Read, ...]]:
+    """Return the reads in a trace's file; raise UnreadableError and ReleaseError."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ReleaseError(f"{path} is too large for a trace", expected=f"at most {_MAX_BYTES} bytes")
+        text = path.read_text()
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ReleaseError(f"{path} is no text", expected="UTF-8", found=f"byte {error.start} is not") from error
+    return parse_trace(text, where=str(path))
+
+
+def traced(
+    artifacts: tuple[Artifact, ...], trace: Mapping[str, tuple[Read, ...]] | None, before: Sequence[Artifact]
+) -> tuple[Artifact, ...]:
+    """Return the artifacts with the pieces that a boot reads of each.
+
+    Without a trace an image keeps the one that was published `before` with the same bytes and pieces. Raises
+    ReleaseError if the trace names what is no image of the release, reads beyond the end of one, or has more runs of
+    pieces than a manifest has room for.
+    """
+    if trace is None:
+        known = {each.info_hash: each.trace for each in before}
+        return tuple(replace(each, trace=known.get(each.info_hash, ())) for each in artifacts)
+    check_known(trace, (each.name for each in artifacts if each.role in _IMAGES), where="the trace")
+    found = tuple(
+        replace(each, trace=ranges_of(
+            trace.get(each.name, ()), size_bytes=each.size_bytes, piece_bytes=each.piece_bytes,
+            where=f"the trace of {each.name}",
+        ))
+        for each in artifacts
+    )  # fmt: skip
+    runs = sum(len(each.trace) for each in found)
+    if runs > MAX_RANGES:
+        raise ReleaseError(
+            "the trace has too many runs of pieces", expected=f"at most {MAX_RANGES}", found=f"{runs}",
+            hint="publish with longer pieces (--piece)",
+        )  # fmt: skip
+    return found
