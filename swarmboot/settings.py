@@ -104,6 +104,7 @@ class NodeSettings:
     seed_bytes_per_s: float
     stage0: str
     fleet: str
+    lazy: bool
 
 
 def _text(value: str) -> str:
@@ -291,6 +292,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "fleet", check_fleet_name, "", "name of the fleet whose releases alone may be booted; empty for any", "hall-3"
     ),
+    Setting("lazy", _truth, "off", "use images before they are whole, what a boot reads first", "on"),
 )
 
 _MEANT_MAX, _SHOWN_MAX, _ALIKE = 4, 80, 0.75

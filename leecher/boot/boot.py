@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -51,6 +52,9 @@ from swarmboot.release.trust import KeySet
 from swarmboot.settings import NodeSettings
 from swarmboot.wire.announce import Neighbour
 from swarmboot.wire.discovery import Presence, Probe
+
+if TYPE_CHECKING:
+    from leecher.boot.lazy_window import LazyWindow
 
 _AGAIN_S, _AGAIN_MAX_S = 1.0, 30.0
 _LOOK_S = 0.25
@@ -183,6 +187,9 @@ class Boot:
         nursery.start_soon(self._show, progress)
         nursery.start_soon(self._meet, discovery, fetcher)
         nursery.start_soon(self._move, discovery, fetcher)
+        window = self._window(fetch_loop, selection)
+        if window is not None:
+            nursery.start_soon(window.run, acquired.release.documents, secrets.written)
         checksums = await self._wait_and_check(selection, fetch_loop, acquired.release)
         if checksums is None:
             return False
@@ -191,11 +198,30 @@ class Boot:
             await self._finish_image(fetch_loop, artifact, checksum)
         await secrets.written.wait()
         self.counters.end_phase("verification")
+        if window is not None:
+            await window.finish()
         progress.finish()
         await self._reporter.report(origin, self.counters.report())
         if self.settings.linger:
             nursery.start_soon(self._stage0_neighbour(acquired, fetch_loop).run)
         return True
+
+    def _window(self, fetch_loop: FetchLoop, selection: Selection) -> LazyWindow | None:
+        """Return the time in which images are in use before they are whole, if this boot has one."""
+        if not self.settings.lazy or self._is_again:
+            return None
+        from leecher.boot.lazy_window import LazyWindow, open_link
+
+        link = open_link()
+        if link is None:
+            return None
+        return LazyWindow(
+            link, fetch_loop, selection.artifacts, into=self.settings.into, ready=self._ready, tell=self._tell
+        )
+
+    def _ready(self, devices: Mapping[str, str]) -> None:
+        if self._options.on_ready is not None and self.manifest is not None and self.selection is not None:
+            self._options.on_ready(self.manifest, self.selection, devices)
 
     def _secrets(self, manifest: Manifest, selection: Selection) -> SecretSettings:
         return SecretSettings(
@@ -306,7 +332,9 @@ class Boot:
                 tell=self._tell,
                 keeps_old=not self._options.is_unpacked,
             )
-            swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up_bytes_per_s)
+            swarm = Swarm(
+                bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up_bytes_per_s, is_lazy=settings.lazy
+            )
             fetcher.join(swarm, release.documents)
         fetcher.announcer.http_port = server.port
         self._fetcher = fetcher

@@ -226,7 +226,9 @@ class HeadStart:
         fetcher.step()
         from leecher.swarm.session import Swarm
 
-        swarm = Swarm(bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up_bytes_per_s)
+        swarm = Swarm(
+            bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up_bytes_per_s, is_lazy=settings.lazy
+        )
         self._fetcher = fetcher
         fetcher.join(swarm, release.documents)
         progress = Progress(settings.progress, self.counters, fetcher)

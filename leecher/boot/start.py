@@ -61,7 +61,7 @@ def main(started_s: float) -> NoReturn:
         "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
     )
     for setting in TABLE:
-        is_switch = setting.name in ("linger", "discovery")
+        is_switch = setting.name in ("linger", "discovery", "lazy")
         parser.add_argument(
             *setting.flags,
             dest=setting.name,

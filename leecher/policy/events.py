@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from leecher.policy.node_policy import PieceRange
 from swarmboot.errors import ProofRefusedError, TransferError
-from swarmboot.ids import InfoHash, NodeId
+from swarmboot.ids import InfoHash, NodeId, PieceIndex
 from swarmboot.wire.announce import Handout
 
 
@@ -64,5 +64,14 @@ class NeighbourBanned:
     address: str
 
 
-Fact = AnnounceAnswered | PieceReceived | RangeEnded
+@dataclass(frozen=True, slots=True)
+class PieceRead:
+    """Occurs when an image that is not whole is read at this piece for the first time, and when a read waits for it."""
+
+    info_hash: InfoHash
+    index: PieceIndex
+    is_missing: bool
+
+
+Fact = AnnounceAnswered | PieceReceived | RangeEnded | PieceRead
 Event = PieceFinished | PieceFailed | NeighbourBanned

@@ -43,11 +43,12 @@ class PolicyLimits:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A torrent that the node is to have."""
+    """A torrent that the node is to have; of its pieces those of `first` first."""
 
     info_hash: InfoHash
     count: int
     piece_bytes: int
+    first: Pieces = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,11 @@ class Policy:
     def is_complete(self) -> bool:
         """Return whether every piece is there."""
         return all(self.have[h] == piece_set.all_pieces(want.count) for h, want in self.wanted.items())
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether all that is to be there first is there."""
+        return all(not want.first & ~self.have[h] for h, want in self.wanted.items())
 
     @property
     def is_alone(self) -> bool:
@@ -360,6 +366,7 @@ class Policy:
                 if piece_range.info_hash == info_hash:
                     coming |= piece_set.span(piece_range.first, piece_range.count)
             lacking = piece_set.all_pieces(want.count) & ~self.have[info_hash] & ~coming
+            lacking = lacking & want.first or lacking
             if lacking:
                 start = self._random.randrange(want.count)
                 beyond = lacking >> start << start
@@ -367,6 +374,12 @@ class Policy:
                 self._start(info_hash, first, count, origin, None)
                 return True
         return False
+
+    def fetch_now(self, info_hash: InfoHash, index: PieceIndex) -> None:
+        """Fetch one piece from an origin unless it comes from one: occurs when a read has waited too long for it."""
+        ranges = (each for each in self._ranges.values() if each.info_hash == info_hash)
+        if self._origins and not any(each.first <= index < each.first + each.count for each in ranges):
+            self._start(info_hash, index, 1, min(self._origins, key=self.failures_of), None)
 
     def failures_of(self, origin: str) -> int:
         """Return how many ranges from this origin have failed since one last succeeded."""

@@ -13,7 +13,7 @@ from leecher.origin.small_request import SmallRequest
 from leecher.policy.node_policy import AnnounceRequest, Policy
 from leecher.swarm.counters import BootCounters
 from swarmboot.errors import ProofRefusedError
-from swarmboot.ids import Digest, InfoHash, NodeId, Sequence
+from swarmboot.ids import Digest, InfoHash, NodeId, PieceIndex, Sequence
 from swarmboot.release import piece_set as sets
 from swarmboot.release.manifest import Artifact
 from swarmboot.settings import NodeSettings
@@ -57,7 +57,7 @@ class Announcer:
     """Announces a node that fetches `artifacts`, which may grow.
 
     `port` and `http_port` are where the node listens for pieces and for documents, 0 before it does; `serves` is what
-    it serves besides. `tell` takes lines for the console.
+    it serves besides, `urgent` which pieces reads wait for. `tell` takes lines for the console.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Announcer:
         self.port = 0
         self.http_port = 0
         self.serves: tuple[Digest, ...] = ()
+        self.urgent: tuple[tuple[InfoHash, PieceIndex], ...] = ()
         self.heard = Heard()
         self._requests = requests
         self._settings = settings
@@ -120,7 +121,12 @@ class Announcer:
             key=self._counters.key,
             own_end=self._requests.own_end,
             about=self._introduction.about(),
+            urgent=self._urgent(),
         )
+
+    def _urgent(self) -> dict[InfoHash, sets.Pieces]:
+        torrents = {info_hash for info_hash, _ in self.urgent}
+        return {h: sets.of(index for torrent, index in self.urgent if torrent == h) for h in torrents}
 
     def answered(self, handout: Handout | None, *, now_s: float) -> None:
         """Pass on what the seeder has handed out; None if it did not answer."""

@@ -52,7 +52,7 @@ class FetchLoop:
         while True:
             await trio.lowlevel.wait_readable(self._swarm.woken)
             turned = self._turned
-            if not self._hurried:
+            if not self._hurried and not (self.fetcher.reads and self.fetcher.reads.is_waited_for):
                 await trio.sleep(_GATHER_S)
             if not turned.is_set():
                 self._wake()

@@ -23,6 +23,7 @@ from leecher.policy.events import (
     NeighbourBanned,
     PieceFailed,
     PieceFinished,
+    PieceRead,
     PieceReceived,
     RangeEnded,
 )
@@ -44,6 +45,7 @@ from swarmboot.text.addresses import is_loopback
 from swarmboot.wire.announce import Handout, Neighbour
 
 if TYPE_CHECKING:
+    from leecher.swarm.reads import Reads
     from leecher.swarm.session import Swarm
 
 CHECKING_S = 1.0
@@ -54,7 +56,8 @@ class Fetcher:
     """One node's part in the swarm from its first announce until it leaves.
 
     `keeps_old` is as in `leecher.swarm.places`. `inbox.wake` is called, in any thread, when a step has something to
-    take in: `wake` until somebody else is to be woken. `announcer.heard` is what the seeder said.
+    take in: `wake` until somebody else is to be woken. `announcer.heard` is what the seeder said. `reads` are those of
+    a lazy window, if this boot has one.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Fetcher:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.swarm: Swarm | None = None
+        self.reads: Reads | None = None
         self.last_failure: TransferError | None = None
         self.inbox = Inbox(wake)
         self._artifacts = known = {artifact.info_hash: artifact for artifact in artifacts}
@@ -78,7 +82,8 @@ class Fetcher:
         self.places = Places(
             known, settings.into, keeps_old=keeps_old, reserve_bytes=settings.reserve_bytes, wake=self.inbox.hurry
         )
-        wanted = {h: Wanted(h, each.pieces, each.piece_bytes) for h, each in known.items()}
+        first = {h: _first_of(each) if settings.lazy else 0 for h, each in known.items()}
+        wanted = {h: Wanted(h, each.pieces, each.piece_bytes, first[h]) for h, each in known.items()}
         self.policy = policy = Policy(wanted, origin=settings.server, now_s=time.monotonic(), random=random)
         self._requests = requests = BackgroundRequests(connections, settings.server, self.inbox.post, counters.proving)
         self.announcer = Announcer(requests, settings, counters, policy, known, sequence=sequence, tell=tell)
@@ -180,6 +185,8 @@ class Fetcher:
     def _ask(self, now_s: float) -> None:
         """Ask the policy and act."""
         self.inbox.is_woken = False
+        if self.reads is not None:
+            self.reads.step(now_s=now_s)
         if not self.has_joined:
             self.policy.still_starting(has_room=self._intake.has_room, now_s=now_s)
         self._ranges.tell_progress(now_s=now_s)
@@ -194,6 +201,8 @@ class Fetcher:
                 case ConnectRequest(neighbours):
                     self._dialler.dial(neighbours)
         self._due_s = self.policy.next_wake_s(now_s=now_s)
+        if self.reads is not None:
+            self._due_s = min(self._due_s, self.reads.next_wake_s())
 
     def _try_to_join(self, swarm: Swarm) -> None:
         """Begin as a neighbour once it can be dialled and every torrent takes pieces."""
@@ -223,6 +232,9 @@ class Fetcher:
             case PieceReceived():
                 self._intake.received(fact, now_s=now_s)  # whether it counts is told by `_take`
                 return
+            case PieceRead():
+                if self.reads is not None:
+                    self.reads.hear(fact, now_s=now_s)
             case RangeEnded(piece_range, failure):
                 self.last_failure = failure or self.last_failure
                 self._ranges.ended(piece_range, failure, now_s=now_s)
@@ -243,6 +255,8 @@ class Fetcher:
             case PieceFinished(info_hash, index):
                 self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
                 self._intake.finished(info_hash, index)
+                if self.reads is not None:
+                    self.reads.arrived(info_hash, index)
                 self._count()
             case PieceFailed(info_hash, index):
                 self._intake.failed(info_hash, index, now_s=time.monotonic())
@@ -260,3 +274,8 @@ class Fetcher:
         if self.policy.is_complete and self.swarm is not None:
             self.swarm.seed()
             self.inbox.is_woken = True
+
+
+def _first_of(artifact: Artifact) -> Pieces:
+    """Return the pieces without which no boot goes on: what it reads of an image that is mounted, else all."""
+    return artifact.boot_set if artifact.is_mounted else sets.all_pieces(artifact.pieces)

@@ -79,6 +79,8 @@ _SETTINGS: dict[str, Any] = {
     "dont_count_slow_torrents": True,
 }
 
+_FIRST, _LATER = 6, 4
+"""libtorrent's priorities of pieces; a piece that is waited for has 7."""
 _BLOCK_BYTES = 1 << 14
 _AHEAD_S = 0.0025
 """How long a request and what it asks for are on their way in a LAN whose links are not full."""
@@ -115,7 +117,8 @@ class Swarm:
     Close it at the end. Raises PortInUseError if this machine has no such address.
     """
 
-    def __init__(self, *, bind: str, port: int, up_bytes_per_s: float) -> None:
+    def __init__(self, *, bind: str, port: int, up_bytes_per_s: float, is_lazy: bool = False) -> None:
+        self._is_lazy = is_lazy
         self._wake, self.woken = socket.socketpair()
         self._wake.setblocking(False)
         self.woken.setblocking(False)
@@ -220,7 +223,12 @@ class Swarm:
             self._piece_bytes = artifact.piece_bytes
             self.expect_links(self._link_bytes_per_s)
         self._by_name[metadata.name()] = artifact.info_hash
-        self._handles[artifact.info_hash] = self._session.add_torrent(parameters)
+        if self._is_lazy:  # tmpfs that is given its memory first stands still for nobody later
+            parameters.storage_mode = lt.storage_mode_t.storage_mode_allocate
+        self._handles[artifact.info_hash] = handle = self._session.add_torrent(parameters)
+        if self._is_lazy and artifact.trace:
+            first = artifact.boot_set
+            handle.prioritize_pieces([_FIRST if first >> i & 1 else _LATER for i in range(artifact.pieces)])
         self._metadata[artifact.info_hash] = metadata
 
     def move(self, artifact: Artifact, torrent: bytes, folder: Path, file_name: str) -> None:
@@ -281,6 +289,10 @@ class Swarm:
         handle.add_piece(index, data, 0)
         if missing_bytes > 0:
             handle.add_piece(index, data + bytes(missing_bytes), 0)
+
+    def hurry(self, info_hash: InfoHash, index: int, deadline_s: float) -> None:
+        """Have neighbours asked for a piece before all others, for it to be there in so many seconds."""
+        self._handles[info_hash].set_piece_deadline(index, round(deadline_s * 1000))
 
     def flush(self, info_hash: InfoHash) -> None:
         """Write out every piece that counts, so that it can be read from its file once `is_flushed`."""
@@ -367,6 +379,19 @@ def _metadata(artifact: Artifact, torrent: bytes) -> Any:
     return metadata
 
 
+def layer_of(artifact: Artifact, torrent: bytes) -> tuple[bytes, ...]:
+    """Return the hashes of an artifact's pieces, of one piece its root, from the torrent that the manifest names."""
+    check_torrent(artifact, torrent)
+    decoded: Any = lt.bdecode(torrent)
+    (entry,) = decoded[b"info"][b"file tree"].values()
+    root: bytes = entry[b""][b"pieces root"]
+    return tuple(_split(decoded[b"piece layers"][root])) if artifact.pieces > 1 else (root,)
+
+
+def _split(joined: bytes) -> list[bytes]:
+    return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
+
+
 def _is_layer_right(decoded: Any, artifact: Artifact) -> bool:
     """Return whether the piece layer leads to the signed root (BEP 52); libtorrent 2.0.8 does not look."""
     try:
@@ -377,5 +402,5 @@ def _is_layer_right(decoded: Any, artifact: Artifact) -> bool:
         return False
     if not isinstance(root, bytes) or not isinstance(joined, bytes):
         return False
-    layer = [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
+    layer = _split(joined)
     return len(layer) == artifact.pieces and root_of_layer(layer, piece_bytes=artifact.piece_bytes) == root

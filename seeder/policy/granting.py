@@ -13,6 +13,7 @@ Pure: `now_s` comes in, leases go out. Bytes, seconds, bytes per second. It will
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from seeder.policy.facts.leases import STALL_S, START_MAX_BYTES, UNSEEN_MAX
 from seeder.policy.facts.node import Node
@@ -26,6 +27,8 @@ from swarmboot.release.piece_set import Pieces
 from swarmboot.text.units import GOODPUT
 from swarmboot.wire.announce import Lease
 
+URGENT_MAX = 4
+"""So many pieces are leased at once to a node whose programs wait."""
 _LEASES_OF_THE_NEGLECTED = 2
 _STARTING_S = 3.0
 """So long what a node has fetched is left to it by a neglected one if it cannot be dialled yet."""
@@ -60,12 +63,13 @@ def lease_pieces(registry: Registry, node: Node, *, slots: int, now_s: float, li
     leases: list[Lease] = []
     slots = min(slots, _room(registry, node, limits))
     is_shared = registry.book.has_seen and _is_last(registry, node)
-    for info_hash in _largest_first(registry, node):
+    for info_hash, only in _in_order(registry, node):
         state = registry.torrent_state(info_hash)
         while len(leases) < slots:
             if _is_pipe_full(registry, node, limits, neglected=choice.is_neglected):
                 return tuple(leases)
             pieces, sharers = choice.of(state)
+            pieces &= only
             if not pieces:
                 break
             first, count = piece_set.first_run(pieces, _run_length(state, pieces, sharers, limits))
@@ -75,6 +79,35 @@ def lease_pieces(registry: Registry, node: Node, *, slots: int, now_s: float, li
                 registry.leases.grant(
                     node, info_hash, first, count,
                     now_s=now_s, lease_timeout_s=timeout_s, origin=origin, is_shared=is_shared,
+                )
+            )  # fmt: skip
+    return tuple(leases)
+
+
+def lease_urgent(
+    registry: Registry, node: Node, urgent: Mapping[InfoHash, Pieces], *, now_s: float, limits: Limits
+) -> tuple[Lease, ...]:
+    """Return leases, of one piece each, of what a program on `node` waits for (docs/decisions/0056).
+
+    At once, whatever else is under way; but only of what nobody has who could send it and nobody fetches already, so
+    that what a whole rack waits for leaves the server once. Never more than the node may have.
+    """
+    leases: list[Lease] = []
+    slots = min(_room(registry, node, limits), URGENT_MAX)
+    for info_hash, wanted in urgent.items():
+        state = registry.torrents.get(info_hash)
+        if state is None or info_hash not in node.have:
+            continue
+        doubt = node.doubts.get(info_hash)
+        unheld = ~state.held if doubt is None else ~state.held | doubt.of(state)
+        for index in piece_set.each(wanted & _free(state, node) & unheld):
+            if len(leases) >= slots:
+                return tuple(leases)
+            leases.append(
+                registry.leases.grant(
+                    node, info_hash, index, 1,
+                    now_s=now_s, lease_timeout_s=_lease_timeout_s(registry, state.torrent.piece_bytes, limits),
+                    origin=registry.granted % max(1, limits.origins), is_shared=False,
                 )
             )  # fmt: skip
     return tuple(leases)
@@ -152,8 +185,12 @@ def _room(registry: Registry, node: Node, limits: Limits) -> int:
     return UNSEEN_MAX + (max(0, node.credit) if limits.origins > 1 else 0) - unseen
 
 
-def _largest_first(registry: Registry, node: Node) -> list[InfoHash]:
-    return sorted(node.have, key=lambda h: (-registry.torrents[h].torrent.size_bytes, h))
+def _in_order(registry: Registry, node: Node) -> list[tuple[InfoHash, Pieces]]:
+    """Return a node's torrents, the largest first, and which of their pieces: what a boot reads, then all."""
+    torrents = [registry.torrents[info_hash].torrent for info_hash in node.have]
+    torrents.sort(key=lambda each: (-each.size_bytes, each.info_hash))
+    boot_sets = [(each.info_hash, each.boot_set) for each in torrents if each.boot_set]
+    return [*boot_sets, *((each.info_hash, piece_set.all_pieces(each.count)) for each in torrents)]
 
 
 def _free(state: TorrentState, node: Node) -> Pieces:

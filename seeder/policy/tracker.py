@@ -76,6 +76,10 @@ class Tracker:
         for other in strangers:
             self.registry.link(node, other)
         neighbours = tuple(introductions.address(other) for other in strangers)
+        urgent = granting.lease_urgent(self.registry, node, announce.urgent, now_s=now_s, limits=self.limits)
+        if urgent:
+            answer = self._answer(node, ticket, now_s, leases=urgent, neighbours=neighbours)
+            return [*answers, answer, *self._serve(now_s)]
         if not announce.free_lease_slots or node.is_complete:
             return [*answers, self._answer(node, ticket, now_s, neighbours=neighbours), *self._serve(now_s)]
         waiting = Waiting(ticket, announce.free_lease_slots, now_s + PATIENCE_S, neighbours)

@@ -125,7 +125,9 @@ class Catalogue:
         named = {each.info_hash: each for found in self.manifests.values() for each in found.artifacts}
         self.artifacts = {each.sha256.hex(): each for each in named.values()}
         for artifact in named.values():
-            self._registry.add_torrent(Torrent(artifact.info_hash, artifact.size_bytes, artifact.piece_bytes))
+            self._registry.add_torrent(
+                Torrent(artifact.info_hash, artifact.size_bytes, artifact.piece_bytes, artifact.boot_set)
+            )
         self.release_bytes = dict(_release_bytes(self.manifests))
         now_s = self._clock()
         unnamed = self._registry.torrents.keys() - named.keys()

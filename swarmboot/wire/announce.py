@@ -26,7 +26,9 @@ from swarmboot.ids import (
     PieceIndex,
     Sequence,
 )
+from swarmboot.release import piece_set
 from swarmboot.release.manifest import MAX_ARTIFACTS, MAX_PIECES
+from swarmboot.release.piece_set import Pieces
 from swarmboot.text.addresses import is_dialable, is_ipv6, read_address, read_server
 from swarmboot.wire.about import About, read_about
 
@@ -38,6 +40,7 @@ WIRE_TYPE = "application/msgpack"
 MAX_NEIGHBOURS = 128
 MAX_LEASES = 64
 MAX_SERVED = 8
+MAX_URGENT = 16
 
 
 class NodeState(StrEnum):
@@ -62,6 +65,7 @@ class Announce:
     between.
     `serves` are digests that the node's HTTP server has at /k/ to machines without an operating system, at most
     `serves_bytes_per_s`, 0 for no limit. `about` says which machine this is, until the seeder has heard it once.
+    `urgent` are pieces that a program on the node waits for, of each torrent, and that its neighbours have not sent.
     """
 
     node: NodeId
@@ -82,6 +86,7 @@ class Announce:
     key: NodeKey = field(default=NodeKey(b""), repr=False)
     own_end: str = ""
     about: About | None = None
+    urgent: Mapping[InfoHash, Pieces] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +137,11 @@ class Handout:
 def encode_announce(announce: Announce) -> bytes:
     """Return the announce as the body of a request."""
     about = {} if announce.about is None else {"about": asdict(announce.about)}
+    urgent = {h: list(piece_set.each(pieces)) for h, pieces in announce.urgent.items()}
     return pack(
         {
             **about,
+            **({"urgent": urgent} if urgent else {}),
             "node": announce.node,
             "sequence": announce.sequence,
             "state": announce.state.value,
@@ -181,7 +188,18 @@ def decode_announce(data: bytes) -> Announce:
         key=NodeKey(fields.raw_or_none("key", exactly=NODE_KEY_BYTES)),
         own_end=_own_end(fields.text("own_end", most=64, default="")),
         about=read_about(fields.mapping("about")) if fields.has("about") else None,
+        urgent=_urgent(fields.mapping("urgent")),
     )
+
+
+def _urgent(value: object) -> dict[InfoHash, Pieces]:
+    """Return the pieces that are waited for; raise DecodeError for too many and for what is none."""
+    if not isinstance(value, dict) or not all(isinstance(h, bytes) and len(h) == INFO_HASH_BYTES for h in value):
+        raise DecodeError("announce.urgent names something that is no info-hash")
+    indices = [index for each in value.values() for index in (each if isinstance(each, list) else [None])]
+    if len(indices) > MAX_URGENT or not all(type(index) is int and 0 <= index < MAX_PIECES for index in indices):
+        raise DecodeError(f"announce.urgent is not at most {MAX_URGENT} pieces")
+    return {InfoHash(info_hash): piece_set.of(each) for info_hash, each in value.items()}
 
 
 def _own_end(text: str) -> str:

@@ -53,8 +53,8 @@ class Registry:
         return self.book.granted
 
     def add_torrent(self, torrent: Torrent) -> None:
-        """Make a torrent known; one that is known already stays as it is."""
-        self.torrents.setdefault(torrent.info_hash, TorrentState(torrent))
+        """Make a torrent known; of one that is known already only what a boot reads may have become another."""
+        self.torrents.setdefault(torrent.info_hash, TorrentState(torrent)).torrent = torrent
 
     def forget_torrent(self, info_hash: InfoHash) -> bool:
         """Forget a torrent, unless a node has pieces of it or a lease for them; return whether it is forgotten."""

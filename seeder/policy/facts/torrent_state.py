@@ -11,11 +11,12 @@ from swarmboot.release.piece_set import Pieces
 
 @dataclass(frozen=True, slots=True)
 class Torrent:
-    """One artifact that nodes swap: its size and pieces."""
+    """One artifact that nodes swap: its size and pieces, and those of them that a boot reads."""
 
     info_hash: InfoHash
     size_bytes: int
     piece_bytes: int
+    boot_set: Pieces = 0
 
     @property
     def count(self) -> int:

@@ -1,0 +1,173 @@
+"""A boot's lazy window: its images are in use while they arrive (docs/decisions/0056).
+
+The server of reads (`leecher.lazy`) is another process, which has started this one. It is told what to serve, and says
+which pieces are read and which of them reads wait for. When the boot set is there somebody is told where the images can
+be read; when all is there and right, the server exchanges the files, and this window is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import trio
+
+from leecher.lazy.image import ImageFacts
+from leecher.lazy.link import VARIABLE, Link, images_text
+from leecher.origin.threads import caller
+from leecher.policy.events import PieceRead
+from leecher.swarm.fetch_loop import FetchLoop
+from leecher.swarm.fetcher import Fetcher
+from leecher.swarm.reads import Reads
+from leecher.swarm.session import layer_of
+from swarmboot.errors import ResourceError
+from swarmboot.host.files import write_whole
+from swarmboot.ids import PieceIndex
+from swarmboot.release import layout
+from swarmboot.release.manifest import Artifact
+from swarmboot.release.trace import Read, format_trace
+
+Devices = Mapping[str, str]
+"""Where images can be read, by their names: loop devices."""
+STATE = "lazy.json"
+"""Says, in the folder of the images, where they can be read, and since when from memory alone."""
+TRACE = "trace"
+
+
+def open_link(environment: Mapping[str, str] = os.environ) -> Link | None:
+    """Return this process's end to the server of reads that has started it, if one has."""
+    number = environment.get(VARIABLE, "")
+    return Link(socket.socket(fileno=int(number))) if number.isdigit() else None
+
+
+class LazyWindow:
+    """One boot's, of images that arrive in `into`. `tell` takes lines for the console.
+
+    `ready` is called with the devices when the boot set is there.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        fetch_loop: FetchLoop,
+        artifacts: tuple[Artifact, ...],
+        *,
+        into: Path,
+        ready: Callable[[Devices], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.exchange_ms = 0.0
+        self._link = link
+        self._fetch_loop = fetch_loop
+        self._images = tuple(each for each in artifacts if each.is_mounted)
+        self._into = into
+        self._ready = ready
+        self._tell = tell
+        self._devices: tuple[str, ...] = ()
+        self._fault = ""
+        self._is_done = self._is_whole = False
+        self._layers: list[tuple[bytes, ...]] = []
+        self._news = trio.Event()
+
+    @property
+    def _fetcher(self) -> Fetcher:
+        return self._fetch_loop.fetcher
+
+    async def run(self, documents: Mapping[str, bytes], is_sealed: trio.Event) -> None:
+        """Serve reads, and say when the boot set is there, and `is_sealed` what else a boot goes on with.
+
+        Raises ResourceError if there can be no window, or if its server ends before its time.
+        """
+        fetcher = self._fetcher
+        await self._fetch_loop.until(lambda: fetcher.has_joined)
+        assert fetcher.swarm is not None
+        fetcher.reads = Reads(
+            fetcher.policy, fetcher.swarm, fetcher.announcer, came=lambda: self._link.send("came"), tell=self._tell
+        )
+        threading.Thread(target=self._hear, args=(caller(self._wake),), name="lazy window", daemon=True).start()
+        self._layers = [layer_of(each, documents[layout.torrent_path(each.info_hash)]) for each in self._images]
+        self._link.send("images", images_text(self._facts()))
+        await self._until(lambda: bool(self._devices))
+        await self._fetch_loop.until(lambda: fetcher.policy.is_ready)
+        await is_sealed.wait()
+        self._write_state()
+        self._ready(self._by_name)
+        await self._until(lambda: self._is_done)  # its end before is a fault
+
+    @property
+    def _by_name(self) -> Devices:
+        return dict(zip((image.name for image in self._images), self._devices, strict=True))
+
+    def _write_state(self) -> None:
+        state = {"devices": self._by_name, "exchange_ms": self.exchange_ms if self._is_done else None}
+        write_whole(self._into / STATE, json.dumps(state).encode(), mode=0o644, is_flushed=False)
+
+    def _facts(self) -> list[ImageFacts]:
+        """Return the images where they are now: one that is whole has its name."""
+        return [
+            ImageFacts(str(self._path(image)), image.size_bytes, image.piece_bytes, layer)
+            for image, layer in zip(self._images, self._layers, strict=True)
+        ]
+
+    def _path(self, image: Artifact) -> Path:
+        named = self._into / image.name
+        return named if self._is_whole else self._fetcher.places.path(image.info_hash)
+
+    def _hear(self, wake: Callable[[], None]) -> None:
+        """Take in what the server of reads says, in a thread of its own."""
+        for word, rest in self._link.lines():
+            words = rest.split()
+            match word:
+                case "read" | "wait":
+                    image = self._images[int(words[0])]
+                    fact = PieceRead(image.info_hash, PieceIndex(int(words[1])), is_missing=word == "wait")
+                    self._fetcher.inbox.post(fact)
+                    continue
+                case "loops":
+                    self._devices = tuple(words)
+                case "done":
+                    self.exchange_ms, self._is_done = float(rest), True
+                case "fault":
+                    self._fault = rest
+            wake()
+        if not self._is_done:
+            self._fault = self._fault or "it has ended"
+            wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            if self._fault:
+                raise ResourceError(
+                    f"the server of reads failed: {self._fault}", hint="boot without swarmboot.lazy=on, and tell us"
+                )
+            await self._news.wait()
+            self._news = trio.Event()
+
+    async def finish(self) -> None:
+        """Have the files exchanged, all of which are whole and right; raises ResourceError if that fails."""
+        self._is_whole = True
+        await self._until(lambda: bool(self._devices))
+        self._link.send("whole", images_text(self._facts()))
+        await self._until(lambda: self._is_done)
+        self._write_state()
+        write_whole(self._into / TRACE, self.trace().encode(), mode=0o644, is_flushed=False)
+
+    def trace(self) -> str:
+        """Return what was read in this window so far, as a trace."""
+        reads = self._fetcher.reads
+        images = {image.info_hash: image for image in self._images}
+        touched = reads.touched if reads else {}
+        pieces = ((images[h], index) for h, index in touched)
+        return format_trace((image.name, _read_of(image, index)) for image, index in pieces)
+
+
+def _read_of(image: Artifact, index: int) -> Read:
+    first_byte = index * image.piece_bytes
+    return Read(first_byte, min(image.piece_bytes, image.size_bytes - first_byte))

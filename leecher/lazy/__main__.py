@@ -1,0 +1,139 @@
+"""Serves images to the kernel while another program fetches them: `python -m leecher.lazy FUSE MOUNT COMMAND...`.
+
+FUSE is the number of an open descriptor of /dev/fuse, mounted already at MOUNT. COMMAND fetches (`--lazy`), is told of
+the reads that wait, and says when all is there (`leecher.lazy.link`). If it dies before that it is started again, and
+goes on with what is there: a fault in it does not become one of the kernel's. When all is there the loop devices get
+the whole files, the kernel ends the connection, and nothing of this is left but a parent that waits for COMMAND.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import NoReturn
+
+from leecher.lazy import loop
+from leecher.lazy.guard import stand_guard
+from leecher.lazy.link import VARIABLE, Link, read_images
+from leecher.lazy.server import FileServer
+
+_PAUSE_S, _PAUSE_MAX_S = 0.2, 10.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Window:
+    """The time in which images are read that are not all there: the server, its loop devices, and the fetcher."""
+
+    def __init__(self, fuse: int, mount: str, command: list[str]) -> None:
+        os.set_inheritable(fuse, False)  # held by the fetcher too, the connection would outlive this program
+        self._mount = mount
+        self._command = command
+        self._server = FileServer(fuse, self._tell)
+        self._link: Link | None = None
+        self._devices: list[tuple[str, int]] = []
+        self._child = 0
+        self.is_over = False
+
+    def run(self) -> int:
+        """Serve and fetch until the fetcher has ended; return its exit status."""
+        self._server.start()
+        pause_s = _PAUSE_S
+        while True:
+            status = self._fetch()
+            if self.is_over or status == 0 or not self._devices:
+                return status
+            say(f"the leecher ended with status {status}; starting it again, reads wait")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+
+    def stop(self, number: int) -> None:
+        """Pass a signal on to the fetcher."""
+        if self._child:
+            os.kill(self._child, number)
+
+    def _fetch(self) -> int:
+        """Run the fetcher once, hear it until it ends, and return its exit status."""
+        own, other = socket.socketpair()
+        other.set_inheritable(True)
+        environment = {**os.environ, VARIABLE: str(other.fileno())}
+        self._child = os.posix_spawnp(self._command[0], self._command, environment)
+        other.close()
+        self._link = link = Link(own)
+        hearer = threading.Thread(target=self._hear, args=(link,), name="link", daemon=True)
+        hearer.start()
+        _, status = os.waitpid(self._child, 0)
+        self._child = 0
+        link.close()
+        hearer.join()  # what it said last still counts
+        return os.waitstatus_to_exitcode(status) % 256
+
+    def _hear(self, link: Link) -> None:
+        for word, rest in link.lines():
+            match word:
+                case "images":
+                    self._serve(link, rest)
+                case "came":
+                    self._server.something_came()
+                case "whole":
+                    self._end(link, rest)
+
+    def _tell(self, image: int, index: int, is_missing: bool) -> None:
+        if self._link is not None:
+            self._link.send("wait" if is_missing else "read", image, index)
+
+    def _serve(self, link: Link, text: str) -> None:
+        """Serve images and put loop devices over them, once."""
+        try:
+            images = read_images(text)
+            self._server.serve(images)
+            for index, image in enumerate(images[len(self._devices) :], len(self._devices)):
+                descriptor = os.open(f"{self._mount}/{index}", os.O_RDONLY | os.O_CLOEXEC)
+                self._devices.append(loop.attach(descriptor, name=os.path.basename(image.path)))  # noqa: PTH119
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            link.send("fault", error)
+        else:
+            link.send("loops", *(path for path, _ in self._devices))
+
+    def _end(self, link: Link, text: str) -> None:
+        """Exchange the files, which the fetcher has found to be what was signed, and leave the kernel alone."""
+        for file, image in zip(self._server.files, read_images(text), strict=True):
+            file.move(image)  # one that nobody has read was not opened yet, and may have its name by now
+        began_s = time.monotonic()
+        try:
+            for (path, device), file in zip(self._devices, self._server.files, strict=True):
+                if not file.open():
+                    raise FileNotFoundError(f"there is no file to put under {path}")
+                loop.exchange(device, file.descriptor)
+        except OSError as error:
+            link.send("fault", error)
+            return
+        self.is_over = True
+        link.send("done", round((time.monotonic() - began_s) * 1000, 1))
+        for (_, device), file in zip(self._devices, self._server.files, strict=True):
+            os.close(device)
+            file.close()
+
+
+def say(line: str) -> None:
+    """Print a line for people."""
+    print(f"swarmboot: {line}", file=sys.stderr, flush=True)
+
+
+def main() -> NoReturn:
+    """Do what the arguments say and exit as the fetcher did."""
+    fuse, mount, *command = sys.argv[1:]
+    for fault in stand_guard():
+        say(f"reads may stand still when memory runs out: {fault}")
+    window = Window(int(fuse), mount, command)
+    for number in _SIGNALS:
+        signal.signal(number, lambda got, _frame: window.stop(got))
+    sys.exit(window.run())
+
+
+if __name__ == "__main__":
+    main()

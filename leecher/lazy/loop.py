@@ -1,0 +1,43 @@
+"""Loop devices: one put over a file, and the file exchanged under whatever is mounted from it (loop(4)).
+
+LOOP_CHANGE_FD wants a read-only device and a file of the same size; it waits for the reads under way.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+
+_GET_FREE, _CONFIGURE, _CHANGE = 0x4C82, 0x4C0A, 0x4C06
+_READ_ONLY, _DIRECT_IO = 1, 16
+_CONFIG = struct.Struct("<II40xIIII64s64x32x16x64x")
+_TRIES = 50
+
+
+def attach(descriptor: int, *, name: str) -> tuple[str, int]:
+    """Put a free loop device over an open file, read-only, and return its path and a descriptor of it.
+
+    It reads past the page cache, so that nothing is held twice. It stays when nobody uses it: who mounts it may come
+    after the exchange. Raises OSError.
+    """
+    with open("/dev/loop-control", "rb", buffering=0) as control:  # noqa: PTH123 - pathlib costs memory that stays
+        for _ in range(_TRIES):
+            path = f"/dev/loop{fcntl.ioctl(control, _GET_FREE)}"
+            device = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            config = _CONFIG.pack(descriptor, 0, 0, 0, 0, _READ_ONLY | _DIRECT_IO, name.encode()[:63])
+            try:
+                fcntl.ioctl(device, _CONFIGURE, config)
+            except OSError as error:
+                os.close(device)
+                if error.errno != errno.EBUSY:  # somebody else was faster
+                    raise
+            else:
+                return path, device
+    raise OSError(errno.EBUSY, "no loop device is free")
+
+
+def exchange(device: int, descriptor: int) -> None:
+    """Have a loop device read another open file of the same size from now on; raises OSError."""
+    fcntl.ioctl(device, _CHANGE, descriptor)

@@ -1,0 +1,166 @@
+"""Images in use before they are whole: real squashfs, FUSE and loops, a real leecher and seeder (0056)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.support.lazy import LazyNode, booting_lazily, make_squashfs, throttled
+from tests.support.loopback import Fleet, asking, booting, build_fleet, serving
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("mksquashfs", "mount", "umount")]
+
+SLOW_BYTES_PER_S = 3e6
+Held = dict[str, dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> tuple[Fleet, Held]:
+    """Return a fleet whose release has a root of about 7 MB and two plugins, and what is in each."""
+    folder = tmp_path_factory.mktemp("lazy")
+    held = {
+        "rootfs.squashfs": make_squashfs(folder / "release" / "rootfs.squashfs", files=120, seed=1),
+        "10-a.squashfs": make_squashfs(folder / "release" / "plugins" / "10-a.squashfs", files=8, seed=2),
+        "20-b.squashfs": make_squashfs(folder / "release" / "plugins" / "20-b.squashfs", files=8, seed=3),
+    }
+    for tree in [*folder.glob("release/*.tree"), *folder.glob("release/plugins/*.tree")]:
+        tree.rename(folder / tree.name)
+    return build_fleet(folder, folder / "release"), held
+
+
+class Reader(threading.Thread):
+    """Reads random files of a node's images, past the page cache where it can, until it is stopped."""
+
+    def __init__(self, node: LazyNode, held: Held, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.reads, self.faults, self.longest_s = 0, list[str](), 0.0
+        self._node, self._held, self._random = node, held, Random(seed)
+        self._is_stopped = False
+
+    def run(self) -> None:
+        while not self._is_stopped and not self.faults:
+            image = self._random.choice([*self._held])
+            name = self._random.choice([*self._held[image]])
+            began_s = time.monotonic()
+            try:
+                if (self._node.mounted[image] / name).read_bytes() != self._held[image][name]:
+                    self.faults.append(f"{image}/{name} is another")
+            except OSError as error:
+                self.faults.append(f"{image}/{name}: {error}")
+            self.longest_s = max(self.longest_s, time.monotonic() - began_s)
+            self.reads += 1
+
+    def stop(self) -> None:
+        self._is_stopped = True
+        self.join(60)
+
+
+@contextmanager
+def reading(node: LazyNode, held: Held, count: int = 4) -> Iterator[list[Reader]]:
+    readers = [Reader(node, held, seed) for seed in range(count)]
+    for reader in readers:
+        reader.start()
+    try:
+        yield readers
+    finally:
+        for reader in readers:
+            reader.stop()
+
+
+@contextmanager
+def lazy_boot(folder: Path, fleet: Fleet, bytes_per_s: float) -> Iterator[LazyNode]:
+    """Boot one node from a seeder whose link carries so much."""
+    with (
+        serving(fleet, "--uplink", f"{bytes_per_s * 8:.0f}bit") as near,
+        throttled(near, bytes_per_s) as seeder,
+        booting_lazily(folder, 1, *asking(seeder, fleet)) as node,
+    ):
+        yield node
+
+
+def connections() -> set[str]:
+    return {path.name for path in Path("/sys/fs/fuse/connections").iterdir()}
+
+
+def read_all(node: LazyNode, held: Held) -> None:
+    for image, files in held.items():
+        for name, data in files.items():
+            assert (node.mounted[image] / name).read_bytes() == data
+
+
+def test_images_are_read_before_they_are_whole_and_their_files_exchanged_under_readers(
+    tmp_path: Path, release: tuple[Fleet, Held]
+) -> None:
+    fleet, held = release
+    before = connections()
+    with lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S) as node:
+        assert node.exchange_ms() is None
+        with reading(node, held) as readers:
+            wait_until("a read", lambda: all(reader.reads for reader in readers), process=node.server)
+            assert node.exchange_ms() is None, "it was whole before anything was read"
+            node.wait_for_exchange()
+            reads = [reader.reads for reader in readers]
+            wait_until("reads after it", lambda: all(r.reads > n for r, n in zip(readers, reads, strict=True)))
+        assert [fault for reader in readers for fault in reader.faults] == []
+        assert node.leecher.end()[0] == 0
+        assert connections() <= before
+        subprocess.run(["sh", "-c", "echo 3 >/proc/sys/vm/drop_caches"], check=False)
+        read_all(node, held)
+
+
+def test_a_fetcher_that_dies_in_the_window_is_started_again_and_no_read_fails(
+    tmp_path: Path, release: tuple[Fleet, Held]
+) -> None:
+    fleet, held = release
+    with lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S) as node:
+        with reading(node, held) as readers:
+            wait_until("a read", lambda: any(reader.reads for reader in readers), process=node.server)
+            assert node.exchange_ms() is None
+            os.kill(node.fetcher_pid(), signal.SIGKILL)
+            node.wait_for_exchange()
+        assert [fault for reader in readers for fault in reader.faults] == []
+        assert node.leecher.end()[0] == 0
+        read_all(node, held)
+
+
+def test_a_server_of_reads_that_dies_in_the_window_ends_in_errors_and_a_report_and_not_in_silence(
+    tmp_path: Path, release: tuple[Fleet, Held]
+) -> None:
+    fleet, held = release
+    with lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S) as node:
+        with reading(node, held) as readers:
+            wait_until("a read", lambda: all(reader.reads for reader in readers), process=node.server)
+            node.server.kill()
+            wait_until("errors", lambda: all(reader.faults for reader in readers))
+        assert all("rror" in fault or str(errno.EIO) in fault for reader in readers for fault in reader.faults)
+        report = node.leecher.report_path
+        wait_until("a report", report.exists)
+        assert "the server of reads failed" in report.read_text()
+
+
+def test_a_seeder_that_is_gone_in_the_window_costs_nothing_while_a_neighbour_lives(
+    tmp_path: Path, release: tuple[Fleet, Held]
+) -> None:
+    fleet, held = release
+    with ExitStack() as stack:
+        seeder = stack.enter_context(serving(fleet, "--uplink", "1gbit"))
+        warm = stack.enter_context(booting(tmp_path, 2, *asking(seeder, fleet), "--linger", "--up", "2MB/s"))
+        warm.report()
+        node = stack.enter_context(booting_lazily(tmp_path, 1, *asking(seeder, fleet)))
+        seeder.process.kill()
+        assert node.exchange_ms() is None
+        with reading(node, held) as readers:
+            node.wait_for_exchange()
+        assert [fault for reader in readers for fault in reader.faults] == []
+        read_all(node, held)

@@ -1,0 +1,138 @@
+"""A real squashfs read by real loops over FUSE while a real leecher fetches it, on loopback. Needs root."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+from tests.support.loopback import Leecher, Seeder, booting
+from tests.support.waiting import wait_until
+
+_CHUNK_BYTES = 1 << 14
+_LAUNCH = """
+mount=$1; shift
+exec 8<>/dev/fuse
+mount -i -t fuse -o ro,fd=8,rootmode=40000,user_id=0,group_id=0,allow_other swarmboot-lazy "$mount" || exit 1
+exec "$1" -m leecher.lazy 8 "$mount" "$@"
+"""
+
+
+def make_squashfs(path: Path, *, files: int, seed: int) -> dict[str, bytes]:
+    """Pack random files, most of them small, and return what is in each by its name."""
+    random = Random(seed)
+    tree = path.with_suffix(".tree")
+    tree.mkdir(parents=True)
+    held = {f"{number:04}": random.randbytes(random.choice((3_000, 20_000, 150_000))) for number in range(files)}
+    for name, data in held.items():
+        (tree / name).write_bytes(data)
+    subprocess.run(["mksquashfs", tree, path, "-no-progress", "-quiet", "-noappend", "-comp", "gzip"], check=True)
+    return held
+
+
+@contextmanager
+def throttled(seeder: Seeder, bytes_per_s: float) -> Iterator[Seeder]:
+    """Yield the seeder behind a relay that lets so much through in all, from the seeder to its nodes."""
+    host, _, port = seeder.address.removeprefix("https://").rpartition(":")
+    listener = socket.create_server(("127.0.0.1", 0))
+    turn, free_s, ends = threading.Lock(), [time.monotonic()], [listener]
+
+    def carry(source: socket.socket, target: socket.socket, *, is_paced: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(_CHUNK_BYTES):
+                if is_paced:
+                    with turn:
+                        free_s[0] = max(free_s[0], time.monotonic()) + len(data) / bytes_per_s
+                        due_s = free_s[0]
+                    time.sleep(max(0.0, due_s - time.monotonic()))
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection((host, int(port)))
+                ends.extend((near, far))
+                threading.Thread(target=carry, args=(near, far), kwargs={"is_paced": False}, daemon=True).start()
+                threading.Thread(target=carry, args=(far, near), kwargs={"is_paced": True}, daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield replace(seeder, address=f"https://127.0.0.1:{listener.getsockname()[1]}")
+    finally:
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@dataclass(slots=True)
+class LazyNode:
+    """A leecher whose images can be read already."""
+
+    leecher: Leecher
+    devices: dict[str, str]
+    mounted: dict[str, Path]
+
+    @property
+    def server(self) -> subprocess.Popen[str]:
+        """Return the server of reads."""
+        return self.leecher.process
+
+    def fetcher_pid(self) -> int:
+        """Return the process that fetches: the server's child."""
+        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
+        return int(children[0])
+
+    def exchange_ms(self) -> float | None:
+        """Return how long the exchange took, None before it."""
+        found: float | None = json.loads((self.leecher.into / "lazy.json").read_text())["exchange_ms"]
+        return found
+
+    def wait_for_exchange(self) -> float:
+        """Wait for the exchange and return how long it took, in milliseconds."""
+        return wait_until("the exchange", self.exchange_ms, process=self.server, seen=lambda: _said(self.leecher))
+
+
+@contextmanager
+def booting_lazily(folder: Path, number: int, *arguments: str | Path) -> Iterator[LazyNode]:
+    """Start a leecher below a server of reads, and mount its images; unmount and end all at the end."""
+    fuse = folder / f"fuse{number}"
+    fuse.mkdir()
+    python = ("sh", "-c", _LAUNCH, "lazy", str(fuse), sys.executable)
+    mounted: dict[str, Path] = {}
+    try:
+        with booting(folder, number, *arguments, "--lazy", python=python) as leecher:
+            state = leecher.into / "lazy.json"
+            wait_until("devices", state.exists, process=leecher.process, seen=lambda: _said(leecher))
+            subprocess.run(["umount", "-l", fuse], check=True)
+            devices = json.loads(state.read_text())["devices"]
+            try:
+                for name, device in devices.items():
+                    mounted[name] = folder / f"layer{number}-{name}"
+                    mounted[name].mkdir()
+                    subprocess.run(["mount", "-t", "squashfs", "-o", "ro", device, mounted[name]], check=True)
+                yield LazyNode(leecher, devices, mounted)
+            finally:
+                for place in mounted.values():
+                    subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+                subprocess.run(["losetup", "-d", *devices.values()], check=False, capture_output=True)
+    finally:
+        if os.path.ismount(fuse):
+            subprocess.run(["umount", "-l", fuse], check=False)
+
+
+def _said(leecher: Leecher) -> str:
+    return "nothing" if leecher.process.poll() is None else leecher.process.communicate()[1]
