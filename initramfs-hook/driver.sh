@@ -10,6 +10,7 @@ swarmboot_config=${swarmboot_config:-/etc/swarmboot}
 swarmboot_run=/run/swarmboot
 swarmboot_ipv6_since=${swarmboot_ipv6_since:-/run/swarmboot-ipv6-since}
 swarmboot_console=${swarmboot_console:-/dev/console}
+swarmboot_kmsg=${swarmboot_kmsg:-/dev/kmsg}
 
 # shellcheck source=initramfs-hook/arguments.sh
 . "$swarmboot_files/arguments.sh"
@@ -68,9 +69,11 @@ swarmboot_unmount() {
     done
 }
 
-# Print one line on the console.
+# Print one line on the console, and write it into the kernel's log, for the leecher to hand to the seeder: on a level
+# that consoles do not show.
 swarmboot_say() {
     echo "swarmboot: $*" >"$swarmboot_console" 2>/dev/null || echo "swarmboot: $*" >&2
+    { echo "<7>swarmboot: $*" >"$swarmboot_kmsg"; } 2>/dev/null || :
 }
 
 # Print the seconds since the kernel started.

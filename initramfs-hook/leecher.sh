@@ -72,7 +72,7 @@ swarmboot_fail_as_told() {
 }
 
 # Fetch the images. The leecher retries network faults itself, for as long as swarmboot.timeout says; it has told the
-# console and the seeder why it gives up. Only a leecher that dies is started again, three times. Its progress goes to
+# console and the seeder why it gives up, and hands in what else has been said. Only a leecher that dies is started again, three times. Its progress goes to
 # standard error, because dracut's units keep standard output from the console.
 swarmboot_fetch() {
     swarmboot_deaths=0
@@ -99,6 +99,7 @@ swarmboot_fetch() {
                 ;;
         esac
         swarmboot_say "stopped: $swarmboot_why (status $swarmboot_status, see the line before)"
+        swarmboot_leecher leecher.initramfs log >&2
         return 1
     done
 }

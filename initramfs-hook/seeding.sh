@@ -11,6 +11,7 @@ swarmboot_keep_seeding() {
         [ -e "$swarmboot_file" ] || [ -L "$swarmboot_file" ] || continue
         mkdir -p /run/systemd/system/multi-user.target.wants
         cp "$swarmboot_files/seed.service" /run/systemd/system/swarmboot-seed.service
+        cp "$swarmboot_files/seed.socket" /run/systemd/system/swarmboot-seed.socket
         ln -sf ../swarmboot-seed.service /run/systemd/system/multi-user.target.wants/swarmboot-seed.service
         return 0
     done

@@ -39,8 +39,7 @@ def fetch(cmdline: str, **values: Any) -> None:
     from leecher.machine import lean_start  # noqa: F401 - must come first
 
     # isort: split
-    from leecher.boot.options import BootOptions
-    from leecher.boot.start import boot, process_started_s, settings_from
+    from leecher.boot.start import boot, options_for, process_started_s, settings_from
 
     flags = {}
     for setting in TABLE:
@@ -51,7 +50,7 @@ def fetch(cmdline: str, **values: Any) -> None:
             flags[setting.name] = ",".join(value)
         elif isinstance(value, str):
             flags[setting.name] = value
-    boot(BootOptions(settings_from(cmdline, flags), process_started_s()))
+    boot(options_for(settings_from(cmdline, flags), process_started_s()))
 
 
 for _setting in TABLE:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from swarmboot.text.units import parse_duration, parse_rate, parse_size
 
 SEED_RATE = "500mbit"
 """What a booted node gives its neighbours at most, unless it is told otherwise."""
+
+
+ON, OFF = ("1", "yes", "on", "true"), ("0", "no", "off", "false")
+KERNEL_LOG = "/dev/kmsg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class NodeSettings:
     stage0: str
     fleet: str
     lazy: bool
+    log: Path | None
 
 
 def _text(value: str) -> str:
@@ -112,9 +117,9 @@ def _text(value: str) -> str:
 
 
 def _truth(value: str) -> bool:
-    if value.lower() in ("1", "yes", "on", "true"):
+    if value.lower() in ON:
         return True
-    if value.lower() in ("0", "no", "off", "false"):
+    if value.lower() in OFF:
         return False
     raise MalformedSettingError("not a switch", expected="on or off", found=_shown(value))
 
@@ -184,9 +189,16 @@ def _rate(value: str) -> float:
 
 def _seed(value: str) -> float:
     """Return how fast to seed after the boot, in bytes per second; 0 for not at all."""
-    if value.lower() in ("0", "no", "off", "false"):
+    if value.lower() in OFF:
         return 0.0
-    return parse_rate(SEED_RATE if value.lower() in ("1", "yes", "on", "true") else value)
+    return parse_rate(SEED_RATE if value.lower() in ON else value)
+
+
+def _log(value: str) -> Path | None:
+    """Return where the kernel's log is, None for not to read it."""
+    if value.lower() in OFF:
+        return None
+    return Path(KERNEL_LOG) if value.lower() in ON else _path(value)
 
 
 def _share(value: str) -> str:
@@ -264,11 +276,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("report", _optional_path, "", "file to write the boot report to, as JSON", "/run/swarmboot/report.json"),
     Setting("progress", _progress, "auto", "how to show progress: auto, bar, plain, json or none", "json"),
     Setting(
-        "clock",
-        _whole,
-        "0",
-        "Unix time to set the clock to if it is earlier (initramfs only)",
-        "1750000000",
+        "clock", _whole, "0", "Unix time to set the clock to if it is earlier (initramfs only)", "1750000000",
         unit="unix_s",
     ),
     Setting("memory", _share, "75%", "most of the RAM that images may take (initramfs only)", "2G"),
@@ -293,7 +301,11 @@ TABLE: tuple[Setting, ...] = (
         "fleet", check_fleet_name, "", "name of the fleet whose releases alone may be booted; empty for any", "hall-3"
     ),
     Setting("lazy", _truth, "off", "use images before they are whole, what a boot reads first", "on"),
-)
+    Setting(
+        "log", _log, "", "hand to the seeder what the kernel and this program say: on, off, or a file in place of "
+        f"{KERNEL_LOG}; on in the initramfs and after it, else off", "off",
+    ),
+)  # fmt: skip
 
 _MEANT_MAX, _SHOWN_MAX, _ALIKE = 4, 80, 0.75
 _BY_NAME = {name: setting for setting in TABLE for name in (setting.name, setting.old_name) if name}
@@ -383,14 +395,3 @@ def _unset(setting: Setting) -> Any:
     if kind.startswith("tuple"):
         return ()
     return {"str": "", "float": 0.0}.get(kind)
-
-
-def describe(settings: Sequence[Setting] = TABLE) -> str:
-    """Return the table as a page of Markdown."""
-    rows = ["| kernel argument | environment | flag | default | what it does | example |", "|---|---|---|---|---|---|"]
-    rows += [
-        f"| `{s.argument}` | `{s.environment}` | `{s.flag}` | {f'`{s.default}`' if s.default else ''} | {s.help} | "
-        f"`{s.argument}={s.example}` |"
-        for s in settings
-    ]
-    return "\n".join(rows) + "\n"

@@ -42,7 +42,7 @@ install() {
     for name in "$code"/*.sh; do
         inst_simple "$name" "/usr/lib/swarmboot/${name##*/}"
     done
-    for name in seed.service seed.init runtime.squashfs runtime.libraries; do
+    for name in seed.service seed.socket seed.init runtime.squashfs runtime.libraries; do
         inst_simple "$code/$name" "/usr/lib/swarmboot/$name"
     done
     for name in "$config"/*; do

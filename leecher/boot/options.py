@@ -13,6 +13,7 @@ OnReady: TypeAlias = "Callable[[Manifest, Selection, Mapping[str, str]], None]"
 """Takes a release, what this node gets of it, and the devices where images can be read, by their names."""
 
 if TYPE_CHECKING:
+    from leecher.boot.log_sender import LogSource
     from leecher.boot.reporting import FirstWord
     from swarmboot.release.manifest import Manifest
     from swarmboot.release.profile import Selection
@@ -26,7 +27,8 @@ class BootOptions:
     asks for room to unpack the images in RAM, which the initramfs hook is going to do. `credentials` say as whom to
     announce, if an earlier boot has left some. `first_word` is what the neighbour in a booted system has to say to the
     seeder, in place of reports of its own. `on_ready` is called in a lazy window when the boot set is there, with the
-    devices where images can be read, by their names.
+    devices where images can be read, by their names. `log` returns where the lines come from that the
+    seeder is handed; it is called once the boot is under way.
     """
 
     settings: NodeSettings
@@ -36,3 +38,4 @@ class BootOptions:
     credentials: str = field(default="", repr=False)
     first_word: FirstWord | None = None
     on_ready: OnReady | None = None
+    log: Callable[[], LogSource | None] = lambda: None

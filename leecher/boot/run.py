@@ -8,6 +8,7 @@ import trio
 
 from leecher.boot.boot import Boot
 from leecher.boot.head_start import HeadStart
+from leecher.boot.log_sender import log_sent
 from leecher.boot.options import BootOptions
 from leecher.machine.console import tell
 from leecher.origin.nursery import open_nursery
@@ -35,7 +36,9 @@ def run(options: BootOptions, head_start: HeadStart | None = None) -> Boot:
                 await boot.run(stop)
                 nursery.cancel_scope.cancel()
 
-    trio.run(main)
+    connections = head_start.connections if head_start is not None else None
+    with log_sent(options.settings.server, boot.counters, connections, options.log()):
+        trio.run(main)
     if not boot.counters.is_complete:
         raise KeyboardInterrupt
     return boot

@@ -24,6 +24,7 @@ from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdlin
 
 if TYPE_CHECKING:
     from leecher.boot.boot import Boot
+    from leecher.boot.log_sender import LogSource
 
 _INTERRUPTED = 130
 
@@ -31,6 +32,18 @@ _INTERRUPTED = 130
 def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
     """Return the settings: flags over the environment over the kernel command line; raises SettingsError."""
     return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
+
+
+def options_for(settings: NodeSettings, started_s: float) -> BootOptions:
+    """Return how a boot with these settings is run outside of an initramfs."""
+
+    def log() -> LogSource | None:
+        from leecher.boot.log_sender import LogSource
+        from leecher.machine.kernel_log import open_kernel_log
+
+        return LogSource(open_kernel_log(settings.log)) if settings.log else None
+
+    return BootOptions(settings, started_s, log=log)
 
 
 def boot(options: BootOptions) -> Boot:
@@ -76,7 +89,7 @@ def main(started_s: float) -> NoReturn:
             for setting in TABLE
             if (value := arguments[setting.name]) is not None
         }
-        boot(BootOptions(settings_from(arguments["cmdline"], flags), started_s))
+        boot(options_for(settings_from(arguments["cmdline"], flags), started_s))
     except KeyboardInterrupt:
         tell("stopped")
         sys.exit(_INTERRUPTED)

@@ -1,8 +1,9 @@
-"""The leecher as the initramfs hook runs it: `python -m leecher.initramfs fetch|seed|report TEXT`.
+"""The leecher as the initramfs hook runs it: `python -m leecher.initramfs fetch|seed|report TEXT|log`.
 
 `fetch` brings the images into RAM and writes the hand-off, `seed` is the neighbour after the switch of roots, `report`
-tells the seeder why the hook gave up. Settings come from the kernel command line over what was baked into the
-initramfs. Network faults are retried for as long as `swarmboot.timeout` says. It will not mount, unpack or reboot.
+tells the seeder why the hook gave up, `log` what has been said since it was last told. Settings come from the kernel
+command line over what was baked into the initramfs. Network faults are retried for as long as `swarmboot.timeout` says.
+It will not mount, unpack or reboot.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from leecher.machine import lean_start  # noqa: F401 - must come first
 # isort: split
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NoReturn
@@ -27,15 +29,16 @@ from typing import TYPE_CHECKING, NoReturn
 from leecher.boot import hand_off
 from leecher.boot.options import BootOptions
 from leecher.boot.start import boot, process_started_s
+from leecher.initramfs import node_log
 from leecher.initramfs.node_files import fetch_node_files, lay_down
-from leecher.machine import clock
+from leecher.machine import clock, console
 from leecher.machine.console import tell
 from leecher.machine.this_boot import read_machine
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving, proving_of
 from leecher.origin.small_request import SmallRequest
 from swarmboot.backoff import doubled_s, jittered_s
-from swarmboot.crypto.fleet_token import Prover, encode_credentials
+from swarmboot.crypto.fleet_token import encode_credentials
 from swarmboot.errors import (
     KeyFileError,
     MalformedSettingError,
@@ -45,7 +48,7 @@ from swarmboot.errors import (
     UnknownSettingError,
 )
 from swarmboot.ids import new_node_id, new_node_key
-from swarmboot.settings import NAMES, NodeSettings, build_settings, meant, parse_cmdline
+from swarmboot.settings import NAMES, OFF, NodeSettings, build_settings, meant, parse_cmdline
 from swarmboot.text.arguments import last_value
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
 from swarmboot.wire.report import FAILED, BootReport, encode_report
@@ -57,7 +60,7 @@ if TYPE_CHECKING:
 BAKED = Path("/etc/swarmboot")
 STATE = Path("/run/swarmboot")
 _PAUSE_S, _PAUSE_MAX_S = 1.0, 30.0
-_REPORT_S = 3.0
+_REPORT_S, _LOG_S = 3.0, 3.0
 _CREDENTIALS_MAX = 256
 _TEXT_MAX_BYTES = 1 << 16
 _USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
@@ -113,7 +116,8 @@ def parse_node_file(text: str, *, where: str) -> dict[str, str]:
 
 def _settings(forced: Mapping[str, str]) -> NodeSettings:
     path, node = BAKED / "defaults", BAKED / "node"
-    defaults = parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
+    defaults = {"log": "on"}
+    defaults |= parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
     defaults |= parse_node_file(_text(node), where=str(node)) if node.is_file() else {}
     return node_settings(_cmdline(), defaults, forced)
 
@@ -166,7 +170,9 @@ def _boot(settings: NodeSettings, started_s: float) -> Boot:
     while True:
         left_s = settings.timeout_s - (time.monotonic() - began_s) if settings.timeout_s else 0.0
         try:
-            return boot(BootOptions(replace(settings, timeout_s=max(left_s, 0.0)), started_s, is_unpacked=True))
+            log = partial(node_log.kernels_lines, STATE) if settings.log else lambda: None
+            bounded = replace(settings, timeout_s=max(left_s, 0.0))
+            return boot(BootOptions(bounded, started_s, is_unpacked=True, log=log))
         except TransferError as error:
             attempt += 1
             wait_s = pause_s(attempt, random)
@@ -185,10 +191,12 @@ def seed(started_s: float) -> None:
     settings = _settings({**forced, "reserve": "0", "fleet_token": "", "secrets": ""})
     credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MAX)
     if settings.seed_bytes_per_s:
+        lines = node_log.seeds_lines(STATE) if settings.log else None
         _give_up_root()
         limit = min(settings.seed_bytes_per_s, settings.up_bytes_per_s or settings.seed_bytes_per_s)
         settings = replace(settings, up_bytes_per_s=limit)
-        boot(BootOptions(settings, started_s, credentials=credentials, first_word=_first_word()))
+        word = _first_word()
+        boot(BootOptions(settings, started_s, credentials=credentials, first_word=word, log=lambda: lines))
 
 
 def _first_word() -> FirstWord:
@@ -214,19 +222,50 @@ def _give_up_root() -> None:
         os.setuid(_NOBODY)
 
 
-def report(text: str) -> None:
-    """Tell the seeder why this boot failed, if one is configured and it listens within three seconds."""
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """How the seeder is reached, where one is configured, whatever else is wrong with a boot's settings."""
+
+    server: str
+    authority: Path | None
+    bind: str
+    proving: Proving
+    has_log: bool
+
+
+def _reach() -> _Reach:
     try:
         settings = _settings({})
-        server, authority, bind, proving = settings.server, settings.ca, settings.bind, proving_of(settings)
+        return _Reach(settings.server, settings.ca, settings.bind, proving_of(settings), settings.log is not None)
     except SwarmbootError:
-        proving = baked_proving(BAKED)
-        server, authority, bind = _server_on(_cmdline()), BAKED / "ca.pem", ""
-    if server:
-        node = new_node_id()
-        failed = BootReport(node.hex(), FAILED, error=text[:1024], finished_unix_s=time.time())
-        failed = replace(failed, **asdict(read_machine(server, bind)))
-        _post(f"{server}{REPORT_PATH}", authority, bind, encode_report(failed), proving.node(node))
+        cmdline = _cmdline()
+        has_log = (last_value(cmdline, "swarmboot.log") or "on").lower() not in OFF
+        return _Reach(_server_on(cmdline), BAKED / "ca.pem", "", baked_proving(BAKED), has_log)
+
+
+def report(failure: str) -> None:
+    """Tell the seeder why this boot failed, if it did, and what has been said since it was last told.
+
+    Where none is configured, or it does not listen within three seconds, nobody is told.
+    """
+    reach, node = _reach(), new_node_id()
+    prover = reach.proving.node(node)
+    try:
+        if not reach.server:
+            return
+        connections = Connections(tls_context(reach.authority), bind=reach.bind, connect_s=_REPORT_S)
+        with closing(connections):
+            if failure:
+                failed = BootReport(node.hex(), FAILED, error=failure[:1024], finished_unix_s=time.time())
+                failed = replace(failed, **asdict(read_machine(reach.server, reach.bind)))
+                SmallRequest(
+                    connections, f"{reach.server}{REPORT_PATH}", max_bytes=4096, body=encode_report(failed),
+                    media_type=WIRE_TYPE, silent_s=_REPORT_S, prover=prover,
+                ).run()  # fmt: skip
+            if reach.has_log and reach.server.startswith("https:"):
+                node_log.send_rest(reach.server, connections, node, prover, state=STATE, within_s=_LOG_S)
+    except (TransferError, KeyFileError) as error:
+        tell(f"the failure could not be reported: {error}")
 
 
 def baked_proving(config: Path) -> Proving:
@@ -248,16 +287,6 @@ def _server_on(cmdline: str) -> str:
         return ""
 
 
-def _post(url: str, authority: Path | None, bind: str, body: bytes, prover: Prover | None) -> None:
-    try:
-        connections = Connections(tls_context(authority), bind=bind, connect_s=_REPORT_S)
-        SmallRequest(
-            connections, url, max_bytes=4096, body=body, media_type=WIRE_TYPE, silent_s=_REPORT_S, prover=prover
-        ).run()
-    except (TransferError, KeyFileError) as error:
-        tell(f"the failure could not be reported: {error}")
-
-
 def main() -> NoReturn:
     """Do what the arguments say and exit with the error's own status (see `swarmboot.errors`)."""
     verb, *rest = sys.argv[1:] or [""]
@@ -266,12 +295,18 @@ def main() -> NoReturn:
         "fetch": lambda: fetch(started_s),
         "seed": lambda: seed(started_s),
         "report": lambda: report(" ".join(rest)),
+        "log": lambda: report(""),
     }
     if verb not in verbs:
-        print("usage: python -m leecher.initramfs fetch|seed|report TEXT", file=sys.stderr)
+        print("usage: python -m leecher.initramfs fetch|seed|report TEXT|log", file=sys.stderr)
         sys.exit(_USAGE)
+    with nullcontext() if verb == "seed" else console.also_to(node_log.mirror):
+        _run(verb, verbs[verb])
+
+
+def _run(verb: str, work: Callable[[], None]) -> NoReturn:
     try:
-        verbs[verb]()
+        work()
     except KeyboardInterrupt:
         sys.exit(0 if verb == "seed" else _INTERRUPTED)
     except SwarmbootError as error:

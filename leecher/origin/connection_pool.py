@@ -114,6 +114,10 @@ class Connections:
         """Return the address at this end of the last connection to a URL's origin; nothing before there was one."""
         return self._reached.get(urlsplit(url).netloc, "")
 
+    def has_idle(self, url: str) -> bool:
+        """Return whether a connection to a URL's origin is open and in nobody's use."""
+        return bool(self._idle.get(urlsplit(url).netloc))
+
     def borrow(self, url: str) -> tuple[http.client.HTTPConnection, bool]:
         """Return a connection to a URL's origin that nobody uses, and whether it still has to be dialled."""
         parts = urlsplit(url)

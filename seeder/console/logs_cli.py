@@ -1,4 +1,4 @@
-"""The verb `swarmboot logs`: what a node has said by syslog and netconsole."""
+"""The verb `swarmboot logs`: what a node has said, handed in by itself, or by syslog and netconsole."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def logs(
 ) -> None:
     """Show what a node has said: its firmware, its kernel, its system.
 
-    NODE is a MAC address, an address, a host name, or the beginning of an id. `serve --syslog` and `--netconsole` keep
-    such lines.
+    NODE is a MAC address, an address, a host name, or the beginning of an id. Nodes hand in their kernel's log and
+    swarmboot's lines by themselves; `serve --syslog` and `--netconsole` bring what is said before and beside that.
 
     \b
     Example:
       swarmboot logs 10.0.3.7 -f
     """
     source = find_source(server=server, ca=ca, token_file=token_file, state=state)
-    last = ""
+    shown: frozenset[str] = frozenset()
     while True:
         values = source.logs(node)
-        new = [line for line in values["lines"] if line > last]
+        new = [line for line in values["lines"] if line not in shown]
         if is_json and not follow:
             print(json.dumps(values), flush=True)
         else:
@@ -43,5 +43,5 @@ def logs(
                 print(json.dumps({"node": node, "line": line}) if is_json else printable(line), flush=True)
         if not follow:
             return
-        last = new[-1] if new else last
+        shown = frozenset(values["lines"])  # what is handed in late stands before what was shown
         time.sleep(FOLLOW_S)

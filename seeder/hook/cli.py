@@ -208,6 +208,6 @@ def show_settings() -> None:
     Example:
       swarmboot hook settings >docs/settings.md
     """
-    from swarmboot.settings import describe
+    from seeder.hook.settings_page import describe
 
     click.echo(f"{_SETTINGS_HEAD}\n{describe()}", nl=False)

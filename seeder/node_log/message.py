@@ -1,11 +1,15 @@
-"""One datagram of a node's console as a line: syslog (RFC 5424, RFC 3164 as iPXE and the kernel's friends write it) and
-netconsole (Documentation/networking/netconsole.rst, plain and extended). Pure: bytes in, a line out, never an error.
+"""What a node says as a line: a datagram of syslog (RFC 5424, RFC 3164 as iPXE and the kernel's friends write it) or
+netconsole (Documentation/networking/netconsole.rst, plain and extended), or what it hands in over HTTPS. Pure: bytes or
+a value in, a printable line out, never an error.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from swarmboot.printable import printable
+from swarmboot.wire.node_log import Said
 
 DATAGRAM_MAX, LINE_MAX = 8192, 1024
 SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug")
@@ -46,9 +50,11 @@ def parse_netconsole(data: bytes) -> tuple[Line, ...]:
     return tuple(Line(_shown(each)) for each in text.splitlines() if each.strip())
 
 
+def posted_line(said: Said) -> Line:
+    """Return a line that a node has handed in."""
+    return Line(_shown(said.text), said.severity)
+
+
 def _shown(text: str) -> str:
     """Return a text as one printable line of at most LINE_MAX characters."""
-    text = text.rstrip("\r\n\0 ")[:LINE_MAX]
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)[
-        :LINE_MAX
-    ]
+    return printable(text.rstrip("\r\n\0 ")[:LINE_MAX])[:LINE_MAX]

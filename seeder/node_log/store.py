@@ -18,7 +18,10 @@ NODE_LOG = "nodelog"
 """The folder in a seeder's state folder."""
 
 FILE_MAX_BYTES = 256 << 10
-FILES_MAX = 512
+FILES_MAX = 4096
+TOTAL_MAX_BYTES = 512 << 20
+_STAMP = re.compile(r"\A\[ *[0-9]+\.[0-9]+\] ")
+"""What the kernel puts before a line on a console (printk.time)."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
 
 
@@ -38,8 +41,16 @@ def written(line: Line, *, source: str, now_unix_s: float) -> str:
 class Store:
     """The files below one folder, which is made when there is something to write."""
 
-    def __init__(self, folder: Path, *, file_bytes: int = FILE_MAX_BYTES, files: int = FILES_MAX) -> None:
-        self._folder, self._file_bytes, self._files = folder, file_bytes, files
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        file_bytes: int = FILE_MAX_BYTES,
+        files: int = FILES_MAX,
+        total_bytes: int = TOTAL_MAX_BYTES,
+    ) -> None:
+        self._folder, self._file_bytes, self._files, self._total_bytes = folder, file_bytes, files, total_bytes
+        self._new_files, self._new_bytes = files, 0  # those from before are not counted yet
 
     def append(self, key: str, lines: Iterable[str]) -> None:
         """Add lines to a boot's file; raise OSError if they cannot be written."""
@@ -51,14 +62,22 @@ class Store:
         is_new = not path.exists()
         with path.open("ab") as file:
             file.write(data)
-        if is_new:
-            self._give_up_oldest()
+        self._new_files += is_new
+        self._new_bytes += len(data)
+        self._give_up_oldest()
 
     def _give_up_oldest(self) -> None:
-        found = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
-        for path in found[: max(0, len(found) - 2 * self._files)]:
-            with suppress(OSError):
-                path.unlink()
+        """Keep to the bounds: looked at when an eighth of them is new, as all files have to be."""
+        if self._new_files <= self._files // 8 and self._new_bytes <= self._total_bytes // 8:
+            return
+        self._new_files = self._new_bytes = 0
+        found = sorted(((path, path.stat()) for path in self._folder.iterdir()), key=lambda each: -each[1].st_mtime)
+        total_bytes = 0
+        for number, (path, status) in enumerate(found, 1):
+            total_bytes += status.st_size
+            if number > 2 * self._files or total_bytes > self._total_bytes:
+                with suppress(OSError):
+                    path.unlink()
 
     def read(self, key: str) -> list[str]:
         """Return the lines that are kept of a boot, the oldest first; none if there are none."""
@@ -71,5 +90,16 @@ class Store:
 
 
 def lines_of(store: Store, keys: Iterable[str]) -> list[str]:
-    """Return the lines of several files in the order of their times, each once."""
-    return sorted({line for key in dict.fromkeys(keys) if key for line in store.read(key)})
+    """Return the lines of several files in the order of their times, each once; of one time as they came.
+
+    What a node has handed in and netconsole has brought as well is left out of the latter.
+    """
+    found = dict.fromkeys(line for key in dict.fromkeys(keys) if key for line in store.read(key))
+    lines = sorted(found, key=lambda line: line.partition(" ")[0])
+    parts = [line.split(" ", 3) for line in lines]
+    handed_in = {each[3] for each in parts if len(each) == 4 and each[1] == "kernel"}
+    return [
+        line
+        for line, each in zip(lines, parts, strict=True)
+        if len(each) < 4 or each[1] != "netconsole" or _STAMP.sub("", each[3]) not in handed_in
+    ]

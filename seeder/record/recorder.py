@@ -148,6 +148,10 @@ class Recorder:
         """Return a current boot by its MAC address, address, name or id."""
         return self._ledger.find(key)
 
+    def of_node(self, node: str) -> Boot | None:
+        """Return the current boot of a node id, in hexadecimal."""
+        return self._ledger.of_node(node)
+
     def view(self) -> Callable[[], View]:
         """Return what makes the view of this moment, in whatever thread: what it is made of does not change."""
         boots, limits_s, now_s = tuple(self._ledger.boots.values()), self._ledger.pace.limits_s(), self._clock()

@@ -36,6 +36,7 @@ from seeder.policy.tracker import Answer, Tracker
 from seeder.record.api import Api
 from seeder.record.recorder import Recorder
 from seeder.serve.guard import Guard
+from seeder.serve.node_lines import LinesTaken
 from seeder.serve.private import private_routes
 from seeder.serve.report_line import report_line
 from seeder.serve.witness import Witness
@@ -51,6 +52,7 @@ from swarmboot.text.addresses import connection_address, counted_as, is_dialable
 from swarmboot.text.units import GOODPUT
 from swarmboot.wire.announce import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
 from swarmboot.wire.announce import encode_handout as encode
+from swarmboot.wire.node_log import LOG_MAX_BYTES, LOG_PATH, decode_lines, encode_taken
 from swarmboot.wire.report import FAILED, REPORT_MAX_BYTES, decode_report
 
 REFRESH_S = 1.0
@@ -105,11 +107,12 @@ class SeederApp:
         self.current = Current(tracker.registry, catalogue, crowd, tracker.limits.uplink_bytes_per_s, self._counted)
         self._scrapes = Scrapes(self.meters, self.current)
         self.ends: Callable[[], tuple[Lifetime, ...]] = tuple
+        self.lines: LinesTaken | None = None
         self.more_routes: Callable[[Callable[[Request], bool]], Sequence[Route]] = lambda _may_read: ()
         self._held = HeldRequests[Handout](lambda now_s: tracker.next_tick_s(now_s=now_s))
 
     def application(self) -> ASGIApp:
-        """Return the ASGI application: Starlette, but for announces, whose way past its layers is short.
+        """Return the ASGI application: Starlette, but for announces and nodes' lines, whose way is a short one.
 
         They are most of what a rack asks for; Starlette's routing and error handling would cost as much as the tracker.
         """
@@ -126,9 +129,11 @@ class SeederApp:
             ]
         )
 
+        short = {ANNOUNCE_PATH: self._announce, **({LOG_PATH: self._lines} if self.lines else {})}
+
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http" and scope["path"] == ANNOUNCE_PATH and scope["method"] == "POST":
-                response = await self._announce(scope, receive)
+            if scope["type"] == "http" and scope["path"] in short and scope["method"] == "POST":
+                response = await short[scope["path"]](scope, receive)
                 await response(scope, receive, send)
             else:
                 await starlette(scope, receive, send)
@@ -220,7 +225,24 @@ class SeederApp:
         finally:
             if self._held.close(request):
                 self.tracker.withdraw(request)
-        return _HandoutResponse(encode(handout)) if handout else Response(status_code=499)
+        return _Packed(encode(handout)) if handout else Response(status_code=499)
+
+    async def _lines(self, scope: Scope, receive: Receive) -> ASGIApp:
+        assert self.lines is not None
+        host = connection_address(scope["client"][0] if scope.get("client") else "")
+        posted = await self._posted(scope, receive, LOG_PATH, LOG_MAX_BYTES)
+        if isinstance(posted, Response):
+            return posted
+        proof, body = posted
+        try:
+            said = decode_lines(body)
+            if not self.guard.is_named(proof, said.node):
+                return self.guard.refusal(scope)
+            return _Packed(encode_taken(self.lines.take(said, host=host, is_proved=proof is not None)))
+        except DecodeError as error:
+            return self._refuse("malformed", 400, str(error))
+        except ImpostorError as error:
+            return self._refuse("impostor", 403, str(error))
 
     async def _report(self, request: Request) -> Response:
         posted = await self._posted(request.scope, request.receive, REPORT_PATH, REPORT_MAX_BYTES)
@@ -339,8 +361,8 @@ class SeederApp:
         return take_turn
 
 
-class _HandoutResponse:
-    """A handout as an answer: what Starlette's Response sends, without its making."""
+class _Packed:
+    """A handout or the like as an answer: what Starlette's Response sends, without its making."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body

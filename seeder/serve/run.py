@@ -34,6 +34,7 @@ from seeder.record.recorder import Recorder
 from seeder.serve import collector
 from seeder.serve.app import SeederApp
 from seeder.serve.guard import Guard, served_certificate
+from seeder.serve.node_lines import LinesTaken
 from seeder.serve.renewal import Renewal
 from seeder.serve.watching import Watching
 from seeder.site.catalogue import Catalogue
@@ -87,8 +88,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.record.running())
         await stack.enter_async_context(app.running())
-        if syslog is not None or netconsole is not None:
-            await stack.enter_async_context(node_log.running(syslog, netconsole))
+        await stack.enter_async_context(node_log.running(syslog, netconsole))
         if options.stage0 is not None:
             app.current.stage0 = await stack.enter_async_context(_stage0(options, options.stage0, app, renewal))
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
@@ -113,7 +113,7 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
 
 
 def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal, NodeLog]:
-    """Return the application with all it carries facts to, what renews its certificate, what hears nodes over UDP."""
+    """Return the application with all it carries facts to, what renews its certificate, what hears nodes."""
     registry = Registry()
     catalogue = Catalogue(options.site, registry)
     catalogue.refresh()
@@ -144,6 +144,7 @@ def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal, NodeLog]:
     record.lives = renewal.lifetimes
     app.ends = lambda: (*renewal.all_lifetimes(), *site_lifetimes(catalogue.folder, catalogue.manifests))
     node_log = NodeLog(Store(options.state / NODE_LOG), options.log, partial(_who, record), options.watching.loki)
+    app.lines = LinesTaken(node_log, registry)
     app.more_routes = partial(log_routes, node_log.store, partial(_files_of, record))
     return app, renewal, node_log
 
@@ -164,9 +165,9 @@ def _stage0(
     )
 
 
-def _who(record: Recorder, host: str) -> tuple[str, str]:
-    """Return the key of the boot at an address and what people call its machine; else the address."""
-    boot = record.find(host)
+def _who(record: Recorder, host: str, node: str) -> tuple[str, str]:
+    """Return the key of the boot of a node, or at an address, and what people call its machine; else the address."""
+    boot = (record.of_node(node) if node else None) or record.find(host)
     return (boot.id, boot.name or boot.mac or host) if boot is not None else (host, host)
 
 

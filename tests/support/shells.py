@@ -16,6 +16,7 @@ def drive(shell: tuple[str, ...], folder: Path, call: str, *, cmdline: str = "")
     script = f"""
         swarmboot_cmdline={folder}/cmdline
         swarmboot_console={folder}/console
+        swarmboot_kmsg={folder}/kmsg
         swarmboot_files={DRIVER.parent}
         . {DRIVER}
         swarmboot_run={folder}

@@ -21,11 +21,11 @@ import pytest
 from seeder.publish.check.memory import Boot
 from seeder.publish.check.readers.initramfs import read_initramfs
 from seeder.publish.check.readers.kernel import read_kernel
-from tests.support.waiting import wait_for_line
+from tests.support.waiting import wait_for_line, wait_until
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan
 from tests.system.vm.machine import Machine, booting, mac_of
-from tests.system.vm.programs import PROMPT_S, running
+from tests.system.vm.programs import PROMPT_S, SWARMBOOT, run, running
 
 pytestmark = [
     pytest.mark.root,
@@ -204,6 +204,32 @@ def test_a_system_that_has_come_up_says_so_itself_under_its_boots_own_id(bench: 
     wait_for_line(log, rf"{mac}.* {re.escape(boot[0])} booted .* after its kernel started", within_s=BOOT_S)
     booted = [line for line in log.read_text().splitlines() if mac in line and " booted " in line]
     assert len(booted) == 1, booted
+
+
+def test_what_kernels_and_the_hook_say_reaches_the_seeder_of_boots_that_succeed_and_that_fail(
+    bench: Bench, second: Machine
+) -> None:
+    state = bench.work / "lan" / "state"
+
+    def said(name: str) -> str:
+        return run(*bench.lan.inside, *SWARMBOOT, "logs", mac_of(name), "--state", str(state))
+
+    def wait_for(name: str, *patterns: str) -> None:
+        for pattern in patterns:
+            wait_until(
+                f"{pattern} of {name}", lambda pattern=pattern: re.search(pattern, said(name)),  # type: ignore[misc]
+                within_s=PROMPT_S, every_s=2.0, seen=lambda: said(name),
+            )  # fmt: skip
+
+    wait_for(
+        second.name, r"kernel notice Linux version", r"kernel info Run /init as init process",
+        r"swarmboot info an address after", r"swarmboot info the root is ready after",
+        r"system [a-z]+ systemd\[1\]: ", r"swarmboot info complete; seeding",
+    )  # fmt: skip
+    assert said(second.name).count("Linux version") == 1
+    wait_for(
+        "dwarf", r"kernel notice Linux version", r"swarmboot info .*too little RAM", r"swarmboot info stopped: .*61"
+    )
 
 
 @pytest.mark.parametrize(

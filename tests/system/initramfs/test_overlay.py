@@ -18,7 +18,7 @@ set -eu
 mount -t tmpfs none "$2"
 swarmboot_files=${1%/*}
 . "$1"
-swarmboot_run=$2 swarmboot_console=$2/console
+swarmboot_run=$2 swarmboot_console=$2/console swarmboot_kmsg=$2/kmsg
 mkdir "$2/layers" "$2/changes" "$2/changes/upper" "$2/changes/work" "$2/root"
 swarmboot_lower=
 number=0

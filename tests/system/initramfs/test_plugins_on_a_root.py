@@ -27,7 +27,7 @@ root.main()
 _SCRIPT = """
 swarmboot_files=${1%/*}
 . "$1"
-swarmboot_run=$2 swarmboot_console=$2/console swarmboot_cmdline=/proc/cmdline
+swarmboot_run=$2 swarmboot_console=$2/console swarmboot_kmsg=$2/kmsg swarmboot_cmdline=/proc/cmdline
 mount() { command mount "$@" || { echo "mount $*" >&2; return 1; }; }
 swarmboot_has_leecher() { :; }
 swarmboot_leecher() {

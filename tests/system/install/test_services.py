@@ -32,6 +32,7 @@ UNIT = f"etc/systemd/system/{NAME}"
 SEED = "swarmboot-seed.service"
 _BOOT_A_NODE = """
 swarmboot_files=$1/usr/lib/swarmboot swarmboot_config=$1/etc/swarmboot swarmboot_console=/dev/stderr
+swarmboot_kmsg=/dev/null
 # A container has no loop devices: the leecher's image is unpacked where it would be mounted.
 mount() {
     case $* in

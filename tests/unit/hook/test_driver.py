@@ -82,9 +82,10 @@ def test_the_plan_is_read_by_name(shell: tuple[str, ...], tmp_path: Path) -> Non
 def test_a_refusal_stops_the_boot_at_once_and_says_so(
     shell: tuple[str, ...], tmp_path: Path, leecher_status: int, line: str
 ) -> None:
-    call = f"swarmboot_leecher() {{ echo run; return {leecher_status}; }}; swarmboot_fetch"
+    call = f"swarmboot_leecher() {{ echo $2; return {leecher_status}; }}; swarmboot_fetch"
     status, said = drive(shell, tmp_path, call)
-    assert (status, said) == (1, "run\n")
+    assert (status, said) == (1, "fetch\nlog\n")
+    assert f"<7>swarmboot: {line}" in (tmp_path / "kmsg").read_text()
     assert line in (tmp_path / "console").read_text()
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seeder.hook.settings_page import describe
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
-from swarmboot.settings import TABLE, NodeSettings, Setting, build_settings, describe, parse_cmdline, parse_environment
+from swarmboot.settings import TABLE, NodeSettings, Setting, build_settings, parse_cmdline, parse_environment
 
 
 def test_without_any_source_every_setting_has_its_default() -> None:

@@ -10,9 +10,10 @@ import pytest
 from leecher.boot.hand_off import HandOff, Image, environment_text, plan, write_secret
 from leecher.initramfs.__main__ import baked_proving, node_settings, parse_defaults, parse_node_file, pause_s
 from leecher.machine import clock
+from seeder.hook.settings_page import describe
 from swarmboot.crypto.fleet_token import read_tokens, write_token
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
-from swarmboot.settings import SEED_RATE, TABLE, describe
+from swarmboot.settings import SEED_RATE, TABLE
 from swarmboot.text.units import parse_rate
 
 IMAGES = (Image("root", "squashfs", "rootfs.squashfs"), Image("plugin", "tar.gz", "10-driver.tar.gz"))

@@ -28,6 +28,31 @@ def test_of_more_boots_than_may_be_kept_the_oldest_go(tmp_path: Path) -> None:
     assert store.read("boot49") == ["said"]
 
 
+def test_of_files_that_take_more_than_they_may_together_the_oldest_go(tmp_path: Path) -> None:
+    store = Store(tmp_path, total_bytes=8000)
+    for number in range(50):
+        store.append(f"boot{number}", ["x" * 499])
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 8000 + 8000 // 8 + 500
+    assert store.read("boot49") == ["x" * 499]
+
+
+def test_what_netconsole_repeats_of_a_line_that_was_handed_in_is_left_out(tmp_path: Path) -> None:
+    store, line = Store(tmp_path), Line("eth0: link up")
+    store.append("boot", [written(Line("[    1.500000] eth0: link up"), source="netconsole", now_unix_s=1.0)])
+    store.append("boot", [written(Line("Kernel panic - not syncing"), source="netconsole", now_unix_s=2.0)])
+    store.append("boot", [written(line, source="kernel", now_unix_s=1.5)])
+    assert [each.split(" ", 1)[1] for each in lines_of(store, ["boot"])] == [
+        "kernel info eth0: link up",
+        "netconsole info Kernel panic - not syncing",
+    ]
+
+
+def test_lines_of_one_moment_stay_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append("boot", [written(Line(text), source="kernel", now_unix_s=1.0) for text in ("b", "c", "a")])
+    assert [each[-1] for each in lines_of(store, ["boot"])] == ["b", "c", "a"]
+
+
 def test_no_key_leaves_the_folder(tmp_path: Path) -> None:
     Store(tmp_path / "logs").append("../../etc/passwd", ["said"])
     assert [path.parent for path in tmp_path.rglob("*.log")] == [tmp_path / "logs"]
