@@ -110,6 +110,7 @@ class NodeSettings:
     fleet: str
     lazy: bool
     log: Path | None
+    metrics_port: int
 
 
 def _text(value: str) -> str:
@@ -304,6 +305,10 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "log", _log, "", "hand to the seeder what the kernel and this program say: on, off, or a file in place of "
         f"{KERNEL_LOG}; on in the initramfs and after it, else off", "off",
+    ),
+    Setting(
+        "metrics_port", _port, "0",
+        "port of this node's HTTP server, which has /metrics; 0 or a port that is taken gives a free one", "9470",
     ),
 )  # fmt: skip
 

@@ -26,7 +26,7 @@ from leecher.boot.secret_settings import SecretSettings
 from leecher.boot.selection import choose
 from leecher.machine.addresses import changes
 from leecher.neighbour.discovery import Discovery, Found
-from leecher.neighbour.http_server import NeighbourServer
+from leecher.neighbour.http_server import NeighbourServer, open_server
 from leecher.neighbour.stage0 import Stage0Neighbour, stage0_faults
 from leecher.origin.client import Origin
 from leecher.origin.connection_pool import Connections, tls_context
@@ -315,9 +315,10 @@ class Boot:
     def _join(self, origin: Origin, selection: Selection, release: Release) -> tuple[Fetcher, FetchLoop]:
         """Start this node's servers, and go on with what the head start has begun, or begin."""
         settings = self.settings
-        self._server = server = NeighbourServer(
-            settings.bind, metrics=lambda: metrics(self.counters), up_bytes_per_s=settings.up_bytes_per_s
-        )
+        self._server = server = open_server(
+            settings.bind, port=settings.metrics_port, metrics=lambda: metrics(self.counters),
+            up_bytes_per_s=settings.up_bytes_per_s, tell=self._tell,
+        )  # fmt: skip
         server.documents = release.documents
         server.start()
         fetcher = self._head_start.take_over(release) if self._head_start and not self._is_again else None

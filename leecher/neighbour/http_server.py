@@ -43,10 +43,10 @@ class NeighbourServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, bind: str, *, metrics: Callable[[], str], up_bytes_per_s: float = 0.0) -> None:
+    def __init__(self, bind: str, *, metrics: Callable[[], str], port: int = 0, up_bytes_per_s: float = 0.0) -> None:
         if is_ipv6(bind):
             self.address_family = socket.AF_INET6
-        super().__init__((bind, 0), _Handler)
+        super().__init__((bind, port), _Handler)
         self.documents: Mapping[str, bytes] = {}
         self.metrics = metrics
         self.files: Mapping[str, Path] = {}
@@ -86,6 +86,20 @@ class NeighbourServer(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Pass over a neighbour that hangs up."""
+
+
+def open_server(
+    bind: str, *, port: int, metrics: Callable[[], str], up_bytes_per_s: float, tell: Callable[[str], None]
+) -> NeighbourServer:
+    """Return a server on that port, or, where it cannot be had, which is told, on one that is free."""
+    try:
+        return NeighbourServer(bind, metrics=metrics, port=port, up_bytes_per_s=up_bytes_per_s)
+    except OSError as error:
+        if not port:
+            raise
+        server = NeighbourServer(bind, metrics=metrics, up_bytes_per_s=up_bytes_per_s)
+        tell(f"swarmboot.metrics_port={port} cannot be had: {error.strerror}; taking port {server.port}")
+        return server
 
 
 class _Head:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import subprocess
 import urllib.error
@@ -55,6 +56,8 @@ class Watched:
 
     seeder: Seeder
     prometheus: Prometheus
+    metrics_port: int
+    asking: list[str | Path]
 
 
 def get(seeder: Seeder, path: str, **headers: str) -> tuple[str, str]:
@@ -80,13 +83,15 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         configuration = configuration.replace("ca.pem", str(seeder.ca)).replace("ui.token", str(token))
         configuration = configuration.replace("swarmboot.rules.yml", str(MONITORING / "swarmboot.rules.yml"))
         configuration = configuration.replace("refresh_interval: 10s", "refresh_interval: 1s")
+        with socket.create_server(("127.0.0.4", 0)) as trial:
+            port = trial.getsockname()[1]
         brisk = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
         with (
-            booting(folder, 3, *asking(seeder, fleet), "--neighbour", "on", "--rack", "r7"),
+            booting(folder, 3, *asking(seeder, fleet), "--linger", "--rack", "r7", "--metrics-port", str(port)),
             prometheus_running(folder / "prometheus", brisk + configuration) as prometheus,
         ):
             prometheus.wait_for_value('up{job="swarmboot"}', 1)
-            yield Watched(seeder, prometheus)
+            yield Watched(seeder, prometheus, port, asking(seeder, fleet))
 
 
 def boot_one(fleet: Fleet, seeder: Seeder, folder: Path, number: int, *arguments: str) -> None:
@@ -121,10 +126,20 @@ def test_nodes_are_found_and_asked_themselves(watched: Watched) -> None:
     watched.prometheus.wait_for_value(f"up{{{node}}}", 1)
     watched.prometheus.wait_for_value(f"swarmboot_complete{{{node}}}", 1)
     (group,) = json.loads(get(watched.seeder, "/sd/nodes")[0])
+    assert group["targets"] == [f"127.0.0.4:{watched.metrics_port}"]
     with urllib.request.urlopen(f"http://{group['targets'][0]}/metrics", timeout=10) as answer:
         text = answer.read()
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_a_port_for_metrics_that_is_taken_is_said_once_and_the_boot_goes_on(watched: Watched, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.6", 0)) as taken:
+        port = taken.getsockname()[1]
+        with booting(tmp_path, 5, *watched.asking, "--metrics-port", str(port)) as node:
+            status, said = node.end()
+    assert status == 0
+    assert said.count(f"swarmboot.metrics_port={port} cannot be had: Address already in use; taking port") == 1
 
 
 def test_another_format_is_given_to_who_asks_for_it(watched: Watched) -> None:
