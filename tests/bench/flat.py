@@ -2,6 +2,7 @@
 
     python -m tests.bench.flat                      2,000 announcers, 100 of them hostile, for 20 minutes
     python -m tests.bench.flat --minutes 2 --nodes 500 --hostile 50
+    python -m tests.bench.flat --log 1              each node hands in a line of its kernel's log a second as well
 
 The real `swarmboot serve` has the first core to itself, those who ask it the last. A node announces once every
 `--interval` seconds, which for 2,000 nodes is what the seeder itself asks for. It prints memory, descriptors and
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from seeder.http.authority import issue_certificate
+from seeder.node_log.listener import FLUSH_S, POSTS_PER_S
 from tests.bench.load import processor_s
 from tests.bench.seeder import LISTEN, image_of, listening, pinned, resident_bytes
 from tests.support.loopback import build_fleet, build_release
@@ -80,8 +82,13 @@ def sample(process: int, begun_s: float) -> Sample:
     return Sample(time.monotonic() - begun_s, resident_bytes(process), descriptors, processor_s(process))
 
 
-def run(folder: Path, *, seconds: float, nodes: int, hostile: int, interval_s: float) -> Figures:
-    """Serve a release of 64 MiB to that many nodes, hostile ones among them, and return what was seen."""
+def run(
+    folder: Path, *, seconds: float, nodes: int, hostile: int, interval_s: float, lines_per_s: float = 0.0
+) -> Figures:
+    """Serve a release of 64 MiB to that many nodes, hostile ones among them, and return what was seen.
+
+    Each hands in so many lines of its kernel's log a second, as often as the seeder would ask it to.
+    """
     fleet = build_fleet(folder, build_release(folder / "release", size_bytes=IMAGE_BYTES))
     certificate = issue_certificate(folder / "state", ["127.0.0.1"])
     image = image_of(fleet.site)
@@ -90,13 +97,22 @@ def run(folder: Path, *, seconds: float, nodes: int, hostile: int, interval_s: f
         shape = {"info_hash": image.info_hash.hex(), "pieces": -(-image.size_bytes // image.piece_bytes)}
         where = {**shape, "process": process, "host": "127.0.0.1", "port": port, "ca": str(certificate.authority)}
         honest = {**where, "nodes": nodes - hostile, "requests": 0, "seconds": seconds, "interval_s": interval_s}
-        with asking("tests.bench.load", {**honest, "are_hosts": True}) as rack:
+        log = log_of(nodes, interval_s=interval_s, lines_per_s=lines_per_s)
+        with asking("tests.bench.load", {**honest, **log, "are_hosts": True}) as rack:
             assert rack.stdout is not None
             rack.stdout.readline()  # everyone has joined
             with asking("tests.bench.hostile", {**where, "hosts": hostile, "seconds": seconds}):
                 samples = tuple(watch(process, seconds))
             said, _ = rack.communicate(timeout=BOUND_S)
     return Figures(samples, json.loads(said))
+
+
+def log_of(nodes: int, *, interval_s: float, lines_per_s: float) -> dict[str, int]:
+    """Return after how many requests a node's next one hands in lines, and how many; nothing for none."""
+    if not lines_per_s:
+        return {}
+    every_s = max(FLUSH_S, nodes / POSTS_PER_S)
+    return {"lines_every": max(2, round(every_s / interval_s)), "lines": max(1, round(every_s * lines_per_s))}
 
 
 @contextmanager
@@ -147,6 +163,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2000)
     parser.add_argument("--hostile", type=int, default=100)
     parser.add_argument("--interval", type=float, default=1.8)
+    parser.add_argument("--log", type=float, default=0.0, metavar="LINES", help="that a node hands in a second")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = run(
@@ -155,6 +172,7 @@ def main() -> None:
             nodes=arguments.nodes,
             hostile=arguments.hostile,
             interval_s=arguments.interval,
+            lines_per_s=arguments.log,
         )
     first_s = min(60.0, 20 * arguments.minutes)
     load = figures.load

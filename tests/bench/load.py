@@ -23,21 +23,28 @@ from random import Random
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import ANNOUNCE_PATH, WIRE_TYPE, Announce, NodeState, encode_announce
+from swarmboot.wire.node_log import LOG_PATH, NodeLines, Said, encode_lines
 
 BOUND_S = 50.0
 GROWTH_BYTES = 4 << 20
+LINE = "usb 1-1: new high-speed USB device number 2 using xhci_hcd, and so on"
 PREPARED_MAX = 200
 """How many requests of a node are written beforehand; the others are written when they are due."""
 
 
 @dataclass(slots=True)
 class Script:
-    """What one node says: a third of them are complete, the others gain a few pieces from one announce to the next."""
+    """What one node says: a third of them are complete, the others gain a few pieces from one announce to the next.
+
+    Every so many requests, where that is not 0, the next one hands in so many lines of its kernel's log.
+    """
 
     number: int
     info_hash: InfoHash
     count: int
     prepared: list[bytes] = field(default_factory=list)
+    lines_every: int = 0
+    lines: int = 0
     _said: int = 0
     _have: int = 0
 
@@ -50,11 +57,17 @@ class Script:
         self.prepared = [self._request() for _ in range(requests)][::-1]
 
     def _request(self) -> bytes:
-        """Return the node's next announce as an HTTP request."""
+        """Return the node's next request: an announce, or lines of its log."""
+        self._said += 1
+        if self._said > 1 and self.lines_every and (self._said + self.number) % self.lines_every == 0:
+            said = tuple(Said(f"{LINE} {number}", 6, "kernel", 1.0) for number in range(self.lines))
+            return _as_http(LOG_PATH, encode_lines(NodeLines(NodeId(self.number.to_bytes(16, "big")), said)))
+        return self._announce()
+
+    def _announce(self) -> bytes:
         is_complete = self.number % 3 == 0
         random = Random(self.number << 20 | self._said)
         self._have |= piece_set.of(random.sample(range(self.count), self.count // 64))
-        self._said += 1
         body = encode_announce(
             Announce(
                 node=NodeId(self.number.to_bytes(16, "big")),
@@ -72,11 +85,15 @@ class Script:
                 from_neighbours_bytes=self._said * GROWTH_BYTES,
             )
         )
-        head = (
-            f"POST {ANNOUNCE_PATH} HTTP/1.1\r\nHost: 127.0.0.1:8470\r\nContent-Length: {len(body)}\r\n"
-            f"content-type: {WIRE_TYPE}\r\naccept-encoding: identity\r\n\r\n"
-        )
-        return head.encode() + body
+        return _as_http(ANNOUNCE_PATH, body)
+
+
+def _as_http(path: str, body: bytes) -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:8470\r\nContent-Length: {len(body)}\r\n"
+        f"content-type: {WIRE_TYPE}\r\naccept-encoding: identity\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 @dataclass(slots=True)
@@ -204,7 +221,8 @@ def main() -> None:
     """Run one load, described by a JSON object on the command line; print its figures as another."""
     order = json.loads(sys.argv[1])
     info_hash = InfoHash(bytes.fromhex(order["info_hash"]))
-    scripts = [Script(number, info_hash, order["pieces"]) for number in range(order["nodes"])]
+    says = {"lines_every": order.get("lines_every", 0), "lines": order.get("lines", 0)}
+    scripts = [Script(number, info_hash, order["pieces"], **says) for number in range(order["nodes"])]
     are_hosts = bool(order.get("are_hosts"))
     each = order["requests"] or 2 + int(order["seconds"] / order["interval_s"])
     for script in scripts:
