@@ -264,11 +264,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("discovery", _truth, "on", "look for neighbours by multicast", "off"),
     Setting("linger", _truth, "off", "go on seeding once everything is there", "on", old_name="neighbour"),
     Setting(
-        "up",
-        _rate,
-        "",
-        "most bytes per second to send to neighbours; empty for no limit",
-        "200mbit",
+        "up", _rate, "", "most bytes per second to send to neighbours; empty for no limit", "200mbit",
         unit="bytes_per_s",
     ),
     Setting("timeout", parse_duration, "0", "give up after this long; 0 tries for ever", "10min", unit="s"),
