@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,17 +47,8 @@ def _baked(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags that say what goes into the initramfs beside programs; the command is given them as one `bake`."""
 
     @wraps(command)
-    def wrapped(
-        *,
-        trust: tuple[Path, ...],
-        authority: Path | None,
-        floor: int,
-        fleet: str,
-        defaults: tuple[str, ...],
-        token: Path | None,
-        **others: Any,
-    ) -> None:
-        command(bake=_bake(trust, authority, floor, fleet, defaults, token), **others)
+    def wrapped(**given: Any) -> None:
+        command(bake=_bake(**{name: given.pop(name) for name in signature(_bake).parameters}), **given)
 
     for option in (
         click.option("--default", "defaults", multiple=True, metavar="NAME=VALUE",
