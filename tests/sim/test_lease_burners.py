@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from swarmboot.wire.announce import NodeState
-from tests.support.paper_liars import Behaviour, let_lie
-from tests.support.paper_rack import PIECE_BYTES, PaperRack
+from tests.support.liars.paper_liars import Behaviour, let_lie
+from tests.support.racks.paper_rack import PIECE_BYTES, PaperRack
 
 COMPLAINT_S = 2.0
 """What it takes at most until a node has complained and been given what others hold: patience, and a round or two."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.paper_rack import PIECE_BYTES, PaperRack
+from tests.support.racks.paper_rack import PIECE_BYTES, PaperRack
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 40])

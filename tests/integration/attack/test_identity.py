@@ -13,9 +13,9 @@ from swarmboot.release.key_files import read_trust
 from swarmboot.wire.announce import NodeState
 from swarmboot.wire.discovery import Probe, decode_datagram, encode_probe
 from swarmboot.wire.report import BOOTED, VERIFIED, BootReport
-from tests.support import lying_host
+from tests.support.liars import lying_host
+from tests.support.liars.lying_host import Liar
 from tests.support.loopback import Fleet, asking, booting, serving, status
-from tests.support.lying_host import Liar
 
 KEY = NodeKey(b"k" * 16)
 

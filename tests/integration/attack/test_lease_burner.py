@@ -15,9 +15,9 @@ from seeder.site.catalogue import Catalogue
 from swarmboot.ids import InfoHash
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, Lease, NodeState
-from tests.support import lying_host
+from tests.support.liars import lying_host
+from tests.support.liars.lying_host import Liar
 from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, build_release, serving
-from tests.support.lying_host import Liar
 
 SIZE_BYTES = 12_000_000
 UPLINK_BYTES_PER_S = 12.5e6

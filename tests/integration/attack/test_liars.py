@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.liars.lying_neighbours import Liar, documents_of, lying
 from tests.support.loopback import Fleet, Leecher, asking, booting, build_fleet, build_release, hostile, serving
-from tests.support.lying_neighbours import Liar, documents_of, lying
 
 WARM = "127.0.0.2"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bootable_roots import build_root
-from tests.support.release_bench import Bench
+from tests.support.releases.bootable_roots import build_root
+from tests.support.releases.release_bench import Bench
 
 
 @pytest.fixture

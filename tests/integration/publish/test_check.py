@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from swarmboot.errors import NoRootImageError, ReleaseError
-from tests.support.bootable_roots import cpio, loader
-from tests.support.publishing import published
-from tests.support.release_bench import BOOTS, REFUSED, Bench
+from tests.support.releases.bootable_roots import cpio, loader
+from tests.support.releases.publishing import published
+from tests.support.releases.release_bench import BOOTS, REFUSED, Bench
 
 pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs")
 

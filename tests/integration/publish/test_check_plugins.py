@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.support.release_bench import BOOTS, REFUSED, Bench
+from tests.support.releases.release_bench import BOOTS, REFUSED, Bench
 
 pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs")
 

@@ -14,8 +14,8 @@ from seeder.publish.check.readers.initramfs import HOOK, read_initramfs
 from seeder.publish.check.readers.kernel import read_kernel
 from swarmboot.errors import CannotBootError, ReleaseError
 from swarmboot.release import key_files
-from tests.support.bootable_roots import build_root, cpio, squash, tar
 from tests.support.commands import Done, run
+from tests.support.releases.bootable_roots import build_root, cpio, squash, tar
 
 pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs", "cpio")
 VERSION = "6.1.0-13-amd64"

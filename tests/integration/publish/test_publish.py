@@ -18,7 +18,7 @@ from swarmboot import errors
 from swarmboot.release import key_files, layout
 from tests.support.builders import build_bytes, build_release
 from tests.support.commands import run, run_program
-from tests.support.publishing import Place, build_place, published
+from tests.support.releases.publishing import Place, build_place, published
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from swarmboot.errors import SwarmbootError
 from swarmboot.release import key_files
 from tests.support.builders import build_release
 from tests.support.commands import run, run_program
-from tests.support.publishing import Place, build_place, published
+from tests.support.releases.publishing import Place, build_place, published
 from tests.support.waiting import wait_until
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.publishing import Place, build_place
+from tests.support.releases.publishing import Place, build_place
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from swarmboot.wire.announce import NodeState
 from tests.bench.seeder import image_of
 from tests.integration.seeder.test_record import get
 from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, serving
-from tests.support.simulated import SimulatedNode, Target
+from tests.support.racks.simulated import SimulatedNode, Target
 from tests.support.waiting import wait_until
 
 NODES = 60

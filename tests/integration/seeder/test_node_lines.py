@@ -13,9 +13,9 @@ import pytest
 from seeder.node_log.listener import LINES_BURST
 from swarmboot.ids import NodeId, NodeKey
 from swarmboot.wire.node_log import LINES_MAX, LOG_MAX_BYTES, LOG_PATH, NodeLines, Said, decode_taken, encode_lines
-from tests.support import lying_host
+from tests.support.liars import lying_host
+from tests.support.liars.lying_host import Liar
 from tests.support.loopback import Fleet, Seeder, asking, booting, program, serving
-from tests.support.lying_host import Liar
 from tests.support.waiting import wait_until
 
 KEY, NO_KEY = NodeKey(b"k" * 16), NodeKey(b"")

@@ -25,7 +25,7 @@ from tests.integration.seeder.test_record import get
 from tests.integration.stage0.test_strangers import get as get_plainly
 from tests.integration.stage0.test_strangers import images_in
 from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, build_release, program, serving
-from tests.support.simulated import SimulatedNode, Target
+from tests.support.racks.simulated import SimulatedNode, Target
 from tests.support.waiting import wait_until
 
 SIMULATED = 200

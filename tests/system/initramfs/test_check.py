@@ -12,8 +12,8 @@ from netsim.demo.release import sample_release
 from seeder.publish.check.readers.initramfs import read_initramfs
 from seeder.publish.check.readers.kernel import read_kernel, read_sections
 from swarmboot.errors import CannotBootError
-from tests.support.bootable_roots import build_root, squash
 from tests.support.commands import Done, run
+from tests.support.releases.bootable_roots import build_root, squash
 from tests.system.bare.packages import kernel as other_kernel
 from tests.system.bare.packages import unpacked
 from tests.system.vm import images

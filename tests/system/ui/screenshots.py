@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import Browser, browsing
 from tests.support.loopback import build_fleet, build_release, serving
-from tests.support.simulated_fleet import SimulatedFleet, SimulatedNode, build_nodes
+from tests.support.racks.simulated_fleet import SimulatedFleet, SimulatedNode, build_nodes
 
 NODES, BOOT_S, LAST_S = 320, 9.0, 14.5
 TICK_S = 0.5

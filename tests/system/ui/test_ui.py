@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import Browser, browsing
 from tests.support.loopback import Fleet, Seeder, build_fleet, build_release, serving
-from tests.support.simulated_fleet import SimulatedFleet, build_nodes
+from tests.support.racks.simulated_fleet import SimulatedFleet, build_nodes
 
 pytestmark = pytest.mark.needs("chromium", "chromedriver")
 

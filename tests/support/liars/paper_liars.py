@@ -8,7 +8,7 @@ from swarmboot.ids import NodeId, Sequence
 from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
 from swarmboot.wire.announce import Announce, Handout, Lease, NodeState
-from tests.support.paper_rack import INFO_HASH, PIECE_BYTES, PaperRack
+from tests.support.racks.paper_rack import INFO_HASH, PIECE_BYTES, PaperRack
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from swarmboot.errors import CannotBootError
 from swarmboot.release import key_files
-from tests.support.bootable_roots import squash, tar
 from tests.support.commands import Done, run
+from tests.support.releases.bootable_roots import squash, tar
 
 BOOTS = 0
 REFUSED = CannotBootError.exit_status
