@@ -25,8 +25,9 @@ from leecher.boot.reporting import Reporter
 from leecher.boot.secret_settings import SecretSettings
 from leecher.boot.selection import choose
 from leecher.machine.addresses import changes
-from leecher.neighbour.discovery import Discovery, Found
+from leecher.neighbour.discovery import Discovery
 from leecher.neighbour.http_server import NeighbourServer, open_server
+from leecher.neighbour.meeting import meet
 from leecher.neighbour.stage0 import Stage0Neighbour, stage0_faults
 from leecher.origin.client import Origin
 from leecher.origin.connection_pool import Connections, tls_context
@@ -50,15 +51,12 @@ from swarmboot.release.manifest import Artifact, Manifest
 from swarmboot.release.profile import Selection
 from swarmboot.release.trust import KeySet
 from swarmboot.settings import NodeSettings
-from swarmboot.wire.announce import Neighbour
 from swarmboot.wire.discovery import Presence, Probe
 
 if TYPE_CHECKING:
     from leecher.boot.lazy_window import LazyWindow
 
 _AGAIN_S, _AGAIN_MAX_S = 1.0, 30.0
-_LOOK_S = 0.25
-"""How often a node looks whether it must find neighbours itself, and whom of those it has heard of it dials."""
 
 
 class Boot:
@@ -185,7 +183,7 @@ class Boot:
         fetcher.meet(acquired.neighbours)
         progress = Progress(self.settings.progress, self.counters, fetcher)
         nursery.start_soon(self._show, progress)
-        nursery.start_soon(self._meet, discovery, fetcher)
+        nursery.start_soon(meet, discovery, fetcher, Lookout(self._random), bool(self.settings.server))
         nursery.start_soon(self._move, discovery, fetcher)
         window = self._window(fetch_loop, selection)
         if window is not None:
@@ -352,37 +350,6 @@ class Boot:
             async for _ in changes():
                 discovery.join_again()
                 fetcher.move()
-
-    async def _meet(self, discovery: Discovery, fetcher: Fetcher) -> None:
-        """Look for more neighbours on the LAN while the seeder names none or cannot name any, or no piece comes."""
-        lookout = Lookout(self._random)
-
-        def is_left() -> bool:
-            is_stuck = fetcher.policy.is_stuck(now_s=time.monotonic())
-            return fetcher.policy.is_alone or is_stuck or not self.settings.server
-
-        def is_helped() -> bool:
-            return fetcher.is_complete or not (
-                is_left() or (fetcher.announcer.heard.is_hidden and not lookout.has_enough)
-            )
-
-        def hear(found: Found) -> None:
-            lookout.hear(Neighbour(found.host, found.presence.port, found.presence.http_port))
-            if not fetcher.announcer.heard.is_hidden:
-                fetcher.meet(lookout.choose(is_hidden=False))
-
-        async def dial() -> None:
-            while True:
-                await trio.sleep(_LOOK_S)
-                fetcher.meet(lookout.choose(is_hidden=fetcher.announcer.heard.is_hidden and not is_left()))
-
-        async with open_nursery() as nursery:
-            nursery.start_soon(dial)
-            while not fetcher.is_complete:
-                await trio.sleep(_LOOK_S)
-                if not is_helped():
-                    await discovery.probe(hear, is_done=is_helped)
-            nursery.cancel_scope.cancel()
 
     async def _finish_image(self, fetch_loop: FetchLoop, artifact: Artifact, checksum: RunningChecksum) -> None:
         """Check a finished image whole and give it its name; raise ArtifactError if it is not what was signed."""
