@@ -21,6 +21,7 @@ import click
 
 from swarmboot import __version__
 from swarmboot.errors import SpaceError, SwarmbootError, UnreadableError, missing_module
+from swarmboot.verbs import Verbs
 
 GROUP = "swarmboot.commands"
 BUNDLED = Path(__file__).parent / "bundled"
@@ -28,7 +29,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 _INTERRUPTED = 130
 
 
-class EntryPointGroup(click.Group):
+class EntryPointGroup(Verbs):
     """A click group whose commands are the installed entry points of `swarmboot.commands`."""
 
     def _found(self) -> dict[str, EntryPoint]:

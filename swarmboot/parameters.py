@@ -42,6 +42,9 @@ class Parsed(_Type):
         return parsed
 
 
+JSON = click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+"""For a verb that says facts: the same for programs, alone on standard output. The verb takes `is_json`."""
+
 RATE = Parsed("rate", parse_rate)
 """Bytes per second."""
 

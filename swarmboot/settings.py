@@ -21,6 +21,7 @@ from swarmboot.ids import MAX_SEQUENCE
 from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name
 from swarmboot.text.addresses import read_server, split_host_port
 from swarmboot.text.arguments import kernel_arguments
+from swarmboot.text.spelling import nearest
 from swarmboot.text.units import parse_duration, parse_rate, parse_size
 
 SEED_RATE = "500mbit"
@@ -308,7 +309,7 @@ TABLE: tuple[Setting, ...] = (
     ),
 )  # fmt: skip
 
-_MEANT_MAX, _SHOWN_MAX, _ALIKE = 4, 80, 0.75
+_MEANT_MAX, _SHOWN_MAX = 4, 80
 _BY_NAME = {name: setting for setting in TABLE for name in (setting.name, setting.old_name) if name}
 NAMES = frozenset(_BY_NAME)
 """What a setting may be called, old names among them."""
@@ -349,12 +350,10 @@ def meant(unknown: Iterable[str], *, prefix: str = "") -> str:
 
     `prefix` stands before every name that is right, and it or something like it before those that are not.
     """
-    from difflib import get_close_matches  # only who mistypes pays for it
-
     right = [setting.name for setting in TABLE]
     wrong = sorted(set(unknown))[:_MEANT_MAX]
-    pairs = ((name, get_close_matches(name[len(prefix) :][:_SHOWN_MAX], right, 1, _ALIKE)) for name in wrong)
-    return ", ".join(f"for {name[:_SHOWN_MAX]} write {prefix}{found[0]}" for name, found in pairs if found)
+    pairs = ((name, nearest(name[len(prefix) :], right)) for name in wrong)
+    return ", ".join(f"for {name[:_SHOWN_MAX]} write {prefix}{found}" for name, found in pairs if found)
 
 
 def parse_environment(environment: Mapping[str, str]) -> dict[str, str]:

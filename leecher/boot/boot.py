@@ -25,6 +25,7 @@ from leecher.boot.reporting import Reporter
 from leecher.boot.secret_settings import SecretSettings
 from leecher.boot.selection import choose
 from leecher.machine.addresses import changes
+from leecher.machine.space import make_folder
 from leecher.neighbour.discovery import Discovery
 from leecher.neighbour.http_server import NeighbourServer, open_server
 from leecher.neighbour.meeting import meet
@@ -97,7 +98,7 @@ class Boot:
         """
         settings = self.settings
         trusted = read_trust(settings.trust)
-        settings.into.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.into)
         given = self._head_start.connections if self._head_start else None
         with closing(given or Connections(tls_context(settings.ca), bind=settings.bind)) as connections:
             origin = Origin(connections)

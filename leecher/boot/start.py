@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,18 +20,29 @@ from leecher.boot.options import BootOptions
 from leecher.machine import lean_start
 from leecher.machine.console import tell
 from swarmboot.errors import SpaceError, SwarmbootError, missing_module
-from swarmboot.settings import TABLE, NodeSettings, build_settings, parse_cmdline, parse_environment
+from swarmboot.settings import NAMES, TABLE, NodeSettings, build_settings, parse_cmdline, parse_environment
+from swarmboot.text.spelling import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from leecher.boot.boot import Boot
     from leecher.boot.log_sender import LogSource
 
 _INTERRUPTED = 130
+_OURS = "SWARMBOOT_"
 
 
 def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
     """Return the settings: flags over the environment over the kernel command line; raises SettingsError."""
+    for note in environment_notes(os.environ):
+        tell(note)
     return build_settings(parse_cmdline(cmdline), parse_environment(os.environ), flags)
+
+
+def environment_notes(environment: Iterable[str]) -> list[str]:
+    """Return a line for each variable that is no setting's and nearly is; others' variables are their own affair."""
+    odd = sorted(name for name in environment if name.startswith(_OURS) and name[len(_OURS) :].lower() not in NAMES)
+    pairs = ((name, nearest(name[len(_OURS) :], (setting.name for setting in TABLE))) for name in odd)
+    return [f"{name} is no setting: did you mean {_OURS}{meant.upper()}?" for name, meant in pairs if meant]
 
 
 def options_for(settings: NodeSettings, started_s: float) -> BootOptions:
@@ -82,7 +93,12 @@ def main(started_s: float) -> NoReturn:
             metavar="VALUE",
             **({"nargs": "?", "const": "on"} if is_switch else {"action": "append"}),  # type: ignore[arg-type]
         )
-    arguments = vars(parser.parse_args())
+    known, unknown = parser.parse_known_args()
+    if unknown:
+        flags_known = [flag for setting in TABLE for flag in setting.flags]
+        meant = did_you_mean(unknown[0].partition("=")[0], flags_known)
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{meant and f'; {meant}'}")
+    arguments = vars(known)
     try:
         flags = {
             setting.name: value if isinstance(value, str) else ",".join(value) if setting.is_repeatable else value[-1]

@@ -46,6 +46,7 @@ NOT_ON_A_NODE = (
     "swarmboot.cli",
     "swarmboot.__main__",
     "swarmboot.parameters",
+    "swarmboot.verbs",
     "swarmboot.text.toml",
 )
 """Modules that are for people and their files: a node never imports them, and the image lacks what they need."""

@@ -5,13 +5,14 @@ Follows proc_meminfo(5) for MemAvailable and statvfs(3). It will not free or res
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmboot.errors import SpaceError
+from swarmboot.errors import MalformedSettingError, SpaceError
 from swarmboot.text.units import format_size
 
 _TMPFS = frozenset({"tmpfs", "ramfs", "rootfs"})
@@ -38,6 +39,21 @@ def share_bytes(share: str, *, total_bytes: int) -> int:
     if share.endswith("%"):
         return total_bytes * int(share[:-1]) // 100
     return int(share[:-1]) * _UNITS[share[-1].lower()]
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that images go to; raise SpaceError or MalformedSettingError if there can be none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SpaceError(f"{folder} cannot be made: {error.strerror}", hint=_HINT) from error
+        raise MalformedSettingError(
+            f"swarmboot.into (--into): {folder} cannot be made",
+            expected="a folder that can be written to",
+            found=error.strerror or "",
+            hint="name another",
+        ) from error
 
 
 def check_space(

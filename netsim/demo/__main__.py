@@ -78,7 +78,7 @@ def _tell(outcome: board.Outcome, *, is_json: bool) -> None:
 
 def _demo(release: Path, *, nodes: int, uplink_bytes_per_s: float) -> board.Outcome:
     with _workplace(release, nodes=nodes) as work, Children() as children:
-        published = publish(release.absolute(), work=work)
+        published = publish(release, work=work)
         _say(
             f"published: {format_size(published.size_bytes)} that every node needs, in {len(published.digests)} images"
         )

@@ -18,6 +18,7 @@ from netsim.lab.run.progress import watching
 from netsim.lab.run.result import table_of
 from swarmboot.errors import SwarmbootError
 from swarmboot.parameters import DURATION, RATE, SIZE, Parsed
+from swarmboot.verbs import Verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group()
+@click.group(cls=Verbs)
 def lab() -> None:
     """Boot a rack inside this machine and measure it against the limit (needs root).
 

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from netsim.scenario.scenario import DEFAULT_PHASES, Admission, Faults, Hardware, Network, Release, Scenario
 from netsim.scenario.spread import parse_spread
 from swarmboot.errors import MalformedSettingError, ScenarioError
+from swarmboot.text.spelling import did_you_mean
 from swarmboot.text.toml import TomlError, parse_toml
 from swarmboot.text.units import parse_duration, parse_rate, parse_size
 
@@ -96,7 +97,11 @@ class _Table:
     def end(self) -> None:
         """Raise ScenarioError if there is a key that nobody took."""
         for key in self._values:
-            raise ScenarioError(f"scenario key {self.key(key)} is unknown", expected=f"one of {', '.join(self._known)}")
+            raise ScenarioError(
+                f"scenario key {self.key(key)} is unknown",
+                expected=f"one of {', '.join(self._known)}",
+                hint=did_you_mean(key, self._known),
+            )
 
 
 def _converted(key: str, convert: Callable[[Any], T], value: Any) -> T:

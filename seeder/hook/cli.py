@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import click
 
 from swarmboot.errors import MalformedSettingError, ResourceError
 from swarmboot.ids import MAX_SEQUENCE
+from swarmboot.parameters import JSON
+from swarmboot.verbs import Verbs
 
 if TYPE_CHECKING:
     from seeder.hook.install import Bake
@@ -32,7 +35,7 @@ WORTH = (
 RUNTIME = Path("/usr/lib/swarmboot/runtime.squashfs")
 
 
-@click.group()
+@click.group(cls=Verbs)
 def hook() -> None:
     """Make machines boot by one kernel argument: the initramfs hook.
 
@@ -95,31 +98,46 @@ def _bake(
               help="Whose modules: the distribution's Python, or the Python that runs this.")  # fmt: skip
 @click.option("--compression", type=click.Choice(["xz", "zstd"]), default="xz", show_default=True,
               help="xz is smaller, zstd unpacks faster.")  # fmt: skip
-def build_runtime(out: Path, origin: str, compression: str) -> None:
+@JSON
+def build_runtime(out: Path, origin: str, compression: str, is_json: bool) -> None:
     """Build and test the image that the leecher runs from.
 
     \b
     Example:
       swarmboot hook build-runtime
     """
-    _build_runtime(out, origin, compression)
+    _build_runtime(out, origin, compression, say=_say(is_json))
+    if is_json:
+        libraries = out.with_suffix(".libraries")
+        _print_json({"runtime": str(out), "libraries": str(libraries), "size_bytes": out.stat().st_size})
 
 
-def _build_runtime(out: Path, origin: str = "packages", compression: str = "xz") -> None:
+def _build_runtime(out: Path, origin: str = "packages", compression: str = "xz", *, say: Callable[[str], None]) -> None:
     from seeder.hook import runtime_image
 
-    runtime_image.build_runtime(out, origin=origin, compression=compression, say=click.echo)
+    runtime_image.build_runtime(out, origin=origin, compression=compression, say=say)
+
+
+def _say(is_json: bool) -> Callable[[str], None]:
+    """Return where a verb's lines go: to standard error where standard output is JSON's."""
+    return partial(click.echo, err=is_json)
+
+
+def _print_json(values: object) -> None:
+    click.echo(json.dumps(values))
 
 
 @hook.command()
 @click.option("--initramfs-tools", "has_initramfs_tools", is_flag=True, help="For Debian, Ubuntu and relatives.")
 @click.option("--dracut", "has_dracut", is_flag=True, help="For Fedora, openSUSE, newer Ubuntu and relatives.")
 @click.option("--root", type=_PATH, default=Path("/"), show_default=True, help="Folder to install under.")
+@JSON
 @_baked
 def install(
     has_initramfs_tools: bool,
     has_dracut: bool,
     root: Path,
+    is_json: bool,
     runtime: Path | None,
     bake: Bake,
 ) -> None:
@@ -134,10 +152,11 @@ def install(
 
     if not has_initramfs_tools and not has_dracut:
         raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
+    say = _say(is_json)
     runtime = runtime or install.runtime_under(root)
     is_built_now = not runtime.exists()
     if is_built_now:
-        _build_runtime(runtime)
+        _build_runtime(runtime, say=say)
     try:
         install.install_code(root, runtime)
     except ResourceError:
@@ -146,14 +165,19 @@ def install(
                 path.unlink()
         raise
     install.install_config(root, bake)
+    places: dict[str, str] = {}
     if has_initramfs_tools:
         install.install_initramfs_tools(root)
-        click.echo(f"installed under {root / install.INITRAMFS_TOOLS}; now run: update-initramfs -u")
-    if bake.token is not None:
-        click.echo(WORTH)
+        places[str(root / install.INITRAMFS_TOOLS)] = "update-initramfs -u"
     if has_dracut:
         install.install_dracut(root)
-        click.echo(f"installed in {root / install.DRACUT}; now run: dracut --force")
+        places[str(root / install.DRACUT)] = "dracut --force"
+    for place, command in places.items():
+        say(f"installed in {place}; now run: {command}")
+    if bake.token is not None:
+        say(WORTH)
+    if is_json:
+        _print_json({"installed": list(places), "next": list(places.values()), "is_secret": bake.token is not None})
 
 
 @hook.command("build-initramfs")
@@ -163,12 +187,14 @@ def install(
               show_default=True, help="Whose program builds it.")  # fmt: skip
 @click.option("--inside", "tree", type=_PATH, metavar="TREE",
               help="Build by the programs of the system in this folder; --runtime is in it too.")  # fmt: skip
+@JSON
 @_baked
 def build_initramfs(
     kernel: str,
     out: Path,
     generator: str,
     tree: Path | None,
+    is_json: bool,
     runtime: Path | None,
     bake: Bake,
 ) -> None:
@@ -181,19 +207,23 @@ def build_initramfs(
     """
     from seeder.hook import build_initramfs, inside
 
-    runtime = runtime or RUNTIME
+    runtime, say = runtime or RUNTIME, _say(is_json)
     if tree is not None:
-        inside.build_inside(tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)
-        return
-    if not runtime.exists():
-        _build_runtime(runtime)
-    if bake.token is not None:
-        click.echo(WORTH)
-    build_initramfs.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=click.echo)
+        inside.build_inside(tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say)
+    else:
+        if not runtime.exists():
+            _build_runtime(runtime, say=say)
+        if bake.token is not None:
+            say(WORTH)
+        build_initramfs.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say)
+    if is_json:
+        facts = {"initramfs": str(out), "size_bytes": out.stat().st_size, "kernel": kernel, "generator": generator}
+        _print_json({**facts, "is_secret": bake.token is not None})
 
 
 @hook.command("settings")
-def show_settings() -> None:
+@JSON
+def show_settings(is_json: bool) -> None:
     """Print every kernel argument, as the page docs/settings.md.
 
     \b
@@ -201,5 +231,10 @@ def show_settings() -> None:
       swarmboot hook settings >docs/settings.md
     """
     from seeder.hook.settings_page import describe
+    from swarmboot.settings import TABLE
 
-    click.echo(f"{_SETTINGS_HEAD}\n{describe()}", nl=False)
+    if is_json:
+        names = ("argument", "environment", "flag", "default", "help", "example")
+        _print_json({"settings": [{name: getattr(setting, name) for name in names} for setting in TABLE]})
+    else:
+        click.echo(f"{_SETTINGS_HEAD}\n{describe()}", nl=False)

@@ -63,7 +63,6 @@ def build_inside(
     """
     if os.geteuid() != 0:
         raise PrivilegeError("building in another system's tree needs root", hint="it is entered by chroot")
-    tree = tree.resolve()
     check_tree(tree)
     with tempfile.TemporaryDirectory(prefix="swarmboot-inside.") as work:
         stage = Path(work)
@@ -130,7 +129,7 @@ def _place(stage: Path, bake: Bake) -> tuple[str, ...]:
 def _build(tree: Path, stage: Path, arguments: tuple[str, ...], say: Callable[[str], None]) -> None:
     contained = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--")
     inner = (_PYTHON, "-B", "-c", _COMMAND, str(PLACE / "code"), "hook", "build-initramfs", *arguments)
-    command = (*contained, "sh", "-c", _ENTER, "sh", str(tree), str(stage), str(PLACE), *inner)
+    command = (*contained, "sh", "-c", _ENTER, "sh", str(tree.resolve()), str(stage), str(PLACE), *inner)
     environment = {"PATH": _PATH, "HOME": "/root", "LC_ALL": "C.UTF-8"}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment

@@ -21,6 +21,7 @@ from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError
 from swarmboot.release.key_files import read_trust
 from swarmboot.release.trust import format_public
 from swarmboot.settings import NAMES, TABLE, build_settings
+from swarmboot.text.spelling import did_you_mean
 
 CODE = Path("usr/lib/swarmboot")
 CONFIG = Path("etc/swarmboot")
@@ -143,8 +144,10 @@ def _defaults(bake: Bake) -> str:
     """Return the file of baked defaults, every name and value checked against the settings table."""
     for name in bake.defaults:
         if name not in NAMES:
-            names = ", ".join(sorted(setting.name for setting in TABLE))
-            raise MalformedSettingError(f"--default {name} is no setting", expected=names)
+            names = sorted(setting.name for setting in TABLE)
+            raise MalformedSettingError(
+                f"--default {name} is no setting", expected=", ".join(names), hint=did_you_mean(name, names)
+            )
         if name in _NO_DEFAULTS:
             raise MalformedSettingError(f"--default {name} cannot be baked in", hint=_NO_DEFAULTS[name])
     baked = {

@@ -13,7 +13,7 @@ import click
 from swarmboot.crypto.fleet_token import FleetToken, read_tokens, write_token
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
 from swarmboot.host.home import user_folder
-from swarmboot.parameters import RATE, SIZE, duration
+from swarmboot.parameters import JSON, RATE, SIZE, duration
 from swarmboot.printable import printable
 from swarmboot.release import key_files
 from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site, manifest_numbers
@@ -28,13 +28,19 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
+_MADE = {
+    "fleet_token": "fleet token: {} (a secret: whoever holds it is taken for one of the fleet's nodes)",
+    "key": "signing key: {} (keep it offline; whoever holds it decides what nodes boot)",
+    "public_key": "public key:  {} (give it to the nodes)",
+}
 _LIFE = duration(1, "from 1s to 36500d")
 
 
 @click.command()
 @click.option("--out", type=_PATH, metavar="DIR", help="Folder to put the two files of a key pair into.")
 @click.option("--fleet-token", type=_PATH, metavar="FILE", help="Make a fleet token in this file.")
-def keygen(out: Path | None, fleet_token: Path | None) -> None:
+@JSON
+def keygen(out: Path | None, fleet_token: Path | None, is_json: bool) -> None:
     """Make a signing key and its public half, or a fleet token.
 
     The key signs releases and stays with you; the public half goes into the nodes' initramfs. A fleet token, if you
@@ -47,14 +53,16 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
     """
     if out is None and fleet_token is None:
         raise MalformedSettingError("nothing to make", expected="--out DIR or --fleet-token FILE", found="neither")
-    if fleet_token is not None:
-        write_token(fleet_token)
-        click.echo(f"fleet token: {fleet_token} (a secret: whoever holds it is taken for one of the fleet's nodes)")
-    if out is None:
-        return
-    private, public = key_files.write_pair(out)
-    click.echo(f"signing key: {private} (keep it offline; whoever holds it decides what nodes boot)")
-    click.echo(f"public key:  {public} (give it to the nodes)")
+    made: dict[str, str] = {}
+    try:
+        if fleet_token is not None:
+            write_token(fleet_token)
+            made["fleet_token"] = str(fleet_token)
+        if out is not None:
+            made["key"], made["public_key"] = map(str, key_files.write_pair(out))
+    finally:
+        if made:
+            _print([_MADE[what].format(path) for what, path in made.items()], made, is_json=is_json)
 
 
 @click.command()
@@ -88,7 +96,7 @@ def keygen(out: Path | None, fleet_token: Path | None) -> None:
 @click.option("--secureboot-cert", type=_PATH, metavar="FILE", help="The certificate that Secure Boot knows, PEM.")
 @click.option("--check", "is_check", is_flag=True, help="Only look at RELEASE and say what is found; write nothing.")
 @click.option("--force", "is_forced", is_flag=True, help="Publish it although no machine can boot it.")
-@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def publish(
     release: Path, site: Path | None, keys: tuple[Path, ...], channel: str, fleet: str, life_s: float | None,
     pointer_life_s: float | None, piece_bytes: int, trust: tuple[Path, ...], new_keys: bool, fleet_token: Path | None,
@@ -110,7 +118,7 @@ def publish(
     from seeder.publish.traced import read_trace
     from seeder.publish.verdict import Manner
 
-    site = site or release.resolve().parent / "site"
+    site = site or beside(release)
     options = PublishOptions(
         channel=check_channel_name(channel),
         fleet=check_fleet_name(fleet) if fleet else "",
@@ -124,6 +132,13 @@ def publish(
     )
     manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json)
     _publish(release, site, keys, options, _Stage0(**stage0), manner)
+
+
+def beside(release: Path) -> Path:
+    """Return the site of a release for which none was named: beside its folder, said as the folder was."""
+    real = release.resolve().parent
+    said = release.parent if release.name not in ("", "..") else release / ".."
+    return (said if said.resolve() == real else real) / "site"
 
 
 def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
@@ -204,7 +219,7 @@ def _print_published(published: Published, site: Path, said: list[str], *, is_js
     "--trust", type=_PATH, multiple=True, required=True, metavar="PUB", help="Public keys that must have signed."
 )
 @click.option("--channel", default="", help="Check this channel only; all of them without it.")
-@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def verify(site: Path, trust: tuple[Path, ...], channel: str, is_json: bool) -> None:
     """Check a published SITE from its signatures to the last piece of every blob.
 
@@ -233,7 +248,7 @@ def verify(site: Path, trust: tuple[Path, ...], channel: str, is_json: bool) -> 
               help="Signing key, old or new; repeat it until both have enough.")  # fmt: skip
 @click.option("--keys-only", is_flag=True,
               help="Issue nothing anew: stolen keys may have signed what the channels point to.")  # fmt: skip
-@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def rotate(
     site: Path,
     trust: tuple[Path, ...],
@@ -269,7 +284,7 @@ def rotate(
 @click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="How many manifests to keep.")
 @click.option("--grace", "grace_s", type=duration(0, "0 or longer"), default="1h", show_default=True, metavar="TIME",
               help="Keep for so long what a channel has pointed to; 0 to drop it at once.")  # fmt: skip
-@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def prune(site: Path, keep: int, grace_s: float, is_json: bool) -> None:
     """Drop old manifests of a SITE, and the blobs that no other needs.
 

@@ -126,7 +126,7 @@ class _Reader:
         if not real.is_relative_to(self._real):
             raise EscapeError(
                 f"{label} is a link that leads out of the release",
-                expected=f"a file inside {self._real}",
+                expected=f"a file inside {self._folder}",
                 found=str(real),
                 hint="copy the file into the release",
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import Profile
+from swarmboot.text.spelling import did_you_mean
 from swarmboot.text.toml import TomlError, parse_toml
 
 _TOP = frozenset({"name", "cmdline", "allow", "profiles"})
@@ -41,7 +42,8 @@ class _Table:
         self._value, self._path, self._source = value, path, source
         for key in value:
             if key not in known:
-                raise source.refuse(key, "is no key", table=path, expected=f"one of {', '.join(sorted(known))}")
+                expected, hint = f"one of {', '.join(sorted(known))}", did_you_mean(key, sorted(known))
+                raise source.refuse(key, "is no key", table=path, expected=expected, hint=hint)
 
     def refuse(self, key: str, expected: str) -> ReleaseError:
         """Return the error for a value of the wrong kind."""
@@ -90,12 +92,14 @@ class _Source:
     text: str
     where: str
 
-    def refuse(self, key: str, what: str, *, table: str, expected: str = "", found: str = "") -> ReleaseError:
+    def refuse(
+        self, key: str, what: str, *, table: str, expected: str = "", found: str = "", hint: str = ""
+    ) -> ReleaseError:
         """Return the error about a key of a table, with the line it stands on if that can be told."""
         number = self._line(key, table)
         where = f"{self.where}:{number}" if number else self.where
         name = ".".join(filter(None, (table, key)))
-        return ReleaseError(f"{where}: {name} {what}", expected=expected, found=found[:80])
+        return ReleaseError(f"{where}: {name} {what}", expected=expected, found=found[:80], hint=hint)
 
     def _line(self, key: str, table: str) -> int:
         """Return the number of the line on which the table's key stands, 0 if it is not written plainly."""
@@ -169,5 +173,5 @@ def check_plugins(profiles: tuple[Profile, ...], plugins: Mapping[str, object], 
                 f"{where}: profile {profile.name} names a plugin that is not there",
                 expected=f"one of {', '.join(plugins) or 'none'}",
                 found=unknown[0],
-                hint="correct the name, or add the file to plugins/",
+                hint=did_you_mean(unknown[0], plugins, otherwise="correct the name, or add the file to plugins/"),
             )

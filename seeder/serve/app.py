@@ -49,6 +49,7 @@ from swarmboot.codec import DecodeError
 from swarmboot.crypto.fleet_token import Proof
 from swarmboot.release import layout
 from swarmboot.text.addresses import connection_address, counted_as, is_dialable
+from swarmboot.text.spelling import nearest
 from swarmboot.text.units import GOODPUT
 from swarmboot.wire.announce import ANNOUNCE_MAX_BYTES, ANNOUNCE_PATH, REPORT_PATH, WIRE_TYPE, Handout, decode_announce
 from swarmboot.wire.announce import encode_handout as encode
@@ -339,8 +340,12 @@ class SeederApp:
         if is_dialable(host, is_here=True):
             self.record.missed(host, name)
         self.meters.refuse("channel")
-        names = ", ".join(channel_names(self.catalogue.folder)) or "none"
-        return PlainTextResponse(f"no such channel; this site has {names}\n", status_code=404)
+        known = channel_names(self.catalogue.folder)
+        meant = nearest(name, known)
+        hint = f"; did you mean {meant}?" if meant else ""
+        return PlainTextResponse(
+            f"no such channel; this site has {', '.join(known) or 'none'}{hint}\n", status_code=404
+        )
 
     def _turns(self, share: Share, request: Request, host: str, digest: str) -> Callable[[int], Awaitable[None]]:
         """Return what a file's chunks wait for, seen by the witness if they are a run of a blob's pieces."""

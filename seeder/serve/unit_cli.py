@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -13,7 +14,9 @@ import click
 from seeder.systemd.unit import NAME, ServeUnit, credential, is_hidden, needed_capabilities, unit_text
 from swarmboot.errors import MalformedSettingError, PrivilegeError, UnreadableError
 from swarmboot.host.files import write_whole
+from swarmboot.parameters import JSON
 from swarmboot.release import layout
+from swarmboot.verbs import Verbs
 
 FOLDER = Path("etc/systemd/system")
 _SECRETS = ("tls_cert", "tls_key", "fleet_token", "ui_token")
@@ -21,7 +24,7 @@ _AS_SERVE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _ARGUMENTS = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="SITE [OPTIONS OF serve]...")
 
 
-@click.group()
+@click.group(cls=Verbs)
 def unit() -> None:
     """Run `swarmboot serve` as a service of systemd, under a user of its own.
 
@@ -33,22 +36,25 @@ def unit() -> None:
 
 
 @unit.command(context_settings=_AS_SERVE)
+@JSON
 @_ARGUMENTS
-def show(arguments: tuple[str, ...]) -> None:
+def show(arguments: tuple[str, ...], is_json: bool) -> None:
     """Print the unit and change nothing.
 
     \b
     Example:
       swarmboot unit show /srv/swarmboot/site --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
     """
-    click.echo(unit_text(plan_unit(arguments)), nl=False)
+    text = unit_text(plan_unit(arguments))
+    click.echo(json.dumps({"path": str("/" / FOLDER / NAME), "unit": text}) if is_json else text, nl=is_json)
 
 
 @unit.command(context_settings=_AS_SERVE)
 @click.option("--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True,
               help="Folder to install under.")  # fmt: skip
+@JSON
 @_ARGUMENTS
-def install(root: Path, arguments: tuple[str, ...]) -> None:
+def install(root: Path, arguments: tuple[str, ...], is_json: bool) -> None:
     """Put the unit into /etc/systemd/system; start nothing. May be run again with other options.
 
     \b
@@ -57,14 +63,15 @@ def install(root: Path, arguments: tuple[str, ...]) -> None:
       systemctl enable --now swarmboot
     """
     plan = plan_unit(arguments)
-    check_readable(plan.reads)
+    check_readable(plan.reads, names=plan.typed)
     path = root / FOLDER / NAME
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, unit_text(plan).encode(), mode=0o644)
     except PermissionError as error:
         raise PrivilegeError(f"{path} cannot be written", hint="run it with sudo") from error
-    click.echo(f"installed {path}; now run: systemctl daemon-reload && systemctl enable --now swarmboot")
+    done = {"installed": str(path), "next": "systemctl daemon-reload && systemctl enable --now swarmboot"}
+    click.echo(json.dumps(done) if is_json else f"installed {path}; now run: {done['next']}")
 
 
 def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
@@ -93,6 +100,7 @@ def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
         command=(sys.executable, "-I", "-m", "swarmboot", "serve", *_again(context, arguments)),
         credentials={_word(name): path for name, path in secrets.items()},
         reads=tuple(_absolute(path) for path in (*paths, *code)),
+        typed={_absolute(path): path for path in paths},
         capabilities=needed_capabilities(ports, has_dnsmasq=bool(flags.pxe)),
     )
 
@@ -126,14 +134,15 @@ def _word(name: str) -> str:
     return name.replace("_", "-")
 
 
-def check_readable(paths: Iterable[Path]) -> None:
-    """Raise UnreadableError for a file or folder that another user than its owner cannot read."""
+def check_readable(paths: Iterable[Path], *, names: Mapping[Path, Path]) -> None:
+    """Raise UnreadableError for a file or folder that another user than its owner cannot read; `names` say it."""
     for path in paths:
         above = () if is_hidden(path) else path.parents
         for each, wanted in ((path, stat.S_IROTH), *((folder, stat.S_IXOTH) for folder in above)):
             if each.exists() and not each.stat().st_mode & wanted:
+                said = names.get(each, each)
                 raise UnreadableError(
-                    f"the service's user cannot read {path}",
-                    found=f"{each} has mode {stat.S_IMODE(each.stat().st_mode):04o}",
-                    hint=f"chmod o+rX {each}, or move it",
+                    f"the service's user cannot read {names.get(path, path)}",
+                    found=f"{said} has mode {stat.S_IMODE(each.stat().st_mode):04o}",
+                    hint=f"chmod o+rX {said}, or move it",
                 )

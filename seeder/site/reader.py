@@ -13,6 +13,7 @@ from swarmboot.errors import BlobError, ManifestError, SiteError, SwarmbootError
 from swarmboot.ids import KeyId, Sequence
 from swarmboot.release import layout, trust
 from swarmboot.release.manifest import Manifest, decode
+from swarmboot.text.spelling import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,9 @@ def read_channel(site: Path, name: str, trusted: trust.KeySet) -> tuple[trust.Ke
     trust errors as `trust.open_channel_file` and `trust.verify` do.
     """
     if name not in channel_names(site):
-        known = ", ".join(channel_names(site)) or "none"
-        raise SiteError(f"{site} has no channel {name}", expected=f"one of {known}", hint="publish to it first")
+        known = channel_names(site)
+        hint = did_you_mean(name, known, otherwise="publish to it first")
+        raise SiteError(f"{site} has no channel {name}", expected=f"one of {', '.join(known) or 'none'}", hint=hint)
     data = read_site_file(site, layout.channel_path(name), most_bytes=trust.CHANNEL_MAX_BYTES)
     keys, target, _ = trust.open_channel_file(data, trusted)
     if target.name != name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import click
 
 from seeder.boot_script.load import Stage0Trust
 from swarmboot.errors import MalformedSettingError, UnreadableError
+from swarmboot.parameters import JSON
 from swarmboot.text.addresses import read_server
+from swarmboot.verbs import Verbs
 
 if TYPE_CHECKING:
     from seeder.stage0.dnsmasq_process import PxeOptions
@@ -91,7 +94,7 @@ class Stage0Flags:
         from seeder.stage0.run import Stage0Options
 
         host, port = parse(self.pxe_listen, "--pxe-listen")[0] if self.pxe_listen else "", self.port(parse)
-        options = self.pxe_options(state.resolve() / "pxe", port)
+        options = self.pxe_options(state / "pxe", port)
         plan = plan_dhcp(options) if self.pxe else None
         dnsmasq = prepare(plan, options) if plan else None
         racks = read_rack_map(self.racks)
@@ -128,7 +131,7 @@ def read_rack_map(path: Path | None) -> Any:
         raise UnreadableError(f"{path} cannot be read", found=str(error)) from error
 
 
-@click.group()
+@click.group(cls=Verbs)
 def pxe() -> None:
     """What bare machines need from a DHCP server."""
 
@@ -142,7 +145,8 @@ def pxe() -> None:
 @click.option("--tftp", type=click.Path(path_type=Path), default=Path("/var/lib/swarmboot/pxe"), show_default=True,
               help="Folder for dnsmasq's leases and TFTP files.")  # fmt: skip
 @click.option("--ipxe", type=click.Path(path_type=Path), default=_IPXE, show_default=True, help="Folder of iPXE.")
-def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, ipxe: Path) -> None:
+@JSON
+def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, ipxe: Path, is_json: bool) -> None:
     """Print the configuration that brings machines to this server, and change nothing.
 
     \b
@@ -154,4 +158,5 @@ def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, 
     from seeder.stage0.dnsmasq_process import PxeOptions, plan_dhcp
 
     plan = plan_dhcp(PxeOptions(pxe=interface, dhcp_range=dhcp_range, ipxe=ipxe, folder=tftp, http_port=port))
-    click.echo({"dnsmasq": dnsmasq_config, "isc": isc_config, "kea": kea_config}[server](plan), nl=False)
+    text = {"dnsmasq": dnsmasq_config, "isc": isc_config, "kea": kea_config}[server](plan)
+    click.echo(json.dumps({"for": server, "config": text}) if is_json else text, nl=is_json)

@@ -26,9 +26,11 @@ from pathlib import Path
 import trio
 
 from seeder.log import Log
+from seeder.stage0.dhcp_watch import DhcpWatch
 from seeder.stage0.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
 from seeder.stage0.pool import PoolWatch
 from seeder.stage0.range_survey import strangers_in_range
+from seeder.stage0.watcher import Watcher
 from swarmboot.errors import (
     MalformedSettingError,
     PortInUseError,
@@ -108,13 +110,14 @@ def plan_dhcp(options: PxeOptions) -> DhcpPlan:
             expected=f"--pxe {interface} --dhcp-range FIRST,LAST, or --pxe {interface},proxy beside a DHCP server",
         )
     port = "" if options.http_port == 80 else f":{options.http_port}"
+    folder = Path(os.path.abspath(options.folder))  # noqa: PTH100 - dnsmasq works in /; a link stays as it was named
     return DhcpPlan(
         interface=interface,
         address=address,
         origin=f"http://{address.ip}{port}",
         files=find_boot_files(options.ipxe),
-        tftp_root=str(options.folder / "tftp"),
-        lease_file=str(options.folder / "dhcp.leases"),
+        tftp_root=str(folder / "tftp"),
+        lease_file=str(folder / "dhcp.leases"),
         addresses=None if is_proxy else parse_dhcp_range(options.dhcp_range, address.network),
     )
 
@@ -143,14 +146,15 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Dnsmasq:
     if shutil.which("dnsmasq", path=_SEARCH_PATH) is None:
         raise ToolMissingError("dnsmasq is not installed", hint="apt install dnsmasq-base")
     _check_ports(plan)
-    root = Path(plan.tftp_root)
+    root = options.folder / "tftp"
     root.mkdir(parents=True, exist_ok=True)
     for name in filter(None, (plan.files.bios, plan.files.efi64, plan.files.arm64)):
         shutil.copyfile(options.ipxe / name, root / name)
         (root / name).chmod(0o644)
     path = options.folder / "dnsmasq.conf"
     strangers = strangers_in_range(plan)
-    path.write_text(dnsmasq_config(replace(plan, is_range_ours=strangers == ())))
+    text = dnsmasq_config(replace(plan, is_range_ours=strangers == ()))
+    path.write_text(f"{text}log-dhcp\n")  # for `DhcpWatch`
     run_program(
         ("dnsmasq", "--test", f"--conf-file={path}"),
         bound_s=_TEST_BOUND_S,
@@ -201,15 +205,15 @@ def _taken(interface: str, what: str, found: str) -> PortInUseError:
 
 
 @asynccontextmanager
-async def dnsmasq_running(dnsmasq: Dnsmasq, log: Log) -> AsyncIterator[None]:
-    """Have dnsmasq run while the context is open; its end before that is an error.
+async def dnsmasq_running(dnsmasq: Dnsmasq, log: Log, watcher: Watcher) -> AsyncIterator[None]:
+    """Have dnsmasq run while the context is open; its end before that is an error. `watcher` is told whom it answers.
 
     Raises PortInUseError if another DHCP server has the interface, ResourceError if dnsmasq ends for another reason.
     """
     process = _start(dnsmasq.configuration)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, process, dnsmasq.interface, log)
+            nursery.start_soon(_watch, process, dnsmasq.interface, log, watcher)
             yield
             nursery.cancel_scope.cancel()
     finally:
@@ -237,11 +241,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.stderr.close()
 
 
-async def _watch(process: subprocess.Popen[bytes], interface: str, log: Log) -> None:
-    """Tell what dnsmasq complains about, and raise when it ends."""
+async def _watch(process: subprocess.Popen[bytes], interface: str, log: Log, watcher: Watcher) -> None:
+    """Tell what dnsmasq complains about and which machines it tells what to boot, and raise when it ends."""
     assert process.stderr is not None
     lines: list[str] = []
-    pool = PoolWatch()
+    pool, dhcp = PoolWatch(), DhcpWatch()
     buffer = b""
     async with trio.lowlevel.FdStream(os.dup(process.stderr.fileno())) as said:
         async for chunk in said:
@@ -253,6 +257,8 @@ async def _watch(process: subprocess.Popen[bytes], interface: str, log: Log) -> 
                     log.tell(f"dnsmasq: {text}", source="dnsmasq")
                 if told := pool.hear(text, now_s=trio.current_time()):
                     log.tell(told)
+                if mac := dhcp.hear(text):
+                    watcher.offered(mac)
     raise _end(lines, await trio.to_thread.run_sync(process.wait, _END_BOUND_S), interface)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path, PurePath
 from string import Template
@@ -28,14 +28,15 @@ class ServeUnit:
     """What a unit is made from.
 
     `command` is the program and its arguments. An argument that equals `credential(name)` stands for the file that
-    `credentials` names. `reads` are the files and folders that the service must see. `capabilities` are what it keeps
-    of root's rights.
+    `credentials` names. `reads` are the files and folders that the service must see, `typed` how they were named.
+    `capabilities` are what it keeps of root's rights.
     """
 
     command: tuple[str, ...]
     credentials: Mapping[str, Path]
     reads: tuple[Path, ...]
     capabilities: tuple[str, ...]
+    typed: Mapping[Path, Path] = field(default_factory=dict)
 
 
 def credential(name: str) -> str:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from swarmboot.errors import MalformedSettingError
 from swarmboot.ids import Digest
 from swarmboot.release.manifest import Artifact, Manifest, Profile, Role
+from swarmboot.text.spelling import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,12 @@ def _named(manifest: Manifest, name: str) -> Profile:
     for profile in manifest.profiles:
         if profile.name == name:
             return profile
-    known = ", ".join(profile.name for profile in manifest.profiles) or "none"
+    known = [profile.name for profile in manifest.profiles]
     raise MalformedSettingError(
         "swarmboot.profile names no profile of this release",
-        expected=f"one of: {known}",
+        expected=f"one of: {', '.join(known) or 'none'}",
         found=repr(name),
-        hint="correct the kernel argument or the release.toml",
+        hint=did_you_mean(name, known, otherwise="correct the kernel argument or the release.toml"),
     )
 
 

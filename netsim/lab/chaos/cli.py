@@ -61,7 +61,7 @@ def chaos(
 
     rows = rows_named(names)
     if is_list:
-        _list(rows)
+        _list(rows, as_json=as_json)
         return
     numbers = range(1, seeds + 1) if one_seed is None else (one_seed,)
     terms = [Terms(nodes=nodes, rate_bytes_per_s=rate, size_bytes=size, seed=n, seeds=len(numbers)) for n in numbers]
@@ -73,9 +73,9 @@ def chaos(
     _check_held(outcomes)
 
 
-def _list(rows: Sequence[Row]) -> None:
-    for row in rows:
-        click.echo(f"{row.name:<24} {row.says}")
+def _list(rows: Sequence[Row], *, as_json: bool) -> None:
+    said = {row.name: row.says for row in rows}
+    click.echo(json.dumps(said) if as_json else "\n".join(f"{name:<24} {says}" for name, says in said.items()))
 
 
 def _play(rows: Sequence[Row], terms: Sequence[Terms], *, logs: Path | None, is_apart: bool) -> list[Outcome]:

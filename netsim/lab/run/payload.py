@@ -50,7 +50,8 @@ def load_payload(plan: LabPlan, directory: Path) -> Payload:
             found=", ".join(path.name for path in found) or "none",
         )
     plugins = sorted(path for path in (plan.release / "plugins").glob("*") if path.is_file())
-    return Payload(release=plan.release, image=found[0], images=(found[0], *plugins))
+    images = [path.absolute() for path in (found[0], *plugins)]  # each program has a folder of its own
+    return Payload(release=plan.release, image=images[0], images=tuple(images))
 
 
 def payload_bytes(plan: LabPlan) -> int:

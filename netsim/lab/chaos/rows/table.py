@@ -9,6 +9,7 @@ from netsim.lab.chaos.rows.seeder import ROWS as SEEDER_ROWS
 from netsim.lab.chaos.rows.site import ROWS as SITE_ROWS
 from netsim.lab.chaos.verdict import FAULT_FREE
 from swarmboot.errors import MalformedSettingError
+from swarmboot.text.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from netsim.lab.chaos.rows.row import Row
@@ -20,5 +21,6 @@ def rows_named(names: tuple[str, ...]) -> list[Row]:
     """Return the rows of those names after the fault-free one, or all without a name; raise MalformedSettingError."""
     unknown = [name for name in names if name not in ROWS]
     if unknown:
-        raise MalformedSettingError("unknown --row", expected=" or ".join(ROWS), found=repr(unknown[0]))
+        hint = did_you_mean(unknown[0], ROWS)
+        raise MalformedSettingError("unknown --row", expected=" or ".join(ROWS), found=repr(unknown[0]), hint=hint)
     return [row for row in ROWS.values() if not names or row.name in (FAULT_FREE, *names)]

@@ -165,7 +165,7 @@ def _unsquashfs(image: Path, *options: str, label: str, path: str = "") -> Itera
             raise ResourceError(f"{label} took unsquashfs longer than {BOUND_S:g} s")
         if is_whole and process.returncode > 0:
             words.seek(0)
-            said = words.read(400).decode(errors="replace")
+            said = words.read(400 + len(str(image))).decode(errors="replace").replace(str(image), label)
             raise ReleaseError(
                 f"{label} cannot be read as a squashfs",
                 found=" ".join(said.split()) or f"unsquashfs ended with {process.returncode}",

@@ -1,0 +1,76 @@
+"""All verbs that there are, found by walking the commands: facts as JSON, and typing mistakes understood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from swarmboot.cli import swarmboot
+
+STREAMS: dict[tuple[str, ...], str] = {("serve",): "--log-format", ("fetch",): "--progress"}
+"""Verbs that go on and on, and what makes each of their lines JSON."""
+
+
+def walk(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every verb that does something, and the groups on the way."""
+    context = click.Context(group)
+    yield path, group
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from walk(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+FOUND = dict(walk(swarmboot))
+VERBS = {path: command for path, command in FOUND.items() if not isinstance(command, click.Group)}
+GROUPS = [path for path, command in FOUND.items() if isinstance(command, click.Group)]
+
+
+def flags_of(command: click.Command) -> set[str]:
+    return {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
+
+
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_every_verb_prints_its_facts_as_json(path: tuple[str, ...]) -> None:
+    assert STREAMS.get(path, "--json") in flags_of(VERBS[path])
+
+
+def test_the_walk_finds_what_there_is() -> None:
+    assert {("serve",), ("why",), ("hook", "install"), ("unit", "show"), ("pxe", "config"), ("lab", "chaos")} < set(
+        VERBS
+    )
+    assert len(VERBS) >= 25
+
+
+def swapped(word: str) -> str:
+    """Return a word as hasty fingers type it."""
+    return f"{word[:-2]}{word[-1]}{word[-2]}" if word[-1] != word[-2] else word[:-1]
+
+
+@pytest.mark.parametrize("path", [path for path in FOUND if path], ids=" ".join)
+def test_a_verb_that_is_mistyped_is_answered_with_the_one_that_is_meant(path: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(swarmboot, [*path[:-1], swapped(path[-1])])
+    assert done.exit_code == 2
+    assert f"Did you mean {path[-1]}?" in done.output
+
+
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_an_option_that_is_mistyped_is_answered_with_the_one_that_is_meant(path: tuple[str, ...]) -> None:
+    is_of_serve = path[0] == "unit"  # which hands on what comes after the site
+    flag = max(flags_of(VERBS["serve",] if is_of_serve else VERBS[path]), key=len)
+    done = CliRunner().invoke(swarmboot, [*path, *(["site"] if is_of_serve else []), swapped(flag)])
+    assert done.exit_code == 2
+    assert "mean" in done.output or "Possible options" in done.output
+    assert flag in done.output
+
+
+def test_what_is_like_no_verb_is_refused_without_a_guess() -> None:
+    done = CliRunner().invoke(swarmboot, ["wibble"])
+    assert "No such command 'wibble'." in done.output
+    assert "mean" not in done.output.lower()
