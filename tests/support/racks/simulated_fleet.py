@@ -143,11 +143,13 @@ class SimulatedFleet:
         assert status == 204, status
 
 
-def build_nodes(count: int, *, a_rack: int = 40, own_addresses: bool = True) -> list[SimulatedNode]:
-    """Return so many nodes in racks, each at an address of its own or one for each rack."""
+def build_nodes(
+    count: int, *, a_rack: int = 40, own_addresses: bool = True, network: str = "127.1"
+) -> list[SimulatedNode]:
+    """Return so many nodes in racks, each at an address of its own or one for each rack, all in one network."""
     nodes = []
     for number in range(count):
         rack, place = divmod(number, a_rack)
-        address = f"127.1.{rack}.{place + 1 if own_addresses else 1}"
+        address = f"{network}.{rack}.{place + 1 if own_addresses else 1}"
         nodes.append(SimulatedNode(number + 1, f"r{rack + 1:02d}", address, f"node-{number + 1:03d}"))
     return nodes
