@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seeder.log import plain
+from seeder.record.policy.boot import PHASES
 from swarmboot.text.units import format_duration, format_rate, format_size
 
 Values = Mapping[str, Any]
@@ -19,7 +20,6 @@ LEAST_WIDTH = 40
 _STATES = ("up", "booting", "stuck", "failed", "gone")
 _CELLS = {"up": "#", "booting": "=", "stuck": "?", "failed": "!", "gone": "."}
 _MARKS = {"failed": "!", "stuck": "?"}
-_PHASES = ("queue", "stage0", "kernel", "leecher_start", "manifest", "images", "verification", "services")
 _LISTED = 8
 _WIDE_ENOUGH = 100
 """Where lines are shorter there is no room for a table."""
@@ -32,7 +32,7 @@ def status(fleet: Values, *, where: str, width: int, height: int = 0) -> list[st
     lines = [f"{clock(fleet['time'])}  {where}", f"{how_many(nodes['total'])}: {counts}"]
     if nodes["total"]:
         lines.append(bar(nodes, width=width))
-    busy = [f"{name} {nodes[name]}" for name in _PHASES if nodes.get(name)]
+    busy = [f"{name} {nodes[name]}" for name in PHASES if nodes.get(name)]
     if busy:
         lines.append("in phases: " + ", ".join(busy))
     limit = fleet.get("uplink_limit_bytes_per_s", 0)

@@ -122,6 +122,10 @@ class Recorder:
         """Occurs when a node is turned away, or turns away; `why` is a kind of `seeder.record.policy.causes`."""
         self._ledger.refused(host, why, now_s=self._clock())
 
+    def offered(self, mac: str) -> None:
+        """Occurs when a machine is told by DHCP what to boot."""
+        self._ledger.offered(mac, now_s=self._clock())
+
     def asked(self, mac: str, host: str, rack: str) -> None:
         """Occurs when a machine asks what to boot."""
         self._ledger.asked(mac, host=host, rack=rack, now_s=self._clock())

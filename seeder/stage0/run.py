@@ -21,7 +21,7 @@ from seeder.site.catalogue import Catalogue
 from seeder.stage0.app import Stage0App, Stage0Config
 from seeder.stage0.dnsmasq_process import IPXE_FOLDER, Dnsmasq, dnsmasq_running
 from seeder.stage0.rack_map import RackMap
-from seeder.stage0.watcher import Watcher
+from seeder.stage0.watcher import Nobody, Watcher
 
 PATIENCE = Patience(idle_s=30.0)
 
@@ -77,7 +77,7 @@ async def stage0_running(
     stop = trio.Event()
     async with app.running(), AsyncExitStack() as stack:
         if options.dnsmasq is not None:
-            await stack.enter_async_context(dnsmasq_running(options.dnsmasq, log))
+            await stack.enter_async_context(dnsmasq_running(options.dnsmasq, log, watcher or Nobody()))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_listen, app, options.listener, crowd, stop)
             yield app

@@ -8,6 +8,9 @@ from typing import Protocol
 class Watcher(Protocol):
     """Is told as it happens; keeps nobody waiting and raises nothing."""
 
+    def offered(self, mac: str) -> None:
+        """Occurs when a machine is told by DHCP what to boot."""
+
     def asked(self, mac: str, host: str, rack: str) -> None:
         """Occurs when a machine asks what to boot."""
 
@@ -26,6 +29,9 @@ class Watcher(Protocol):
 
 class Nobody:
     """Is told, and does nothing."""
+
+    def offered(self, mac: str) -> None:
+        """Do nothing."""
 
     def asked(self, mac: str, host: str, rack: str) -> None:
         """Do nothing."""

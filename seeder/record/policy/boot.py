@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-PHASES = ("queue", "stage0", "kernel", "leecher_start", "manifest", "images", "verification", "services")
-"""A boot's phases in order: those of `swarmboot.wire.report` that this server can tell, and `queue`, its own.
+PHASES = ("dhcp", "queue", "stage0", "kernel", "leecher_start", "manifest", "images", "verification", "services")
+"""A boot's phases in order: those of `swarmboot.wire.report` that this server can tell; `dhcp` and `queue` are its own.
 
-`queue` ends when a machine may load stage 0, `kernel` when a leecher starts, `services` when the booted system speaks.
+`dhcp` ends when a machine asks for its script, `queue` when it may load stage 0, `kernel` when a leecher starts,
+`services` when the booted system speaks.
 """
-STAGE0_PHASES = PHASES[:3]
+STAGE0_PHASES = PHASES[:4]
 
 FAULTS_MAX, NAMES_MAX, BANS_MAX = 16, 8, 16
 TEXT_MAX, FAULTS_TEXT_MAX = 1024, 2048
@@ -105,6 +106,12 @@ class Boot:
         if self.outcome is Outcome.UP:
             return "up"
         return next((name for name in reversed(PHASES) if name in self.phases), "")
+
+    @property
+    def is_fetched(self) -> bool:
+        """Return whether somebody fetched images on a running system, and has them: the next fetch is another story."""
+        is_whole = self.outcome is Outcome.UP or (self.outcome is Outcome.LEFT and "verification" in self.phases)
+        return is_whole and not self.hands_off
 
     @property
     def has_spoken(self) -> bool:

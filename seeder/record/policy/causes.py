@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from seeder.record.policy.boot import Boot, Outcome
 from seeder.record.policy.state import Standing, State, Why
+from swarmboot.text.spelling import nearest
 from swarmboot.text.units import format_duration
 
 
@@ -202,6 +203,16 @@ def _silent(case: Case) -> Cause:
     )
 
 
+def _unasked(case: Case) -> Cause:
+    ago = _ago(case.now_s - case.how.since_s)
+    return Cause(
+        "never asked",
+        f"it was told by DHCP what to boot {ago} ago, and never asked for its script: TFTP does not pass, or its "
+        "firmware does not start what it loads",
+        "look at its console; let UDP port 69 and TCP port 80 pass; docs/stage0.md says which firmware boots",
+    )
+
+
 def _unheard(case: Case) -> Cause:
     ago = _ago(case.now_s - case.how.since_s)
     return Cause(
@@ -227,11 +238,12 @@ def _no_script(case: Case) -> Cause:
 
 
 def _channel(case: Case) -> Cause:
-    missed, names = case.boot.missed, ", ".join(sorted(case.site.channels)) or "no channel at all"
+    missed, known = case.boot.missed, sorted(case.site.channels)
+    meant = nearest(missed, known) or "one of these"
     return Cause(
         "no such channel",
-        f"asked for channel {missed}; this site has {names}",
-        f"set swarmboot.channel to one of these, or publish with --channel {missed}",
+        f"asked for channel {missed}; this site has {', '.join(known) or 'no channel at all'}",
+        f"set swarmboot.channel to {meant}, or publish with --channel {missed}",
     )
 
 
@@ -252,6 +264,7 @@ _STUCK: Mapping[Why, Callable[[Case], Cause]] = {
     Why.SILENT: _silent,
     Why.IDLE: _idle,
     Why.SLOW: _slow,
+    Why.UNASKED: _unasked,
     Why.UNHEARD: _unheard,
     Why.DARK: _dark,
 }

@@ -42,9 +42,14 @@ class Heard:
     kernel: str = ""
 
 
+def offered(boot: Boot, *, now_s: float) -> Boot:
+    """Return a boot whose machine was told by DHCP what to boot."""
+    return replace(boot, phases=_begun(boot.phases, "dhcp", now_s), heard_s=now_s)
+
+
 def asked(boot: Boot, *, host: str, rack: str, now_s: float) -> Boot:
     """Return a boot whose machine has asked for its script."""
-    phases = boot.phases if "queue" in boot.phases else {**boot.phases, "queue": (now_s, None)}
+    phases = boot.phases if "queue" in boot.phases else _begun(boot.phases, "queue", now_s)
     addresses = with_first(boot.addresses, host)
     return replace(boot, addresses=addresses, rack=rack or boot.rack, phases=phases, heard_s=now_s)
 
@@ -60,17 +65,36 @@ def loaded(boot: Boot, *, now_s: float) -> Boot:
 
 
 def missed(boot: Boot, channel: str, *, now_s: float) -> Boot:
-    """Return a boot that asks for a channel which is not there: it has a leecher, and looks for a manifest."""
-    is_under_way = boot.outcome is not Outcome.OPEN or any(name in boot.phases for name in _TOLD_PHASES)
+    """Return a boot that asks for a channel which is not there: it has a leecher, and looks for a manifest.
+
+    One that has its images goes on: it was another program on that machine.
+    """
+    if boot.outcome in (Outcome.UP, Outcome.VERIFIED):
+        text = f"a program on it asked for channel {channel}, which this site does not have"
+        return replace(boot, faults=with_fault(boot.faults, Fault(now_s, text)), heard_s=now_s)
+    if boot.outcome is not Outcome.OPEN:
+        boot = again(boot)
+    is_under_way = any(name in boot.phases for name in _TOLD_PHASES)
     phases = boot.phases if is_under_way else _begun(boot.phases, "manifest", now_s)
-    return replace(boot, missed=channel, channel=channel, phases=phases, heard_s=now_s)
+    return replace(boot, missed=channel, channel=boot.channel or channel, phases=phases, heard_s=now_s)
+
+
+def again(boot: Boot) -> Boot:
+    """Return a boot that tries once more: what its last try was of, and how far that came, is over."""
+    phases = {name: span for name, span in boot.phases.items() if name in STAGE0_PHASES}
+    return replace(
+        boot, outcome=Outcome.OPEN, phases=phases, sequence=0, channel="", profile="", bytes_from={}, have_bytes=0,
+        total_bytes=0, gained_s=0.0, is_starving=False, missed="", refused="",
+    )  # fmt: skip
 
 
 def announced(boot: Boot, heard: Heard, *, now_s: float) -> Boot:
     """Return a boot whose node has announced itself."""
+    if heard.state is NodeState.FETCHING and boot.outcome in (Outcome.FAILED, Outcome.LEFT):
+        boot = again(boot)
     phases, outcome = boot.phases, boot.outcome
     if outcome is Outcome.FAILED or (outcome is Outcome.LEFT and heard.state is not NodeState.LEAVING):
-        outcome = Outcome.OPEN  # it tries again
+        outcome = Outcome.OPEN
         phases = {name: span for name, span in phases.items() if name in STAGE0_PHASES}
     is_another = heard.node not in boot.nodes
     if outcome is Outcome.OPEN and heard.state is NodeState.FETCHING and "verification" not in phases:
@@ -118,6 +142,8 @@ def progressed(
 
 def reported(boot: Boot, report: BootReport, *, host: str, now_s: float) -> Boot:
     """Return a boot whose node has reported: its images are verified, its system is up, or it has failed."""
+    if report.outcome != BOOTED and boot.outcome in (Outcome.FAILED, Outcome.LEFT) and report.node not in boot.nodes:
+        boot = again(boot)
     phases, faults = _told(boot, report, now_s), boot.faults
     if report.outcome == FAILED:
         phases, outcome = _ended(phases, now_s), Outcome.FAILED
@@ -154,6 +180,14 @@ def reported(boot: Boot, report: BootReport, *, host: str, now_s: float) -> Boot
         missed="",
         refused="",
     )
+
+
+def failed_beside(boot: Boot, report: BootReport, *, now_s: float) -> Boot:
+    """Return a booted boot on which another program has reported: what went wrong there is noted, and it stays up."""
+    if report.outcome != FAILED:
+        return boot
+    fault = Fault(now_s, f"a program on it failed: {report.error}", report.exit_status)
+    return replace(boot, faults=with_fault(boot.faults, fault), heard_s=now_s)
 
 
 def _told(boot: Boot, report: BootReport, now_s: float) -> dict[str, Span]:

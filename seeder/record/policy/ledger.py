@@ -18,7 +18,8 @@ from seeder.record.policy import facts
 from seeder.record.policy.boot import Boot, Fault, Outcome, Span, with_fault, with_first
 from seeder.record.policy.facts import Heard
 from seeder.record.policy.pace import FLOOR_S, Pace
-from swarmboot.wire.report import BootReport
+from swarmboot.wire.announce import NodeState
+from swarmboot.wire.report import BOOTED, BootReport
 
 CURRENT_MAX = 10_000
 BARE_MAX = 2_000
@@ -26,6 +27,9 @@ BARE_MAX = 2_000
 
 LIVE_S = 60.0
 """A boot that was heard within this time is live: another does not take its place from another address."""
+
+ANEW_S = 10.0
+"""What DHCP tells a machine that is known for so long, and is past that, begins another boot: it was reset."""
 
 RETRY_S = 900.0
 """A program at a boot's address, of which nobody knows the kernel, is the same boot's within this time of a failure."""
@@ -86,10 +90,19 @@ class Ledger:
                 return boot
         return None
 
+    def offered(self, mac: str, *, now_s: float) -> Boot:
+        """Occurs when a machine's firmware, or what that has loaded, is told by DHCP what to boot."""
+        boot = self.boots.get(self._by_mac.get(mac, ""))
+        if boot is not None and boot.phase != "dhcp":
+            if not boot.has_spoken and now_s - boot.began_s < ANEW_S:
+                return boot
+            boot = None
+        return self._put(facts.offered(boot or self._begin(mac, now_s, mac=mac), now_s=now_s))
+
     def asked(self, mac: str, *, host: str, rack: str, now_s: float) -> Boot:
         """Occurs when a machine without a system asks for its script: in a boot that has not begun to load, or anew."""
         boot = self._of_mac(mac, host)
-        if boot is None or boot.phase != "queue" or boot.has_spoken:
+        if boot is None or boot.phase not in ("dhcp", "queue") or boot.has_spoken:
             if (
                 boot is None
                 and (stranger := self._at(host)) is not None
@@ -131,14 +144,20 @@ class Ledger:
 
     def announced(self, heard: Heard, *, now_s: float) -> Boot:
         """Occurs when a node announces itself for the first time, or says something new of itself."""
-        boot = self._of_program(heard.node, heard.host, heard.mac, heard.boot, now_s)
+        is_try = heard.state is NodeState.FETCHING
+        boot = self._of_program(heard.node, heard.host, heard.mac, heard.boot, is_try=is_try, now_s=now_s)
         boot = boot or self._begin(heard.node, now_s, mac=heard.mac)
+        if is_try and _is_booted_without(boot, heard.node):
+            return boot
         return self._put(facts.announced(boot, heard, now_s=now_s))
 
     def reported(self, report: BootReport, *, host: str, now_s: float) -> Boot:
         """Occurs when a node reports."""
-        boot = self._of_program(report.node, host, report.mac, report.boot, now_s)
+        is_try = report.outcome != BOOTED
+        boot = self._of_program(report.node, host, report.mac, report.boot, is_try=is_try, now_s=now_s)
         boot = boot or self._begin(report.node, now_s, mac=report.mac)
+        if is_try and _is_booted_without(boot, report.node):
+            return self._put(facts.failed_beside(boot, report, now_s=now_s))
         return self._put(facts.reported(boot, report, host=host, now_s=now_s))
 
     def of_node(self, node: str) -> Boot | None:
@@ -232,7 +251,7 @@ class Ledger:
 
     def _of_mac(self, mac: str, host: str) -> Boot | None:
         boot = self.boots.get(self._by_mac.get(mac, ""))
-        return boot if boot is not None and boot.address == host else None
+        return boot if boot is not None and boot.address in (host, "") else None
 
     def _at(self, host: str) -> Boot | None:
         return self.boots.get(self._by_host.get(host, ""))
@@ -240,28 +259,33 @@ class Ledger:
     def _unheard(self, host: str, now_s: float) -> Boot:
         """Return the boot at an address that has said nothing yet, a new one if there is none."""
         boot = self._at(host)
-        is_over = boot is not None and boot.outcome in (Outcome.UP, Outcome.LEFT) and now_s - boot.heard_s > LIVE_S
-        if boot is None or is_over:
+        is_silent = boot is not None and boot.outcome is Outcome.UP and now_s - boot.heard_s > LIVE_S
+        if boot is None or boot.outcome is Outcome.LEFT or is_silent:
             return replace(self._begin(host, now_s), addresses=(host,))
         return boot
 
-    def _of_program(self, node: str, host: str, mac: str, boot_id: str, now_s: float) -> Boot | None:
-        """Return the boot that a program belongs to: the one that it spoke for, its kernel's, or what waits for it."""
+    def _of_program(self, node: str, host: str, mac: str, boot_id: str, *, is_try: bool, now_s: float) -> Boot | None:
+        """Return the boot that a program belongs to: the one that it spoke for, its kernel's, or what waits for it.
+
+        `is_try` says that it fetches, and is not what speaks for a system that has booted.
+        """
         known = self.of_node(node)
         if known is not None:
             return known if not (known.boot and boot_id) or known.boot == boot_id else None
         of_mac = self.boots.get(self._by_mac.get(mac, "")) if mac else None
-        if of_mac is not None and self._is_its_next(of_mac, host, boot_id, now_s):
+        if of_mac is not None and self._is_its_next(of_mac, host, boot_id, is_try=is_try, now_s=now_s):
             return of_mac
         at = self._at(host)
-        if at is not None and not (mac and at.mac and mac != at.mac) and self._is_its_next(at, host, boot_id, now_s):
-            return at
-        return None
+        if at is None or (mac and at.mac and mac != at.mac):
+            return None
+        return at if self._is_its_next(at, host, boot_id, is_try=is_try, now_s=now_s) else None
 
-    def _is_its_next(self, boot: Boot, host: str, boot_id: str, now_s: float) -> bool:
+    def _is_its_next(self, boot: Boot, host: str, boot_id: str, *, is_try: bool, now_s: float) -> bool:
         """Return whether a program that is new at `host` can be the next one of this boot."""
         if not boot.has_spoken:
             return True
+        if is_try and boot.is_fetched:
+            return False
         if boot.boot and boot_id:
             is_silent = now_s - boot.heard_s >= LIVE_S and boot.outcome is not Outcome.FAILED
             is_over = is_silent or boot.outcome in (Outcome.LEFT, Outcome.VERIFIED)
@@ -275,12 +299,17 @@ class Ledger:
             self._put(change(boot))
 
 
+def _is_booted_without(boot: Boot, node: str) -> bool:
+    """Return whether a boot's system is up and this program is none of those that brought it there."""
+    return boot.outcome is Outcome.UP and boot.hands_off and node not in boot.nodes
+
+
 def _merged(bare: Boot, new: Boot) -> Boot:
     """Return a boot with what was heard of it before its node spoke."""
-    phases: dict[str, Span] = {**bare.phases, **new.phases}
+    phases: dict[str, Span] = dict(new.phases)
     start_s = min((begun for begun, _ in new.phases.values()), default=new.began_s)
     for name, (begun, end) in bare.phases.items():
-        if name not in new.phases:
+        if name not in new.phases and begun <= start_s:
             phases[name] = (begun, start_s if end is None else end)
     return replace(
         new,

@@ -38,6 +38,7 @@ class Why(StrEnum):
     SILENT = "silent"
     IDLE = "idle"
     SLOW = "slow"
+    UNASKED = "unasked"
     UNHEARD = "unheard"
     DARK = "dark"
 
@@ -79,6 +80,8 @@ def _why_stuck(boot: Boot, phase: str, limits_s: Mapping[str, float], *, took_s:
     is_late = took_s > limits_s.get(phase, math.inf)
     if phase == "services":
         return Why.DARK if is_late else Why.NOTHING
+    if phase == "dhcp":
+        return Why.UNASKED if is_late else Why.NOTHING
     if phase == "kernel":
         return Why.UNHEARD if is_late else Why.NOTHING
     is_expected = boot.has_spoken or phase == "queue"  # a machine that waits asks again every few seconds

@@ -4,6 +4,7 @@
 export const LOOKS = new Map([
   ["failed", { letter: "×", text: "failed" }],
   ["stuck", { letter: "!", text: "stuck" }],
+  ["dhcp", { letter: "D", text: "starts its firmware" }],
   ["queue", { letter: "Q", text: "waits for stage 0" }],
   ["stage0", { letter: "0", text: "loads stage 0" }],
   ["kernel", { letter: "K", text: "kernel starts" }],

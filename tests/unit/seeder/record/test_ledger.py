@@ -180,3 +180,68 @@ def test_what_forged_nodes_say_of_themselves_is_kept_in_a_few_kilobytes_each() -
     tracemalloc.stop()
     assert len(ledger.boots) == boots
     assert kept_bytes < boots * 12_000
+
+
+def test_a_second_fetch_on_a_machine_is_another_story_and_mixes_nothing_with_the_first() -> None:
+    ledger = Ledger()
+    of = {"mac": MAC, "boot": BOOT_ID}
+    ledger.announced(build_heard(**of, channel="stable"), now_s=100.0)
+    first = ledger.reported(build_report(hands_off=False, channel="stable", profile="gpu"), host=HOST, now_s=110.0)
+    ledger.announced(build_heard(state=NodeState.LEAVING), now_s=111.0)
+    ledger.missed(HOST, "edgy", now_s=120.0)
+    second = ledger.find(HOST)
+    assert second is not None
+    assert (second.channel, second.missed, second.sequence, second.phase) == ("edgy", "edgy", 0, "manifest")
+    failed = build_report(
+        OTHER, FAILED, hands_off=False, channel="edgy", sequence=0, error="no such channel", phases={}
+    )
+    second = ledger.reported(failed, host=HOST, now_s=130.0)
+    assert (second.channel, second.sequence, second.profile, second.mac) == ("edgy", 0, "", MAC)
+    third = ledger.announced(build_heard("cc" * 16, **of, channel="beta", sequence=9), now_s=140.0)
+    assert (third.channel, third.sequence, third.missed, third.phase) == ("beta", 9, "", "images")
+    changed, current = ledger.take_changed()
+    told = changed[first.id]
+    assert told is not None
+    assert (told.channel, told.sequence, told.profile, told.missed) == ("stable", 7, "gpu", "")
+    assert current == {third.id} == {second.id}
+
+
+def test_a_fetch_beside_a_booted_system_changes_nothing_of_its_boot_but_what_went_wrong_is_noted() -> None:
+    ledger = Ledger()
+    of = {"mac": MAC, "boot": BOOT_ID}
+    ledger.reported(build_report(channel="stable"), host=HOST, now_s=100.0)
+    booted = ledger.announced(build_heard(OTHER, **of, state=NodeState.COMPLETE), now_s=110.0)
+    ledger.missed(HOST, "edgy", now_s=120.0)
+    ledger.announced(build_heard("cc" * 16, **of, channel="beta", sequence=9), now_s=121.0)
+    failed = build_report(
+        "dd" * 16, FAILED, hands_off=False, channel="beta", sequence=0, error="no room", exit_status=61
+    )
+    boot = ledger.reported(failed, host=HOST, now_s=130.0)
+    assert list(ledger.boots) == [booted.id]
+    assert (boot.outcome, boot.channel, boot.sequence, boot.missed) == (Outcome.UP, "stable", 7, "")
+    assert [fault.text for fault in boot.faults] == [
+        "a program on it asked for channel edgy, which this site does not have",
+        "a program on it failed: no room",
+    ]
+
+
+def test_firmware_is_seen_by_its_dhcp_and_is_the_same_boot_when_it_asks_for_its_script() -> None:
+    ledger = Ledger()
+    ledger.offered(MAC, now_s=100.0)
+    ledger.offered(MAC, now_s=104.0)  # iPXE, which firmware has loaded
+    ledger.asked(MAC, host=HOST, rack="", now_s=105.0)
+    ledger.offered(MAC, now_s=105.1)  # said by another program, and read later
+    (boot,) = ledger.boots.values()
+    assert boot.phases == {"dhcp": (100.0, 105.0), "queue": (105.0, None)}
+    again = ledger.offered(MAC, now_s=200.0)  # it was reset
+    assert (again.phase, list(ledger.boots)) == ("dhcp", [again.id])
+
+
+def test_dhcp_with_the_mac_address_of_a_live_node_ends_nobodys_row_and_leaves_no_mark_on_it() -> None:
+    ledger = Ledger()
+    node = ledger.announced(build_heard(mac=MAC), now_s=100.0)
+    ledger.offered(MAC, now_s=115.0)
+    assert len(ledger.boots) == 2
+    node = ledger.reported(build_report(), host=HOST, now_s=120.0)
+    assert "dhcp" not in node.phases
+    assert ledger.find(HOST) is node

@@ -82,6 +82,14 @@ def test_who_loaded_stage_0_and_never_announced_is_stuck() -> None:
     assert "181 s" in cause.text or "3 min" in cause.text
 
 
+def test_who_was_told_by_dhcp_what_to_boot_and_never_asked_is_stuck() -> None:
+    boot = build_boot(phases={"dhcp": (0.0, None)}, mac="52:54:00:00:00:01")
+    assert why(boot, 100.0)[0] is State.BOOTING
+    state, cause = why(boot, 181.0)
+    assert (state, cause.kind) == (State.STUCK, "never asked")
+    assert "3 min 1 s ago" in cause.text
+
+
 def test_silence_after_hand_off_is_stuck_and_not_up() -> None:
     boot = build_boot(phases={"services": (0.0, None)}, outcome=Outcome.VERIFIED, hands_off=True, nodes=("aa",))
     assert why(boot, 89.0)[0] is State.BOOTING
