@@ -234,10 +234,9 @@ class HeadStart:
         progress = Progress(settings.progress, self.counters, fetcher)
         while not self._is_over:
             due_s = min(fetcher.step(), progress.show())
-            is_idle = bool(self.counters.have_bytes) and _runnable_besides() + 1 < _processors()
-            if (
-                fetcher.is_complete or fetcher.announcer.heard.is_hidden or is_idle
-            ):  # who is hidden finds nobody without trio
+            is_idle = settings.lazy or _runnable_besides() + 1 < _processors()  # reads are served only with trio
+            is_hidden = fetcher.announcer.heard.is_hidden  # such a node finds nobody without trio
+            if fetcher.is_complete or is_hidden or (self.counters.have_bytes and is_idle):
                 self._is_under_way.set()
             readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)
             if self._woken in readable:

@@ -30,7 +30,7 @@ URGENT_MAX = 16
 class DemandLimits:
     """The constants, in seconds and pieces. `ahead_max` is how far reads in sequence look ahead."""
 
-    neighbours_s: float = 0.1
+    neighbours_s: float = 0.05
     lease_s: float = 1.5
     origin_s: float = 2.0
     origin_max_s: float = 16.0

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from netsim.lab.chaos.cli import chaos, soak
-from netsim.lab.rack.plan import Casualty, LabPlan, parse_casualty
+from netsim.lab.rack.plan import LAZY, Casualty, LabPlan, parse_casualty
 from netsim.lab.rack.signals import stopped_by_signals
 from netsim.lab.run.progress import watching
 from netsim.lab.run.result import table_of
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from netsim.lab.run.result import LabResult
 
 CASUALTY = Parsed("node:seconds", parse_casualty)
-NAMES = ("swarmboot", "https", "libtorrent", "aria2", "udpcast")
+COMPARED = ("swarmboot", "https", "libtorrent", "aria2", "udpcast")
+NAMES = (*COMPARED, LAZY)
 
 
 _OPTIONS = (
@@ -37,6 +38,11 @@ _OPTIONS = (
         "--release",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="Move this release instead of a random image.",
+    ),
+    click.option(
+        "--trace",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="What a boot reads, in order: replayed on every node by swarmboot-lazy.",
     ),
     click.option("--server-rate", type=RATE, help="The server's link, both ways.  [default: as --rate]"),
     click.option("--stagger", type=DURATION, default="0s", show_default=True, help="Start node I at I times this."),
@@ -67,7 +73,8 @@ def lab() -> None:
 @lab.command()
 @_with_options
 @click.option("--strategy", type=click.Choice(NAMES), default="swarmboot", show_default=True)
-def run(*, strategy: str, as_json: bool, **given: Any) -> None:
+@click.option("--lazy", "is_lazy", is_flag=True, help=f"As --strategy {LAZY}.")
+def run(*, strategy: str, is_lazy: bool, as_json: bool, **given: Any) -> None:
     """Run one strategy.
 
     \b
@@ -75,7 +82,7 @@ def run(*, strategy: str, as_json: bool, **given: Any) -> None:
       swarmboot lab run --nodes 8 --rate 100mbit --size 64MiB
     """
     with stopped_by_signals():
-        result = _run(_plan(strategy, given))
+        result = _run(_plan(LAZY if is_lazy else strategy, given))
     if as_json:
         click.echo(json.dumps(result.as_json()))
     else:
@@ -84,7 +91,7 @@ def run(*, strategy: str, as_json: bool, **given: Any) -> None:
 
 @lab.command()
 @_with_options
-@click.option("--strategy", type=click.Choice(NAMES), multiple=True, help="Repeatable.  [default: all]")
+@click.option("--strategy", type=click.Choice(NAMES), multiple=True, help=f"Repeatable.  [default: all but {LAZY}]")
 def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Run several strategies in turn over the same links.
 
@@ -97,9 +104,9 @@ def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
     results: list[LabResult] = []
     failures: list[SwarmbootError] = []
     with stopped_by_signals():
-        for name in strategy or NAMES:
+        for name in strategy or COMPARED:
             try:
-                results.append(_run(_plan(name, given)))
+                results.append(_run(_plan(name, {**given, "trace": given["trace"] if name == LAZY else None})))
             except SwarmbootError as error:
                 failures.append(error)
     if as_json:
@@ -185,6 +192,7 @@ def _plan(strategy: str, given: dict[str, Any]) -> LabPlan:
         rack_uplink_bytes_per_s=given["rack_uplink"],
         timeout_s=given["timeout"],
         casualties=casualties,
+        trace=given["trace"],
     )
     plan.check()
     return plan

@@ -16,6 +16,8 @@ MAX_NODES = 1000
 """A Linux bridge has 1,024 ports."""
 
 MAX_RACKS = 250
+LAZY = "swarmboot-lazy"
+"""The strategy in which images are in use before they are whole."""
 _START_UP_S = 30.0
 _START_UP_PER_NODE_S = 0.5
 
@@ -46,6 +48,8 @@ class LabPlan:
     casualties: tuple[Casualty, ...] = field(default=())
     warm: int = 0
     """How many more nodes are complete, and go on as neighbours, before the first of `nodes` starts."""
+    trace: Path | None = None
+    """What a boot reads, in order, for the strategy whose images are in use before they are whole."""
 
     @property
     def rates(self) -> LinkRates:
@@ -95,6 +99,7 @@ class LabPlan:
             "both, with two racks or more, or neither",
             f"{self.racks} racks, uplink {self.rack_uplink_bytes_per_s}",
         )
+        _require(self.trace is None or self.strategy == LAZY, "--trace", f"with --strategy {LAZY}", self.strategy)
         for casualty in self.casualties:
             known = casualty.node is None or 0 <= casualty.node < self.nodes
             _require(known, "--kill-node", f"a node from 0 to {self.nodes - 1}", casualty.node)

@@ -59,6 +59,12 @@ class LabResult:
     """The machine's load just before the run: above its processors' number, do not trust the times."""
     reports: tuple[Mapping[str, Any], ...]
     """What the nodes' own boot reports say, for strategies whose nodes leave one."""
+    ready_first_s: float | None = None
+    ready_median_s: float | None = None
+    ready_last_s: float | None = None
+    """When nodes had read what a boot reads, counted from the first node's start, where that is before the end."""
+    pivot_ms: float | None = None
+    """The longest that any node took to put the whole files in place of those still arriving, in milliseconds."""
 
     def as_json(self) -> dict[str, object]:
         """Return the run as JSON-ready values; times are rounded to a millisecond."""
@@ -109,6 +115,7 @@ class Cost:
 def result_of(
     plan: LabPlan, *, size_bytes: int, arrivals: Sequence[Arrival | None], traffic: Traffic, cost: Cost,
     verified_nodes: int, load_average: float, reports: Sequence[Mapping[str, Any]],
+    ready_s: Sequence[float] = (), pivots_ms: Sequence[float] = (),
 ) -> LabResult:  # fmt: skip
     """Return the result of a run; with no arrival at all its times are 0."""
     done_s = [arrival.done_s for arrival in arrivals if arrival is not None] or [0.0]
@@ -141,6 +148,10 @@ def result_of(
         server_cpu_s=cost.server_cpu_s,
         load_average=load_average,
         reports=tuple(reports),
+        ready_first_s=min(ready_s, default=None),
+        ready_median_s=statistics.median(ready_s) if ready_s else None,
+        ready_last_s=max(ready_s, default=None),
+        pivot_ms=max(pivots_ms, default=None),
     )
 
 

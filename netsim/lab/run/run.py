@@ -76,6 +76,8 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
             verified_nodes=_verify(race, wanted),
             load_average=load_average,
             reports=_reports(race),
+            ready_s=_ready_s(race),
+            pivots_ms=_pivots_ms(race),
         )
 
 
@@ -120,6 +122,22 @@ def _cost(race: Race, crew: Crew) -> Cost:
         server_cpu_s=crew.cpu_s() - sum(child.cpu_s for child in children),
         peak_rss_bytes=max((child.peak_rss_bytes for child in children), default=0),
     )
+
+
+def _ready_s(race: Race) -> list[float]:
+    """Return when each node had read what a boot reads, in seconds after the first start."""
+    paths = [runner.program.ready_path for runner in race.runners]
+    found = [json.loads(path.read_text()) for path in paths if path is not None and path.is_file()]
+    return [each["ready_unix_s"] - race.started_s for each in found]
+
+
+def _pivots_ms(race: Race) -> list[float]:
+    """Return how long each node took to put its whole files in place."""
+    paths = [
+        race.context.node_folder(runner.node) / "lazy.json" for runner in race.runners if runner.program.ready_path
+    ]
+    found = [json.loads(path.read_text())["exchange_ms"] for path in paths if path.is_file()]
+    return [each for each in found if each is not None]
 
 
 def _reports(race: Race) -> tuple[dict[str, object], ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from netsim.lab.strategies.aria2 import Aria2
 from netsim.lab.strategies.https import Https
+from netsim.lab.strategies.lazy import LazyScatter
 from netsim.lab.strategies.libtorrent import StockLibtorrent
 from netsim.lab.strategies.swarmboot import Scatter
 from netsim.lab.strategies.udpcast import Udpcast
@@ -20,6 +21,7 @@ STRATEGIES: dict[str, Strategy] = {
     "libtorrent": StockLibtorrent(),
     "aria2": Aria2(),
     "udpcast": Udpcast(),
+    "swarmboot-lazy": LazyScatter(),
 }
 
 

@@ -79,6 +79,8 @@ class NodeProgram:
     """The file whose appearance means complete; None: the program's end with status 0 means it."""
     report_path: Path | None = None
     """A JSON object about the boot that the program leaves, if it does."""
+    ready_path: Path | None = None
+    """A JSON object that says when a boot could have gone on, for a strategy in which that is before the end."""
 
 
 class Strategy(Protocol):

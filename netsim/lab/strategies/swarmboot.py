@@ -57,6 +57,11 @@ class Scatter:
     tools: ClassVar[dict[str, str]] = {}
     moves_whole_release = True
 
+    def publish_options(self, context: RunContext) -> tuple[str, ...]:
+        """Return what `publish` is told besides."""
+        del context
+        return ()
+
     def serve(self, context: RunContext) -> None:
         """Publish the release with a key of this run, and start the seeder."""
         keys, site, state = (context.directory / name for name in ("keys", "site", "state"))
@@ -70,6 +75,7 @@ class Scatter:
             str(site),
             "--key",
             f"{keys}/swarmboot.key",
+            *self.publish_options(context),
         )
         run_part("leecher", "--help")  # leaves its modules compiled, as a node's runtime image has them
         uplink = context.plan.rates.server_bytes_per_s

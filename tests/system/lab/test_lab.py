@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.lazy import make_squashfs
+
 pytestmark = [pytest.mark.root, pytest.mark.needs("ip", "tc")]
 
 LAB = (sys.executable, "-m", "swarmboot", "lab")
@@ -49,6 +51,30 @@ def test_every_node_holds_the_image_and_none_had_it_sooner_than_its_link_allows(
 def test_plain_https_sends_one_copy_a_node_headers_counted() -> None:
     result = lab("run", "--strategy", "https", *SMALL)
     assert 4 * 1448 / 1514 < result["server_copies"] / 1.0456 < 4.2
+
+
+@pytest.mark.needs("mksquashfs", "mount", "losetup")
+def test_a_node_has_read_what_a_boot_reads_long_before_all_of_its_image_is_there(tmp_path: Path) -> None:
+    make_squashfs(tmp_path / "release" / "rootfs.squashfs", files=90, seed=1)
+    (tmp_path / "release" / "rootfs.tree").rename(tmp_path / "tree")
+    trace = tmp_path / "trace"
+    trace.write_text("".join(f"rootfs.squashfs {first} 70000\n" for first in (3_000_000, 0, 70_000, 1_000_000)))
+    result = lab(
+        "run",
+        "--lazy",
+        "--trace",
+        str(trace),
+        "--release",
+        str(tmp_path / "release"),
+        "--nodes",
+        "2",
+        "--rate",
+        "8mbit",
+    )
+    assert result["verified_nodes"] == result["nodes"] == 2
+    assert 0 < result["ready_first_s"] <= result["ready_median_s"] <= result["ready_last_s"] < result["first_s"]
+    assert result["server_copies"] < 1.5
+    assert result["pivot_ms"] > 0
 
 
 @pytest.mark.needs("udp-sender")

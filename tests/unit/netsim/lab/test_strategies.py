@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netsim.lab.cli import NAMES
+from netsim.lab.cli import COMPARED, NAMES
 from netsim.lab.rack.layout import RunId, lay_out
 from netsim.lab.rack.plan import LabPlan
 from netsim.lab.rack.processes import Crew
@@ -33,6 +33,7 @@ def join(context: RunContext, strategy: str) -> NodeProgram:
 
 def test_the_command_line_offers_every_strategy_there_is() -> None:
     assert tuple(STRATEGIES) == NAMES
+    assert set(COMPARED) < set(NAMES)
 
 
 def test_an_unknown_strategy_is_refused_with_the_known_ones() -> None:
