@@ -68,6 +68,13 @@ class Browser:
         self.driver.execute_cdp_cmd("Network.enable", {})
         self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": list(patterns)})
 
+    def hasten(self, times: int) -> None:
+        """Let timers of pages that are opened from now on run so many times as fast."""
+        source = (
+            f"const wait = window.setTimeout; window.setTimeout = (f, ms, ...more) => wait(f, ms / {times}, ...more)"
+        )
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
+
     def complaints(self) -> list[str]:
         """Return what the browser has logged since the last call: errors, refusals by the page's policy."""
         return [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import http.client
 import ssl
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -22,6 +24,7 @@ from swarmboot.wire.announce import ANNOUNCE_PATH, REPORT_PATH, Announce, NodeSt
 from swarmboot.wire.report import BOOTED, FAILED, VERIFIED, BootReport, encode_report
 from tests.support.loopback import Fleet, Seeder
 
+_AT_ONCE = 4
 PHASES = {"leecher_start": 0.6, "manifest": 0.4, "images": 9.0, "verification": 0.7}
 
 
@@ -103,6 +106,19 @@ class SimulatedFleet:
         )  # fmt: skip
         status = self.ask(node.address, "POST", ANNOUNCE_PATH, encode_announce(said))
         assert status == 200, status
+
+    def announce_all(self, nodes: Iterable[SimulatedNode]) -> None:
+        """Let nodes announce what they have, those of an address one after the other and several addresses at once."""
+        of_address: dict[str, list[SimulatedNode]] = {}
+        for node in nodes:
+            of_address.setdefault(node.address, []).append(node)
+
+        def announce_some(some: list[SimulatedNode]) -> None:
+            for node in some:
+                self.announce(node)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(announce_some, of_address.values()))
 
     def fetch(self, node: SimulatedNode, size_bytes: int) -> None:
         """Let a node take bytes of the largest image from the origin, for real."""

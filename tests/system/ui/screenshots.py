@@ -25,7 +25,7 @@ from tests.support.terminal import as_page, shown
 
 NODES, BOOT_S, LAST_S = 320, 9.0, 14.5
 TICK_S = 0.5
-COLOURS = 64
+COLOURS = 128
 NETWORK, SERVER, STATE = "10.1", "10.0.0.1", "state"
 ADDRESS_OF_INTEREST = f"{NETWORK}.2.13"
 _INSIDE = "SCREENSHOTS_INSIDE"

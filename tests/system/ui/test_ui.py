@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +23,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 MARKUP = "<img src=x onerror=document.title='owned'>"
 LEVELS = "[...document.querySelectorAll('.rack .cell')].map((cell) => parseInt(cell.style.getPropertyValue('--level')))"
 FIRST = "document.querySelector('#trouble-list li')?.innerText"
-
+SEEDERS = 6
+"""One for each test."""
 
 WATCH_FRAMES = """
 window.frames = []; window.longTasks = [];
@@ -49,14 +53,36 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     return build_fleet(folder, build_release(folder / "release", size_bytes=4_000_000))
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the tests use, all of it started at once: a seeder for each, a browser, and one that notes its tasks."""
+
+    seeders: Iterator[Future[Seeder]]
+    window: Future[Browser]
+    traced: Future[Browser]
+
+
 @pytest.fixture(scope="module")
-def window() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
+def ready(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ready]:
+    with ExitStack() as stack, ThreadPoolExecutor(SEEDERS + 2) as pool:
+
+        def serve(state: Path) -> Seeder:
+            token = ("--ui-token", str(fleet.folder / "ui.token"))
+            seeder = stack.enter_context(serving(fleet, "--state", str(state), *token))
+            return Seeder(seeder.process, seeder.address, state / "ca.pem", seeder.lines)
+
+        window = pool.submit(lambda: stack.enter_context(browsing()))
+        states = [tmp_path_factory.mktemp("state") for _ in range(SEEDERS)]
+        seeders = [pool.submit(serve, state) for state in states]
+        traced = pool.submit(lambda: stack.enter_context(browsing(is_traced=True)))
+        yield Ready(iter(seeders), window, traced)
+        for seeder in seeders:
+            seeder.result().process.terminate()  # all of them first: each takes its time to end
 
 
 @pytest.fixture
-def browser(window: Browser) -> Browser:
+def browser(ready: Ready) -> Browser:
+    window = ready.window.result()
     window.open("about:blank")
     window.block()
     window.look()
@@ -66,10 +92,8 @@ def browser(window: Browser) -> Browser:
 
 
 @pytest.fixture
-def seeder(fleet: Fleet, tmp_path: Path) -> Iterator[Seeder]:
-    state = ("--state", str(tmp_path / "state"))
-    with serving(fleet, *state, "--ui-token", str(fleet.folder / "ui.token")) as seeder:
-        yield Seeder(seeder.process, seeder.address, tmp_path / "state" / "ca.pem", seeder.lines)
+def seeder(ready: Ready) -> Seeder:
+    return next(ready.seeders).result()
 
 
 def assert_it_kept_to_itself(browser: Browser, seeder: Seeder) -> None:
@@ -150,9 +174,10 @@ def test_what_a_node_says_of_itself_stays_text(browser: Browser, seeder: Seeder,
 
 
 def test_the_page_polls_without_events_and_comes_back_to_a_seeder_that_comes_back(
-    browser: Browser, seeder: Seeder, fleet: Fleet, tmp_path: Path
+    browser: Browser, seeder: Seeder, fleet: Fleet
 ) -> None:
     one, two, three = build_nodes(3)
+    browser.hasten(10)
     way = "document.querySelector('#way').dataset.way"
     port = str(urlsplit(seeder.address).port)
     browser.block("*/api/events")
@@ -168,9 +193,9 @@ def test_the_page_polls_without_events_and_comes_back_to_a_seeder_that_comes_bac
     assert seeder.stop() == 0
     browser.until(f"{way} == 'lost'")
     assert "no answer since" in browser.text("#way")
-    state = ("--state", str(tmp_path / "state"))
-    with serving(fleet, *state, "--listen", f"127.0.0.1:{port}") as again:
-        again = Seeder(again.process, again.address, tmp_path / "state" / "ca.pem", again.lines)
+    state = seeder.ca.parent
+    with serving(fleet, "--state", str(state), "--listen", f"127.0.0.1:{port}") as again:
+        again = Seeder(again.process, again.address, seeder.ca, again.lines)
         browser.until(f"{way} == 'live'")
         with SimulatedFleet(again, fleet) as simulated:
             simulated.announce(three)
@@ -193,12 +218,12 @@ def test_whoever_brings_the_token_signs_in_and_out(browser: Browser, seeder: See
     assert_it_kept_to_itself(browser, seeder)
 
 
-def test_two_thousand_nodes_that_all_change_leave_no_frame_out(seeder: Seeder, fleet: Fleet) -> None:
+def test_two_thousand_nodes_that_all_change_leave_no_frame_out(ready: Ready, seeder: Seeder, fleet: Fleet) -> None:
     """No task of the page takes 100 ms of a processor: its own time, whatever else the machine does meanwhile."""
     nodes = build_nodes(2000, own_addresses=False)
-    with SimulatedFleet(seeder, fleet) as simulated, browsing(is_traced=True) as browser:
-        for node in nodes:
-            simulated.announce(node)
+    browser = ready.traced.result()
+    with SimulatedFleet(seeder, fleet) as simulated:
+        simulated.announce_all(nodes)
         browser.look()
         browser.open(f"{seeder.address}/ui/")
         browser.until("document.querySelectorAll('.rack .cell').length == 2000")
@@ -207,7 +232,7 @@ def test_two_thousand_nodes_that_all_change_leave_no_frame_out(seeder: Seeder, f
         since_s = time.monotonic()
         for node in nodes:
             node.have = 0.5
-            simulated.announce(node)
+        simulated.announce_all(nodes)
         browser.until(f"{LEVELS}.filter((level) => level >= 45).length > 900", every_s=1.0)
         tasks_ms = browser.tasks_ms(since_s=since_s)
         print(f"{len(tasks_ms)} tasks, the longest {max(tasks_ms):.0f} ms, {sum(tasks_ms):.0f} ms in all")
