@@ -18,6 +18,8 @@ swarmboot_kmsg=${swarmboot_kmsg:-/dev/kmsg}
 . "$swarmboot_files/network.sh"
 # shellcheck source=initramfs-hook/leecher.sh
 . "$swarmboot_files/leecher.sh"
+# shellcheck source=initramfs-hook/lazy.sh
+. "$swarmboot_files/lazy.sh"
 # shellcheck source=initramfs-hook/root.sh
 . "$swarmboot_files/root.sh"
 # shellcheck source=initramfs-hook/seeding.sh
@@ -42,6 +44,10 @@ swarmboot_boot() {
         return 1
     fi
     swarmboot_keep_seeding "$1"
+    if [ -s "$swarmboot_run/handover/devices" ]; then # the leecher goes on, with its folders and its token
+        swarmboot_say "the root is ready after $(swarmboot_uptime) s, the rest of it arrives"
+        return 0
+    fi
     rm -f "$swarmboot_run/handover/secret.env" "$swarmboot_run/etc/fleet.token" # the booted system has no use for them
     for swarmboot_folder in run/swarmboot dev proc sys; do umount "$swarmboot_run/runtime/$swarmboot_folder"; done
     swarmboot_say "the root is ready after $(swarmboot_uptime) s"

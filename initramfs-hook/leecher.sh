@@ -77,7 +77,7 @@ swarmboot_fail_as_told() {
 swarmboot_fetch() {
     swarmboot_deaths=0
     while :; do
-        swarmboot_leecher leecher.initramfs fetch >&2
+        if swarmboot_is_lazy; then swarmboot_fetch_lazily; else swarmboot_leecher leecher.initramfs fetch >&2; fi
         swarmboot_status=$?
         case $swarmboot_status in
             0) return 0 ;;

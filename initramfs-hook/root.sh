@@ -39,7 +39,7 @@ swarmboot_mount_layers() {
         case $swarmboot_role/$swarmboot_format in
             root/squashfs | plugin/squashfs)
                 mkdir "$swarmboot_layer"
-                mount -t squashfs -o loop,ro "$swarmboot_run/images/$swarmboot_name" "$swarmboot_layer" ||
+                swarmboot_mount_image "$swarmboot_name" "$swarmboot_layer" ||
                     swarmboot_fail "$swarmboot_name cannot be mounted: is it a squashfs that this kernel can read?" ||
                     return 1
                 ;;
@@ -58,6 +58,16 @@ swarmboot_mount_layers() {
         swarmboot_lower=$swarmboot_number${swarmboot_lower:+:$swarmboot_lower}
         swarmboot_number=$((swarmboot_number + 1))
     done <"$swarmboot_run/handover/plan"
+}
+
+# Mount the squashfs $1 of the images at $2: the file, or the device on which it can be read while it arrives.
+swarmboot_mount_image() {
+    swarmboot_device=$(swarmboot_device_of "$1")
+    if [ -n "$swarmboot_device" ]; then
+        mount -t squashfs -o ro "$swarmboot_device" "$2"
+    else
+        mount -t squashfs -o loop,ro "$swarmboot_run/images/$1" "$2"
+    fi
 }
 
 # Take apart what an attempt before has left, for a retry from the rescue shell.

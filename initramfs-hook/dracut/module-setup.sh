@@ -27,7 +27,10 @@ depends() {
 
 # Called by dracut.
 installkernel() {
+    local config=${SWARMBOOT_CONFIG:-/etc/swarmboot}
     instmods loop squashfs overlay af_packet
+    # Nodes that go on before all is there (swarmboot.lazy) say so in what is baked in.
+    ! grep -qs '^lazy=' "$config/defaults" || instmods fuse
 }
 
 # Called by dracut.

@@ -8,8 +8,8 @@ Three files in one folder. `plan` is for the shell, a line an image, of words wi
 
 `environment` is the /etc/environment of a root that has none, and `handover.json` is for `leecher.initramfs.root`,
 which unpacks what cannot be mounted and merges settings. `secret.env` are the release's secret settings, if it has
-some, for root only, and `credentials` what the neighbour in the booted system announces with. It will not mount or
-unpack anything.
+some, for root only, and `credentials` what the neighbour in the booted system announces with. `devices` names, a
+line an image, where one can be read that is not whole yet. It will not mount or unpack anything.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from swarmboot.errors import ResourceError
+from swarmboot.host.files import write_whole
 from swarmboot.release.manifest import Manifest
 from swarmboot.release.profile import Selection
 from swarmboot.settings import NodeSettings
@@ -30,6 +31,7 @@ FOLDER = "handover"
 FACTS = "handover.json"
 """The folder, in /run/swarmboot, and this file are spelled so because scripts outside of this tree may read them."""
 PLAN = "plan"
+DEVICES = "devices"
 ENVIRONMENT = "environment"
 SECRETS = "secret.env"
 CREDENTIALS = "credentials"
@@ -75,12 +77,13 @@ def plan(hand_off: HandOff) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def write(hand_off: HandOff, folder: Path) -> None:
-    """Write the files; raises OSError."""
+def write(hand_off: HandOff, folder: Path, devices: Mapping[str, str] | None = None) -> None:
+    """Write the files, the plan last; `devices` say where images are read that are not whole yet. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / DEVICES).write_text("".join(f"{name} {device}\n" for name, device in (devices or {}).items()))
     (folder / FACTS).write_text(json.dumps(asdict(hand_off)))
     (folder / ENVIRONMENT).write_text(environment_text("", hand_off.env))
-    (folder / PLAN).write_text(plan(hand_off))
+    write_whole(folder / PLAN, plan(hand_off).encode(), mode=0o644, is_flushed=False)
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -157,6 +157,7 @@ class LazyWindow:
         self._link.send("whole", images_text(self._facts()))
         await self._until(lambda: self._is_done)
         self._write_state()
+        self._tell(f"all is there; its files took the place of those that arrived in {self.exchange_ms:g} ms")
         write_whole(self._into / TRACE, self.trace().encode(), mode=0o644, is_flushed=False)
 
     def trace(self) -> str:

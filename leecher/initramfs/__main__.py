@@ -55,7 +55,10 @@ from swarmboot.wire.report import FAILED, BootReport, encode_report
 
 if TYPE_CHECKING:
     from leecher.boot.boot import Boot
+    from leecher.boot.options import OnReady
     from leecher.boot.reporting import FirstWord
+    from swarmboot.release.manifest import Manifest
+    from swarmboot.release.profile import Selection
 
 BAKED = Path("/etc/swarmboot")
 STATE = Path("/run/swarmboot")
@@ -63,6 +66,7 @@ _PAUSE_S, _PAUSE_MAX_S = 1.0, 30.0
 _REPORT_S, _LOG_S = 3.0, 3.0
 _CREDENTIALS_MAX = 256
 _TEXT_MAX_BYTES = 1 << 16
+_LOOK_S = 1.0
 _USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
 
 
@@ -155,16 +159,32 @@ def fetch(started_s: float) -> None:
     if files:
         lay_down(files, state=STATE, settings=BAKED / "node")
         settings = _settings({**forced, "linger": "off"})
-    booted = _boot(settings, started_s)
+    is_window = False
+
+    def hand_over(manifest: Manifest, selection: Selection, devices: Mapping[str, str]) -> None:
+        nonlocal is_window
+        is_window = bool(devices)
+        _hand_over(manifest, selection, settings, devices)
+
+    booted = _boot(settings, started_s, hand_over)
+    if is_window:  # what a leecher that is started again would have needed
+        (STATE / "etc" / "fleet.token").unlink(missing_ok=True)
+        (STATE / hand_off.FOLDER / hand_off.SECRETS).unlink(missing_ok=True)
+        return
     assert booted.manifest is not None
     assert booted.selection is not None
-    hand_off.write(hand_off.hand_off_of(booted.manifest, booted.selection, settings), STATE / hand_off.FOLDER)
-    tokens = booted.counters.proving.tokens
+    hand_over(booted.manifest, booted.selection, {})
+
+
+def _hand_over(manifest: Manifest, selection: Selection, settings: NodeSettings, devices: Mapping[str, str]) -> None:
+    """Write what the hook goes on with."""
+    tokens = proving_of(settings).tokens
     credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
     hand_off.write_secret(STATE / hand_off.FOLDER / hand_off.CREDENTIALS, credentials)
+    hand_off.write(hand_off.hand_off_of(manifest, selection, settings), STATE / hand_off.FOLDER, devices)
 
 
-def _boot(settings: NodeSettings, started_s: float) -> Boot:
+def _boot(settings: NodeSettings, started_s: float, on_ready: OnReady) -> Boot:
     """Boot, and again after a network fault, until it is done or `swarmboot.timeout` is over."""
     random, began_s, attempt = Random(), time.monotonic(), 0
     while True:
@@ -172,7 +192,7 @@ def _boot(settings: NodeSettings, started_s: float) -> Boot:
         try:
             log = partial(node_log.kernels_lines, STATE) if settings.log else lambda: None
             bounded = replace(settings, timeout_s=max(left_s, 0.0))
-            return boot(BootOptions(bounded, started_s, is_unpacked=True, log=log))
+            return boot(BootOptions(bounded, started_s, is_unpacked=True, log=log, on_ready=on_ready))
         except TransferError as error:
             attempt += 1
             wait_s = pause_s(attempt, random)
@@ -191,12 +211,20 @@ def seed(started_s: float) -> None:
     settings = _settings({**forced, "reserve": "0", "fleet_token": "", "secrets": ""})
     credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MAX)
     if settings.seed_bytes_per_s:
+        _wait_for_the_window()
         lines = node_log.seeds_lines(STATE) if settings.log else None
         _give_up_root()
         limit = min(settings.seed_bytes_per_s, settings.up_bytes_per_s or settings.seed_bytes_per_s)
         settings = replace(settings, up_bytes_per_s=limit)
         word = _first_word()
         boot(BootOptions(settings, started_s, credentials=credentials, first_word=word, log=lambda: lines))
+
+
+def _wait_for_the_window() -> None:
+    """Wait until images that were in use before they were whole are: until then their own leecher gives them."""
+    state = STATE / "images" / "lazy.json"
+    while state.is_file() and '"exchange_ms": null' in state.read_text():
+        time.sleep(_LOOK_S)
 
 
 def _first_word() -> FirstWord:

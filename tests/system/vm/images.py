@@ -23,6 +23,8 @@ _MARKER = """#!/bin/sh
 # Says on the console what this root is made of.
 say() { echo "marker: $*" >/dev/console; }
 say root "$(awk '$2 == "/" {fs = $3} END {print fs}' /proc/mounts)"
+while grep -q '"exchange_ms": null' /run/swarmboot/images/lazy.json 2>/dev/null; do sleep 1; done
+say fuse "$(ls /sys/fs/fuse/connections 2>/dev/null)"
 say plugin "$(. /etc/hello.conf && echo "$HELLO")"
 say motd "$([ -e /etc/motd ] && echo there || echo gone)"
 say environment "$(tr '\\n' ' ' </etc/environment)"
@@ -203,12 +205,13 @@ def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = ())
 
 def build_initramfs(
     out: Path, *, kernel: Kernel, trust: Path, authority: Path, generator: str = "initramfs-tools", runtime: Path,
-    beside: Path | None = None,
+    beside: Path | None = None, defaults: Sequence[str] = (),
 ) -> Path:  # fmt: skip
-    """Build an initramfs with these keys baked in and return it."""
+    """Build an initramfs with these keys, and settings as NAME=VALUE, baked in and return it."""
     run(
         *kernel.around(beside), *SWARMBOOT, "hook", "build-initramfs", "--kernel", kernel.version, "--out", str(out),
         "--generator", generator, "--runtime", str(runtime), "--trust", str(trust), "--ca", str(authority),
+        *(word for default in defaults for word in ("--default", default)),
     )  # fmt: skip
     return out
 

@@ -273,3 +273,30 @@ def test_why_an_image_cannot_be_unpacked_reaches_the_seeder(shell: tuple[str, ..
     said = reason if told else "a plugin cannot be unpacked (status 50)"
     assert drive(shell, tmp_path, call) == (1, f"leecher.initramfs report {said}\n")
     assert ("a plugin cannot" in (tmp_path / "console").read_text()) is not told
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "is_lazy"), [("", False), ("swarmboot.lazy", True), ("swarmboot.lazy=on swarmboot.lazy=off", False)]
+)
+def test_a_root_is_used_before_it_is_whole_only_where_that_is_asked_for(
+    shell: tuple[str, ...], tmp_path: Path, cmdline: str, is_lazy: bool
+) -> None:
+    call = "modprobe() { :; }; swarmboot_is_lazy"
+    said = ""
+    if is_lazy and not Path("/dev/fuse").is_char_device():
+        is_lazy = False
+    assert drive(shell, tmp_path, call, cmdline=cmdline) == (0 if is_lazy else 1, said)
+
+
+def test_an_image_that_is_not_whole_is_mounted_from_its_device_and_another_from_its_file(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "handover").mkdir()
+    (tmp_path / "handover/devices").write_text("rootfs.squashfs /dev/loop7\n")
+    call = 'mount() { echo "$*"; }; swarmboot_mount_image rootfs.squashfs /a; swarmboot_mount_image b.squashfs /b'
+    status, said = drive(shell, tmp_path, call)
+    assert status == 0
+    assert said.splitlines() == [
+        "-t squashfs -o ro /dev/loop7 /a",
+        f"-t squashfs -o loop,ro {tmp_path}/images/b.squashfs /b",
+    ]

@@ -1,0 +1,43 @@
+#!/bin/sh
+# A root in use before it is whole (docs/decisions/0056): sourced by driver.sh. POSIX sh; needs mount, umount, modprobe,
+# chroot and sleep.
+# shellcheck disable=SC2154 # what is not set here, driver.sh sets
+
+# Succeed if swarmboot.lazy asks for it and this kernel has what it takes.
+swarmboot_is_lazy() {
+    case $(swarmboot_argument lazy) in 1 | [Yy][Ee][Ss] | [Oo][Nn] | [Tt][Rr][Uu][Ee]) ;; *) return 1 ;; esac
+    modprobe -q fuse || :
+    [ -c /dev/fuse ] && return 0
+    swarmboot_say 'swarmboot.lazy is on, and there is no /dev/fuse: fetching all of it first'
+    return 1
+}
+
+# Start the leecher below its server of reads, and return when the root can be put together: with 0 then, though not all
+# of it is there yet, and with the leecher's status if it ends before. What both say goes to the console from the
+# beginning, because they outlive whoever reads an initramfs's output.
+swarmboot_fetch_lazily() {
+    rm -f "$swarmboot_run/handover/plan" "$swarmboot_run/handover/devices" "$swarmboot_run/images/lazy.json"
+    exec 8<>/dev/fuse
+    swarmboot_options=ro,fd=8,rootmode=40000,user_id=0,group_id=0,allow_other
+    if ! mount -t fuse -o "$swarmboot_options" swarmboot-lazy "$swarmboot_run/runtime/mnt"; then
+        exec 8>&-
+        swarmboot_say 'FUSE cannot be mounted: fetching all of it first'
+        swarmboot_leecher leecher.initramfs fetch >&2
+        return
+    fi
+    swarmboot_leecher leecher.initramfs.lazy 8 /mnt /usr/bin/python3 -I -S -B -m leecher.initramfs fetch \
+        >"$swarmboot_console" 2>&1 &
+    swarmboot_server=$!
+    exec 8>&-
+    while [ ! -s "$swarmboot_run/handover/plan" ] && kill -0 "$swarmboot_server" 2>/dev/null; do sleep 0.1; done
+    umount -l "$swarmboot_run/runtime/mnt" # the loop devices hold it, and shutdown has nothing to unmount
+    [ -s "$swarmboot_run/handover/plan" ] || wait "$swarmboot_server"
+}
+
+# Print the device on which the image $1 can be read before it is whole, if there is one.
+swarmboot_device_of() {
+    [ -s "$swarmboot_run/handover/devices" ] || return 0
+    while read -r swarmboot_image swarmboot_device; do
+        [ "$swarmboot_image" != "$1" ] || echo "$swarmboot_device"
+    done <"$swarmboot_run/handover/devices"
+}
