@@ -12,8 +12,8 @@ from swarmboot.release.manifest import Profile
 from swarmboot.text.spelling import did_you_mean
 from swarmboot.text.toml import TomlError, parse_toml
 
-_TOP = frozenset({"name", "cmdline", "allow", "profiles"})
-_PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline"})
+_TOP = frozenset({"name", "cmdline", "allow", "profiles", "lazy"})
+_PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline", "lazy"})
 _SECRET = frozenset({"secret_env"})
 _MAC = re.compile(r"(?=.{1,17}\Z)[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
 _PROFILE_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*profiles[ \t]*\]\]", re.MULTILINE)
@@ -60,6 +60,13 @@ class _Table:
         value = self._value.get(key, "")
         if not isinstance(value, str) or len(value) > most or not value.isprintable():
             raise self.refuse(key, f"text on one line, at most {most} characters")
+        return value
+
+    def truth(self, key: str) -> bool | None:
+        """Return true or false; None for a missing one."""
+        value = self._value.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self.refuse(key, "true or false")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -135,11 +142,18 @@ def parse_release_toml(text: str, *, where: str) -> ReleaseSettings:
         raise top.refuse("allow", "at most 16 lower-case words")
     return ReleaseSettings(
         top.text("name"),
-        top.text("cmdline", most=4096),
+        _cmdline(top),
         allow,
         profiles,
         {name: env for name, env in secrets.items() if env},
     )
+
+
+def _cmdline(table: _Table) -> str:
+    """Return the kernel arguments, and the one that `lazy` stands for after them, so that it counts."""
+    is_lazy = table.truth("lazy")
+    word = "" if is_lazy is None else f"swarmboot.lazy={'on' if is_lazy else 'off'}"
+    return " ".join(filter(None, (table.text("cmdline", most=4096), word)))
 
 
 def _secret_env(number: int, value: Any, source: _Source) -> dict[str, str]:
@@ -160,7 +174,7 @@ def _profile(value: Any, number: int, source: _Source) -> Profile:
         dmi=table.text_map("dmi", pattern=_DMI, kind="file names under /sys/class/dmi/id"),
         plugins=table.texts("plugins") if table.has("plugins") else None,
         env=table.text_map("env", pattern=_KEY, kind="KEYs"),
-        cmdline=table.text("cmdline", most=4096),
+        cmdline=_cmdline(table),
     )
 
 

@@ -63,7 +63,7 @@ def test_an_empty_file_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('\nnmae = "x"\n', "release.toml:2: nmae is no key: expected one of allow, cmdline, name, profiles"),
+        ('\nnmae = "x"\n', "release.toml:2: nmae is no key: expected one of allow, cmdline, lazy, name, profiles"),
         ('name = "x"\n[extra]\n', "release.toml:2: extra is no key"),
         ('[[profiles]]\nname = "a"\nmac = ["x"]\n', "release.toml:3: profiles[1].mac is no key"),
         ("name = 1", "release.toml:1: name has the wrong value: expected text on one line"),
@@ -113,3 +113,15 @@ def test_the_example_in_the_documentation_is_a_good_one() -> None:
         line.strip() for line in page.splitlines() if line.startswith(("    threshold", "    swarmboot-ed"))
     )
     assert (len(parse_public(keys, where="docs").keys), parse_public(keys, where="docs").threshold) == (3, 2)
+
+
+def test_lazy_is_a_kernel_argument_that_a_profile_may_take_back() -> None:
+    text = 'cmdline = "quiet"\nlazy = true\n[[profiles]]\nname = "old"\nlazy = false\n[[profiles]]\nname = "new"\n'
+    found = parse_release_toml(text, where="release.toml")
+    assert found.cmdline == "quiet swarmboot.lazy=on"
+    assert [profile.cmdline for profile in found.profiles] == ["swarmboot.lazy=off", ""]
+
+
+def test_lazy_is_true_or_false() -> None:
+    with pytest.raises(ReleaseError, match=r"release\.toml:1: lazy has the wrong value"):
+        parse_release_toml('lazy = "on"\n', where="release.toml")
