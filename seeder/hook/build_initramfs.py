@@ -1,8 +1,9 @@
 """Builds an initramfs with swarmboot in it, by the distribution's own generator, without changing this machine's.
 
 mkinitramfs(8) is given a configuration folder of its own (`-d`), which holds a copy of this machine's plus the adapter;
-dracut(8) looks for modules in one place only, so an overlay in a mount namespace adds ours to them. It will not install
-an initramfs for this machine's next boot.
+dracut(8) looks for modules in one place only, so an overlay in a mount namespace adds ours to them. For a lean one the
+programs of disks are left out by the generator, modules and firmware afterwards (decision 54). It will not install an
+initramfs for this machine's next boot.
 """
 
 from __future__ import annotations
@@ -11,22 +12,52 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from seeder.hook import install
 from seeder.hook.install import Bake
+from seeder.initramfs.lean import Lean, make_lean
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
 from swarmboot.host.programs import run_program
 from swarmboot.text.units import format_size
 
 _BOUND_S = 1800
 _CONFIGURATION = Path("/etc/initramfs-tools")
+_CONTAINED = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-e", "-c")
+_HOOKS = Path("/usr/share/initramfs-tools/hooks")
+_HOOKS_FOR_DISKS = (
+    "fsck", "resume", "dmsetup", "dmraid", "lvm2", "mdadm", "multipath", "crypt*", "btrfs", "xfs", "zfs*", "ntfs_3g",
+    "reiserfsprogs", "bcache*", "open-iscsi", "nbd-client", "plymouth",
+)  # fmt: skip
+"""Hooks of initramfs-tools, by the names that their packages give them, whose programs no lean initramfs needs."""
+_MODULES_FOR_DISKS = (
+    "btrfs", "cifs", "convertfs", "crypt", "crypt-gpg", "crypt-loop", "dm", "dmraid", "dmsquash-live", "drm", "fcoe",
+    "fcoe-uefi", "fido2", "fs-lib", "iscsi", "lunmask", "lvm", "lvmmerge", "lvmthinpool-monitor", "mdraid", "multipath",
+    "nbd", "nfs", "nvdimm", "nvmf", "pcsc", "pkcs11", "plymouth", "resume", "rootfs-block", "systemd-cryptsetup",
+    "systemd-integritysetup", "systemd-repart", "systemd-veritysetup", "tpm2-tss", "virtfs", "virtiofs", "zfs",
+)  # fmt: skip
+"""Modules of dracut likewise; with what a disk's key may be on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leanness:
+    """That an initramfs is to be lean; with `nics`, a list, for these cards alone."""
+
+    nics: Path | None = None
 
 
 def build_initramfs(
-    out: Path, *, kernel: str, generator: str, runtime: Path, bake: Bake, say: Callable[[str], None]
-) -> None:
-    """Write an initramfs for a kernel version whose modules are under /lib/modules.
+    out: Path,
+    *,
+    kernel: str,
+    generator: str,
+    runtime: Path,
+    bake: Bake,
+    say: Callable[[str], None],
+    leanness: Leanness | None = None,
+) -> Lean | None:
+    """Write an initramfs for a kernel version whose modules are under /lib/modules; return what a lean one holds.
 
     It has mode 0600 if it holds a fleet token.
 
@@ -44,6 +75,7 @@ def build_initramfs(
         )
     install.check_runtime(runtime, root=Path("/"))
     out.parent.mkdir(parents=True, exist_ok=True)
+    lean = None
     with tempfile.TemporaryDirectory(prefix="swarmboot-initramfs.") as work:
         stage = Path(work)
         install.install_code(stage, runtime)
@@ -52,17 +84,25 @@ def build_initramfs(
             "SWARMBOOT_CODE": str(stage / install.CODE),
             "SWARMBOOT_CONFIG": str(stage / install.CONFIG),
         }
+        made = out if leanness is None else stage / "whole.img"
         if bake.token is not None:  # before the first byte of it
-            out.touch(0o600)
-            out.chmod(0o600)
-        command = _mkinitramfs(stage, out, kernel) if generator == "initramfs-tools" else _dracut(stage, out, kernel)
-        _run(program, command, environment)
+            made.touch(0o600)
+            made.chmod(0o600)
+        generate = _mkinitramfs if generator == "initramfs-tools" else _dracut
+        _run(program, generate(stage, made, kernel, is_lean=leanness is not None), environment)
+        mode = 0o600 if bake.token is not None else 0o644
+        if leanness is not None:
+            config = Path("/boot", f"config-{kernel}")
+            lean = make_lean(made, out, kernel=kernel, config=config, nics=leanness.nics, mode=mode)
     if bake.token is not None:
         out.chmod(0o600)
     say(f"initramfs: {out}, {format_size(out.stat().st_size)}, for kernel {kernel}, by {program}")
+    for line in lean.lines() if lean is not None else ():
+        say(line)
+    return lean
 
 
-def _mkinitramfs(stage: Path, out: Path, kernel: str) -> tuple[str, ...]:
+def _mkinitramfs(stage: Path, out: Path, kernel: str, *, is_lean: bool) -> tuple[str, ...]:
     configuration = stage / "initramfs-tools"
     shutil.copytree(_CONFIGURATION, configuration, symlinks=True)
     for name in ("hooks", "scripts"):
@@ -73,9 +113,19 @@ def _mkinitramfs(stage: Path, out: Path, kernel: str) -> tuple[str, ...]:
     shutil.copytree(installed / "scripts", configuration / "scripts", dirs_exist_ok=True)
     with (configuration / "initramfs.conf").open("a") as file:
         file.write("\n" + (installed / "conf-hooks.d/swarmboot").read_text())
-    return ("mkinitramfs", "-d", str(configuration), "-o", str(out), kernel)
+    command = ("mkinitramfs", "-d", str(configuration), "-o", str(out))
+    if not is_lean:
+        return (*command, kernel)
+    hooks = stage / "hooks"
+    shutil.copytree(_HOOKS, hooks, symlinks=True, ignore=shutil.ignore_patterns(*_HOOKS_FOR_DISKS))
+    return (*_CONTAINED, _WITH_HOOKS, "sh", str(hooks), str(_HOOKS), *command, "-c", "gzip", "-l", "1", kernel)
 
 
+_WITH_HOOKS = """
+mount --bind "$1" "$2"
+shift 2
+exec "$@"
+"""
 _WITH_MODULE = """
 mount -t overlay -o "lowerdir=$1:/usr/lib/dracut/modules.d" swarmboot /usr/lib/dracut/modules.d
 shift
@@ -83,13 +133,15 @@ exec dracut "$@"
 """
 
 
-def _dracut(stage: Path, out: Path, kernel: str) -> tuple[str, ...]:
+def _dracut(stage: Path, out: Path, kernel: str, *, is_lean: bool) -> tuple[str, ...]:
     """Return the command that runs dracut with our module among its own, in a mount namespace of its own."""
     install.install_dracut(stage)
     modules = stage / install.DRACUT.parent
     generic = ("--no-hostonly", "--no-hostonly-cmdline", "--force", "--add", "swarmboot")
-    contained = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-e", "-c", _WITH_MODULE, "sh")
-    return (*contained, str(modules), *generic, str(out), kernel)
+    if is_lean:
+        lean = ("--no-compress", "--omit", " ".join(_MODULES_FOR_DISKS))
+        return (*_CONTAINED, _WITH_MODULE, "sh", str(modules), *generic, *lean, str(out), kernel)
+    return (*_CONTAINED, _WITH_MODULE, "sh", str(modules), *generic, str(out), kernel)
 
 
 def _run(program: str, command: tuple[str, ...], environment: dict[str, str]) -> None:

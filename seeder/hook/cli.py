@@ -187,6 +187,10 @@ def install(
               show_default=True, help="Whose program builds it.")  # fmt: skip
 @click.option("--inside", "tree", type=_PATH, metavar="TREE",
               help="Build by the programs of the system in this folder; --runtime is in it too.")  # fmt: skip
+@click.option("--lean", "is_lean", is_flag=True,
+              help="Leave out what no boot from the network needs: disks, file systems, graphics.")  # fmt: skip
+@click.option("--nics", type=_PATH, metavar="FILE",
+              help="With --lean, drivers of these cards only: module names or modaliases, a line each.")  # fmt: skip
 @JSON
 @_baked
 def build_initramfs(
@@ -196,29 +200,62 @@ def build_initramfs(
     tree: Path | None,
     is_json: bool,
     runtime: Path | None,
+    is_lean: bool,
+    nics: Path | None,
     bake: Bake,
 ) -> None:
     """Build an initramfs for the fleet; this machine's own stays as it is.
 
     \b
     Example:
-      swarmboot hook build-initramfs --kernel 6.1.0-13-amd64 --out initramfs.img --trust fleet.pub --ca ca.pem
+      swarmboot hook build-initramfs --lean --kernel 6.1.0-13-amd64 --out initramfs.img --trust fleet.pub --ca ca.pem
       swarmboot hook build-initramfs --inside arm64/ --kernel 6.12.57+deb13-arm64 --out arm64.img --trust fleet.pub
     """
     from seeder.hook import build_initramfs, inside
 
+    if nics is not None and not is_lean:
+        raise MalformedSettingError("--nics goes with --lean", expected="--lean as well", found="none")
+    if nics is not None and not nics.is_file():
+        raise MalformedSettingError(f"--nics {nics} is no file", expected="a list of cards, as docs/boot.md has it")
+    leanness = build_initramfs.Leanness(nics) if is_lean else None
     runtime, say = runtime or RUNTIME, _say(is_json)
     if tree is not None:
-        inside.build_inside(tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say)
+        lean = inside.build_inside(
+            tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say, leanness=leanness
+        )
     else:
         if not runtime.exists():
             _build_runtime(runtime, say=say)
         if bake.token is not None:
             say(WORTH)
-        build_initramfs.build_initramfs(out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say)
+        made = build_initramfs.build_initramfs(
+            out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say, leanness=leanness
+        )
+        lean = made.value() if made is not None else None
     if is_json:
         facts = {"initramfs": str(out), "size_bytes": out.stat().st_size, "kernel": kernel, "generator": generator}
-        _print_json({**facts, "is_secret": bake.token is not None})
+        _print_json({**facts, "is_secret": bake.token is not None, "lean": lean})
+
+
+@hook.command("inspect")
+@click.argument("image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@JSON
+def inspect(image: Path, is_json: bool) -> None:
+    """Print what takes the room in an initramfs, by group, as a Markdown table.
+
+    \b
+    Example:
+      swarmboot hook inspect initramfs.img
+    """
+    from seeder.initramfs import sizes
+
+    found, whole_bytes = sizes.shares(image), image.stat().st_size
+    if is_json:
+        groups = [share.value() for share in found]
+        _print_json({"image": str(image), "size_bytes": whole_bytes, "groups": groups})
+        return
+    for line in sizes.table(found, whole_bytes=whole_bytes):
+        click.echo(line)
 
 
 @hook.command("settings")

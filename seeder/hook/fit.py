@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from seeder.initramfs.links import follow
 from seeder.program import HEAD_BYTES, parse_program
 from swarmboot.errors import ResourceError
 
-_MAX_LINKS = 40
 _LOADERS = {
     "ld-linux.so.2": "x86", "ld-linux-armhf.so.3": "arm", "ld-linux-x86-64.so.2": "x86-64",
     "ld-linux-aarch64.so.1": "arm64", "ld-linux-riscv64-lp64d.so.1": "riscv",
@@ -36,25 +36,6 @@ def machine_of_system(root: Path) -> str | None:
         except OSError:
             continue
     return None
-
-
-def follow(root: Path, name: str) -> Path:
-    """Return where a path leads in the system under `root`, absolute links counted from there; OSError in a circle."""
-    left, at, links = [part for part in name.split("/") if part], root, 0
-    while left:
-        part = left.pop(0)
-        if part == "..":
-            at = at.parent if at != root else root
-        elif (at / part).is_symlink():
-            links += 1
-            if links > _MAX_LINKS:
-                raise OSError(f"{name}: too many links")
-            target = str((at / part).readlink())
-            at = root if target.startswith("/") else at
-            left = [piece for piece in target.split("/") if piece not in ("", ".")] + left
-        else:
-            at = at / part
-    return at
 
 
 def check_fits(runtime: Path, libraries: list[str], *, root: Path) -> None:

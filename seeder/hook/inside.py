@@ -8,16 +8,20 @@ processes end with the build. It will not make the tree, and installs nothing in
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from seeder.hook.build_initramfs import Leanness
 from seeder.hook.files import hook_folder, place
-from seeder.hook.fit import follow, machine_of_system
+from seeder.hook.fit import machine_of_system
 from seeder.hook.install import Bake, authority_of
+from seeder.initramfs.links import follow
 from seeder.program import HEAD_BYTES, parse_program
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
 from swarmboot.text.units import format_size
@@ -26,6 +30,7 @@ PLACE = Path("/mnt")
 """Where the tree finds our code and the fleet's files while it builds."""
 _PYTHON = "/usr/bin/python3"
 _OUT = "out/initramfs.img"
+_CARDS = "cards"
 _BOUND_S = 3600
 _PACKAGES = ("swarmboot", "leecher", "seeder")
 _CANNOT_RUN, _NOT_FOUND = 126, 127
@@ -54,9 +59,19 @@ exec chroot "$tree" "$@"
 
 
 def build_inside(
-    tree: Path, out: Path, *, kernel: str, generator: str, runtime: Path, bake: Bake, say: Callable[[str], None]
-) -> None:
+    tree: Path,
+    out: Path,
+    *,
+    kernel: str,
+    generator: str,
+    runtime: Path,
+    bake: Bake,
+    say: Callable[[str], None],
+    leanness: Leanness | None = None,
+) -> dict[str, object] | None:
     """Write an initramfs for a kernel of the system in `tree`; `runtime` is a path in it, built if it is not there.
+
+    Returns what a lean one holds, as JSON has it.
 
     Raises PrivilegeError, ToolMissingError if the tree's programs do not run here or lack click, or ResourceError with
     the tree's own words if the build fails. What is written is whole or not there, mode 0600 if it holds a fleet token.
@@ -68,11 +83,14 @@ def build_inside(
         stage = Path(work)
         _place_code(stage)
         arguments = ("--kernel", kernel, "--generator", generator, "--runtime", str(runtime), *_place(stage, bake))
+        if leanness is not None:
+            arguments = (*arguments, *_place_leanness(stage, leanness), "--json")
         (stage / "out").mkdir()
-        _build(tree, stage, ("--out", str(PLACE / _OUT), *arguments), say)
+        values = _build(tree, stage, ("--out", str(PLACE / _OUT), *arguments), say)
         place(out, (stage / _OUT).read_bytes(), mode=0o600 if bake.token is not None else 0o644)
     machine = machine_of_system(tree) or "an unknown machine type"
     say(f"initramfs: {out}, {format_size(out.stat().st_size)}, for kernel {kernel} on {machine}, by {tree}'s programs")
+    return values["lean"] if leanness is not None else None
 
 
 def check_tree(tree: Path) -> None:
@@ -126,7 +144,16 @@ def _place(stage: Path, bake: Bake) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _build(tree: Path, stage: Path, arguments: tuple[str, ...], say: Callable[[str], None]) -> None:
+def _place_leanness(stage: Path, leanness: Leanness) -> tuple[str, ...]:
+    """Put the list of cards beside the fleet's files, if there is one; return the flags."""
+    if leanness.nics is None:
+        return ("--lean",)
+    shutil.copyfile(leanness.nics, stage / _CARDS)
+    return ("--lean", "--nics", str(PLACE / _CARDS))
+
+
+def _build(tree: Path, stage: Path, arguments: tuple[str, ...], say: Callable[[str], None]) -> dict[str, Any]:
+    """Run the same command in the tree; return its JSON object, if it was asked for one."""
     contained = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--")
     inner = (_PYTHON, "-B", "-c", _COMMAND, str(PLACE / "code"), "hook", "build-initramfs", *arguments)
     command = (*contained, "sh", "-c", _ENTER, "sh", str(tree.resolve()), str(stage), str(PLACE), *inner)
@@ -134,14 +161,17 @@ def _build(tree: Path, stage: Path, arguments: tuple[str, ...], say: Callable[[s
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
-        last = "no message"
+        last, values = "no message", {}
         try:
             assert process.stdout is not None
             for line in process.stdout:
                 last = line.strip() or last
-                if _OUT not in line and not line.startswith(_REFUSAL):
+                if line.startswith("{"):
+                    values = json.loads(line)
+                elif _OUT not in line and not line.startswith(_REFUSAL):
                     say(line.rstrip("\n"))
         finally:
             process.kill()
     if process.returncode != 0:
         raise ResourceError(f"the build in {tree} failed", found=f"{process.returncode}: {last.removeprefix(_REFUSAL)}")
+    return values

@@ -26,8 +26,8 @@ from leecher.machine import addresses as netlink
 from leecher.swarm.session import check_torrent
 from netsim.scenario.toml import parse_scenario
 from seeder.boot_script.grammar import parse_mac
+from seeder.initramfs.compressed import compression_of, decompressed
 from seeder.program import parse_program
-from seeder.publish.check.readers.compressed import compression_of, decompressed
 from seeder.publish.check.readers.kernel import pe_machine, pe_sections
 from seeder.publish.env_file import parse_env
 from seeder.publish.release_toml import parse_release_toml

@@ -29,6 +29,7 @@ from seeder.publish.check.stage0 import (
     check_modules,
     check_unpackers,
     check_versions,
+    check_weight,
 )
 from seeder.publish.release_dir import Release, ReleaseFile
 from seeder.site.writer import SourceFile, source_file
@@ -188,6 +189,8 @@ def _stage0_findings(
     yield from check_initramfs(initramfs, signing, label=label)
     packed = [file.label for file in release.files if file.format.endswith(".zst")]
     yield from check_unpackers(initramfs, packed, label=label)
+    sizes = (file.size_bytes for file in release.files if file.role is Role.INITRAMFS)
+    yield from check_weight(initramfs, next(sizes, 0), label=label)
     if kernel is not None:
         yield from check_versions(kernel, initramfs, label=label)
         yield from check_machine(kernel, initramfs, label=label)

@@ -10,6 +10,10 @@ from seeder.publish.check.readers.kernel import Kernel
 from swarmboot.errors import SwarmbootError
 from swarmboot.ids import KeyId
 from swarmboot.release import trust
+from swarmboot.text.units import format_size
+
+_WORTH_BYTES = 1 << 20
+"""What a lean initramfs must spare, about, to be worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,24 @@ def check_unpackers(initramfs: Initramfs, packed: list[str], *, label: str) -> l
             expected="zstd in its leecher's image",
             found="none",
             hint="install zstd where it is built and run `swarmboot hook build-runtime` again, or pack with gzip",
+        )
+    ]
+
+
+def check_weight(initramfs: Initramfs, packed_bytes: int, *, label: str) -> list[Finding]:
+    """Return a note about an initramfs of so many bytes if much of it is nothing that a boot from the network needs."""
+    spare_bytes = sum(initramfs.spare_bytes.values())
+    others_bytes = initramfs.unpacked_bytes - initramfs.runtime_bytes  # the runtime is packed by itself
+    if not spare_bytes or others_bytes <= 0:
+        return []
+    saved_bytes = (packed_bytes - initramfs.runtime_bytes) * spare_bytes / others_bytes
+    if saved_bytes < _WORTH_BYTES:
+        return []
+    return [
+        Finding(
+            f"{label} holds modules for {some(list(initramfs.spare_bytes))}, which no boot from the network needs: "
+            f"about {format_size(saved_bytes)} of the {format_size(packed_bytes)} that each machine loads",
+            hint="build it with `swarmboot hook build-initramfs --lean`",
         )
     ]
 

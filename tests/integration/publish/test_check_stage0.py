@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -127,6 +129,25 @@ def test_an_initramfs_of_any_kind_is_looked_into_behind_microcode_and_before_mor
     assert (found.has_hook, found.modules, found.keys) == (True, frozenset({VERSION}), bench.keys)
     assert found.defaults == {"floor": "7"}
     assert 75_000 < found.unpacked_bytes < 100_000
+
+
+@pytest.mark.parametrize(("megabytes", "is_noted"), [(3, True), (1, False)])
+def test_publish_says_what_a_lean_initramfs_would_save_if_it_is_worth_it(
+    bench: Bench, megabytes: int, is_noted: bool
+) -> None:
+    modules = bench.folder / f"initramfs/usr/lib/modules/{VERSION}/kernel"
+    for name in ("drivers/ata/ahci.ko", "drivers/net/ethernet/nic.ko"):
+        (modules / name).parent.mkdir(parents=True, exist_ok=True)
+        (modules / name).write_bytes(Random(3).randbytes(megabytes * 900_000))
+    bench.write(kernel_head(), packed(bench.initramfs(), "gzip"))
+    done = bench.publish("--check")
+    assert done.status == 0, done.err
+    noted = re.search(
+        r"note: initramfs.img holds modules for disks, which no boot from the network needs: about 2\.\d MiB of the "
+        r"5\.\d MiB that each machine loads; .*build-initramfs --lean",
+        done.out,
+    )
+    assert (noted is not None) == is_noted, done.out
 
 
 @pytest.mark.parametrize("kind", PACKERS)

@@ -1,32 +1,32 @@
-"""Reads what an initramfs holds: archives behind one another, compressed or not, as the kernel takes them.
+"""Reads what an initramfs holds that its boot depends on.
 
-Follows the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Raises ReleaseError for one that the
-kernel could not unpack, ResourceError where this machine lacks the program to look into it. It judges nothing.
+Raises ReleaseError for one that the kernel could not unpack, ResourceError where this machine lacks the program to look
+into it. It judges nothing.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from seeder.hook.fit import machine_of_libraries
+from seeder.initramfs.archives import initramfs_entries
+from seeder.initramfs.choice import why_out
+from seeder.initramfs.groups import RUNTIME, kernel_of, module_of
 from seeder.publish.check.readers.bounds import RUNTIME_MAX_BYTES, Bounds
-from seeder.publish.check.readers.compressed import compression_of, decompressed
 from seeder.publish.check.readers.images import list_squashfs
 from seeder.publish.unpacked_size import Counted
-from swarmboot.archive import Entry, Stream, cpio_entries, one_cpio
+from swarmboot.archive import Entry
 from swarmboot.errors import ReleaseError, ResourceError
 
 HOOK = "usr/lib/swarmboot/driver.sh"
-_RUNTIME = "usr/lib/swarmboot/runtime.squashfs"
 _LIBRARIES = "usr/lib/swarmboot/runtime.libraries"
 _KEYS, _DEFAULTS, _TOKEN = (f"etc/swarmboot/{name}" for name in ("fleet.pub", "defaults", "fleet.token"))
-_MODULE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/.*\.ko(?:\.\w+)?\Z")
 _TEXT_MAX_BYTES = 1 << 16
 _PAGE_BYTES = 4096
 _CHUNK_BYTES = 1 << 18
@@ -50,19 +50,7 @@ class Initramfs:
     runtime_bytes: int = 0
     runtime_machine: str = ""
     has_zstd: bool | None = None
-
-
-class _Part:
-    """A part of a file, read forward."""
-
-    def __init__(self, file: IO[bytes], size_bytes: int) -> None:
-        self._file = file
-        self._left_bytes = size_bytes
-
-    def read(self, size_bytes: int) -> bytes:
-        data = self._file.read(min(size_bytes, self._left_bytes))
-        self._left_bytes -= len(data)
-        return data
+    spare_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Reader:
@@ -80,7 +68,7 @@ class _Reader:
             self.sizes[entry.name] = -(-entry.size_bytes // _PAGE_BYTES) * _PAGE_BYTES
             if entry.name in (_KEYS, _DEFAULTS, _LIBRARIES) and entry.read is not None:
                 self.texts[entry.name] = entry.read(_TEXT_MAX_BYTES).decode(errors="replace")
-            elif entry.name == _RUNTIME and entry.read is not None:
+            elif entry.name == RUNTIME and entry.read is not None:
                 self._keep(entry.read)
 
     def _keep(self, read: Callable[[int], bytes]) -> None:
@@ -97,50 +85,45 @@ class _Reader:
 
     def found(self) -> Initramfs:
         """Return what was found."""
-        modules = (_MODULE.match(name) for name in self.sizes)
         pairs = (line.split("=", 1) for line in self.texts.get(_DEFAULTS, "").splitlines() if line[:1] != "#")
         return Initramfs(
-            modules=frozenset(match[1] for match in modules if match),
+            modules=frozenset(kernel for name in self.sizes if (kernel := kernel_of(name))),
             has_hook=HOOK in self.sizes,
             has_token=_TOKEN in self.sizes,
             keys=self.texts.get(_KEYS, ""),
             defaults={pair[0]: pair[1] for pair in pairs if len(pair) == 2},
             unpacked_bytes=sum(self.sizes.values()),
-            runtime_bytes=self.sizes.get(_RUNTIME, 0),
+            runtime_bytes=self.sizes.get(RUNTIME, 0),
             runtime_machine=machine_of_libraries(self.texts.get(_LIBRARIES, "").split()) or "",
-            has_zstd=_has_zstd(self.runtime) if self.sizes.get(_RUNTIME) else None,
+            has_zstd=_has_zstd(self.runtime) if self.sizes.get(RUNTIME) else None,
+            spare_bytes=self._spare(),
         )
+
+    def _spare(self) -> dict[str, int]:
+        spare: Counter[str] = Counter()
+        for name, size_bytes in self.sizes.items():
+            module = module_of(name)
+            if module and (word := why_out(module)):
+                spare[word] += size_bytes
+        return dict(spare.most_common())
 
 
 def _has_zstd(runtime: IO[bytes]) -> bool | None:
     path = Path(f"/proc/{os.getpid()}/fd/{runtime.fileno()}")
     try:
-        return "usr/bin/zstd" in list_squashfs(path, label=_RUNTIME)
+        return "usr/bin/zstd" in list_squashfs(path, label=RUNTIME)
     except (ReleaseError, ResourceError):
         return None
 
 
 def read_initramfs(path: Path, *, label: str, start: int = 0, size_bytes: int | None = None) -> Initramfs:
     """Return what the initramfs in a file, or in a part of it, holds; raise as the module says."""
-    with path.open("rb") as file, tempfile.TemporaryFile() as runtime:
+    with tempfile.TemporaryFile() as runtime:
         reader = _Reader(runtime, Bounds(label))
-        file.seek(start)
-        part = _Part(file, path.stat().st_size - start if size_bytes is None else size_bytes)
-        stream = Stream(part, label)  # type: ignore[arg-type]
-        while stream.pass_over_zeros():
-            head = stream.some(6)
-            stream.put_back(head)
-            kind = compression_of(head)
-            if kind:
-                with decompressed(stream, kind, label=label) as inner:
-                    reader.take(cpio_entries(Counted(inner, label), name=label))  # type: ignore[arg-type]
-            elif head.startswith(b"0707") and not stream.position_bytes % 4:
-                reader.take(one_cpio(stream, label))
-            else:
-                raise ReleaseError(
-                    f"{label} cannot be unpacked",
-                    expected="cpio archives, each compressed or not, uncompressed ones at a multiple of four bytes",
-                    found=f"{head.hex()} at byte {stream.position_bytes}",
-                    hint="build it again",
-                )
+        entries = initramfs_entries(path, label=label, start=start, size_bytes=size_bytes, watched=_counted)
+        reader.take(entry for _, entry in entries)
         return reader.found()
+
+
+def _counted(file: IO[bytes], label: str) -> IO[bytes]:
+    return Counted(file, label)  # type: ignore[return-value]

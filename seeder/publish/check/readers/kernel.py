@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from seeder.publish.check.readers.compressed import compression_of, decompressed
+from seeder.initramfs.compressed import compression_of, decompressed
 from seeder.publish.stage0 import kernel_version
 from swarmboot.archive import Stream
 from swarmboot.errors import ReleaseError

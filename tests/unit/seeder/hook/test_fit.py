@@ -9,11 +9,11 @@ import pytest
 from seeder.hook import install
 from seeder.hook.fit import (
     check_fits,
-    follow,
     machine_of_libraries,
     machine_of_system,
 )
 from seeder.hook.inside import check_tree
+from seeder.initramfs.links import follow
 from swarmboot.errors import ResourceError, ToolMissingError
 
 

@@ -1,0 +1,185 @@
+"""Which modules and which firmware a boot from the network needs. Pure.
+
+Named is what stays out, by subsystem; whatever is in none of them stays in, because a card may stand behind a bus, a
+clock or a regulator that nobody thought of. What a module that stays needs stays too, wherever it is (modprobe.d(5):
+dependencies, `softdep`, and since kmod 33 `weakdep`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from seeder.initramfs.groups import name_of
+from swarmboot.errors import MalformedSettingError
+
+OUT = {
+    "disks": (
+        "drivers/ata", "drivers/scsi", "drivers/md", "drivers/nvme", "drivers/block", "drivers/mmc", "drivers/mtd",
+        "drivers/memstick", "drivers/firewire", "drivers/target", "drivers/message", "drivers/ufs", "drivers/cdrom",
+        "drivers/nvdimm", "drivers/acpi/nfit", "drivers/dax", "drivers/s390/block", "drivers/usb/storage",
+        "drivers/pci/controller/vmd", "block",
+    ),
+    "file systems": ("fs", "net/sunrpc", "net/ceph", "net/9p", "net/rxrpc"),
+    "graphics and sound": ("drivers/gpu", "drivers/video", "drivers/media", "drivers/staging", "sound"),
+    "wireless and other networks": (
+        *(f"drivers/net/{name}" for name in (
+            "wireless", "wwan", "can", "hamradio", "wan", "ppp", "slip", "wireguard", "vxlan", "geneve", "macsec",
+            "ipvlan", "vrf", "tap", "tun", "eql", "amt", "gtp", "bareudp", "pfcp", "nlmon", "vsockmon", "xen-netback",
+        )),
+        *(f"net/{name}" for name in ("wireless", "mac80211", "bluetooth", "nfc", "can", "sctp", "vmw_vsock")),
+        "drivers/infiniband", "drivers/bluetooth", "drivers/nfc", "drivers/isdn",
+    ),
+    "game controllers and sensors": (
+        *(f"drivers/hid/hid-{name}" for name in (
+            "nintendo", "playstation", "sony", "steam", "wiimote", "nvidia-shield", "thrustmaster", "led",
+            "multitouch", "sensor-hub", "sensor-custom",
+        )),
+        "drivers/hid/amd-sfh-hid", "drivers/hid/intel-ish-hid", "drivers/hid/wacom", "drivers/iio",
+    ),
+    "modems": ("drivers/bus/mhi",),
+    "cryptography": ("crypto", "drivers/crypto"),
+    "libraries of others": ("lib",),
+}  # fmt: skip
+"""Subsystems that no network boot needs, by a word for them; libraries stay where a module that stays needs them."""
+_SPARE_FILE = re.compile(r"(?:usr/lib|lib|etc)/udev/(?:hwdb\.bin|hwdb\.d/.+|(?:ata|scsi|cdrom|v4l)_id)")
+_ARCH_CRYPTO = re.compile(r"arch/[^/]+/crypto/")
+
+NEEDED = frozenset({
+    "loop", "squashfs", "overlay", "fuse", "erofs", "af_packet", "autofs4", "efivarfs", "configfs",
+    "crc32c_generic", "crc32c_intel", "crc32c_arm64", "crc32c_cryptoapi", "crc32_pclmul", "libcrc32c",
+})  # fmt: skip
+"""What stays wherever it lies: for the images, for the initramfs's own system, and checksums that drivers ask for."""
+_CARDS = re.compile(
+    r"drivers/net/(?:(?:ethernet|usb|fddi|hyperv|fjes|thunderbolt)/|(?:virtio_net|vmxnet3/vmxnet3|xen-netfront)\Z)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What modules need: by place below the kernel's version what depmod(8) found, and by name what is asked for.
+
+    What is asked for may be an alias, as `crc32c`, which several modules have.
+    """
+
+    depends: Mapping[str, tuple[str, ...]]
+    asks: Mapping[str, tuple[str, ...]]
+    aliases: Mapping[str, tuple[str, ...]]
+
+
+def parse_needs(dep: str, soft: str, alias: str) -> Needs:
+    """Return what stands in modules.dep, in modules.softdep and modules.weakdep together, and in modules.alias."""
+    depends = {}
+    for line in dep.splitlines():
+        module, _, others = line.partition(":")
+        depends[_place(module)] = tuple(map(_place, others.split()))
+    asks: dict[str, tuple[str, ...]] = {}
+    for line in soft.splitlines():
+        word, *names = line.split() or [""]
+        if word in ("softdep", "weakdep") and names:
+            wanted = (name_of(name) for name in names[1:] if not name.endswith(":"))
+            asks[name_of(names[0])] = (*asks.get(name_of(names[0]), ()), *wanted)
+    aliases: dict[str, tuple[str, ...]] = {}
+    for pattern, module in _aliases(alias):
+        if not set(pattern) & set("*?["):
+            aliases[name_of(pattern)] = (*aliases.get(name_of(pattern), ()), module)
+    return Needs(depends, asks, aliases)
+
+
+def _aliases(text: str) -> list[tuple[str, str]]:
+    """Return the lines of modules.alias: a pattern, and the name of a module that it stands for."""
+    return [(words[1], name_of(words[2])) for line in text.splitlines() if len(words := line.split()) == 3]
+
+
+def _place(word: str) -> str:
+    return re.sub(r"\.ko(?:\.\w+)?\Z", "", word)
+
+
+def why_out(module: str) -> str:
+    """Return the word of OUT for a module at this place, nothing if it stays whether or not another needs it."""
+    place = module.removeprefix("kernel/")
+    if place == module or name_of(module) in NEEDED:
+        return ""  # built outside the kernel's tree, by whoever runs this machine
+    if _ARCH_CRYPTO.match(place):
+        return "cryptography"
+    return next((word for word, folders in OUT.items() if any(_is_in(place, folder) for folder in folders)), "")
+
+
+def _is_in(place: str, folder: str) -> bool:
+    return place == folder or place.startswith(f"{folder}/")
+
+
+def is_spare_file(path: str) -> bool:
+    """Return whether a file that is no module is of use to disks alone, or is udev's database of names (hwdb(7)).
+
+    The database gives devices vendors and a few keyboards other keys; Debian 12's initramfs has never had it.
+    """
+    return _SPARE_FILE.fullmatch(path) is not None
+
+
+def is_card(module: str) -> bool:
+    """Return whether a module is the driver of a network card, rather than what such drivers share."""
+    return _CARDS.match(module.removeprefix("kernel/")) is not None
+
+
+def chosen(modules: Collection[str], needs: Needs, *, cards: Collection[str] | None = None) -> frozenset[str]:
+    """Return the modules that stay, of all that there are; with `cards` no driver of another card does."""
+    by_name = {name_of(module): module for module in modules}
+    left = [
+        module
+        for module in modules
+        if not why_out(module) and (cards is None or not is_card(module) or name_of(module) in cards)
+    ]
+    stay: set[str] = set()
+    while left:
+        module = left.pop()
+        if module in stay or module not in modules:
+            continue
+        stay.add(module)
+        left += needs.depends.get(module, ())
+        for asked in needs.asks.get(name_of(module), ()):
+            left += [by_name[name] for name in (asked, *needs.aliases.get(asked, ())) if name in by_name]
+    return frozenset(stay)
+
+
+def cards_named(text: str, aliases: str, modules: Iterable[str], *, label: str) -> frozenset[str]:
+    """Return the modules that a list of cards names: module names and modaliases, a line each, `#` for comments.
+
+    `aliases` is modules.alias. Raises MalformedSettingError for a line for which there is no module.
+    """
+    there = {name_of(module) for module in modules}
+    patterns = _aliases(aliases)
+    found: set[str] = set()
+    for number, line in enumerate(text.splitlines(), start=1):
+        word = line.partition("#")[0].strip()
+        if not word:
+            continue
+        names = {name for pattern, name in patterns if fnmatchcase(word, pattern)} if ":" in word else {name_of(word)}
+        if not names & there:
+            raise MalformedSettingError(
+                f"{label}, line {number}: no module here drives {word[:80]!r}",
+                expected="the name of a module, as e1000e, or a modalias, as in /sys/class/net/*/device/modalias",
+                hint="look at the spelling, and whether the kernel's package is the nodes' own",
+            )
+        found |= names & there
+    if not found:
+        raise MalformedSettingError(
+            f"{label} names no card", expected="the name of a module or a modalias, a line each"
+        )
+    return frozenset(found)
+
+
+def firmware_asked(module: bytes) -> tuple[str, ...]:
+    """Return the firmware that a module says it may ask for, from its contents (`firmware=` in section .modinfo)."""
+    return _texts(rb"(?<![\w.])firmware=([!-~]+)(?=\0)", module)
+
+
+def firmware_asked_by_builtin(modinfo: bytes) -> tuple[str, ...]:
+    """Return the firmware that built-in drivers may ask for, from modules.builtin.modinfo."""
+    return _texts(rb"\.firmware=([!-~]+)(?=\0)", modinfo)
+
+
+def _texts(pattern: bytes, data: bytes) -> tuple[str, ...]:
+    return tuple(found.decode() for found in re.findall(pattern, data))

@@ -1,0 +1,234 @@
+"""Writes an initramfs again without what a boot from the network never needs, and packed so that it boots soonest.
+
+Modules, firmware and the lists of modules are chosen anew (`choice`), depmod(8) is run on what stays, everything else
+is kept as the generator made it. What is compressed already lies beside the compressed archive, not in it; modules are
+unpacked first, so that they are compressed once. It will not build an initramfs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from io import BytesIO
+from pathlib import Path
+
+from seeder.initramfs.choice import (
+    cards_named,
+    chosen,
+    firmware_asked,
+    firmware_asked_by_builtin,
+    is_card,
+    is_spare_file,
+    parse_needs,
+    why_out,
+)
+from seeder.initramfs.compressed import decompressed
+from seeder.initramfs.groups import RUNTIME, firmware_of, kernel_of, module_of, name_of
+from seeder.initramfs.links import follow
+from seeder.initramfs.tree import Unpacked, unpack, write_archive
+from swarmboot.archive import Stream
+from swarmboot.errors import ResourceError
+from swarmboot.host.files import write_whole
+from swarmboot.host.programs import last_words, run_program
+from swarmboot.text.units import format_size
+
+_BOUND_S = 900
+_PACKED = {".xz": "xz", ".zst": "zstd", ".gz": "gzip"}
+_NOT_READ_AT_BOOT = ("modules.symbols", "modules.symbols.bin")
+"""Made by depmod(8) and read by `modprobe symbol:NAME` alone."""
+_PACKERS = {
+    "zstd": ("zstd", "-q", "-19", "-T0", "-c"),
+    "xz": ("xz", "-q", "--check=crc32", "--lzma2=preset=6,dict=8MiB", "-T1", "-c"),
+    "gzip": ("gzip", "-9", "-n", "-c"),
+}
+"""What the kernel can unpack (lib/decompress.c), the one that boots soonest first; higher levels gain nothing."""
+_SOME = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """What became of an initramfs: the drivers of cards that are in, how many modules beside them, what is out.
+
+    `without_firmware` are the drivers that ask for firmware of which none is on the machine that built it.
+    """
+
+    kernel: str
+    size_bytes: int
+    compression: str
+    cards: tuple[str, ...]
+    others: tuple[str, ...]
+    out: Mapping[str, tuple[str, ...]]
+    without_firmware: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return it in a few lines."""
+        out = ", ".join(f"{len(names)} for {word}" for word, names in self.out.items()) or "none"
+        lines = [
+            f"lean: {len(self.cards)} drivers of network cards: {_some(self.cards)}",
+            f"lean: {len(self.others)} modules beside them: {_some(self.others)}",
+            f"lean: modules left out: {out}; {format_size(self.size_bytes)} with {self.compression}",
+        ]
+        if self.without_firmware:
+            lines.append(
+                f"note: no firmware here for {_some(self.without_firmware)}: cards that need it want its package "
+                "installed where the initramfs is built"
+            )
+        return lines
+
+    def value(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def _some(names: Collection[str]) -> str:
+    listed = sorted(names)
+    more = f" and {len(listed) - _SOME} more" if len(listed) > _SOME else ""
+    return ", ".join(listed[:_SOME]) + more
+
+
+def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: Path | None, mode: int) -> Lean:
+    """Write `image`, an initramfs for this kernel version, lean to `out`; `config` is what the kernel was built with.
+
+    `nics` lists the cards whose drivers alone are to be in. Raises MalformedSettingError if a line of it names none,
+    ReleaseError or ResourceError if a step fails; then nothing is written.
+    """
+    with tempfile.TemporaryDirectory(prefix="swarmboot-lean.") as work:
+        unpacked = unpack(image, Path(work))
+        modules = _plain_modules(unpacked, kernel)
+        lists = _lists_of(unpacked, kernel)
+        dep, soft, weak, alias = (_text(lists / f"modules.{name}") for name in ("dep", "softdep", "weakdep", "alias"))
+        needs, cards = parse_needs(dep, soft + weak, alias), None
+        if nics is not None:
+            cards = cards_named(nics.read_text(), alias, modules, label=str(nics))
+        stay = chosen(modules.keys(), needs, cards=cards)
+        without = _drop_firmware(unpacked, kernel, {module: unpacked.path(modules[module]) for module in stay}, lists)
+        for module in modules.keys() - stay:
+            unpacked.forget(modules[module])
+        _list_again(unpacked, lists, kernel)
+        for name in [name for name in unpacked.entries if is_spare_file(name)]:
+            unpacked.forget(name)
+        compression = compression_for(_text(config))
+        data = pack(unpacked, compression)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, data, mode=mode)
+    dropped: dict[str, tuple[str, ...]] = {}
+    for module in sorted(modules.keys() - stay):
+        word = why_out(module) or "other cards"
+        dropped[word] = (*dropped.get(word, ()), name_of(module))
+    cards_in = tuple(sorted(name_of(module) for module in stay if is_card(module)))
+    others = tuple(sorted(name_of(module) for module in stay if not is_card(module)))
+    return Lean(kernel, len(data), compression, cards_in, others, dropped, without)
+
+
+def compression_for(config: str) -> str:
+    """Return with what to compress for a kernel that was built with this configuration, gzip if that is not known."""
+    known = (kind for kind in _PACKERS if f"CONFIG_RD_{kind.upper()}=y" in config.splitlines() and shutil.which(kind))
+    return next(known, "gzip")
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+def _plain_modules(unpacked: Unpacked, kernel: str) -> dict[str, str]:
+    """Return the entries of all modules by their place, having unpacked those that are compressed."""
+    modules = {}
+    for name in [name for name in unpacked.entries if kernel_of(name) == kernel]:
+        path = unpacked.path(name)
+        kind = _PACKED.get(path.suffix, "")
+        if kind:
+            plain = path.with_suffix("")
+            with (
+                path.open("rb") as file,
+                plain.open("wb") as to,
+                decompressed(Stream(file, name), kind, label=name) as inner,
+            ):
+                shutil.copyfileobj(inner, to)
+            unpacked.forget(name)
+            name = name.removesuffix(path.suffix)
+            unpacked.put(name, plain)
+        modules[module_of(name)] = name
+    _depmod(unpacked, kernel)
+    return modules
+
+
+def _lists_of(unpacked: Unpacked, kernel: str) -> Path:
+    return follow(unpacked.tree, f"lib/modules/{kernel}")
+
+
+def _depmod(unpacked: Unpacked, kernel: str) -> None:
+    run_program(("depmod", "-b", str(unpacked.tree), kernel), bound_s=_BOUND_S, failure=ResourceError)
+
+
+def _list_again(unpacked: Unpacked, lists: Path, kernel: str) -> None:
+    """Run depmod(8) on the modules that are left, and have its lists in the place of the old ones."""
+    _depmod(unpacked, kernel)
+    folder = lists.relative_to(unpacked.tree)
+    for path in lists.glob("modules.*"):
+        name = str(folder / path.name)
+        if path.name not in _NOT_READ_AT_BOOT:
+            unpacked.put(name, path)
+        elif name in unpacked.entries:
+            unpacked.forget(name)
+
+
+def _drop_firmware(unpacked: Unpacked, kernel: str, stay: Mapping[str, Path], lists: Path) -> tuple[str, ...]:
+    """Leave out the firmware that no driver asks for; return the drivers of cards for which none is there."""
+    builtin = lists / "modules.builtin.modinfo"
+    asked_by = {module: firmware_asked(path.read_bytes()) for module, path in stay.items()}
+    asked_by[""] = firmware_asked_by_builtin(builtin.read_bytes()) if builtin.is_file() else ()
+    files = {name: firmware for name in unpacked.entries if (firmware := firmware_of(name, kernel))}
+    found = {module: _firmware_files(unpacked, kernel, names, files) for module, names in asked_by.items()}
+    kept = {name for names in found.values() for name in names}
+    for name in files:
+        if unpacked.entries[name].kind == "folder" or name in kept:
+            continue
+        if unpacked.entries[name].kind == "link" and _is_way_to(follow(unpacked.tree, name), unpacked, kept):
+            continue
+        unpacked.forget(name)
+    return tuple(
+        sorted(name_of(each) for each, names in asked_by.items() if names and is_card(each) and not found[each])
+    )
+
+
+def _firmware_files(unpacked: Unpacked, kernel: str, asked: Collection[str], files: Mapping[str, str]) -> set[str]:
+    """Return the files that these names lead to, as the kernel looks for them."""
+    found = set()
+    for name in asked:
+        if "*" in name:
+            found |= {each for each, firmware in files.items() if fnmatchcase(firmware, name)}
+        for folder in (f"updates/{kernel}/", "updates/", f"{kernel}/", ""):
+            for suffix in ("", ".xz", ".zst"):
+                path = follow(unpacked.tree, f"lib/firmware/{folder}{name}{suffix}")
+                if path.is_file():
+                    found.add(str(path.relative_to(unpacked.tree)))
+    return found
+
+
+def _is_way_to(path: Path, unpacked: Unpacked, kept: Collection[str]) -> bool:
+    """Return whether a link that leads to this path is one by which a file that is kept is found, or may be."""
+    return path.is_dir() or str(path.relative_to(unpacked.tree)) in kept
+
+
+def pack(unpacked: Unpacked, compression: str, *, beside: Collection[str] = (RUNTIME,)) -> bytes:
+    """Return the image: what the kernel looks for early, what is compressed already, and one compressed archive.
+
+    In this order tools that list an initramfs see all of it. Raises ResourceError if it cannot be compressed.
+    """
+    whole, inner = BytesIO(), BytesIO()
+    if unpacked.early:
+        write_archive(whole, unpacked, unpacked.early, is_early=True)
+    if plain := [name for name in beside if name in unpacked.entries]:
+        write_archive(whole, unpacked, plain)
+    write_archive(inner, unpacked, unpacked.entries.keys() - set(plain))
+    packer = _PACKERS[compression]
+    done = subprocess.run(packer, input=inner.getvalue(), capture_output=True, check=False, timeout=_BOUND_S)
+    if done.returncode != 0:
+        words = last_words(done.stderr.decode(errors="replace"))
+        raise ResourceError(f"{compression} failed", expected="exit status 0", found=f"{done.returncode}: {words}")
+    whole.write(done.stdout)
+    return whole.getvalue()

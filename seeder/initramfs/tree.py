@@ -1,0 +1,149 @@
+"""An initramfs unpacked into a folder, and packed again: owners, modes and devices are kept beside the files.
+
+Names are followed through the initramfs's own links, never out of the folder. It will not make device nodes there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from seeder.initramfs.archives import initramfs_entries
+from seeder.initramfs.groups import EARLY
+from seeder.initramfs.links import follow
+from swarmboot.archive import KINDS, Entry
+
+_CHUNK_BYTES = 1 << 20
+_TYPES = {kind: bits for bits, kind in KINDS.items()}
+_WITH_DATA = ("file", "hard link")
+_END = "TRAILER!!!"
+ALIGNMENT = 512
+"""What cpio(1) pads an archive to, which is more than the four bytes that the kernel wants."""
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """What an initramfs held: its entries by name, data below `folder`; those that come `early` apart."""
+
+    folder: Path
+    entries: dict[str, Entry] = field(default_factory=dict)
+    early: dict[str, Entry] = field(default_factory=dict)
+
+    def path(self, name: str, *, is_early: bool = False) -> Path:
+        """Return where the data of an entry lies."""
+        return self.folder / ("early" if is_early else "tree") / name
+
+    @property
+    def tree(self) -> Path:
+        """Return the folder that looks as the machine's root is going to."""
+        return self.folder / "tree"
+
+    def forget(self, name: str) -> None:
+        """Leave an entry out."""
+        del self.entries[name]
+        self.path(name).unlink()
+
+    def put(self, name: str, source: Path) -> None:
+        """Have the contents of another file under a name, new or not."""
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        if source != self.path(name):
+            shutil.copyfile(source, self.path(name))
+        before = self.entries.get(name, Entry(name, "file"))
+        self.entries[name] = replace(before, size_bytes=source.stat().st_size)
+
+
+def unpack(image: Path, folder: Path) -> Unpacked:
+    """Unpack an initramfs into a folder; raise as `initramfs_entries` does."""
+    unpacked = Unpacked(folder)
+    unpacked.tree.mkdir()
+    for kind, entry in initramfs_entries(image, label=str(image)):
+        if not kind and f"{entry.name}/".startswith(EARLY):
+            unpacked.early[entry.name] = replace(entry, read=None)
+            _lay_down(entry, unpacked.path(entry.name, is_early=True), unpacked.folder / "early")
+            continue
+        parent, _, last = entry.name.rpartition("/")
+        at = follow(unpacked.tree, parent)
+        at.mkdir(parents=True, exist_ok=True)
+        path = at / last
+        name = "" if path == unpacked.tree else str(path.relative_to(unpacked.tree))
+        _lay_down(entry, unpacked.tree / name, unpacked.tree)
+        unpacked.entries[name] = replace(entry, name=name, read=None)
+    return unpacked
+
+
+def _lay_down(entry: Entry, to: Path, tree: Path) -> None:
+    """Make a file, folder or link; of devices and pipes nothing."""
+    if entry.kind == "folder":
+        if not to.is_dir():
+            to.mkdir(parents=True)
+        return
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if entry.kind in ("file", "link") or (entry.kind == "hard link" and entry.read is None):
+        to.unlink(missing_ok=True)
+    if entry.kind == "link":
+        to.symlink_to(entry.target)
+    elif entry.kind in ("file", "hard link"):
+        if entry.kind == "hard link" and not to.exists():
+            to.hardlink_to(follow(tree, entry.target))
+        _write(entry, to)
+
+
+def _write(entry: Entry, to: Path) -> None:
+    if entry.kind == "hard link" and not entry.size_bytes:
+        return
+    with to.open("wb") as file:
+        while entry.read is not None and (data := entry.read(_CHUNK_BYTES)):
+            file.write(data)
+
+
+def write_archive(file: IO[bytes], unpacked: Unpacked, names: Iterable[str], *, is_early: bool = False) -> None:
+    """Write a cpio archive of these entries and the folders above them: newc, padded with zero bytes to ALIGNMENT.
+
+    Of files that are linked the last has the data, as with cpio(1).
+    """
+    entries = unpacked.early if is_early else unpacked.entries
+    listed = [(name, entries.get(name, Entry(name, "folder", 0o755))) for name in sorted(with_folders(names))]
+    paths = {name: unpacked.path(name, is_early=is_early) for name, entry in listed if entry.kind in _WITH_DATA}
+    inodes = {name: path.stat().st_ino for name, path in paths.items()}
+    links, left = Counter(inodes.values()), Counter(inodes.values())
+    numbers: dict[int, int] = {}
+    size_bytes = 0
+    for number, (name, entry) in enumerate(listed, start=1):
+        data, inode = os.fsencode(entry.target) if entry.kind == "link" else b"", inodes.get(name, 0)
+        if inode:
+            left[inode] -= 1
+            data = b"" if left[inode] else paths[name].read_bytes()
+            number = numbers.setdefault(inode, number)
+        size_bytes += _write_entry(file, entry, name or ".", data, number=number, links=links.get(inode, 1))
+    size_bytes += _write_entry(file, Entry("", ""), _END, b"", number=0, links=1)
+    file.write(bytes(-size_bytes % ALIGNMENT))
+
+
+def _write_entry(file: IO[bytes], entry: Entry, name: str, data: bytes, *, number: int, links: int) -> int:
+    """Write an entry; return how many bytes that was."""
+    mode = entry.mode | _TYPES.get("file" if entry.kind == "hard link" else entry.kind, 0)
+    raw_name = os.fsencode(name) + b"\0"
+    numbers = (
+        number, mode, entry.uid, entry.gid, links, int(entry.modified_s), len(data), 0, 0, os.major(entry.device),
+        os.minor(entry.device), len(raw_name), 0,
+    )  # fmt: skip
+    header = b"070701" + b"".join(b"%08x" % value for value in numbers) + raw_name
+    parts = (header, bytes(-len(header) % 4), data, bytes(-len(data) % 4))
+    return sum(map(file.write, parts))
+
+
+def with_folders(names: Iterable[str]) -> Iterator[str]:
+    """Yield the folders above some names, and the names, each once and a folder before what is in it."""
+    seen: set[str] = set()
+    for name in names:
+        parts = name.split("/")
+        for depth in range(1, len(parts) + 1):
+            part = "/".join(parts[:depth])
+            if part not in seen:
+                seen.add(part)
+                yield part

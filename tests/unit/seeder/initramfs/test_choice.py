@@ -1,0 +1,122 @@
+"""Which modules and which firmware a lean initramfs keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from seeder.initramfs.choice import (
+    Needs,
+    cards_named,
+    chosen,
+    firmware_asked,
+    firmware_asked_by_builtin,
+    is_card,
+    is_spare_file,
+    parse_needs,
+    why_out,
+)
+from seeder.initramfs.groups import firmware_of, group_of, kernel_of, module_of
+from swarmboot.errors import MalformedSettingError
+
+NET = "kernel/drivers/net"
+NOTHING = Needs({}, {}, {})
+VIRTIO, E1000E, IGB = f"{NET}/virtio_net", f"{NET}/ethernet/intel/e1000e/e1000e", f"{NET}/ethernet/intel/igb/igb"
+ALIASES = """# Aliases extracted from modules themselves.
+alias pci:v00008086d000010D3sv*sd*bc*sc*i* e1000e
+alias pci:v00008086d00001521sv*sd*bc*sc*i* igb
+alias crc32c crc32c_generic
+alias crypto-crc32c crc32c_generic
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["kernel/drivers/ata/ahci", "kernel/drivers/block/virtio_blk", "kernel/fs/ext4/ext4",
+     "kernel/drivers/md/raid/raid1",
+     "kernel/drivers/usb/storage/usb-storage", "kernel/drivers/gpu/drm/drm", "kernel/net/sunrpc/sunrpc",
+     "kernel/arch/x86/crypto/aesni-intel", "kernel/drivers/hid/hid-steam", "kernel/drivers/net/wireless/ath/ath"],
+)  # fmt: skip
+def test_what_is_for_disks_and_screens_is_out(module: str) -> None:
+    assert why_out(module)
+    assert chosen({module, VIRTIO}, NOTHING) == {VIRTIO}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [VIRTIO, E1000E, f"{NET}/phy/realtek", f"{NET}/mdio/mdio-bcm-unimac", "kernel/drivers/block/loop",
+     "kernel/fs/squashfs/squashfs", "kernel/fs/overlayfs/overlay", "kernel/fs/fuse/fuse",
+     "kernel/drivers/virtio/virtio_pci", "kernel/drivers/pci/controller/pcie-brcmstb",
+     "kernel/drivers/clk/clk-raspberrypi", "kernel/drivers/hid/usbhid/usbhid",
+     "kernel/drivers/usb/host/xhci-pci", "kernel/drivers/input/keyboard/atkbd", "updates/dkms/r8168", "extra/zfs"],
+)  # fmt: skip
+def test_what_a_card_may_stand_behind_and_what_the_hook_mounts_is_in(module: str) -> None:
+    assert chosen({module, "kernel/fs/ext4/ext4"}, NOTHING) == {module}
+
+
+def test_what_a_module_needs_stays_wherever_it_lies() -> None:
+    dep = f"{E1000E}.ko.xz: kernel/drivers/block/odd.ko.xz\nkernel/drivers/block/odd.ko.xz: kernel/fs/nls/nls_x.ko.xz\n"
+    soft = "softdep e1000e pre: crc32c post: ptp-x\nweakdep e1000e later\n"
+    modules = {E1000E, "kernel/drivers/block/odd", "kernel/fs/nls/nls_x", "kernel/crypto/crc32c_generic",
+               "kernel/crypto/ptp_x", "kernel/crypto/later", "kernel/crypto/aes"}  # fmt: skip
+    assert chosen(modules, parse_needs(dep, soft, ALIASES)) == modules - {"kernel/crypto/aes"}
+
+
+def test_a_list_of_cards_leaves_the_other_cards_out_and_what_they_share_in() -> None:
+    modules = {VIRTIO, E1000E, IGB, f"{NET}/phy/realtek", "kernel/drivers/ptp/ptp"}
+    text = "# what the racks have\nvirtio-net\npci:v00008086d00001521sv00008086sd00000001bc02sc00i00   # two ports\n"
+    cards = cards_named(text, ALIASES, modules, label="cards")
+    assert cards == {"virtio_net", "igb"}
+    assert chosen(modules, NOTHING, cards=cards) == modules - {E1000E}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("e1000e\ne1000f\n", "cards, line 2: no module here drives 'e1000f'"),
+     ("pci:v00001111d00002222sv0sd0bc02sc00i00\n", "cards, line 1: no module here"),
+     ("# none\n", "cards names no card")],
+)  # fmt: skip
+def test_a_line_that_names_no_card_is_refused_with_its_number(text: str, words: str) -> None:
+    with pytest.raises(MalformedSettingError, match=words):
+        cards_named(text, ALIASES, {E1000E, IGB}, label="cards")
+
+
+def test_udevs_database_and_its_programs_for_disks_are_out() -> None:
+    names = ("usr/lib/udev/hwdb.bin", "usr/lib/udev/scsi_id", "usr/lib/udev/rules.d/60-block.rules", "usr/bin/udevadm")
+    assert [is_spare_file(name) for name in names] == [True, True, False, False]
+
+
+def test_cards_are_told_from_what_they_share() -> None:
+    assert [is_card(each) for each in (VIRTIO, E1000E, f"{NET}/usb/r8152", f"{NET}/vmxnet3/vmxnet3")] == [True] * 4
+    assert [is_card(each) for each in (f"{NET}/phy/realtek", f"{NET}/mii", f"{NET}/bonding/bonding")] == [False] * 3
+
+
+def test_the_firmware_that_a_driver_names_is_read_from_it() -> None:
+    module = b"\x7fELF\0firmware=bnx2/a.fw\0firmware=bnx2/b.fw\0parm=firmware:what it is\0description=x\0"
+    assert firmware_asked(module) == ("bnx2/a.fw", "bnx2/b.fw")
+    assert firmware_asked_by_builtin(b"r8169.firmware=rtl_nic/x.fw\0r8169.license=GPL\0") == ("rtl_nic/x.fw",)
+
+
+def test_names_of_modules_and_firmware_are_as_the_kernel_has_them() -> None:
+    assert module_of("lib/modules/6.1.0/kernel/fs/x.ko.zst") == "kernel/fs/x"
+    assert kernel_of("usr/lib/modules/6.1.0/updates/x.ko") == "6.1.0"
+    assert module_of("usr/lib/modules/6.1.0/modules.dep") == ""
+    for name in (
+        "lib/firmware/a/b.fw",
+        "usr/lib/firmware/updates/6.1.0/a/b.fw.xz",
+        "usr/lib/firmware/6.1.0/a/b.fw.zst",
+    ):
+        assert firmware_of(name, "6.1.0") == "a/b.fw"
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [("usr/lib/modules/6/kernel/drivers/net/ethernet/x.ko", "drivers of network cards"),
+     ("usr/lib/modules/6/kernel/fs/x.ko", "file systems"), ("usr/lib/modules/6/modules.dep.bin", "lists of modules"),
+     ("kernel/x86/microcode/AuthenticAMD.bin", "microcode"), ("usr/lib/x86_64-linux-gnu/libc.so.6", "libraries"),
+     ("usr/lib/swarmboot/runtime.squashfs", "swarmboot's runtime"),
+     ("usr/lib/udev/hwdb.bin", "the hardware database"),
+     ("usr/lib/systemd/systemd-udevd", "systemd and udev"), ("usr/bin/busybox", "other programs"),
+     ("init", "the rest")],
+)  # fmt: skip
+def test_every_file_belongs_to_a_group(name: str, group: str) -> None:
+    assert group_of(name) == group
