@@ -59,6 +59,10 @@ def loki() -> Iterator[tuple[str, list[Any]]]:
         server.server_close()
 
 
+def streams(pushed: list[Any]) -> list[dict[str, str]]:
+    return [stream["stream"] for _, _, body in list(pushed) for stream in body["streams"]]
+
+
 def test_what_a_node_says_before_during_and_after_a_boot_is_shown_and_handed_on(fleet: Fleet, tmp_path: Path) -> None:
     syslog, netconsole, state = free_port(), free_port(), fleet.folder / "state"
     listening = ["--syslog", f"127.0.0.1:{syslog}", "--netconsole", f"127.0.0.1:{netconsole}"]
@@ -69,12 +73,14 @@ def test_what_a_node_says_before_during_and_after_a_boot_is_shown_and_handed_on(
     with loki() as (address, pushed), serving(fleet, *listening, "--loki", address) as seeder:
         say(b"<6>ipxe: net0 up", syslog, host="127.0.0.2")
         wait_until("iPXE's line", lambda: "syslog info ipxe: net0 up" in shown())
-        with booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+        (tmp_path / "kmsg").write_text("3,0,0,-;EXT4-fs error\n")
+        with booting(tmp_path, 1, *asking(seeder, fleet), "--log", tmp_path / "kmsg") as node:
             node.end()
         say(b"2,99,1,-;Kernel panic - not syncing: \x1b[2J\n", netconsole, host="127.0.0.2")
         wait_until("the panic", lambda: r"netconsole critical Kernel panic - not syncing: \x1b[2J" in shown())
         assert shown().index("ipxe") < shown().index("panic")
-        wait_until("two pushes", lambda: len(pushed) >= 2)
+        handed_in = {"job": "swarmboot", "source": "kernel", "level": "error"}
+        wait_until("a push of what was handed in", lambda: any(handed_in == each for each in streams(pushed)))
         path, kind, body = pushed[0]
         assert (path, kind) == ("/loki/api/v1/push", "application/json")
         assert body["streams"][0]["stream"] == {"job": "swarmboot", "source": "syslog", "level": "info"}

@@ -44,7 +44,12 @@ mount() {
 swarmboot_prepare && swarmboot_leecher leecher.initramfs fetch
 """
 BRISK = {f"{UNIT}.d/brisk.conf": "[Service]\nWatchdogSec=4s\nRestartSec=100ms\n"}
-NEIGHBOUR = {f"etc/systemd/system/{SEED}": (HOOK / "seed.service").read_text()}
+NEIGHBOUR = {
+    f"etc/systemd/system/swarmboot-seed.{kind}": (HOOK / f"seed.{kind}").read_text() for kind in ("service", "socket")
+}
+"""In a container there is no kernel's log for the socket to open: the service does without."""
+
+METRICS = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9470/metrics').read().decode())"
 _CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _AS_ON_ETHERNET = ("link add rack type bridge", f"address add {ADDRESS}/24 dev rack", "link set rack up")
 
@@ -129,13 +134,14 @@ def test_a_nodes_neighbour_seeds_without_any_right_or_writable_code(plain: Servi
     authority = plain.fleet.folder / "ca.pem"
     authority.write_text(container.run("cat", "/var/lib/swarmboot/ca.pem"))
     install.install_code(folder, images.runtime_image())
-    defaults = {"server": "https://127.0.0.1:8470", "discovery": "off"}
+    defaults = {"server": "https://127.0.0.1:8470", "discovery": "off", "metrics_port": "9470"}
     install.install_config(folder, Bake((plain.fleet.pub,), authority, defaults=defaults))
     before = told(container, "images verified")
     container.run("sh", "-euc", _BOOT_A_NODE, "sh", str(folder))
     container.start(SEED)
     wait_until("a neighbour that seeds", lambda: "complete; seeding" in container.journal(SEED), every_s=0.1)
     assert plain.rights(SEED) == (False, {0})
+    assert "swarmboot_complete 1" in container.run(sys.executable, "-c", METRICS)
     maps = container.run("cat", f"/proc/{container.shown(SEED, 'MainPID')}/maps").splitlines()
     assert not [line for line in maps if {"w", "x"} <= set(line.split()[1])]
     wait_until("one word of a boot", lambda: told(container, "booted") == 1, every_s=0.1)
