@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from leecher.boot.head_start import HeadStart
 from leecher.boot.options import BootOptions
@@ -80,25 +80,7 @@ def boot(options: BootOptions) -> Boot:
 
 def main(started_s: float) -> NoReturn:
     """Parse the arguments, boot, and exit with the error's own status (see `swarmboot.errors`)."""
-    parser = argparse.ArgumentParser(prog="leecher", description="Fetch a release from neighbours and the seeder.")
-    parser.add_argument(
-        "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
-    )
-    for setting in TABLE:
-        is_switch = setting.name in ("linger", "discovery", "lazy")
-        parser.add_argument(
-            *setting.flags,
-            dest=setting.name,
-            help=f"{setting.help}, as in {setting.example}",
-            metavar="VALUE",
-            **({"nargs": "?", "const": "on"} if is_switch else {"action": "append"}),  # type: ignore[arg-type]
-        )
-    known, unknown = parser.parse_known_args()
-    if unknown:
-        flags_known = [flag for setting in TABLE for flag in setting.flags]
-        meant = did_you_mean(unknown[0].partition("=")[0], flags_known)
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{meant and f'; {meant}'}")
-    arguments = vars(known)
+    arguments = _parse()
     try:
         flags = {
             setting.name: value if isinstance(value, str) else ",".join(value) if setting.is_repeatable else value[-1]
@@ -121,6 +103,29 @@ def main(started_s: float) -> NoReturn:
         tell(str(refusal))
         sys.exit(refusal.exit_status)
     sys.exit(0)
+
+
+def _parse() -> dict[str, Any]:
+    """Return the arguments by name; end the program with a line about one that is unknown."""
+    parser = argparse.ArgumentParser(prog="leecher", description="Fetch a release from neighbours and the seeder.")
+    parser.add_argument(
+        "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
+    )
+    for setting in TABLE:
+        is_switch = setting.name in ("linger", "discovery", "lazy")
+        parser.add_argument(
+            *setting.flags,
+            dest=setting.name,
+            help=f"{setting.help}, as in {setting.example}",
+            metavar="VALUE",
+            **({"nargs": "?", "const": "on"} if is_switch else {"action": "append"}),  # type: ignore[arg-type]
+        )
+    known, unknown = parser.parse_known_args()
+    if unknown:
+        flags_known = [flag for setting in TABLE for flag in setting.flags]
+        meant = did_you_mean(unknown[0].partition("=")[0], flags_known)
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{meant and f'; {meant}'}")
+    return vars(known)
 
 
 def process_started_s() -> float:

@@ -47,10 +47,6 @@ class VerifiedFile:
             return range(0)
         return range(first_byte // self.facts.piece_bytes, (end_byte - 1) // self.facts.piece_bytes + 1)
 
-    def is_good(self, index: int) -> bool:
-        """Return whether a piece has been verified."""
-        return self._is_good[index] == 1
-
     def verify(self, index: int, room: memoryview) -> bool:
         """Return whether a piece is there and right; `room`, of a piece's size, is written over."""
         if self._is_good[index]:

@@ -48,31 +48,17 @@ class Leanness:
 
 
 def build_initramfs(
-    out: Path,
-    *,
-    kernel: str,
-    generator: str,
-    runtime: Path,
-    bake: Bake,
-    say: Callable[[str], None],
+    out: Path, *, kernel: str, generator: str, runtime: Path, bake: Bake, say: Callable[[str], None],
     leanness: Leanness | None = None,
-) -> Lean | None:
+) -> Lean | None:  # fmt: skip
     """Write an initramfs for a kernel version whose modules are under /lib/modules; return what a lean one holds.
 
     It has mode 0600 if it holds a fleet token.
 
     Raises PrivilegeError, ToolMissingError, KeyFileError, SettingsError, or ResourceError if the generator fails.
     """
-    if os.geteuid() != 0:
-        raise PrivilegeError("building an initramfs needs root", hint="it must own the files in it")
     program = {"initramfs-tools": "mkinitramfs", "dracut": "dracut"}[generator]
-    if not shutil.which(program):
-        raise ToolMissingError(f"{program} is not installed", hint=f"install the package {generator}")
-    if not Path("/lib/modules", kernel).is_dir():
-        known = ", ".join(sorted(path.name for path in Path("/lib/modules").glob("*"))) or "none"
-        raise ResourceError(
-            f"no modules of kernel {kernel} here", expected=f"one of: {known}", hint="install its package"
-        )
+    _check_machine(kernel, program, package=generator)
     install.check_runtime(runtime, root=Path("/"))
     out.parent.mkdir(parents=True, exist_ok=True)
     lean = None
@@ -100,6 +86,19 @@ def build_initramfs(
     for line in lean.lines() if lean is not None else ():
         say(line)
     return lean
+
+
+def _check_machine(kernel: str, program: str, *, package: str) -> None:
+    """Raise PrivilegeError, ToolMissingError or ResourceError if this machine cannot build one for this kernel."""
+    if os.geteuid() != 0:
+        raise PrivilegeError("building an initramfs needs root", hint="it must own the files in it")
+    if not shutil.which(program):
+        raise ToolMissingError(f"{program} is not installed", hint=f"install the package {package}")
+    if not Path("/lib/modules", kernel).is_dir():
+        known = ", ".join(sorted(path.name for path in Path("/lib/modules").glob("*"))) or "none"
+        raise ResourceError(
+            f"no modules of kernel {kernel} here", expected=f"one of: {known}", hint="install its package"
+        )
 
 
 def _mkinitramfs(stage: Path, out: Path, kernel: str, *, is_lean: bool) -> tuple[str, ...]:

@@ -134,12 +134,7 @@ def _print_json(values: object) -> None:
 @JSON
 @_baked
 def install(
-    has_initramfs_tools: bool,
-    has_dracut: bool,
-    root: Path,
-    is_json: bool,
-    runtime: Path | None,
-    bake: Bake,
+    has_initramfs_tools: bool, has_dracut: bool, root: Path, is_json: bool, runtime: Path | None, bake: Bake
 ) -> None:
     """Put the hook where this distribution's initramfs generator finds it.
 
@@ -153,17 +148,7 @@ def install(
     if not has_initramfs_tools and not has_dracut:
         raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
     say = _say(is_json)
-    runtime = runtime or install.runtime_under(root)
-    is_built_now = not runtime.exists()
-    if is_built_now:
-        _build_runtime(runtime, say=say)
-    try:
-        install.install_code(root, runtime)
-    except ResourceError:
-        if is_built_now:
-            for path in (runtime, runtime.with_suffix(".libraries")):
-                path.unlink()
-        raise
+    _install_code(root, runtime or install.runtime_under(root), say=say)
     install.install_config(root, bake)
     places: dict[str, str] = {}
     if has_initramfs_tools:
@@ -180,6 +165,22 @@ def install(
         _print_json({"installed": list(places), "next": list(places.values()), "is_secret": bake.token is not None})
 
 
+def _install_code(root: Path, runtime: Path, *, say: Callable[[str], None]) -> None:
+    """Install the code; a runtime image that is built for it is gone again if there is no room for the rest."""
+    from seeder.hook import install
+
+    is_built_now = not runtime.exists()
+    if is_built_now:
+        _build_runtime(runtime, say=say)
+    try:
+        install.install_code(root, runtime)
+    except ResourceError:
+        if is_built_now:
+            for path in (runtime, runtime.with_suffix(".libraries")):
+                path.unlink()
+        raise
+
+
 @hook.command("build-initramfs")
 @click.option("--kernel", required=True, metavar="VERSION", help="Kernel version, as under /lib/modules.")
 @click.option("--out", type=_PATH, required=True, metavar="FILE", help="Where to write the initramfs.")
@@ -194,16 +195,9 @@ def install(
 @JSON
 @_baked
 def build_initramfs(
-    kernel: str,
-    out: Path,
-    generator: str,
-    tree: Path | None,
-    is_json: bool,
-    runtime: Path | None,
-    is_lean: bool,
-    nics: Path | None,
-    bake: Bake,
-) -> None:
+    kernel: str, out: Path, generator: str, tree: Path | None, is_json: bool, runtime: Path | None, is_lean: bool,
+    nics: Path | None, bake: Bake,
+) -> None:  # fmt: skip
     """Build an initramfs for the fleet; this machine's own stays as it is.
 
     \b

@@ -120,7 +120,6 @@ def result_of(
     """Return the result of a run; with no arrival at all its times are 0."""
     done_s = [arrival.done_s for arrival in arrivals if arrival is not None] or [0.0]
     limit_s = plan.limit_s(size_bytes)
-    sources = [report.get("bytes_from", {}) for report in reports]
     return LabResult(
         strategy=plan.strategy,
         nodes=plan.nodes,
@@ -144,7 +143,7 @@ def result_of(
         done_s=tuple(None if arrival is None else arrival.done_s for arrival in arrivals),
         node_s=tuple(None if arrival is None else arrival.done_s - arrival.started_s for arrival in arrivals),
         rack_uplink_bytes=traffic.racks,
-        bytes_from={name: sum(source.get(name, 0) for source in sources) for name in set().union(*sources)},
+        bytes_from=_bytes_from(reports),
         server_cpu_s=cost.server_cpu_s,
         load_average=load_average,
         reports=tuple(reports),
@@ -153,6 +152,12 @@ def result_of(
         ready_last_s=max(ready_s, default=None),
         pivot_ms=max(pivots_ms, default=None),
     )
+
+
+def _bytes_from(reports: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return where all nodes' bytes came from, by the reports that say so."""
+    sources = [report.get("bytes_from", {}) for report in reports]
+    return {name: sum(source.get(name, 0) for source in sources) for name in set().union(*sources)}
 
 
 def table_of(results: Sequence[LabResult]) -> Table:

@@ -53,8 +53,7 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
     layout = lay_out(plan, run)
     load_average = os.getloadavg()[0]
     with make_directory(run) as name, Network(layout, plan.rates) as network, Crew() as crew:
-        directory = Path(name)
-        context = RunContext(plan, layout, load_payload(plan, directory), directory, crew)
+        context = RunContext(plan, layout, load_payload(plan, Path(name)), Path(name), crew)
         for node in layout.everyone:
             context.node_folder(node).mkdir()
         strategy.serve(context)
