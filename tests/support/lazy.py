@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 from tests.support.loopback import Leecher, Seeder, booting
+from tests.support.tree import TREE
 from tests.support.waiting import wait_until
 
 _CHUNK_BYTES = 1 << 14
@@ -63,8 +65,13 @@ def throttled(seeder: Seeder, bytes_per_s: float) -> Iterator[Seeder]:
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
-                far = socket.create_connection((host, int(port)))
-                ends.extend((near, far))
+                ends.append(near)
+                try:
+                    far = socket.create_connection((host, int(port)))
+                except OSError:  # the seeder is gone
+                    near.close()
+                    continue
+                ends.append(far)
                 threading.Thread(target=carry, args=(near, far), kwargs={"is_paced": False}, daemon=True).start()
                 threading.Thread(target=carry, args=(far, near), kwargs={"is_paced": True}, daemon=True).start()
 
@@ -76,6 +83,17 @@ def throttled(seeder: Seeder, bytes_per_s: float) -> Iterator[Seeder]:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+
+@contextmanager
+def fuse_connections(folder: Path) -> Iterator[Callable[[], set[str]]]:
+    """Yield what tells the kernel's connections to servers of files, by their numbers."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "fusectl", "none", folder], check=True)
+    try:
+        yield lambda: {path.name for path in folder.iterdir()}
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 @dataclass(slots=True)
@@ -136,3 +154,106 @@ def booting_lazily(folder: Path, number: int, *arguments: str | Path) -> Iterato
 
 def _said(leecher: Leecher) -> str:
     return "nothing" if leecher.process.poll() is None else leecher.process.communicate()[1]
+
+
+class PaperReader(threading.Thread):
+    """Reads 4 KiB of a device at random, past the page cache, and compares, until it is stopped."""
+
+    def __init__(self, path: str, data: bytes, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.reads, self.faults, self.longest_s = 0, list[str](), 0.0
+        self.is_stopped = False
+        self._path, self._data, self._random = path, data, Random(seed)
+
+    def run(self) -> None:
+        room = mmap.mmap(-1, 4096)  # direct I/O wants whole pages
+        device = os.open(self._path, os.O_RDONLY | os.O_DIRECT)
+        try:
+            while not self.is_stopped and not self.faults:
+                at = self._random.randrange(len(self._data) // 4096) * 4096
+                began_s = time.monotonic()
+                os.preadv(device, [room], at)
+                self.longest_s = max(self.longest_s, time.monotonic() - began_s)
+                if room[:] != self._data[at : at + 4096]:
+                    self.faults.append(f"other bytes at {at}")
+                self.reads += 1
+        except OSError as error:
+            self.faults.append(str(error))
+        finally:
+            os.close(device)
+
+
+@dataclass(slots=True)
+class PaperWindow:
+    """Images that a fetcher on paper writes when they are read; `devices` are open."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    paths: list[str]
+    devices: list[int]
+
+    def read(self, device: int, first_byte: int, size_bytes: int) -> bytes:
+        """Return bytes of a device."""
+        found = b""
+        while len(found) < size_bytes and (got := os.pread(device, size_bytes - len(found), first_byte + len(found))):
+            found += got
+        return found
+
+    def is_waited_for(self) -> bool:
+        """Return whether a read has had to wait for what is not there."""
+        return (self.folder / "waited").exists()
+
+    @contextmanager
+    def reading(self, device: int, data: bytes, *, readers: int) -> Iterator[list[PaperReader]]:
+        """Have so many readers read a device for a block."""
+        path = self.paths[self.devices.index(device)]
+        crew = [PaperReader(path, data, seed) for seed in range(readers)]
+        for reader in crew:
+            reader.start()
+        try:
+            yield crew
+        finally:
+            for reader in crew:
+                reader.is_stopped = True
+            for reader in crew:
+                reader.join(60)
+
+    def end(self) -> float:
+        """Have the files exchanged and return how long that took, in milliseconds."""
+        (self.folder / "go").touch()
+        done = self.folder / "done"
+        wait_until("the exchange", done.exists)
+        return float(done.read_text())
+
+
+@contextmanager
+def paper_window(folder: Path, images: list[Path], *, fault: str = "") -> Iterator[PaperWindow]:
+    """Serve images that arrive as they are read; needs root."""
+    fuse = folder / "fuse"
+    fuse.mkdir()
+    fetcher = [sys.executable, "-m", "tests.support.paper_fetcher", str(folder), fault, *map(str, images)]
+    process = subprocess.Popen(
+        ["sh", "-c", _LAUNCH, "lazy", str(fuse), *fetcher],
+        stderr=subprocess.PIPE, text=True, cwd=TREE,
+    )  # fmt: skip
+    devices: list[int] = []
+    paths: list[str] = []
+    try:
+        loops = folder / "loops"
+        wait_until("devices", loops.exists, process=process)
+        paths = loops.read_text().split()
+        subprocess.run(["umount", "-l", fuse], check=True)
+        devices = [os.open(path, os.O_RDONLY) for path in paths]
+        for device in devices:  # as squashfs reads: no block but those that it needs
+            os.posix_fadvise(device, 0, 0, os.POSIX_FADV_RANDOM)
+        yield PaperWindow(process, folder, paths, devices)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=20)
+        for device in devices:
+            os.close(device)
+        if paths:
+            subprocess.run(["losetup", "-d", *paths], check=False, capture_output=True)
+        if os.path.ismount(fuse):
+            subprocess.run(["umount", "-l", fuse], check=False)

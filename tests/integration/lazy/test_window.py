@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from tests.support.lazy import LazyNode, booting_lazily, make_squashfs, throttled
+from tests.support.lazy import LazyNode, booting_lazily, fuse_connections, make_squashfs, throttled
 from tests.support.loopback import Fleet, asking, booting, build_fleet, serving
 from tests.support.waiting import wait_until
 
@@ -89,10 +89,6 @@ def lazy_boot(folder: Path, fleet: Fleet, bytes_per_s: float) -> Iterator[LazyNo
         yield node
 
 
-def connections() -> set[str]:
-    return {path.name for path in Path("/sys/fs/fuse/connections").iterdir()}
-
-
 def read_all(node: LazyNode, held: Held) -> None:
     for image, files in held.items():
         for name, data in files.items():
@@ -103,8 +99,9 @@ def test_images_are_read_before_they_are_whole_and_their_files_exchanged_under_r
     tmp_path: Path, release: tuple[Fleet, Held]
 ) -> None:
     fleet, held = release
-    before = connections()
-    with lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S) as node:
+    with fuse_connections(tmp_path / "fusectl") as connections, lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S) as node:
+        before = connections()
+        assert before
         assert node.exchange_ms() is None
         with reading(node, held) as readers:
             wait_until("a read", lambda: all(reader.reads for reader in readers), process=node.server)
@@ -114,7 +111,7 @@ def test_images_are_read_before_they_are_whole_and_their_files_exchanged_under_r
             wait_until("reads after it", lambda: all(r.reads > n for r, n in zip(readers, reads, strict=True)))
         assert [fault for reader in readers for fault in reader.faults] == []
         assert node.leecher.end()[0] == 0
-        assert connections() <= before
+        wait_until("the end of the connection", lambda: connections() < before)
         subprocess.run(["sh", "-c", "echo 3 >/proc/sys/vm/drop_caches"], check=False)
         read_all(node, held)
 
@@ -157,7 +154,8 @@ def test_a_seeder_that_is_gone_in_the_window_costs_nothing_while_a_neighbour_liv
         seeder = stack.enter_context(serving(fleet, "--uplink", "1gbit"))
         warm = stack.enter_context(booting(tmp_path, 2, *asking(seeder, fleet), "--linger", "--up", "2MB/s"))
         warm.report()
-        node = stack.enter_context(booting_lazily(tmp_path, 1, *asking(seeder, fleet)))
+        slow = stack.enter_context(throttled(seeder, SLOW_BYTES_PER_S / 2))
+        node = stack.enter_context(booting_lazily(tmp_path, 1, *asking(slow, fleet)))
         seeder.process.kill()
         assert node.exchange_ms() is None
         with reading(node, held) as readers:

@@ -1,0 +1,78 @@
+"""The server of reads by itself, below a kernel's FUSE and loops, with a fetcher on paper (0056)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.support.lazy import paper_window
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("mount", "umount", "losetup")]
+
+
+def write_images(folder: Path, *sizes: int) -> list[Path]:
+    paths = [folder / f"image{number}" for number in range(len(sizes))]
+    for number, (path, size_bytes) in enumerate(zip(paths, sizes, strict=True)):
+        path.write_bytes(Random(number).randbytes(size_bytes))
+    return paths
+
+
+def test_images_of_any_size_are_read_while_they_arrive_and_after(tmp_path: Path) -> None:
+    images = write_images(tmp_path, 1_000_000, 300_001, 4096)
+    with paper_window(tmp_path, images) as window:
+        assert len(window.devices) == 3
+        for image, device in zip(images, window.devices, strict=True):
+            data = image.read_bytes()
+            whole_sectors = len(data) // 512 * 512
+            assert window.read(device, 0, 4096) == data[:4096]
+            assert window.read(device, whole_sectors - 512, 512) == data[whole_sectors - 512 : whole_sectors]
+        assert window.end() < 5000
+        for image, device in zip(images, window.devices, strict=True):
+            data = image.read_bytes()
+            os.posix_fadvise(device, 0, 0, os.POSIX_FADV_DONTNEED)
+            assert window.read(device, 0, len(data)) == data[: len(data) // 512 * 512]
+
+
+def test_a_piece_that_arrives_wrong_is_read_by_nobody(tmp_path: Path) -> None:
+    images = write_images(tmp_path, 1_000_000)
+    with paper_window(tmp_path, images, fault="wrong") as window:
+        data = images[0].read_bytes()
+        for first_byte in (0, 400_384, 900_096):
+            assert window.read(window.devices[0], first_byte, 4096) == data[first_byte : first_byte + 4096]
+        window.end()
+
+
+def test_a_read_that_nobody_can_serve_ends_with_an_error_when_its_server_ends(tmp_path: Path) -> None:
+    images = write_images(tmp_path, 1_000_000)
+    faults: list[OSError] = []
+    with paper_window(tmp_path, images, fault="never") as window:
+
+        def read() -> None:
+            try:
+                window.read(window.devices[0], 0, 4096)
+            except OSError as error:
+                faults.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        wait_until("a read that waits", lambda: window.is_waited_for())
+        window.process.kill()
+        reader.join(30)
+    assert len(faults) == 1
+
+
+def test_four_readers_see_nothing_of_the_exchange(tmp_path: Path) -> None:
+    images = write_images(tmp_path, 4_000_000)
+    data = images[0].read_bytes()
+    with paper_window(tmp_path, images) as window:
+        with window.reading(window.devices[0], data, readers=4) as readers:
+            wait_until("reads", lambda: all(reader.reads > 5 for reader in readers))
+            window.end()
+            reads = [reader.reads for reader in readers]
+            wait_until("more", lambda: all(reader.reads > n for reader, n in zip(readers, reads, strict=True)))
+        assert [fault for reader in readers for fault in reader.faults] == []
