@@ -67,6 +67,7 @@ _REPORT_S, _LOG_S = 3.0, 3.0
 _CREDENTIALS_MAX = 256
 _TEXT_MAX_BYTES = 1 << 16
 _LOOK_S = 1.0
+_REBOOT_S = 10.0
 _USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
 
 
@@ -166,7 +167,13 @@ def fetch(started_s: float) -> None:
         is_window = bool(devices)
         _hand_over(manifest, selection, settings, devices)
 
-    booted = _boot(settings, started_s, hand_over)
+    server_of_reads = os.getppid()
+    try:
+        booted = _boot(settings, started_s, hand_over)
+    except SwarmbootError:
+        if is_window and os.getppid() != server_of_reads:  # it has been reported
+            _reboot()
+        raise
     if is_window:  # what a leecher that is started again would have needed
         (STATE / "etc" / "fleet.token").unlink(missing_ok=True)
         (STATE / hand_off.FOLDER / hand_off.SECRETS).unlink(missing_ok=True)
@@ -174,6 +181,13 @@ def fetch(started_s: float) -> None:
     assert booted.manifest is not None
     assert booted.selection is not None
     hand_over(booted.manifest, booted.selection, {})
+
+
+def _reboot() -> None:
+    """Reboot a machine whose root has lost what was not in memory yet: nobody else could any more (proc(5))."""
+    tell(f"what of the root was not read yet is lost; rebooting in {_REBOOT_S:.0f} s")
+    time.sleep(_REBOOT_S)
+    Path("/proc/sysrq-trigger").write_text("b")
 
 
 def _hand_over(manifest: Manifest, selection: Selection, settings: NodeSettings, devices: Mapping[str, str]) -> None:
