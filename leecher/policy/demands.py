@@ -3,9 +3,10 @@
 A read of a piece that is missing asks the neighbours for that piece before all others. If it has not come within
 `neighbours_s`, the seeder is told that it is waited for and leases it at once, to one node alone if several wait for
 the same; if it has not come within `lease_s` more, the node fetches it from an origin by itself, and again, ever less
-often, until it is there. After `report_s` without it, somebody is told; the read goes on waiting as long as the server
-of reads lets it. Reads in sequence look ahead: the pieces that follow are asked of the neighbours too, twice as many
-with each step.
+often, until it is there. That is up to three times as long, drawn anew each time: a rack that boots reads the same, and
+the first who fetches gives it to all. After `report_s` without it, somebody is told; the read goes on waiting as long
+as the server of reads lets it. Reads in sequence look ahead: the pieces that follow are asked of the neighbours too,
+twice as many with each step.
 
 Pure: `now_s` comes in, requests go out, timers are requests (docs/decisions/0056).
 """
@@ -16,6 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from random import Random
 
 from leecher.policy.node_policy import Wanted
 from swarmboot.backoff import doubled_s
@@ -72,6 +74,9 @@ class ReportRequest:
 DemandRequest = HurryRequest | TellRequest | OriginRequest | ReportRequest
 
 
+_LONGEST_TIMES = 3.0
+
+
 class Step(IntEnum):
     """Who has been asked for a piece."""
 
@@ -92,7 +97,10 @@ class _Waited:
 class Demands:
     """The reads of one node that wait, and those that may come next. `wanted` may grow."""
 
-    def __init__(self, wanted: Mapping[InfoHash, Wanted], *, limits: DemandLimits | None = None) -> None:
+    def __init__(
+        self, wanted: Mapping[InfoHash, Wanted], *, random: Random, limits: DemandLimits | None = None
+    ) -> None:
+        self._random = random
         self.limits = limits or DemandLimits()
         self._wanted = wanted
         self._waited: dict[tuple[InfoHash, PieceIndex], _Waited] = {}
@@ -154,7 +162,8 @@ class Demands:
 
     def _next_step(self, info_hash: InfoHash, index: PieceIndex, waited: _Waited, now_s: float) -> list[DemandRequest]:
         if waited.step is Step.NEIGHBOURS:
-            waited.step, waited.due_s = Step.SEEDER, now_s + self.limits.lease_s
+            waited.step = Step.SEEDER
+            waited.due_s = now_s + self.limits.lease_s * self._random.uniform(1.0, _LONGEST_TIMES)
             return []
         waited.step, waited.tries = Step.ORIGIN, waited.tries + 1
         waited.due_s = now_s + doubled_s(self.limits.origin_s, self.limits.origin_max_s, waited.tries)

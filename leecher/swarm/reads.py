@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING
 
 from leecher.policy.demands import Demands, HurryRequest, OriginRequest, ReportRequest, TellRequest
@@ -32,7 +33,7 @@ class Reads:
         tell: Callable[[str], None],
     ) -> None:
         self.touched: dict[tuple[InfoHash, PieceIndex], None] = {}
-        self._demands = Demands(policy.wanted)
+        self._demands = Demands(policy.wanted, random=Random())
         self._policy = policy
         self._swarm = swarm
         self._announcer = announcer

@@ -157,8 +157,14 @@ class PaperRack:
             returned=request.returned,
             is_starving=request.is_starving,
             from_neighbours_bytes=node.from_neighbours * PIECE_BYTES,
+            urgent=self._urgent(node),
         )
         self.post(announce, host=node.host)
+
+    def _urgent(self, node: PaperNode) -> dict[InfoHash, piece_set.Pieces]:
+        """Return what a program on a node waits for; here there are none."""
+        del node
+        return {}
 
     def post(self, announce: Announce, *, host: str) -> None:
         """Have an announce come to the tracker."""
