@@ -36,6 +36,8 @@ class Window:
         self._link: Link | None = None
         self._devices: list[tuple[str, int]] = []
         self._child = 0
+        self._is_stopped = False
+        self._exchange_ms = 0.0
         self.is_over = False
 
     def run(self) -> int:
@@ -44,19 +46,21 @@ class Window:
         pause_s = _PAUSE_S
         while True:
             status = self._fetch()
-            if self.is_over or status == 0 or not self._devices:
-                return status
+            is_killed = status < 0 and not self._is_stopped  # even afterwards there is a report to be made
+            if status == 0 or not self._devices or (self.is_over and not is_killed):
+                return status % 256
             say(f"the leecher ended with status {status}; starting it again, reads wait")
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
     def stop(self, number: int) -> None:
         """Pass a signal on to the fetcher."""
+        self._is_stopped = True
         if self._child:
             os.kill(self._child, number)
 
     def _fetch(self) -> int:
-        """Run the fetcher once, hear it until it ends, and return its exit status."""
+        """Run the fetcher until it ends, hear it, and return its exit status, or minus the signal that ended it."""
         own, other = socket.socketpair()
         other.set_inheritable(True)
         environment = {**os.environ, VARIABLE: str(other.fileno())}
@@ -69,7 +73,7 @@ class Window:
         self._child = 0
         link.close()
         hearer.join()  # what it said last still counts
-        return os.waitstatus_to_exitcode(status) % 256
+        return os.waitstatus_to_exitcode(status)
 
     def _hear(self, link: Link) -> None:
         for word, rest in link.lines():
@@ -101,6 +105,9 @@ class Window:
 
     def _end(self, link: Link, text: str) -> None:
         """Exchange the files, which the fetcher has found to be what was signed, and leave the kernel alone."""
+        if self.is_over:  # a fetcher that was started again does not know
+            link.send("done", self._exchange_ms)
+            return
         for file, image in zip(self._server.files, read_images(text), strict=True):
             file.move(image)  # one that nobody has read was not opened yet, and may have its name by now
         began_s = time.monotonic()
@@ -113,7 +120,8 @@ class Window:
             link.send("fault", error)
             return
         self.is_over = True
-        link.send("done", round((time.monotonic() - began_s) * 1000, 1))
+        self._exchange_ms = round((time.monotonic() - began_s) * 1000, 1)
+        link.send("done", self._exchange_ms)
         for (_, device), file in zip(self._devices, self._server.files, strict=True):
             os.close(device)
             file.close()
