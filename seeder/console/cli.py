@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import click
 
 from seeder.console import layout
-from seeder.console.source import Source, find_source
+from seeder.console.source import Source, answer, find_source
+from swarmboot.printable import printable
+from swarmboot.text.spelling import did_you_mean
 
 WATCH_S = 1.0
 _WIDE = 10_000
@@ -99,7 +101,13 @@ def nodes(
       swarmboot nodes --rack r12 --json
     """
     source = find_source(server=server, ca=ca, token_file=token_file, state=state)
-    _print(source.nodes(state=wanted or "", rack=rack), is_json, layout.nodes, source)
+    found = source.nodes(state=wanted or "", rack=rack)
+    _print(found, is_json, layout.nodes, source)
+    if rack and not found["nodes"]:
+        known = sorted({node["rack"] for node in source.nodes(state="", rack=None)["nodes"]} - {""})
+        if rack not in known:
+            meant = did_you_mean(rack, known, otherwise=f"there are {', '.join(known) or 'none'}")
+            print(printable(f"swarmboot: no node is in rack {rack}; {meant}"), file=sys.stderr)
 
 
 @click.command()
@@ -116,7 +124,7 @@ def why(node: str, server: str, ca: Path | None, token_file: Path | None, state:
       swarmboot why 52:54:00:12:34:56 --json
     """
     source = find_source(server=server, ca=ca, token_file=token_file, state=state)
-    _print(source.story(node), is_json, layout.story, source)
+    _print(answer(source, source.story, node), is_json, layout.story, source)
 
 
 @click.command()

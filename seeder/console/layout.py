@@ -29,7 +29,7 @@ def status(fleet: Values, *, where: str, width: int, height: int = 0) -> list[st
     """Return the fleet on one screen; `height` 0 shows all that there is."""
     nodes = fleet["nodes"]
     counts = ", ".join(f"{nodes.get(state, 0)} {state}" for state in _STATES if nodes.get(state) or state != "gone")
-    lines = [f"{clock(fleet['time'])}  {where}", f"{how_many(nodes['total'])}: {counts}"]
+    lines = [*_paragraph(f"{clock(fleet['time'])}  ", where, width), f"{how_many(nodes['total'])}: {counts}"]
     if nodes["total"]:
         lines.append(bar(nodes, width=width))
     busy = [f"{name} {nodes[name]}" for name in PHASES if nodes.get(name)]
@@ -62,7 +62,7 @@ def _releases(fleet: Values) -> Iterator[str]:
     if ends:
         left_s = ends[0]["unix_s"] - fleet["time"]
         when = f"in {left_s / 86400:.0f} days" if left_s > 0 else "is over"
-        yield f"  ends first: {ends[0]['what']}, {day(ends[0]['unix_s'])} ({when})"
+        yield f"  ends first: {day(ends[0]['unix_s'])} ({when}), {ends[0]['what']}"
 
 
 def how_many(nodes: int) -> str:
@@ -80,16 +80,20 @@ def bar(nodes: Values, *, width: int) -> str:
     return "[" + "".join(_CELLS[state] * shares[state] for state in _STATES) + "]"
 
 
+def _narrow_lines(node: Values, *, width: int) -> list[str]:
+    """Return one node as lines: how it stands, and its cause in lines of its own."""
+    return [node_line(node), *(_paragraph("    ", node["cause"], width) if node["cause"] else [])]
+
+
 def node_line(node: Values) -> str:
-    """Return one node as a line: a mark, its rack, its name, where it is, how it stands and why."""
+    """Return one node as a line: a mark, its rack, its name, where it is, and how it stands."""
     mark = _MARKS.get(node["state"], " ")
     who = node["name"] or node["mac"] or node["address"] or node["id"]
     where = node["address"] if node["address"] != who else ""
     share = f" {node['percent']} %" if node["phase"] == "images" else ""
     how = node["state"] if node["state"] in ("up", "gone", "failed") else f"{node['state']} in {node['phase']}{share}"
-    cause = f": {node['cause']}" if node["cause"] else ""
     words = filter(None, (node["rack"], who, where))
-    return f"{mark} {'  '.join(words)}  {how} {span(node['since_s'])}{cause}"
+    return f"{mark} {'  '.join(words)}  {how} {span(node['since_s'])}"
 
 
 def brief_line(node: Values, *, width: int) -> str:
@@ -111,7 +115,7 @@ def nodes(values: Values, *, width: int) -> list[str]:
     head = ("", "RACK", "NODE", "ADDRESS", "RELEASE", "STATE", "PHASE", "SINCE", "%")
     rows = [head, *map(_cells, found)]
     if width < _WIDE_ENOUGH:
-        return fit((node_line(node) for node in found), width)
+        return fit((line for node in found for line in _narrow_lines(node, width=width)), width)
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = []
     for row, cause in zip(rows, ["CAUSE", *(node["cause"] for node in found)], strict=True):
@@ -198,7 +202,8 @@ def history(values: Values, *, width: int) -> list[str]:
 def past_line(boot: Values) -> str:
     """Return one boot of the history as a line."""
     who = "  ".join(dict.fromkeys(filter(None, (boot["name"] or boot["mac"] or boot["id"], boot["address"]))))
-    took = f" in {span(boot['ended_unix_s'] - boot['began_unix_s'])}" if boot["ended_unix_s"] else ""
+    is_over = boot["ended_unix_s"] and boot["outcome"] not in PHASES
+    took = f" in {span(boot['ended_unix_s'] - boot['began_unix_s'])}" if is_over else ""
     mark = "!" if boot["outcome"] == "failed" else " "
     status_ = f" ({boot['exit_status']})" if boot["exit_status"] else ""
     fault = f": {boot['fault']}{status_}" if boot["fault"] else ""

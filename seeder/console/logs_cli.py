@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
 import click
 
 from seeder.console.cli import reading
-from seeder.console.source import find_source
+from seeder.console.source import answer, find_source
 from swarmboot.printable import printable
 
 FOLLOW_S = 1.0
@@ -34,7 +35,7 @@ def logs(
     source = find_source(server=server, ca=ca, token_file=token_file, state=state)
     shown: frozenset[str] = frozenset()
     while True:
-        values = source.logs(node)
+        values = answer(source, source.logs, node)
         new = [line for line in values["lines"] if line not in shown]
         if is_json and not follow:
             print(json.dumps(values), flush=True)
@@ -42,6 +43,8 @@ def logs(
             for line in new:
                 print(json.dumps({"node": node, "line": line}) if is_json else printable(line), flush=True)
         if not follow:
+            if not values["lines"] and not is_json:
+                print(f"swarmboot: nothing that {printable(node)} has said is kept here", file=sys.stderr)
             return
         shown = frozenset(values["lines"])  # what is handed in late stands before what was shown
         time.sleep(FOLLOW_S)

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from seeder.record.policy.view import View, build_view, row_of
 from seeder.record.store import FILE_NAME, find_past, read_current, read_history
 from swarmboot.errors import ForbiddenError, KeyFileError, ProtocolError, UnknownNodeError, UnreachableError
 from swarmboot.text.addresses import read_server
+from swarmboot.text.spelling import nearest
 
 Values = dict[str, Any]
 EARLIER_MAX = 20
@@ -169,12 +171,22 @@ class OverHttps:
         return UnreachableError(f"{self.serving.server} does not answer", found=str(reason), hint="is serve running?")
 
 
-def unknown(key: str) -> UnknownNodeError:
+def answer(source: Source, ask: Callable[[str], Values], key: str) -> Values:
+    """Return what `ask` says of a node; raise UnknownNodeError, with who was probably meant, for one nobody knows."""
+    try:
+        return ask(key)
+    except UnknownNodeError:
+        known = source.nodes(state="", rack=None)["nodes"]
+        names = sorted({node["name"] for node in known if node["name"]})
+        raise unknown(key, meant=nearest(key, names)) from None
+
+
+def unknown(key: str, *, meant: str = "") -> UnknownNodeError:
     """Return the refusal of a node that nobody has heard of."""
     return UnknownNodeError(
         f"nothing is known of {key!r}",
         expected="a MAC address, an address, a host name, or the first six digits of an id",
-        hint="`swarmboot nodes` lists all",
+        hint=f"did you mean {meant}?" if meant else "`swarmboot nodes` lists all",
     )
 
 

@@ -105,7 +105,7 @@ def ram_lines(published: Published) -> list[str]:
     if len(set(needs.values())) == 1:
         needs = {"": needs[""]}
     own = f"{format_size(published.boot.fetching_bytes)} to boot, " if published.boot else ""
-    tail += "" if published.boot else "; kernel and initramfs, which are not in the release, come on top of that"
+    tail += "" if published.boot else "; kernel and initramfs, of which nothing is known here, come on top of that"
     return [
         f"a node{f' of profile {name}' if name else ''} needs {format_size(_ram_bytes(published, name))} of RAM: {own}"
         f"{format_size(size)} of images{f', {format_size(unpacked)} unpacked' if unpacked else ''} and "

@@ -342,7 +342,7 @@ class SeederApp:
         self.meters.refuse("channel")
         known = channel_names(self.catalogue.folder)
         meant = nearest(name, known)
-        hint = f"; did you mean {meant}?" if meant else ""
+        hint = f" (did you mean {meant}?)" if meant else ""
         return PlainTextResponse(
             f"no such channel; this site has {', '.join(known) or 'none'}{hint}\n", status_code=404
         )

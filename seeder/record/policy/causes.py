@@ -102,7 +102,7 @@ def cause_of(boot: Boot, how: Standing, site: Site, *, now_s: float) -> Cause:
     """Return the likely cause of how a boot stands; nothing for one that is well."""
     case = Case(boot, how, site, now_s)
     if how.state is State.FAILED:
-        return _failed(boot)
+        return _channel(case) if boot.missed else _failed(boot)
     if how.state is State.GONE:
         return _gone(case)
     if how.state is State.STUCK:

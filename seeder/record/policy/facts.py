@@ -177,7 +177,7 @@ def reported(boot: Boot, report: BootReport, *, host: str, now_s: float) -> Boot
         ram_bytes=report.ram_bytes or boot.ram_bytes,
         bans=tuple(dict.fromkeys((*boot.bans, *report.bans)))[:BANS_MAX],
         heard_s=now_s,
-        missed="",
+        missed=boot.missed if outcome is Outcome.FAILED else "",
         refused="",
     )
 
@@ -193,7 +193,8 @@ def failed_beside(boot: Boot, report: BootReport, *, now_s: float) -> Boot:
 def _told(boot: Boot, report: BootReport, now_s: float) -> dict[str, Span]:
     """Return the phases with those that a report tells in the place of what was seen of them."""
     phases = dict(boot.phases)
-    at_s = now_s
+    untold = (begun for name, (begun, _) in phases.items() if name in _TOLD_PHASES and name not in report.phases)
+    at_s = min(untold, default=now_s) if report.outcome == FAILED else now_s  # it failed in a phase that was seen
     if report.outcome == BOOTED and "services" in report.phases:
         at_s -= report.phases["services"]
         phases["services"] = (at_s, now_s)

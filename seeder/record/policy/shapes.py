@@ -163,9 +163,10 @@ def past(boot: Boot) -> Values:
     """Return one boot of the history."""
     fault = boot.faults[-1] if boot.faults else None
     ended_s = max((end for _, end in boot.phases.values() if end is not None), default=None)
+    began_s = min((begun for begun, _ in boot.phases.values()), default=boot.began_s)
     return {
         **_identity(boot),
-        "began_unix_s": round(boot.began_s, 3),
+        "began_unix_s": round(min(began_s, boot.began_s), 3),
         "ended_unix_s": _rounded(ended_s),
         "outcome": boot.outcome.value or boot.phase,
         "bytes_from": dict(boot.bytes_from),

@@ -36,6 +36,9 @@ def test_every_verb_reads_from_the_seeder_of_the_state_folder_and_from_the_folde
             assert json.loads(ask("status", "--json", *state))["nodes"]["up"] == 1
             assert "127.0.0.2" in ask("nodes", "--rack", "r1", *state)
             assert ask("nodes", "--failed", *state) == "no node is like that\n"
+            assert "no node is in rack r2; there are r1" in program("swarmboot", "nodes", "--rack", "r2", *state).stderr
+            name = json.loads(ask("why", "127.0.0.2", "--json", *state))["name"]
+            assert f"did you mean {name}?" in program("swarmboot", "why", f"{name}-", *state).stderr
             told = ask("why", "127.0.0.2", *state)
             assert "UP for" in told
             assert re.search(r"images +\|.*=.*\|", told)

@@ -115,3 +115,22 @@ def test_a_state_that_is_rare_has_a_cell_in_the_bar() -> None:
 def test_an_empty_fleet_is_said_in_words() -> None:
     assert layout.nodes({"nodes": []}, width=80) == ["no node is like that"]
     assert layout.history({"boots": []}, width=80) == ["no boot was seen yet"]
+
+
+def test_where_it_is_narrow_a_cause_has_lines_of_its_own_and_nothing_of_it_is_cut_off() -> None:
+    view = build_fleet_view()
+    lines = layout.nodes(shapes.nodes(view), width=60)
+    at = next(number for number, line in enumerate(lines) if "10.0.0.3" in line)
+    assert lines[at] == "? 10.0.0.3  stuck in manifest 8.0 s"
+    assert lines[at + 1] == "    asked for channel edgy; this site has stable"
+    status = layout.status(shapes.fleet(view), where="https://x:1", width=60)
+    assert any(line.startswith("  ends first: ") and "(in 30 days), the authority" in line for line in status)
+
+
+def test_a_boot_that_goes_on_has_no_time_that_it_took_and_one_that_ended_has_all_of_it() -> None:
+    ledger = build_ledger()
+    lines = layout.history(shapes.history(ledger.boots.values(), now_s=110.0), width=120)
+    going = next(line for line in lines if "n17" in line)
+    assert going.endswith("images, release 7")
+    failed = next(line for line in lines if "10.0.0.2" in line)
+    assert "failed in 10 s" in failed

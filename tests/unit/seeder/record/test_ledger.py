@@ -7,7 +7,9 @@ import tracemalloc
 import pytest
 
 from seeder.record.policy.boot import Outcome, from_values, to_values
+from seeder.record.policy.causes import Site, cause_of
 from seeder.record.policy.ledger import Ledger
+from seeder.record.policy.state import standing
 from swarmboot.wire.announce import NodeState
 from swarmboot.wire.report import BOOTED, FAILED
 from tests.support.record import BOOT_ID, HOST, MAC, TOLD, build_heard, build_report
@@ -245,3 +247,17 @@ def test_dhcp_with_the_mac_address_of_a_live_node_ends_nobodys_row_and_leaves_no
     node = ledger.reported(build_report(), host=HOST, now_s=120.0)
     assert "dhcp" not in node.phases
     assert ledger.find(HOST) is node
+
+
+def test_who_asked_for_a_channel_in_vain_and_gave_up_is_told_by_the_channel_and_in_the_order_of_its_phases() -> None:
+    ledger = Ledger()
+    ledger.missed(HOST, "stabel", now_s=100.0)
+    failed = build_report(
+        outcome=FAILED, error="a neighbour answered 404", exit_status=22, phases={"leecher_start": 0.5}, sequence=0
+    )
+    boot = ledger.reported(failed, host=HOST, now_s=108.0)
+    assert boot.phases == {"leecher_start": (99.5, 100.0), "manifest": (100.0, 108.0)}
+    cause = cause_of(boot, standing(boot, {}, now_s=109.0), Site({"stable": 7}), now_s=109.0)
+    assert cause.text == "asked for channel stabel; this site has stable"
+    assert cause.advice.startswith("set swarmboot.channel to stable")
+    assert ledger.announced(build_heard(OTHER, mac=MAC, boot=BOOT_ID), now_s=110.0).missed == ""
