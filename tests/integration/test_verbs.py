@@ -45,9 +45,9 @@ PLAINLY = {
 }
 """A command of each verb that is done in a moment, and a name in what it prints as JSON, if that is an object."""
 
-LONG = {("hook", "build-runtime"), ("hook", "build-initramfs"), ("lab", "run"), ("lab", "compare"),
+LONG = {("hook", "build-runtime"), ("hook", "build-initramfs"), ("hook", "inspect"), ("lab", "run"), ("lab", "compare"),
         ("lab", "calibrate"), ("lab", "soak")}  # fmt: skip
-"""Verbs that take a minute, or a machine; their own tests run them."""
+"""Verbs that take a minute, a machine or an initramfs; their own tests run them."""
 
 WRONGLY = {
     "keygen --out keys": "keys/swarmboot.key is there already",
