@@ -88,7 +88,7 @@ def _show(runs: list[Run], *, as_json: bool, plots: Sequence[Path]) -> None:
     if as_json:
         click.echo(json.dumps([result.as_json() for result in results]))
     else:
-        _print(results)
+        _print(results, [run.scenario for run in runs])
     for path in plots:
         from netsim.study.plot import write_plot
 
@@ -96,15 +96,17 @@ def _show(runs: list[Run], *, as_json: bool, plots: Sequence[Path]) -> None:
         click.echo(f"drawn: {path}", err=True)
 
 
-def _print(results: Sequence[SimulationResult]) -> None:
+def _print(results: Sequence[SimulationResult], scenarios: Sequence[Scenario]) -> None:
     from rich.console import Console
 
+    from netsim.study.assumptions import assumptions
     from netsim.study.result import sentence
     from netsim.study.tables import phases_table, strategies_table
 
     for nodes in dict.fromkeys(result.nodes for result in results):
         click.echo(sentence([result for result in results if result.nodes == nodes]))
     console = Console()
+    console.print(assumptions(scenarios[0]), style="dim", highlight=False, markup=False)
     console.print(strategies_table(results))
     if len({result.nodes for result in results}) == 1:
         console.print(phases_table(results[-1]))

@@ -27,6 +27,7 @@ from leecher.boot.selection import choose
 from leecher.machine.addresses import changes
 from leecher.machine.space import make_folder
 from leecher.neighbour.discovery import Discovery
+from leecher.neighbour.early_stage0 import EarlyStage0
 from leecher.neighbour.http_server import NeighbourServer, open_server
 from leecher.neighbour.meeting import meet
 from leecher.neighbour.stage0 import Stage0Neighbour, stage0_faults
@@ -189,9 +190,12 @@ class Boot:
         window = self._window(fetch_loop, selection)
         if window is not None:
             nursery.start_soon(window.run, acquired.release.documents, secrets.written)
+        early = self._early_stage0(origin, selection, acquired.release.manifest, fetch_loop)
+        nursery.start_soon(early.run)
         checksums = await self._wait_and_check(selection, fetch_loop, acquired.release)
         if checksums is None:
             return False
+        early.end(goes_on=self.settings.linger or self.counters.hands_off)
         self.counters.end_phase("images")
         for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
             await self._finish_image(fetch_loop, artifact, checksum)
@@ -223,9 +227,8 @@ class Boot:
             self._options.on_ready(self.manifest, self.selection, devices)
 
     def _secrets(self, manifest: Manifest, selection: Selection) -> SecretSettings:
-        return SecretSettings(
-            manifest, selection, self.settings, self.counters, random=self._random, tell=self._tell
-        )  # fmt: skip
+        settings, counters = self.settings, self.counters
+        return SecretSettings(manifest, selection, settings, counters, random=self._random, tell=self._tell)
 
     async def _wait_and_check(
         self, selection: Selection, fetch_loop: FetchLoop, release: Release
@@ -258,6 +261,16 @@ class Boot:
             elif await self._search.has_newer(release):
                 is_replaced.set()
         fetch_loop.fetcher.inbox.wake()
+
+    def _early_stage0(
+        self, origin: Origin, selection: Selection, manifest: Manifest, fetch_loop: FetchLoop
+    ) -> EarlyStage0:
+        assert self._server is not None
+        unpacked = sum(each.unpacked_bytes for each in selection.artifacts) if self._options.is_unpacked else 0
+        return EarlyStage0(
+            manifest, origin.connections, fetch_loop, self._server, self.settings, self.counters,
+            tell=self._tell, unpacked_bytes=unpacked,
+        )  # fmt: skip
 
     def _stage0_neighbour(self, acquired: Acquired, fetch_loop: FetchLoop) -> Stage0Neighbour:
         assert self._server is not None

@@ -235,8 +235,9 @@ class HeadStart:
         while not self._is_over:
             due_s = min(fetcher.step(), progress.show())
             is_idle = settings.lazy or _runnable_besides() + 1 < _processors()  # reads are served only with trio
-            is_hidden = fetcher.announcer.heard.is_hidden  # such a node finds nobody without trio
-            if fetcher.is_complete or is_hidden or (self.counters.have_bytes and is_idle):
+            heard = fetcher.announcer.heard
+            is_needed = heard.is_hidden or heard.is_stage0_wanted  # nobody is found, and nothing served, without trio
+            if fetcher.is_complete or is_needed or (self.counters.have_bytes and is_idle):
                 self._is_under_way.set()
             readable, _, _ = select.select([self._woken, swarm.woken], [], [], due_s)
             if self._woken in readable:

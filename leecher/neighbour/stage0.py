@@ -26,7 +26,7 @@ from swarmboot.release.stage0 import stage0_images
 from swarmboot.settings import UNIFIED_WORD, NodeSettings
 
 _PAUSE_S = 5.0
-_RESERVE_BYTES = 64 << 20
+RESERVE_BYTES = 64 << 20
 
 
 def stage0_faults(manifest: Manifest, *, prefixes: str, kernel: os.uname_result) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Stage0Neighbour:
             check_space(
                 stage0_folder(self.settings.into),
                 needed_bytes=sum(artifact.size_bytes for artifact in artifacts if not self._path(artifact).is_file()),
-                reserve_bytes=max(_RESERVE_BYTES, self.settings.reserve_bytes),
+                reserve_bytes=max(RESERVE_BYTES, self.settings.reserve_bytes),
             )
         except SpaceError as error:
             self.tell(f"not serving stage 0: {error}")
@@ -115,7 +115,7 @@ class Stage0Neighbour:
     async def _check(self, artifact: Artifact) -> None:
         """Raise ArtifactError if a finished file is not what was signed."""
         await self.fetch_loop.flush(artifact.info_hash)
-        found = await trio.to_thread.run_sync(_sha256, self._path(artifact))
+        found = await trio.to_thread.run_sync(sha256_of, self._path(artifact))
         if found != artifact.sha256:
             expected = f"sha256 {artifact.sha256.hex()[:16]}"
             raise ArtifactError(f"{artifact.name} is not what was signed", expected=expected, found=found.hex()[:16])
@@ -127,6 +127,7 @@ def stage0_folder(images: Path) -> Path:
     return beside if beside.is_dir() and os.access(beside, os.W_OK) else images
 
 
-def _sha256(path: Path) -> bytes:
+def sha256_of(path: Path) -> bytes:
+    """Return a file's digest; raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()

@@ -18,7 +18,7 @@ from swarmboot.release import piece_set as sets
 from swarmboot.release.manifest import Artifact
 from swarmboot.settings import NodeSettings
 from swarmboot.wire.about import About
-from swarmboot.wire.announce import Announce, Handout, NodeState
+from swarmboot.wire.announce import Announce, Handout, Neighbour, NodeState
 
 LEAVE_S = 1.0
 
@@ -28,6 +28,7 @@ class Heard:
     """What the seeder has said besides leases and neighbours: of this node's part in a rack, and of its own link."""
 
     is_stage0_wanted: bool = False
+    stage0_from: tuple[Neighbour, ...] = ()
     is_hidden: bool = False
     uplink_bytes_per_s: float = 0.0
 
@@ -136,6 +137,7 @@ class Announcer:
         self._introduction.answered()
         self._policy.handout_arrived(handout, now_s=now_s)
         self.heard.is_stage0_wanted |= handout.is_stage0_wanted
+        self.heard.stage0_from = handout.stage0_from or self.heard.stage0_from
         self.heard.is_hidden |= handout.is_hidden
         self.heard.uplink_bytes_per_s = handout.uplink_bytes_per_s
 

@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Callable
 
 from seeder.policy.admission import Admission, AdmissionLimits
+from seeder.policy.facts.node import Node
+from seeder.policy.recruiting import Recruiting
+from swarmboot.wire.announce import Neighbour
 
 
 class ProductAdmission:
@@ -17,6 +20,7 @@ class ProductAdmission:
 
     def __init__(self, limits: AdmissionLimits, *, now_s: Callable[[], float]) -> None:
         self.admission = Admission(limits)
+        self.recruiting = Recruiting(self.admission)
         self._now_s = now_s
         self._loads: dict[int, deque[int]] = {}
         self._sources: list[int] = []
@@ -25,6 +29,7 @@ class ProductAdmission:
         """Take note that an end can serve from now on."""
         if is_source:
             self._sources.append(end)
+        self.recruiting.serves(end)
         self.admission.offer(end, rack=str(rack), is_server=is_source)
 
     def withdraw(self, end: int) -> None:
@@ -51,6 +56,18 @@ class ProductAdmission:
             self._loads.setdefault(turn.source, deque()).append(turn.node)
             admitted.append((turn.node, turn.source))
         return admitted
+
+    def next_source(self, end: int) -> int | None:
+        """Return where a node goes on that `end` has cut off: a neighbour, None for the server."""
+        source = self.admission.next_neighbour()
+        return source if isinstance(source, int) and source != end else None
+
+    def invite(self, node: Node, now_s: float) -> tuple[Neighbour, ...] | None:
+        """Return what `seeder.policy.stage0_queue` returns; ends are named as `netsim.delivery.swarm_node` does."""
+        invitation = self.recruiting.invite(int.from_bytes(node.id, "big"), now_s=now_s)
+        if invitation is None:
+            return None
+        return () if invitation.source is None else (Neighbour(str(invitation.source), 1, 1),)
 
     def _keep_alive(self) -> None:
         """Say that every load from a server gains bytes: a simulated one that does not is withdrawn with its end."""

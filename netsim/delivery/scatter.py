@@ -21,7 +21,7 @@ from netsim.delivery.coordinator import HANDOUT_BYTES, Coordinator
 from netsim.delivery.delivery import FetchCounts
 from netsim.delivery.policy_loop import Action
 from netsim.delivery.swarm_node import SwarmNode
-from netsim.delivery.swarm_world import SwarmWorld
+from netsim.delivery.swarm_world import Asked, SwarmWorld
 from netsim.fluid.engine import Engine
 from netsim.scenario.fleet import Fleet
 from netsim.scenario.scenario import Scenario
@@ -30,7 +30,7 @@ from netsim.swap.torrents import Torrents
 from seeder.policy.facts.registry import Registry
 from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
-from seeder.policy.tracker import Tracker
+from seeder.policy.tracker import Invite, Tracker
 
 DISCOVERY_S = 1.3
 """`leecher.boot.release_search`: the seeder's head start, then what it takes to gather answers."""
@@ -72,6 +72,12 @@ class Scatter:
             random=self.random,
             dead=self.dead,
         )
+
+    def ask_for_stage0(self, invite: Invite, asked: Asked) -> None:
+        """Have the seeder ask nodes that fetch to serve stage 0 as `invite` says, and `asked` told of it."""
+        tracker = self.coordinator.tracker
+        tracker.is_stage0_wanted, tracker.invite = True, invite
+        self._world.stage0.asked = asked
 
     def _registry(self) -> Registry:
         registry = Registry()

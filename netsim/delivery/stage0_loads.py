@@ -13,9 +13,13 @@ from functools import partial
 from typing import Protocol
 
 from netsim.delivery.policy_loop import Action
-from netsim.fluid.engine import Engine, Transfer
+from netsim.fluid.engine import STREAM_SHARES, Engine, Transfer
+from seeder.policy.recruiting import MACHINE_MORE, NODE_MORE
 
 POLL_S = 0.25
+MACHINE_SHARES = round(STREAM_SHARES * (1 + MACHINE_MORE))
+NODE_SHARES = round(STREAM_SHARES * (1 + NODE_MORE))
+"""Of the server's link, what its pacer gives a machine's load, and a node's that is about to serve, beside a lease."""
 
 
 class Stage0Admission(Protocol):
@@ -35,6 +39,9 @@ class Stage0Admission(Protocol):
 
     def admit(self) -> list[tuple[int, int]]:
         """Return who may load now and from which end."""
+
+    def next_source(self, end: int) -> int | None:
+        """Return where a node goes on that `end` has cut off: a neighbour, None for the server."""
 
 
 class EveryoneAtOnce:
@@ -69,17 +76,25 @@ class EveryoneAtOnce:
             admitted.append((self._waiting.popleft(), self._sources[self._turn % len(self._sources)]))
         return admitted
 
+    def next_source(self, end: int) -> int | None:  # noqa: ARG002 - the protocol's signature
+        """Return None: there are servers alone."""
+        return None
+
 
 class Stage0:
     """Carries out an admission's decisions as transfers; `done` is called with the moment a node has its stage 0."""
 
-    def __init__(self, engine: Engine, admission: Stage0Admission, *, size_bytes: int) -> None:
+    def __init__(
+        self, engine: Engine, admission: Stage0Admission, *, size_bytes: int, machine_shares: int = STREAM_SHARES
+    ) -> None:
         self._engine = engine
         self._admission = admission
         self._size_bytes = size_bytes
         self._done: dict[int, Action] = {}
         self._loading: dict[int, tuple[int, Transfer]] = {}
         self._is_polling = False
+        self._machine_shares = machine_shares
+        self.from_neighbours = 0
         for end in list(engine.topology.source_ends)[: engine.topology.servers]:
             admission.offer(end, -1, is_source=True)
 
@@ -102,29 +117,45 @@ class Stage0:
         self._admission.offer(node, int(self._engine.topology.racks[node]), is_source=False)
         self._admit()
 
+    def withdrawn(self, end: int) -> None:
+        """Take note that a node serves nobody new for now; who loads from it goes on."""
+        self._admission.withdraw(end)
+
+    def cut(self, end: int) -> None:
+        """Take note that a node's program has ended: who loads from it begins anew at the next source of its script."""
+        for node, (sender, transfer) in list(self._loading.items()):
+            if end == transfer.sender:
+                self._engine.stop(transfer)
+                source = self._admission.next_source(end)
+                source = self._engine.topology.nodes if source is None else source
+                self._loading[node] = (sender, self._start(source, node))
+
     def lost(self, end: int) -> None:
         """Take note that an end is gone: those who load from it must wait again, and it loads no more."""
         self._admission.withdraw(end)
         self._done.pop(end, None)
         for node, (sender, transfer) in list(self._loading.items()):
-            if end in (node, sender):
+            if end in (node, transfer.sender):
                 self._engine.stop(transfer)
                 del self._loading[node]
                 self._admission.ended(sender)
-            if end == sender and node in self._done:
+            if end == transfer.sender and node in self._done:
                 self._admission.ask(node, int(self._engine.topology.racks[node]))
         self._admit()
 
     def _admit(self) -> None:
         for node, end in self._admission.admit():
             if node in self._done:
-                over = partial(self._over, node)
-                self._loading[node] = (end, self._engine.start(end, node, self._size_bytes, over))
+                self._loading[node] = (end, self._start(end, node))
             else:
                 self._admission.ended(end)
         if self.is_wanted and not self._is_polling:
             self._is_polling = True
             self._engine.at(self._engine.now_s + POLL_S, self._poll)
+
+    def _start(self, source: int, node: int) -> Transfer:
+        shares = self._machine_shares if source >= self._engine.topology.nodes else STREAM_SHARES
+        return self._engine.start(source, node, self._size_bytes, partial(self._over, node), shares=shares)
 
     def _poll(self, _now_s: float) -> None:
         """Ask the admission again while nodes wait: time alone may change its mind."""
@@ -132,7 +163,8 @@ class Stage0:
         self._admit()
 
     def _over(self, node: int, now_s: float) -> float:
-        end, _ = self._loading.pop(node)
+        end, transfer = self._loading.pop(node)
+        self.from_neighbours += transfer.sender < self._engine.topology.nodes
         self._admission.ended(end)
         self._done.pop(node)(now_s)
         self._admit()

@@ -134,6 +134,8 @@ class SwarmNode:
         if handout is None:
             self._act(self.loop.announce_failed, now_s)
         else:
+            if handout.is_stage0_wanted and not self.is_done:
+                self._world.stage0.asked(self._node, handout.stage0_from)
             self._act(partial(self.loop.handout_arrived, handout), now_s)
 
     def dial(self, neighbours: tuple[Neighbour, ...], now_s: float) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from random import Random
 
 from netsim.delivery.coordinator import Coordinator
@@ -11,6 +11,21 @@ from netsim.fluid.engine import Engine
 from netsim.scenario.arrays import Ints
 from netsim.swap.exchange import PieceExchange
 from netsim.swap.torrents import Torrents
+from swarmboot.wire.announce import Neighbour
+
+Asked = Callable[[int, tuple[Neighbour, ...]], None]
+"""Called with a node that is asked to serve stage 0 while it fetches, and where it takes what it lacks."""
+
+
+def _unasked(_node: int, _sources: tuple[Neighbour, ...]) -> None:
+    """Do nothing: nobody is asked."""
+
+
+@dataclass(slots=True)
+class Stage0Asking:
+    """What becomes of being asked for stage 0; the simulation puts its own in."""
+
+    asked: Asked = _unasked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +42,4 @@ class SwarmWorld:
     latency_s: float
     random: Random
     dead: set[int]
+    stage0: Stage0Asking = field(default_factory=Stage0Asking)

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from netsim.lab.chaos.cli import chaos, soak
-from netsim.lab.rack.plan import LAZY, Casualty, LabPlan, parse_casualty
+from netsim.lab.rack.plan import LAZY, STAGE0, Casualty, LabPlan, parse_casualty
 from netsim.lab.rack.signals import stopped_by_signals
 from netsim.lab.run.progress import watching
 from netsim.lab.run.result import table_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CASUALTY = Parsed("node:seconds", parse_casualty)
 COMPARED = ("swarmboot", "https", "libtorrent", "aria2", "udpcast")
-NAMES = (*COMPARED, LAZY)
+NAMES = (*COMPARED, LAZY, STAGE0)
 
 
 _OPTIONS = (
@@ -49,6 +49,8 @@ _OPTIONS = (
     click.option("--warm", type=int, default=0, show_default=True, help="More nodes, booted before the clock starts."),
     click.option("--racks", type=int, default=1, show_default=True, help="Switches the nodes are spread over."),
     click.option("--rack-uplink", type=RATE, help="Each rack's link to the core, both ways."),
+    click.option("--stage0", type=SIZE, default="0B", help="Kernel and initramfs, for swarmboot+stage0."),
+    click.option("--kernel", type=DURATION, default="0s", help="What a kernel takes to start, for swarmboot+stage0."),
     click.option("--timeout", type=DURATION, help="Give a run up after this.  [default: 3 x unicast + start-up]"),
     click.option("--kill-server-after", type=DURATION, help="Kill the server's programs this long after the start."),
     click.option("--kill-node", type=CASUALTY, multiple=True, help="Kill node I after S seconds. Repeatable."),
@@ -91,7 +93,9 @@ def run(*, strategy: str, is_lazy: bool, as_json: bool, **given: Any) -> None:
 
 @lab.command()
 @_with_options
-@click.option("--strategy", type=click.Choice(NAMES), multiple=True, help=f"Repeatable.  [default: all but {LAZY}]")
+@click.option(
+    "--strategy", type=click.Choice(NAMES), multiple=True, help=f"Repeatable.  [default: all but {LAZY}, {STAGE0}]"
+)
 def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Run several strategies in turn over the same links.
 
@@ -121,7 +125,12 @@ def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
 
 @lab.command()
 @click.option("--small", is_flag=True, help="Only the rows that the tests run.")
-@click.option("--strategy", type=click.Choice(("https", "libtorrent", "swarmboot")), multiple=True, help="Repeatable.")
+@click.option(
+    "--strategy",
+    type=click.Choice(("https", "libtorrent", "swarmboot", "swarmboot+stage0")),
+    multiple=True,
+    help="Repeatable.",
+)
 @click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs of the lab a row.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep runs here; those there count.")
 @click.option("--for", "budget", type=DURATION, help="Begin no run later than this; go on with the same --record.")
@@ -193,6 +202,8 @@ def _plan(strategy: str, given: dict[str, Any]) -> LabPlan:
         timeout_s=given["timeout"],
         casualties=casualties,
         trace=given["trace"],
+        stage0_bytes=given["stage0"],
+        kernel_s=given["kernel"],
     )
     plan.check()
     return plan

@@ -108,10 +108,16 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Who may load stage 0: so many at a time from each server, and from each booted neighbour."""
+    """Who may load stage 0: so many at a time from each server, and from each neighbour.
+
+    `is_early` says that nodes serve before they have their images, `is_kept` that their kernel keeps the initramfs they
+    were started from, so that they fetch the kernel alone for that.
+    """
 
     server_slots: int = 1
     neighbour_slots: int = 2
+    is_early: bool = True
+    is_kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)

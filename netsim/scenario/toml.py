@@ -7,7 +7,7 @@
     [phases]       power_on, firmware, dhcp, loader, kernel, leecher_start, manifest, hand_off, services
     [hardware.X]   share, nic, slowness, verify
     [faults]       server_dies_at, dead, dead_within, corrupt, slow_racks, kill
-    [admission]    server_slots, neighbour_slots
+    [admission]    server_slots, neighbour_slots, early, kept
 
 Sizes, rates and durations are text with units, as on the command line; docs/netsim.md has the table.
 """
@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -126,6 +125,12 @@ def _text(value: Any) -> str:
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _refuse("not a whole number", "a whole number, as in 500")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refuse("not a truth", "true or false")
     return value
 
 
@@ -267,7 +272,11 @@ def _numbered(table: _Table, convert: Callable[[Any], float]) -> dict[int, float
 
 def _admission(table: _Table) -> Admission:
     plain = Admission()
-    names = [field.name for field in fields(Admission)]
-    values = {name: table.take(name, _whole, getattr(plain, name)) for name in names}
+    admission = Admission(
+        server_slots=table.take("server_slots", _whole, plain.server_slots),
+        neighbour_slots=table.take("neighbour_slots", _whole, plain.neighbour_slots),
+        is_early=table.take("early", _truth, plain.is_early),
+        is_kept=table.take("kept", _truth, plain.is_kept),
+    )
     table.end()
-    return Admission(**values)
+    return admission

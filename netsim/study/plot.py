@@ -1,20 +1,25 @@
-"""Draws simulations with Matplotlib, which is optional and imported only here: four panels in one figure.
+"""Draws simulations with Matplotlib, which is optional and imported only here: four panels.
 
-The boot of every node by phase, nodes up over time, the servers' uplink over time, and bytes by source. It writes SVG,
-PNG, or an HTML page with the SVG in it.
+The boot of every node by phase, nodes up over time, the servers' uplink over time, and bytes by source. It writes SVG
+or PNG with all four, or an HTML page with a drawing a panel, one below the other where the screen is narrow. What was
+assumed of the fleet stands with them.
 """
 
 from __future__ import annotations
 
 import html
 import io
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from netsim.scenario.arrays import Floats
+from netsim.study.assumptions import assumptions
 from netsim.study.result import SCATTERS, sentence
 from netsim.study.runs import Run
 from swarmboot.errors import MalformedSettingError, ToolMissingError
@@ -36,6 +41,12 @@ _PHASE_COLOURS = {
 _MAX_ROWS = 400
 _BINS = 300
 _LANE = 0.85
+_STYLE = """
+body { font-family: sans-serif; margin: 1em auto; padding: 0 .6em; max-width: 1400px; line-height: 1.4 }
+h1 { font-size: 1.15em } p { font-size: .85em; color: #444 }
+main { display: grid; gap: 1em; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30em), 1fr)) }
+svg { width: 100%; height: auto }
+"""
 
 
 def check_plot_path(path: Path) -> Path:
@@ -47,43 +58,73 @@ def check_plot_path(path: Path) -> Path:
     try:
         import matplotlib  # noqa: F401 - only to see whether it is there
     except ImportError as error:
-        raise ToolMissingError("--plot needs Matplotlib", hint="pip install 'swarmboot[plot]'") from error
+        raise ToolMissingError(
+            "--plot needs Matplotlib", hint="apt install python3-matplotlib, or pip install matplotlib"
+        ) from error
     return path
 
 
 def write_plot(runs: Sequence[Run], path: Path) -> None:
     """Draw the runs, which are of one scenario, and write them; raises as `check_plot_path` does."""
     check_plot_path(path)
-    figure = draw(runs)
     if path.suffix.lower() != ".html":
-        figure.savefig(path, dpi=110)
+        draw(runs).savefig(path, dpi=110)
         return
-    drawing = io.StringIO()
-    figure.savefig(drawing, format="svg")
-    svg = drawing.getvalue()
     title = html.escape(sentence([run.result for run in runs]))
+    assumed = html.escape(assumptions(runs[0].scenario))
+    panels = "\n".join(_svg(panel) for panel in draw_panels(runs))
     path.write_text(
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-        '<body style="font-family: sans-serif; margin: 1em auto; max-width: 1400px">\n'
-        f"<h1 style='font-size: 1.2em'>{title}</h1>\n{svg[svg.index('<svg') :]}\n</body></html>\n",
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style>\n'
+        f"<h1>{title}</h1>\n<p>{assumed}</p>\n<main>\n{panels}\n</main></html>\n",
         encoding="utf-8",
     )
 
 
+def _svg(figure: Any) -> str:
+    """Return a drawing that is as wide as the page has room for it."""
+    drawing = io.StringIO()
+    figure.savefig(drawing, format="svg")
+    svg = drawing.getvalue()
+    svg = svg[svg.index("<svg") :]
+    head, end, rest = svg.partition(">")
+    return re.sub(r' (?:width|height)="[^"]*"', "", head) + end + rest
+
+
 def draw(runs: Sequence[Run]) -> Any:
-    """Return the figure."""
+    """Return the figure with all four panels."""
+    figure = _figure((13, 8.9))
+    for panel, axis in zip(_panels(runs), figure.subplots(2, 2).flat, strict=True):
+        panel(axis)
+    figure.suptitle(textwrap.fill(sentence([run.result for run in runs]), 150), fontsize=12)
+    figure.supxlabel(textwrap.fill(assumptions(runs[0].scenario), 200), fontsize=8)
+    return figure
+
+
+def draw_panels(runs: Sequence[Run]) -> list[Any]:
+    """Return a figure a panel, whose letters can be read on a screen as wide as a hand."""
+    figures = []
+    for panel in _panels(runs):
+        figure = _figure((5.2, 4.6))
+        panel(figure.subplots())
+        figures.append(figure)
+    return figures
+
+
+def _figure(inches: tuple[float, float]) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 8.5), layout="constrained")
+    figure = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 2)
-    _draw_waterfall(axes[0][0], _shown_run(runs))
-    _draw_up(axes[0][1], runs)
-    _draw_uplink(axes[1][0], runs)
-    _draw_sources(axes[1][1], runs)
-    figure.suptitle(sentence([run.result for run in runs]), fontsize=12)
     return figure
+
+
+def _panels(runs: Sequence[Run]) -> list[Callable[[Any], None]]:
+    return [
+        partial(_draw_waterfall, run=_shown_run(runs)),
+        *(partial(draw_one, runs=runs) for draw_one in (_draw_up, _draw_uplink, _draw_sources)),
+    ]
 
 
 def _shown_run(runs: Sequence[Run]) -> Run:
@@ -106,7 +147,7 @@ def _draw_waterfall(axis: Any, run: Run) -> None:
         begins_s = np.where(there, row[order], begins_s)
     axis.set(title=f"boot by phase, {run.result.strategy}", xlabel="seconds", ylabel="nodes, first up at the bottom")
     axis.set_ylim(0.5, ends_s.shape[1] + 0.5)
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, frameon=False)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8, frameon=False)
 
 
 def _draw_up(axis: Any, runs: Sequence[Run]) -> None:
@@ -119,7 +160,7 @@ def _draw_up(axis: Any, runs: Sequence[Run]) -> None:
     axis.axvline(runs[0].result.limit_s, color="black", linestyle=":", label="limit")
     axis.set(title="nodes up", xlabel="seconds", ylabel="nodes", ylim=(0, nodes * 1.05))
     _stretch(axis, runs)
-    axis.legend(fontsize=8, framealpha=0.9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=8, frameon=False)
 
 
 def _stretch(axis: Any, runs: Sequence[Run]) -> None:

@@ -15,7 +15,8 @@ from netsim.study.simulation import Outcome
 from swarmboot.text.units import format_duration
 from swarmboot.wire.report import BOOTED, FAILED, PHASES, BootReport
 
-SCATTERS = ("swarmboot+stage0", "swarmboot")
+WITH_NEIGHBOURS, DEFAULT = SCATTERS = ("swarmboot+stage0", "swarmboot")
+"""Stage 0 from neighbours too, and from the server alone, as `swarmboot serve` has it by default."""
 PLAIN = "https"
 
 
@@ -34,7 +35,8 @@ class SimulationResult:
     """One strategy's result. Keys are the schema others rely on; times in seconds from the first power-on.
 
     `phases` maps a phase to how long it took the nodes, `up_s` says when they were up; `server_copies` is what servers
-    and mirrors sent, headers counted, in units of everything one node needs.
+    and mirrors sent, headers counted, in units of everything one node needs; `stage0_from_neighbours` is how many nodes
+    loaded stage 0 from one.
     """
 
     strategy: str
@@ -44,6 +46,7 @@ class SimulationResult:
     up_s: Quantiles
     server_bytes: int
     server_copies: float
+    stage0_from_neighbours: int
     limit_s: float
     wall_s: float
     reports: tuple[BootReport, ...]
@@ -102,6 +105,7 @@ def result_of(scenario: Scenario, outcome: Outcome) -> SimulationResult:
         up_s=quantiles(outcome.up_s),
         server_bytes=round(outcome.server_bytes),
         server_copies=outcome.server_bytes / scenario.release.total_bytes,
+        stage0_from_neighbours=outcome.stage0_from_neighbours,
         limit_s=limit_s(scenario, outcome.fleet),
         wall_s=outcome.wall_s,
         reports=tuple(_report(outcome, node, durations) for node in range(scenario.nodes)),
@@ -127,7 +131,7 @@ def _report(outcome: Outcome, node: int, durations: Mapping[str, Floats]) -> Boo
 
 
 def sentence(results: Sequence[SimulationResult]) -> str:
-    """Return what came of it, in one sentence."""
+    """Return what came of it, in one sentence: of the best of ours, with what the default and plain HTTPS give."""
     by_name = {result.strategy: result for result in results}
     best = next((by_name[name] for name in (*SCATTERS, *by_name) if name in by_name), results[0])
     if best.up_s.last_s is None:
@@ -135,11 +139,25 @@ def sentence(results: Sequence[SimulationResult]) -> str:
     nodes = f"{best.nodes} nodes are" if best.nodes > 1 else "1 node is"
     if best.up < best.nodes:
         nodes = f"{best.up} of {best.nodes} nodes are"
-    parts = [f"{nodes} up in {format_duration(best.up_s.last_s)}"]
-    plain = by_name.get(PLAIN)
+    parts = [f"{nodes} up in {format_duration(best.up_s.last_s)}{_by_trust(best)}"]
+    default, plain = by_name.get(DEFAULT), by_name.get(PLAIN)
+    if default is not None and default is not best:
+        parts.append(f"the default, origin-only, would {_would(default)}")
     if plain is not None and plain is not best:
-        took_s = plain.up_s.last_s
-        would = f"take {format_duration(took_s)}" if took_s and plain.up == plain.nodes else f"bring up {plain.up}"
-        parts.append(f"plain HTTPS would {would}")
+        parts.append(f"plain HTTPS would {_would(plain)}")
     parts.append(f"the server sends {best.server_copies:.1f} copies")
     return "; ".join(parts) + "."
+
+
+def _by_trust(best: SimulationResult) -> str:
+    """Return by which trust in stage 0 the best of ours came up, and whether neighbours were of any use to it."""
+    if best.strategy != WITH_NEIGHBOURS:
+        return ""
+    count = best.stage0_from_neighbours
+    loads = f"{count} load stage 0 from neighbours" if count else "which the server alone serves as fast"
+    return f" with --stage0-trust lan or ipxe-verify, {loads}"
+
+
+def _would(result: SimulationResult) -> str:
+    took_s = result.up_s.last_s
+    return f"take {format_duration(took_s)}" if took_s and result.up == result.nodes else f"bring up {result.up}"

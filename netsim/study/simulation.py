@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,15 +21,16 @@ import numpy as np
 from netsim.delivery.admission import ProductAdmission
 from netsim.delivery.delivery import Delivery, FetchCounts, Https, Multicast
 from netsim.delivery.scatter import Scatter
-from netsim.delivery.stage0_loads import EveryoneAtOnce, Stage0, Stage0Admission
+from netsim.delivery.stage0_loads import MACHINE_SHARES, NODE_SHARES, EveryoneAtOnce, Stage0, Stage0Admission
 from netsim.delivery.stock import Stock
-from netsim.fluid.engine import Engine, Sample
+from netsim.fluid.engine import STREAM_SHARES, Engine, Sample
 from netsim.fluid.round_trips import MANIFEST_ROUNDS
 from netsim.fluid.topology import Topology
 from netsim.scenario.arrays import Floats
 from netsim.scenario.fleet import CLIENT_START_S, Fleet, draw_fleet
 from netsim.scenario.scenario import Scenario
 from seeder.policy.admission import AdmissionLimits
+from swarmboot.wire.announce import Neighbour
 from swarmboot.wire.report import PHASES
 
 _QUIET_S = 120.0
@@ -36,6 +38,8 @@ _TICKS, _TICKS_OF_MANY = 140, 70
 _MIN_TICK_S, _MAX_TICK_S = 0.002, 0.02
 _COARSE_STEPS = 3000
 _MANY = 1000
+_LENT_MAX = 2
+"""So many booted nodes fetch stage 0 from one that has it at a time, each as fast as a load."""
 
 Build = Callable[[Scenario, Fleet, Engine], Delivery]
 
@@ -49,6 +53,7 @@ class Strategy:
     is_swarm: bool
     has_leecher: bool = False
     has_admission: bool = False
+    has_neighbours: bool = False
 
 
 STRATEGIES = {
@@ -57,8 +62,8 @@ STRATEGIES = {
         Strategy("https", Https, is_swarm=False),
         Strategy("libtorrent", Stock, is_swarm=True),
         Strategy("multicast", Multicast, is_swarm=False),
-        Strategy("swarmboot", Scatter, is_swarm=True, has_leecher=True),
-        Strategy("swarmboot+stage0", Scatter, is_swarm=True, has_leecher=True, has_admission=True),
+        Strategy("swarmboot", Scatter, is_swarm=True, has_leecher=True, has_admission=True),
+        Strategy("swarmboot+stage0", Scatter, is_swarm=True, has_leecher=True, has_admission=True, has_neighbours=True),
     )
 }
 
@@ -79,6 +84,7 @@ class Outcome:
     sent: Floats
     samples: list[Sample]
     wall_s: float
+    stage0_from_neighbours: int = 0
 
     @property
     def up_s(self) -> Floats:
@@ -105,14 +111,26 @@ class Simulation:
         self.fleet = draw_fleet(scenario)
         topology = Topology(scenario.network, self.fleet.nic_bytes_per_s, self.fleet.racks, scenario.faults)
         self.engine = Engine(topology, tick_s=self._tick_s(topology))
-        self._stage0 = Stage0(self.engine, admission or self._admission(), size_bytes=scenario.release.stage0_bytes)
+        admission = admission or self._admission()
+        self._stage0 = Stage0(
+            self.engine,
+            admission,
+            size_bytes=scenario.release.stage0_bytes,
+            machine_shares=MACHINE_SHARES if strategy.has_neighbours else STREAM_SHARES,
+        )
         self._delivery = strategy.build(scenario, self.fleet, self.engine)
+        if strategy.has_neighbours and scenario.admission.is_early and isinstance(admission, ProductAdmission):
+            assert isinstance(self._delivery, Scatter)
+            self._delivery.ask_for_stage0(admission.invite, self._asked)
         self._ends_s = np.full((len(PHASES), self.fleet.nodes), math.inf)
         self._settled: set[int] = set()
         self._moved_s = 0.0
         self._serving: list[int] = []
         self._later: list[int] = []
+        self._early: set[int] = set()
+        self._has_stage0: set[int] = set()
         self._is_first_fetching = False
+        self._lending: Counter[int] = Counter()
         self._last_ask_s = float(self.fleet.asks_at_s.max())
 
     def _admission(self) -> Stage0Admission:
@@ -191,14 +209,45 @@ class Simulation:
     def _fetched(self, node: int, now_s: float) -> None:
         """Go from the last image byte through verification and hand-off to services."""
         self._reach(node, "images", now_s)
+        if node in self._early:
+            self._stage0.withdrawn(node)
         verified_s = now_s + self.scenario.release.image_bytes / float(self.fleet.verify_bytes_per_s[node])
         handed_s = verified_s + float(self.fleet.phases["hand_off"][node])
         up_s = handed_s + float(self.fleet.phases["services"][node])
         self._reach(node, "verification", verified_s)
         self._reach(node, "hand_off", handed_s)
-        if self.strategy.has_admission and not self.fleet.is_corrupt[node]:
-            self.engine.at(handed_s, partial(self._serve, node))
+        if self.strategy.has_neighbours and not self.fleet.is_corrupt[node]:
+            self.engine.at(handed_s, partial(self._hand_over, node))
         self.engine.at(up_s, partial(self._up, node))
+
+    def _asked(self, node: int, sources: tuple[Neighbour, ...]) -> None:
+        """Have a node that fetches its images serve stage 0, once it has fetched what it lacks of it."""
+        if node in self._early or self.fleet.is_corrupt[node] or not self.scenario.release.stage0_bytes:
+            return
+        self._early.add(node)
+        release = self.scenario.release
+        lacking = release.kernel_bytes if self.scenario.admission.is_kept else release.stage0_bytes
+        source = int(sources[0].host) if sources else self.fleet.nodes
+        shares = NODE_SHARES if source == self.fleet.nodes else STREAM_SHARES
+        self.engine.start(source, node, max(1, lacking), partial(self._has_all_of_stage0, node), shares=shares)
+
+    def _has_all_of_stage0(self, node: int, now_s: float) -> float:
+        if self.fleet.dies_at_s[node] > now_s:
+            self._has_stage0.add(node)
+            if not math.isfinite(self._ends_s[PHASES.index("images"), node]):
+                self._stage0.booted(node)
+        return 0.0
+
+    def _hand_over(self, node: int, now_s: float) -> None:
+        """End the leecher of the initramfs; the booted system's begins with what stage 0 there is."""
+        self._stage0.cut(node)
+        if node not in self._has_stage0:
+            self._serve(node, now_s)
+            return
+        self.engine.at(now_s + float(self.fleet.phases["services"][node]), partial(self._serves_on, node))
+
+    def _serves_on(self, node: int, now_s: float) -> None:
+        self._serves(node, now_s)
 
     def _serve(self, node: int, now_s: float) -> None:
         """Have a booted node fetch stage 0 as files, as every complete node does; the server sends it once."""
@@ -207,12 +256,19 @@ class Simulation:
         living = self._serving
         server = self.fleet.nodes
         is_server_up = now_s < self.scenario.faults.server_dies_at_s
-        if not living and (self._is_first_fetching or not is_server_up):
+        free = [other for other in living if self._lending[other] < _LENT_MAX]
+        if (living and not free) or (not living and (self._is_first_fetching or not is_server_up)):
             self._later.append(node)
             return
-        self._is_first_fetching = True
-        source = living[node % len(living)] if living else server
-        self.engine.start(source, node, self.scenario.release.stage0_bytes, partial(self._serves, node))
+        self._is_first_fetching |= not living
+        source = free[node % len(free)] if free else server
+        self._lending[source] += 1
+        over = partial(self._fetched_stage0, node, source)
+        self.engine.start(source, node, self.scenario.release.stage0_bytes, over)
+
+    def _fetched_stage0(self, node: int, source: int, now_s: float) -> float:
+        self._lending[source] -= 1
+        return self._serves(node, now_s)
 
     def _serves(self, node: int, now_s: float) -> float:
         if not self.fleet.dies_at_s[node] <= now_s:
@@ -256,6 +312,7 @@ class Simulation:
             sent=sent / goodput,
             samples=self.engine.samples,
             wall_s=wall_s,
+            stage0_from_neighbours=self._stage0.from_neighbours,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from seeder.boot_script.grammar import COMMAND_LINE_MAX, NAME_MAX, CommandLine, is_sayable
@@ -9,16 +10,26 @@ from seeder.boot_script.load import Stage0
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import Profile
 
+_SHOWS_KEPT_SINCE = (6, 8)
+
 OWN_MAX = 512
 """What is kept for the words that the server adds: the server, the stage 0, rack, profile and network card."""
 
 
 def node_cmdline(
-    stage0: Stage0, *, mac: str, server: str, rack: str = "", profile: Profile | None = None, named: str = ""
+    stage0: Stage0,
+    *,
+    mac: str,
+    server: str,
+    rack: str = "",
+    profile: Profile | None = None,
+    named: str = "",
+    is_kept: bool = False,
 ) -> CommandLine:
     """Return a node's kernel command line: the release's, the profile's, then what this server adds.
 
-    `named` is the profile that the rack map names. Raises ReleaseError if it is too long for the kernel or a word in it
+    `named` is the profile that the rack map names; `is_kept` has the kernel keep its initramfs, for others, where it
+    can be read again. Raises ReleaseError if it is too long for the kernel or a word in it
     would be taken for script.
     """
     words = [*CommandLine.parse(stage0.cmdline).words, *CommandLine.parse(profile.cmdline if profile else "").words]
@@ -29,9 +40,17 @@ def node_cmdline(
         words.append(f"swarmboot.rack={rack}")
     if named:
         words.append(f"swarmboot.profile={named}")
+    if is_kept and not stage0.is_unified and shows_kept_initramfs(stage0.kernel.version):
+        words.append("retain_initrd")
     line = CommandLine(tuple(words))
     _check_length(str(line), COMMAND_LINE_MAX)
     return line
+
+
+def shows_kept_initramfs(version: str) -> bool:
+    """Return whether a kernel of this version has /sys/firmware/initrd: before Linux 6.8 what it keeps is only lost."""
+    number = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", version)
+    return number is not None and (int(number[1]), int(number[2])) >= _SHOWS_KEPT_SINCE
 
 
 def check_carried(name: str, cmdline: str, profiles: tuple[Profile, ...]) -> None:

@@ -8,7 +8,8 @@ where the queue is and where its address's last chunk ended, chunks go out by ri
 on by its size over the address's weight. Within an address that is first come, first served. The weight is how many
 responses the address has, so a rack shares as ever, but at most `OF_ONE_NODE` for each node that has fetched leases
 from there: five hundred downloads of one host are two shares, a rack behind one NAT or proxy has those of its nodes. An
-address that is alone has the whole uplink whatever its weight (docs/decisions/0041).
+address that is alone has the whole uplink whatever its weight (docs/decisions/0041). A response that others wait for, a
+machine's stage 0 in its turn, may weigh more (docs/decisions/0055).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Share:
     address: str
     responses: int = 0
     ends: float = 0.0
+    more: float = 0.0
+    """What responses that others wait for weigh beside the others."""
 
 
 @dataclass(slots=True, order=True)
@@ -59,8 +62,8 @@ class Queue:
         self._number = 0
         self._at = 0.0
 
-    def enter(self, host: str) -> Share:
-        """Return the share of an address that one more response has begun at."""
+    def enter(self, host: str, *, more: float = 0.0) -> Share:
+        """Return the share of an address that one more response has begun at, which weighs `more` than others."""
         address = counted_as(host)
         share = self._shares.get(address)
         if share is None:
@@ -68,11 +71,13 @@ class Queue:
                 self._forget()
             share = self._shares[address] = Share(address)
         share.responses += 1
+        share.more += more
         return share
 
-    def leave(self, share: Share) -> None:
+    def leave(self, share: Share, *, more: float = 0.0) -> None:
         """Take note that a response has ended; an address that is ahead of the queue is remembered until it is not."""
         share.responses -= 1
+        share.more -= more
         if not share.responses and share.ends <= self._at:
             self._shares.pop(share.address, None)
 
@@ -84,7 +89,7 @@ class Queue:
         """Return the turn of one more chunk, which waits until `take`."""
         most = OF_ONE_NODE * max(1, self._nodes_at(share.address))
         tag = max(self._at, share.ends)
-        share.ends = tag + size_bytes / min(max(1, share.responses), most)
+        share.ends = tag + size_bytes / (min(max(1, share.responses), most) + share.more)
         self._number += 1
         turn = Turn(tag, self._number, size_bytes)
         heapq.heappush(self._waiting, turn)
@@ -118,13 +123,16 @@ class Pacer:
         self._free_s = -math.inf
         self._next: Turn | None = None
 
-    def enter(self, host: str) -> Share:
-        """Return what to `take` turns with for one response to an address; give it to `leave` once."""
-        return self._queue.enter(host)
+    def enter(self, host: str, *, more: float = 0.0) -> Share:
+        """Return what to `take` turns with for one response to an address; give it to `leave` once, with its `more`.
 
-    def leave(self, share: Share) -> None:
+        A response weighs one, and `more` if others wait for it.
+        """
+        return self._queue.enter(host, more=more)
+
+    def leave(self, share: Share, *, more: float = 0.0) -> None:
         """Take note that a response has ended."""
-        self._queue.leave(share)
+        self._queue.leave(share, more=more)
 
     async def take(self, share: Share, size_bytes: int) -> None:
         """Return when `size_bytes` may be sent."""

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
@@ -134,7 +134,23 @@ class Admission:
         self._here = _Line(), _Line()  # those that go last in a line of their own
         self._drawn = 0
         self._loads: OrderedDict[Node, _Load] = OrderedDict()
+        self._lent: deque[Source] = deque()
         self._due_s = math.inf
+
+    @property
+    def neighbours(self) -> int:
+        """Return how many booted neighbours can serve."""
+        return len(self._offers) - len(self._servers)
+
+    def next_neighbour(self, is_right: Callable[[Source], bool] = lambda _source: True) -> Source | None:
+        """Return a neighbour that can serve and is right, each in turn; None if there is none."""
+        for _ in range(len(self._lent)):
+            source = self._lent.popleft()
+            if source in self._offers:
+                self._lent.append(source)
+                if is_right(source):
+                    return source
+        return None
 
     @property
     def waiting(self) -> int:
@@ -165,6 +181,7 @@ class Admission:
             self._servers.append(offer)
         else:
             self._racks.setdefault(rack, OrderedDict())[source] = offer
+            self._lent.append(source)
             self._set_free(offer)
 
     def withdraw(self, source: Source) -> None:

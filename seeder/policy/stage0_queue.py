@@ -22,9 +22,12 @@ from seeder.policy.admission import Admission, AdmissionLimits
 from seeder.policy.allowance import Allowance
 from seeder.policy.facts.node import Node
 from seeder.policy.facts.registry import Registry
+from seeder.policy.introductions import address
+from seeder.policy.recruiting import MACHINE_MORE, NODE_MORE, Recruiting
 from swarmboot.ids import Digest, NodeId
 from swarmboot.release.manifest import Artifact
 from swarmboot.text.units import GOODPUT
+from swarmboot.wire.announce import Neighbour
 
 HOLD_S = 4.0
 """How long a machine is kept waiting: shorter than a load may be silent, and than GRUB is patient."""
@@ -89,6 +92,7 @@ class Stage0Queue:
         self._slots = slots
         self.admission = Admission(self._limits(0))
         self.admission.offer(_SERVER, is_server=True)
+        self._recruiting = Recruiting(self.admission)
         self._held: dict[_Machine, _Held] = {}
         self._turns: dict[_Machine, set[Digest]] = {}
         self._wasted = Allowance(per_s=WASTED_PER_S, burst=WASTED_MAX)
@@ -139,6 +143,30 @@ class Stage0Queue:
         is_crowded = len(self._held) >= HOLDS_MAX
         self._held[machine] = _Held(ticket, now_s if is_crowded else now_s + HOLD_S, rack)
         return verdicts + self.tick(now_s=now_s)
+
+    def invite(self, node: Node, now_s: float) -> tuple[Neighbour, ...] | None:
+        """Return where a node that fetches its images takes what it lacks of stage 0, if it is to serve that already.
+
+        Empty for the server; None if it is not to. Where the firmware checks the kernel alone nobody is asked so early.
+        """
+        if self.stage0 is None or self.is_split or node.id in self._offered:
+            return None
+        invitation = self._recruiting.invite(node.id, now_s=now_s)
+        if invitation is None:
+            return None
+        source = self._registry.nodes.get(NodeId(invitation.source)) if isinstance(invitation.source, bytes) else None
+        return () if source is None else (address(source),)
+
+    def more_for_machine(self, mac: str, *, host: str) -> float:
+        """Return what a machine's load weighs more on the uplink than a lease: something in its turn, for others."""
+        return MACHINE_MORE if self.trust.has_neighbours and self.is_loading(mac, host=host) else 0.0
+
+    def more_for_node(self, host: str, sha256: str) -> float:
+        """Return what a node's download weighs more on the uplink: something for stage 0 that it is about to serve."""
+        if self.stage0 is None or sha256 not in {image.sha256.hex() for image in self.stage0.images}:
+            return 0.0
+        nodes = (node for node in self._registry.nodes.values() if node.host == host)
+        return NODE_MORE if any(self._recruiting.fetches_from_origin(node.id) for node in nodes) else 0.0
 
     def hung_up(self, ticket: Hashable, *, now_s: float) -> None:
         """Take note that the asker has gone away."""
@@ -247,6 +275,7 @@ class Stage0Queue:
             self.admission.withdraw(node_id)
         for node_id in able.keys() - self._offered:
             node = able[node_id]
+            self._recruiting.serves(node_id)
             self.admission.offer(node_id, rack=node.rack, bytes_per_s=float(node.serves_bytes_per_s))
         self._offered = set(able)
 

@@ -8,7 +8,7 @@ the simulator does the same on simulated time.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -29,6 +29,10 @@ from swarmboot.wire.report import BootReport
 PATIENCE_S = 1.0
 STRANGERS_REPORTS, STRANGERS_REPORTS_PER_S = 400.0, 4.0
 """So many reports an address may send at once, and later, of nodes that never announced: of a rack whose boot fails."""
+
+
+Invite = Callable[[Node, float], tuple[Neighbour, ...] | None]
+"""Returns where a node that fetches takes what it lacks of stage 0 at a time, if it is to serve that; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Tracker:
     ) -> None:
         self.registry = registry
         self.is_stage0_wanted = is_stage0_wanted
+        self.invite: Invite = lambda _node, _now_s: None
         self.limits = replace(limits, origins=len(origins))
         self.origins = origins
         self._random = random
@@ -191,6 +196,8 @@ class Tracker:
     ) -> Answer:
         """Return a handout; one that is cut short asks the node to come back at once and wait for its leases."""
         after_s = 0.0 if is_cut_short else announce_interval_s(self.registry, node, self.limits)
+        is_early = self.is_stage0_wanted and not (node.is_complete or node.is_hidden)
+        stage0_from = self.invite(node, now_s) if is_early else None
         return Answer(
             ticket,
             Handout(
@@ -200,7 +207,8 @@ class Tracker:
                 origins=self.origins,
                 is_supplied=not leases and is_supplied(self.registry, node, now_s=now_s, limits=self.limits),
                 patience_s=patience_s(self.registry, node, self.limits),
-                is_stage0_wanted=self.is_stage0_wanted and node.is_complete,
+                is_stage0_wanted=self.is_stage0_wanted and (node.is_complete or stage0_from is not None),
+                stage0_from=stage0_from or (),
                 uplink_bytes_per_s=self.limits.uplink_bytes_per_s,
                 is_hidden=node.is_hidden,
             ),

@@ -109,6 +109,7 @@ class SeederApp:
         self._scrapes = Scrapes(self.meters, self.current)
         self.ends: Callable[[], tuple[Lifetime, ...]] = tuple
         self.lines: LinesTaken | None = None
+        self.more_for: Callable[[str, str], float] = lambda _host, _sha256: 0.0
         self.more_routes: Callable[[Callable[[Request], bool]], Sequence[Route]] = lambda _may_read: ()
         self._held = HeldRequests[Handout](lambda now_s: tracker.next_tick_s(now_s=now_s))
 
@@ -322,13 +323,14 @@ class SeederApp:
             return self._refuse("file", 404, "no such file")
         cache = "public, max-age=31536000, immutable" if is_immutable else "no-cache"
         host = request.client.host if request.client else ""
-        share = self.pacer.enter(host)
+        more = self.more_for(connection_address(host), name) if kind == "blobs" else 0.0
+        share = self.pacer.enter(host, more=more)
         return BlobResponse(
             self._files,
             file,
             path,
             before_send=self._turns(share, request, host, name if kind == "blobs" else ""),
-            at_end=lambda: self.pacer.leave(share),
+            at_end=lambda: self.pacer.leave(share, more=more),
             media_type=media_type,
             headers={"cache-control": cache},
             chunk_bytes=chunk_bytes_for(self.tracker.limits.uplink_bytes_per_s, self._files.readers),

@@ -242,7 +242,8 @@ class Stage0App:
         profile = next((each for each in stage0.profiles if each.name == chosen), None)
         server = self._place.server or self._server(request)
         return node_cmdline(
-            stage0, mac=mac, server=server, rack=place.rack, profile=profile, named=place.profile
+            stage0, mac=mac, server=server, rack=place.rack, profile=profile, named=place.profile,
+            is_kept=self.queue.trust.has_neighbours and not self.queue.is_split,
         )  # fmt: skip
 
     def _server(self, request: Request) -> str:
@@ -283,20 +284,32 @@ class Stage0App:
             if is_load:
                 self._sent(mac, digest, is_whole=left_bytes <= 0, host=_host(request))
 
-        response = self._open(request, folder / match[0], "application/octet-stream", tell)
+        more = self.queue.more_for_machine(mac, host=_host(request)) if is_load else 0.0
+        response = self._open(request, folder / match[0], "application/octet-stream", tell, more=more)
         if isinstance(response, BlobResponse):
             left_bytes = response.size_bytes
         return response
 
-    def _open(self, request: Request, path: Path, media_type: str, tell: Callable[[int], Awaitable[None]]) -> Response:
-        """Return a file as an answer; `tell` is awaited with the size of each piece before it leaves, at its turn."""
+    def _open(
+        self,
+        request: Request,
+        path: Path,
+        media_type: str,
+        tell: Callable[[int], Awaitable[None]],
+        *,
+        more: float = 0.0,
+    ) -> Response:
+        """Return a file as an answer; `tell` is awaited with the size of each piece before it leaves, at its turn.
+
+        `more` is what it weighs beside the others on the uplink.
+        """
         try:
             file = self._files.open(path)
         except OSError:
             return no_more_files()
         if file is None:
             return PlainTextResponse("no such file\n", status_code=404)
-        share = self._pacer.enter(request.client.host if request.client else "")
+        share = self._pacer.enter(request.client.host if request.client else "", more=more)
 
         async def count(size_bytes: int) -> None:
             await self._pacer.take(share, size_bytes)
@@ -308,7 +321,7 @@ class Stage0App:
             file,
             path,
             before_send=count,
-            at_end=lambda: self._pacer.leave(share),
+            at_end=lambda: self._pacer.leave(share, more=more),
             media_type=media_type,
             chunk_bytes=self._chunk_bytes(),
         )

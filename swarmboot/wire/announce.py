@@ -41,6 +41,7 @@ MAX_NEIGHBOURS = 128
 MAX_LEASES = 64
 MAX_SERVED = 8
 MAX_URGENT = 16
+MAX_STAGE0_FROM = 8
 
 
 class NodeState(StrEnum):
@@ -118,7 +119,8 @@ class Handout:
 
     `is_supplied` says that neighbours hold all this node lacks and can send it at full speed, so the absence of leases
     is meant. `patience_s` is how long no piece at all may arrive before that is worth a complaint. `is_stage0_wanted`
-    asks a complete node to fetch its manifest's kernel and initramfs as well, and to serve them. `uplink_bytes_per_s`
+    asks a node to serve its manifest's kernel and initramfs as well: a complete one, and one that still fetches, which
+    takes what it lacks of them from `stage0_from`, from an origin if that is empty. `uplink_bytes_per_s`
     is the seeder's own, 0 if it does not say. `is_hidden` says that this node comes through a proxy or NAT: nobody is
     told where it is, so it is to look for neighbours on its LAN itself.
     """
@@ -130,6 +132,7 @@ class Handout:
     is_supplied: bool = False
     patience_s: float = 1.0
     is_stage0_wanted: bool = False
+    stage0_from: tuple[Neighbour, ...] = ()
     uplink_bytes_per_s: float = 0.0
     is_hidden: bool = False
 
@@ -234,12 +237,13 @@ def encode_handout(handout: Handout) -> bytes:
     return pack(
         {
             "announce_after": handout.announce_after_s,
-            "neighbours": [[peer.host, peer.port, peer.http_port] for peer in handout.neighbours],
+            "neighbours": _listed(handout.neighbours),
             "leases": [[lease.id, lease.info_hash, lease.first, lease.count, lease.origin] for lease in handout.leases],
             "origins": list(handout.origins),
             "supplied": handout.is_supplied,
             "patience": handout.patience_s,
             "stage0": handout.is_stage0_wanted,
+            **({"stage0_from": _listed(handout.stage0_from)} if handout.stage0_from else {}),
             "uplink": handout.uplink_bytes_per_s,
             "hidden": handout.is_hidden,
         }
@@ -261,9 +265,14 @@ def decode_handout(data: bytes) -> Handout:
         is_supplied=fields.truth("supplied", default=False),
         patience_s=fields.number("patience", least=0.0, most=86400.0, default=1.0),
         is_stage0_wanted=fields.truth("stage0", default=False),
+        stage0_from=tuple(filter(None, map(_neighbour, fields.items("stage0_from", most=MAX_STAGE0_FROM)))),
         uplink_bytes_per_s=fields.number("uplink", least=0.0, most=1e15, default=0.0),
         is_hidden=fields.truth("hidden", default=False),
     )
+
+
+def _listed(neighbours: tuple[Neighbour, ...]) -> list[list[str | int]]:
+    return [[each.host, each.port, each.http_port] for each in neighbours]
 
 
 def _neighbour(value: object) -> Neighbour | None:

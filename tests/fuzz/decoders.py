@@ -113,7 +113,7 @@ _ANNOUNCE = announce.Announce(
 )  # fmt: skip
 _HANDOUT = announce.Handout(
     1.5, (announce.Neighbour("10.0.0.7", 6881, 8471),), (announce.Lease(LeaseId(1), _HASH, PieceIndex(0), 4, 0),),
-    ("https://10.0.0.1:8470",), True, 2.0, True, 1e8,
+    ("https://10.0.0.1:8470",), True, 2.0, True, (announce.Neighbour("10.0.0.8", 6881, 8471),), 1e8,
 )  # fmt: skip
 _MANIFEST = build_manifest(
     artifacts=(build_artifact(), build_plugin("10-a.squashfs")),

@@ -15,8 +15,10 @@ from click.testing import CliRunner
 
 from netsim.cli import simulate as command
 from netsim.fluid.engine import Sample
+from netsim.scenario.from_flags import EXAMPLES
 from netsim.scenario.scenario import Faults, Network, Release, Scenario
 from netsim.scenario.spread import Shape, Spread
+from netsim.scenario.toml import read_scenario
 from netsim.study.plot import draw, write_plot
 from netsim.study.power_plan import peak_share, plan_power
 from netsim.study.result import SimulationResult, durations_s, result_of, sentence
@@ -27,7 +29,18 @@ from swarmboot.wire.report import BOOTED, PHASES, decode_report, encode_report
 
 SMALL = Scenario(nodes=24, release=Release(images=(20_000_000,), kernel_bytes=2_000_000, initramfs_bytes=4_000_000))
 MIRRORED = replace(SMALL, network=Network(mirrors=1))
-KEYS = {"strategy", "nodes", "seed", "phases", "up_s", "server_bytes", "server_copies", "limit_s", "wall_s", "reports"}
+KEYS = {
+    "strategy",
+    "nodes",
+    "seed",
+    "phases",
+    "up_s",
+    "server_bytes",
+    "server_copies",
+    "limit_s",
+    "wall_s",
+    "reports",
+} | {"stage0_from_neighbours"}
 
 
 def run(scenario: Scenario, strategy: str) -> SimulationResult:
@@ -163,6 +176,31 @@ def test_the_sentence_answers_the_question() -> None:
     assert said.endswith(" copies.")
 
 
+def test_the_sentence_says_what_the_default_gives_and_what_trust_in_neighbours_does() -> None:
+    said = sentence([run(SMALL, name) for name in ("https", "swarmboot", "swarmboot+stage0")])
+    assert " with --stage0-trust lan or ipxe-verify, " in said
+    assert "; the default, origin-only, would take " in said
+    alone = sentence([run(SMALL, "swarmboot")])
+    assert "trust" not in alone
+
+
+def test_under_the_sentence_stands_what_was_assumed() -> None:
+    done = CliRunner().invoke(command, ["--nodes", "3", "--strategy", "swarmboot", "--power-on", "every 0.2s"])
+    said = " ".join(done.output.split())
+    assert "Assumed: 124.0 MiB of images, a kernel of 9.5 MiB, an initramfs of 19.1 MiB; links of 1gbit" in said
+    assert "Power on every 0.20 s; firmware 12.0 s ± 1.00 s" in said
+
+
+@pytest.mark.parametrize("name", ["arm-25", ""])
+def test_neighbours_that_serve_stage_0_make_no_small_fleet_slower(name: str) -> None:
+    at_100mbit = Network(node_bytes_per_s=12.5e6, server_bytes_per_s=12.5e6)
+    scenario = read_scenario(EXAMPLES / f"{name}.toml") if name else Scenario(nodes=8, network=at_100mbit)
+    with_neighbours, alone = (run(scenario, strategy).up_s.last_s for strategy in ("swarmboot+stage0", "swarmboot"))
+    assert with_neighbours is not None
+    assert alone is not None
+    assert with_neighbours <= 1.01 * alone
+
+
 def test_simulations_in_processes_are_those_in_this_one() -> None:
     many = [(replace(SMALL, nodes=210, seed=seed), "https") for seed in (1, 2)]
     assert [run.result.up_s for run in run_all(many)] == [result_of(s, simulate(s, name)).up_s for s, name in many]
@@ -191,6 +229,15 @@ def test_a_plot_is_written_in_the_format_of_its_name(tmp_path: Path, suffix: str
     write_plot(run_all([(SMALL, "https"), (SMALL, "swarmboot")]), path)
     start = path.read_bytes()[:200]
     assert {".svg": b"<?xml", ".png": b"\x89PNG", ".html": b"<!doctype html>"}[suffix] in start
+
+
+def test_a_page_fits_a_narrow_screen_and_says_what_was_assumed(tmp_path: Path) -> None:
+    path = tmp_path / "plot.html"
+    write_plot(run_all([(SMALL, "swarmboot+stage0")]), path)
+    page = path.read_text()
+    assert "width=device-width" in page
+    assert page.count("<svg") == 4
+    assert "Assumed: 19.1 MiB of images" in page
 
 
 def test_a_plot_has_the_four_panels() -> None:

@@ -28,6 +28,7 @@ from rich.table import Table
 from netsim.fluid.round_trips import MANIFEST_ROUNDS
 from netsim.lab.calibration.rows import Figures, Measurement, Row
 from netsim.lab.run.progress import watching
+from netsim.lab.strategies.stage0 import KERNEL_SHARE
 from swarmboot.errors import LabError
 from swarmboot.host.programs import run_program
 
@@ -170,22 +171,26 @@ def phases_of(row: Row, measured: LabResult, start_s: float) -> dict[str, float]
     if not measured.reports:
         return {}
     names = {"leecher_start": "leecher_start", "manifest": "manifest", "hand_off": "verification"}
-    return {
+    found = {
         phase: statistics.median(report["phases"][measured_as] for report in measured.reports)
         for phase, measured_as in names.items()
     }
+    if row.stage0_bytes:
+        found |= {"kernel": row.kernel_s, "loader": statistics.median(measured.loader_s)}
+    return found
 
 
 def scenario_of(row: Row, phases: dict[str, float]) -> str:
     """Return a row as a scenario file for the simulator, which adds the manifest's round trips to what is given."""
     manifest_s = phases.get("manifest", 0.0) - MANIFEST_ROUNDS * 2 * LATENCY_S
     phases = {**phases, "manifest": max(0.0, manifest_s)}
+    kernel_bytes = round(row.stage0_bytes * KERNEL_SHARE)
     names = ("power_on", "firmware", "dhcp", "loader", "kernel", "leecher_start", "manifest", "hand_off", "services")
     lines = [
         f"nodes = {row.nodes}",
         'verify = "1000GB/s"',
         "[release]",
-        f'images = ["{row.size_bytes}B"]\nkernel = "0B"\ninitramfs = "0B"',
+        f'images = ["{row.size_bytes}B"]\nkernel = "{kernel_bytes}B"\ninitramfs = "{row.stage0_bytes - kernel_bytes}B"',
         "[network]",
         f'node_nic = "{row.rate_bytes_per_s:.0f}B/s"\nserver_nic = "{row.rate_bytes_per_s:.0f}B/s"',
         f'goodput = {GOODPUT}\nlatency = "{LATENCY_S:.6f}s"',

@@ -21,6 +21,8 @@ class Row:
     size_bytes: int
     stagger_s: float = 0.0
     server_dies_s: float | None = None
+    stage0_bytes: int = 0
+    kernel_s: float = 0.0
 
     @property
     def plan(self) -> LabPlan:
@@ -33,6 +35,8 @@ class Row:
             size_bytes=self.size_bytes,
             stagger_s=self.stagger_s,
             casualties=casualties,
+            stage0_bytes=self.stage0_bytes,
+            kernel_s=self.kernel_s,
         )
 
     @property
@@ -40,6 +44,8 @@ class Row:
         """Return the row's name in the table."""
         extra = f", one every {self.stagger_s:g} s" if self.stagger_s else ""
         extra += f", seeder dies at {self.server_dies_s:g} s" if self.server_dies_s is not None else ""
+        if self.stage0_bytes:
+            extra += f", stage 0 of {format_size(self.stage0_bytes)}, {self.kernel_s:g} s for the kernel"
         rate, size = format_rate(self.rate_bytes_per_s), format_size(self.size_bytes)
         return f"{self.strategy} N={self.nodes} {rate} {size}{extra}"
 
@@ -71,7 +77,7 @@ def full_rows() -> list[Row]:
         for size in (8, 16)
         for nodes in (1, 4, 8, 16)
     ]
-    return [*rows, *special_rows()]
+    return [*rows, *special_rows(), *stage0_rows()]
 
 
 def special_rows() -> list[Row]:
@@ -79,6 +85,14 @@ def special_rows() -> list[Row]:
     return [
         Row("swarmboot", 8, 40 * _MBIT, 16 * _MIB, stagger_s=1.0),
         Row("swarmboot", 8, 40 * _MBIT, 16 * _MIB, stagger_s=1.0, server_dies_s=9.0),
+    ]
+
+
+def stage0_rows() -> list[Row]:
+    """Return machines that load stage 0 first, and serve it from their initramfs on."""
+    return [
+        Row("swarmboot+stage0", nodes, 50 * _MBIT, 32 * _MIB, stage0_bytes=12 * _MIB, kernel_s=1.5)
+        for nodes in (8, 12, 16)
     ]
 
 

@@ -18,6 +18,7 @@ MAX_NODES = 1000
 MAX_RACKS = 250
 LAZY = "swarmboot-lazy"
 """The strategy in which images are in use before they are whole."""
+STAGE0 = "swarmboot+stage0"
 _START_UP_S = 30.0
 _START_UP_PER_NODE_S = 0.5
 
@@ -50,6 +51,9 @@ class LabPlan:
     """How many more nodes are complete, and go on as neighbours, before the first of `nodes` starts."""
     trace: Path | None = None
     """What a boot reads, in order, for the strategy whose images are in use before they are whole."""
+    stage0_bytes: int = 0
+    kernel_s: float = 0.0
+    """What machines load before a leecher starts, and how long the kernel then takes; `swarmboot+stage0` alone."""
 
     @property
     def rates(self) -> LinkRates:
@@ -91,6 +95,8 @@ class LabPlan:
         _require(self.size_bytes > 0, "--size", "more than 0 bytes", self.size_bytes)
         _require(self.stagger_s >= 0, "--stagger", "0 s or more", self.stagger_s)
         _require(self.timeout_s is None or self.timeout_s > 0, "--timeout", "more than 0 s", self.timeout_s)
+        needs_stage0 = self.strategy == STAGE0
+        _require(needs_stage0 == bool(self.stage0_bytes), "--stage0", f"a size with {STAGE0} alone", self.stage0_bytes)
         most = min(self.nodes, MAX_RACKS // 2 if self.warm else MAX_RACKS)
         _require(1 <= self.racks <= most, "--racks", f"1 to {most}", self.racks)
         _require(

@@ -65,6 +65,8 @@ class LabResult:
     """When nodes had read what a boot reads, counted from the first node's start, where that is before the end."""
     pivot_ms: float | None = None
     """The longest that any node took to put the whole files in place of those still arriving, in milliseconds."""
+    loader_s: tuple[float, ...] = ()
+    """What the programs took to start that stand for firmware, for strategies that have such."""
 
     def as_json(self) -> dict[str, object]:
         """Return the run as JSON-ready values; times are rounded to a millisecond."""
@@ -115,7 +117,7 @@ class Cost:
 def result_of(
     plan: LabPlan, *, size_bytes: int, arrivals: Sequence[Arrival | None], traffic: Traffic, cost: Cost,
     verified_nodes: int, load_average: float, reports: Sequence[Mapping[str, Any]],
-    ready_s: Sequence[float] = (), pivots_ms: Sequence[float] = (),
+    loader_s: Sequence[float] = (), ready_s: Sequence[float] = (), pivots_ms: Sequence[float] = (),
 ) -> LabResult:  # fmt: skip
     """Return the result of a run; with no arrival at all its times are 0."""
     done_s = [arrival.done_s for arrival in arrivals if arrival is not None] or [0.0]
@@ -151,6 +153,7 @@ def result_of(
         ready_median_s=statistics.median(ready_s) if ready_s else None,
         ready_last_s=max(ready_s, default=None),
         pivot_ms=max(pivots_ms, default=None),
+        loader_s=tuple(loader_s),
     )
 
 

@@ -77,6 +77,7 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
             reports=_reports(race),
             ready_s=_ready_s(race),
             pivots_ms=_pivots_ms(race),
+            loader_s=_loader_s(context),
         )
 
 
@@ -142,3 +143,8 @@ def _pivots_ms(race: Race) -> list[float]:
 def _reports(race: Race) -> tuple[dict[str, object], ...]:
     paths = [runner.program.report_path for runner in race.runners if runner.done_s is not None]
     return tuple(json.loads(path.read_text()) for path in paths if path is not None and path.is_file())
+
+
+def _loader_s(context: RunContext) -> tuple[float, ...]:
+    """Return what the programs took to start that stand for firmware, if there are any."""
+    return tuple(json.loads(path.read_text())["loader_s"] for path in context.directory.glob("*.stage0.json"))

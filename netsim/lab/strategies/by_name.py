@@ -8,6 +8,7 @@ from netsim.lab.strategies.aria2 import Aria2
 from netsim.lab.strategies.https import Https
 from netsim.lab.strategies.lazy import LazyScatter
 from netsim.lab.strategies.libtorrent import StockLibtorrent
+from netsim.lab.strategies.stage0 import Stage0Scatter
 from netsim.lab.strategies.swarmboot import Scatter
 from netsim.lab.strategies.udpcast import Udpcast
 from swarmboot.errors import MalformedSettingError
@@ -22,6 +23,7 @@ STRATEGIES: dict[str, Strategy] = {
     "aria2": Aria2(),
     "udpcast": Udpcast(),
     "swarmboot-lazy": LazyScatter(),
+    "swarmboot+stage0": Stage0Scatter(),
 }
 
 

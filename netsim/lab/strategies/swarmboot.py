@@ -56,6 +56,7 @@ class Scatter:
 
     tools: ClassVar[dict[str, str]] = {}
     moves_whole_release = True
+    server_arguments: ClassVar[tuple[str, ...]] = ()
 
     def publish_options(self, context: RunContext) -> tuple[str, ...]:
         """Return what `publish` is told besides."""
@@ -79,7 +80,8 @@ class Scatter:
         )
         run_part("leecher", "--help")  # leaves its modules compiled, as a node's runtime image has them
         uplink = context.plan.rates.server_bytes_per_s
-        seeder = context.start_server("seeder", *seeder_command(site, state, uplink_bytes_per_s=uplink))
+        command = (*seeder_command(site, state, uplink_bytes_per_s=uplink), *self.server_arguments)
+        seeder = context.start_server("seeder", *command)
         context.await_port(seeder, PORT)
 
     def join(self, context: RunContext, node: Node) -> NodeProgram:

@@ -150,3 +150,43 @@ def test_firmware_may_load_a_unified_kernel_image_itself(tmp_path: Path) -> None
         assert get(f"{seeder.stage0_url()}/boot/boot.efi") == (release / "boot.efi").read_bytes()
         (url,) = urls(script(seeder), digest(release / "boot.efi"))
         assert get(url) == (release / "boot.efi").read_bytes()
+
+
+@pytest.fixture
+def slow_lan(tmp_path: Path) -> Iterator[tuple[Seeder, Fleet]]:
+    """A seeder whose uplink takes the images ten seconds, and kernel and initramfs a moment."""
+    release = build_release(tmp_path / "release", size_bytes=1_200_000, stage0_bytes=20_000)
+    fleet = build_fleet(tmp_path / "fleet", release)
+    uplink = ("--stage0-trust", "lan", "--stage0-slots", "1", "--uplink", "1mbit")
+    with serving(fleet, "--pxe-listen", "127.0.0.1:0", *uplink) as seeder:
+        yield seeder, fleet
+
+
+def test_a_node_serves_stage_0_while_it_still_fetches_its_images_if_machines_wait(
+    slow_lan: tuple[Seeder, Fleet], tmp_path: Path
+) -> None:
+    seeder, fleet = slow_lan
+    release = tmp_path / "release"
+    script(seeder, "52-54-00-00-00-01")
+    assert "1 machine before this one" in script(seeder, "52-54-00-00-00-02")
+    with booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+        wait_for_stage0_neighbour(seeder)
+        text = script(seeder, "52-54-00-00-00-02")
+        for name in ("vmlinuz", "initramfs.img"):
+            first, last = urls(text, digest(release / name))
+            assert first.startswith("http://127.0.0.2:")
+            assert last.startswith(seeder.stage0_url())
+            assert get(first) == (release / name).read_bytes()
+        assert not node.report_path.exists()
+        wait_until("the node to be named no more", lambda: status(seeder)["stage0"]["neighbours"] == 0)
+        node.report()
+        assert node.end()[0] == 0
+        assert set(node.digests()) == {"rootfs.squashfs", "00-plugin.squashfs"}
+
+
+def test_a_node_is_left_to_its_images_while_no_machine_waits(slow_lan: tuple[Seeder, Fleet], tmp_path: Path) -> None:
+    seeder, fleet = slow_lan
+    with booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+        node.report()
+        assert node.end()[0] == 0
+        assert not (node.into / digest(tmp_path / "release" / "vmlinuz")).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -211,3 +212,28 @@ def test_a_grub_that_does_not_say_who_it_is_never_asks_without_a_mac_address() -
 def test_grub_leaves_out_http_s_own_port() -> None:
     script = grubscript.grub_boot(build_stage0(), build_load("10.0.0.7:80"))
     assert "(http,10.0.0.7)/k/" in script
+
+
+@pytest.mark.parametrize(
+    ("version", "is_kept", "is_asked"),
+    [
+        ("6.12.48+deb13-amd64 (debian-kernel@lists.debian.org) #1 SMP", True, True),
+        ("6.8.0", True, True),
+        ("6.12.48+deb13-amd64", False, False),
+        ("6.1.0-56-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP", True, False),
+        ("", True, False),
+    ],
+)
+def test_a_kernel_is_to_keep_its_initramfs_only_where_neighbours_serve_it_and_it_can_be_read_again(
+    version: str, is_kept: bool, is_asked: bool
+) -> None:
+    stage0 = build_stage0()
+    stage0 = replace(stage0, kernel=replace(stage0.kernel, version=version))
+    words = node_cmdline(stage0, mac=MAC, server="https://10.0.0.1:8470", is_kept=is_kept).words
+    assert ("retain_initrd" in words) == is_asked
+
+
+def test_an_initramfs_within_a_unified_kernel_image_is_not_kept() -> None:
+    stage0 = build_unified()
+    stage0 = replace(stage0, kernel=replace(stage0.kernel, version="6.12.48"))
+    assert "retain_initrd" not in node_cmdline(stage0, mac=MAC, server="https://10.0.0.1:8470", is_kept=True).words

@@ -21,19 +21,25 @@ def run(main: Callable[[], object]) -> None:
     trio.run(main, clock=MockClock(autojump_threshold=0))  # type: ignore[arg-type]
 
 
-def sent(responses: Mapping[str, int], nodes: Mapping[str, int] | None = None) -> Counter[str]:
-    """Return how many bytes each address gets in FOR_S, with so many endless responses and proved nodes each."""
+def sent(
+    responses: Mapping[str, int], nodes: Mapping[str, int] | None = None, more: Mapping[str, float] | None = None
+) -> Counter[str]:
+    """Return how many bytes each address gets in FOR_S, with so many endless responses and proved nodes each.
+
+    `more` is what each of an address's responses weighs beside the one that they all do.
+    """
     got: Counter[str] = Counter()
 
     async def respond(pacer: Pacer, host: str) -> None:
-        share = pacer.enter(host)
+        weighs_more = (more or {}).get(host, 0.0)
+        share = pacer.enter(host, more=weighs_more)
         try:
             while True:
                 await pacer.take(share, CHUNK_BYTES)
                 got[host] += CHUNK_BYTES
                 await trio.lowlevel.checkpoint()
         finally:
-            pacer.leave(share)
+            pacer.leave(share, more=weighs_more)
 
     async def main() -> None:
         pacer = Pacer(RATE, nodes_at=lambda address: (nodes or {}).get(address, 0))
@@ -70,6 +76,12 @@ def test_a_rack_behind_one_address_has_the_shares_of_its_nodes_that_have_fetched
     assert got["10.0.0.1"] == pytest.approx(RATE * FOR_S * 20 / 22, rel=0.05)
     got = sent(responses, {"10.0.0.1": 500})
     assert got["10.0.0.1"] == pytest.approx(RATE * FOR_S * 20 / 22, rel=0.05), "more nodes than responses"
+
+
+def test_a_response_that_others_wait_for_weighs_more() -> None:
+    got = sent({"10.0.0.7": 1, "10.0.0.8": 2, "10.0.0.9": 2}, more={"10.0.0.7": 7.0})
+    assert got["10.0.0.7"] == pytest.approx(RATE * FOR_S * 8 / 12, rel=0.05)
+    assert got["10.0.0.8"] == pytest.approx(RATE * FOR_S * 2 / 12, rel=0.05)
 
 
 def test_addresses_of_one_ipv6_network_are_one_host() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import pytest
+
 from seeder.policy.facts.registry import Registry
 from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
 from seeder.policy.tracker import Tracker
 from swarmboot.ids import InfoHash, NodeId, Sequence
 from swarmboot.release import piece_set
-from swarmboot.wire.announce import Announce, NodeState
+from swarmboot.wire.announce import Announce, Handout, Neighbour, NodeState
 
 ROOT = InfoHash(b"r" * 32)
 PIECES = 64
@@ -62,3 +64,40 @@ def test_racks_that_nobody_stands_in_are_forgotten() -> None:
             tracker.announce(name, there, host="10.0.0.66", now_s=name)
     assert not tracker.registry.racks
     assert not tracker.registry.far_links
+
+
+SERVES = (Neighbour("10.0.0.7", 6881, 8471),)
+
+
+def stage0_of(*, state: NodeState = NodeState.FETCHING, port: int = 6881, own_end: str = "") -> Handout:
+    """Return what a node is told by a tracker that asks everybody to serve stage 0."""
+    tracker = build_tracker()
+    tracker.is_stage0_wanted = True
+    tracker.invite = lambda _node, _now_s: SERVES
+    said = replace(announce(1, state=state, port=port), own_end=own_end, free_lease_slots=0)
+    (answer,) = tracker.announce("first", said, host="10.0.0.1", now_s=0.0)
+    return answer.handout
+
+
+@pytest.mark.parametrize("port", [0, 6881])
+def test_a_node_that_fetches_is_asked_for_stage_0_and_told_where_to_take_it(port: int) -> None:
+    handout = stage0_of(port=port)
+    assert handout.is_stage0_wanted
+    assert handout.stage0_from == SERVES
+
+
+def test_a_node_that_nobody_can_reach_is_not_asked_for_stage_0() -> None:
+    assert not stage0_of(own_end="192.168.0.9").is_stage0_wanted
+
+
+def test_a_complete_node_is_asked_for_stage_0_without_a_source_as_its_swarm_has_it() -> None:
+    handout = stage0_of(state=NodeState.COMPLETE)
+    assert handout.is_stage0_wanted
+    assert handout.stage0_from == ()
+
+
+def test_without_neighbours_that_serve_nobody_is_asked() -> None:
+    tracker = build_tracker()
+    said = replace(announce(1, port=6881), free_lease_slots=0)
+    (answer,) = tracker.announce("first", said, host="10.0.0.1", now_s=0.0)
+    assert not answer.handout.is_stage0_wanted

@@ -17,6 +17,7 @@ from leecher.neighbour.stage0 import stage0_faults
 from seeder.boot_script.grammar import CommandLine, Source
 from seeder.boot_script.load import Stage0Trust, stage0_of
 from seeder.policy.admission import STALL_S
+from seeder.policy.facts.node import Node
 from seeder.policy.facts.registry import Registry
 from seeder.policy.stage0_queue import HOLD_S, WASTED_MAX, Granted, Queued, Stage0Queue, Verdict
 from seeder.publish.stage0 import cost_lines, kernel_version, linux_section, stage0_cost
@@ -26,7 +27,7 @@ from swarmboot.errors import MalformedSettingError, SpaceError, UnknownSettingEr
 from swarmboot.ids import Digest, NodeId
 from swarmboot.release.manifest import UNIFIED, Manifest, Role, decode, encode
 from swarmboot.release.stage0 import stage0_images
-from swarmboot.wire.announce import Announce, NodeState
+from swarmboot.wire.announce import Announce, Neighbour, NodeState
 from tests.support.builders import build_artifact, build_manifest
 
 VERSION = "6.1.0-56-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-16)"
@@ -113,6 +114,52 @@ def test_a_neighbour_with_an_older_stage_0_is_named_no_more() -> None:
     newer = replace(MANIFEST, artifacts=(replace(KERNEL, sha256=Digest(bytes(32))), INITRAMFS, build_artifact()))
     queue.serve(stage0_of(newer))
     assert queue.ask("second", B, now_s=1.0) == [Verdict("second", Granted(()))]
+
+
+def fetching(registry: Registry, host: str, *, serves: tuple[Digest, ...] = ()) -> Node:
+    name = NodeId(host.encode().ljust(16))
+    said = Announce(name, MANIFEST.sequence, NodeState.FETCHING, port=6881, http_port=8471, serves=serves)
+    return registry.observe(said, host=host, now_s=0.0)
+
+
+def test_a_node_that_fetches_is_asked_while_machines_wait_and_the_next_takes_stage_0_from_it() -> None:
+    registry = Registry()
+    queue = build_queue(registry)
+    first, second = fetching(registry, "10.0.0.7"), fetching(registry, "10.0.0.8")
+    assert queue.invite(first, 0.0) is None
+    for number in range(8):
+        queue.ask(number, f"52:54:00:00:01:{number:02x}", now_s=0.0)
+    assert queue.invite(first, 0.0) == ()
+    assert queue.invite(second, 0.0) is None
+    fetching(registry, "10.0.0.7", serves=(KERNEL.sha256, INITRAMFS.sha256))
+    queue.tick(now_s=1.0)
+    assert queue.invite(first, 1.0) is None
+    assert queue.invite(second, 1.0) == (Neighbour("10.0.0.7", 6881, 8471),)
+
+
+def test_on_the_uplink_stage_0_weighs_more_in_its_turn_and_for_a_node_that_is_about_to_serve() -> None:
+    registry = Registry()
+    queue = build_queue(registry)
+    node = fetching(registry, "10.0.0.7")
+    for number in range(8):
+        queue.ask(number, f"52:54:00:00:01:{number:02x}", host="10.0.0.1", now_s=0.0)
+    assert queue.more_for_machine("52:54:00:00:01:00", host="10.0.0.1") > 1
+    assert queue.more_for_machine("52:54:00:00:01:01", host="10.0.0.1") == 0
+    assert queue.more_for_machine("52:54:00:00:01:00", host="10.0.0.2") == 0
+    assert queue.more_for_node("10.0.0.7", KERNEL.sha256.hex()) == 0
+    queue.invite(node, 0.0)
+    assert queue.more_for_node("10.0.0.7", KERNEL.sha256.hex()) > queue.more_for_machine(
+        "52:54:00:00:01:00", host="10.0.0.1"
+    )
+    assert queue.more_for_node("10.0.0.7", "00" * 32) == queue.more_for_node("10.0.0.8", KERNEL.sha256.hex()) == 0
+
+
+def test_where_firmware_checks_the_kernel_alone_nobody_is_asked_before_it_has_its_images() -> None:
+    registry = Registry()
+    queue = build_queue(registry, trust=Stage0Trust.SECUREBOOT)
+    for number in range(8):
+        queue.ask(number, f"52:54:00:00:01:{number:02x}", now_s=0.0)
+    assert queue.invite(fetching(registry, "10.0.0.7"), 0.0) is None
 
 
 def test_a_rack_map_is_read_top_down() -> None:

@@ -80,6 +80,7 @@ handouts = st.builds(
     ),
     is_supplied=st.booleans(),
     is_stage0_wanted=st.booleans(),
+    stage0_from=st.lists(neighbours, max_size=2).map(tuple),
     uplink_bytes_per_s=st.floats(0.0, 1e12),
 )
 nonces = st.just(b"") | st.binary(min_size=16, max_size=16)
@@ -209,6 +210,12 @@ def test_a_handout_of_a_seeder_that_knows_nothing_of_stage_0_is_taken() -> None:
     older = unpack(altered_handout(), max_bytes=1 << 16)
     del older["stage0"]
     assert not wire.decode_handout(pack(older)).is_stage0_wanted
+
+
+def test_a_handout_that_names_nobody_for_stage_0_is_as_it_was_before_there_was_such_a_thing() -> None:
+    older = unpack(altered_handout(), max_bytes=1 << 16)
+    assert "stage0_from" not in older
+    assert wire.decode_handout(pack(older)).stage0_from == ()
 
 
 def test_a_handout_of_a_seeder_that_does_not_name_its_uplink_is_taken() -> None:

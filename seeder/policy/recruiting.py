@@ -1,0 +1,89 @@
+"""Which nodes serve stage 0 before they have their images, and where they take what they lack of it.
+
+**Why so early.** A fleet grows by generations: a machine that loads, starts its kernel and serves. A node has just
+loaded these very bytes, so what it lacks is a moment away; its images and its services are seconds away. The time that
+a generation takes decides when the last machine has its turn (docs/stage0.md).
+
+**Why not everybody.** What a node fetches again and sends to others it takes from its own images. So nobody is asked
+while nobody waits, and no more nodes than those who wait have use for: nodes that serve, and nodes that are about to,
+count with their slots. A fleet whose server keeps up alone is left as it is.
+
+**From whom.** From nodes that serve already, few from each; while they are all taken one from the origin at a time.
+
+Facts in, answers out; `now_s` comes in. It will not send anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from seeder.policy.admission import Admission, Node, Source
+
+FETCHES_MAX = 1
+"""So many nodes take what they lack from one neighbour at a time: what one takes the others wait for."""
+
+MACHINE_MORE, NODE_MORE = 7.0, 31.0
+"""What a machine's stage 0 in its turn, and that of a node that is about to serve, weigh on the uplink beside a lease
+that weighs one: the fleet waits for them, and the images wait for nobody."""
+
+PENDING_S = 5.0
+"""A node that does not serve so long after it was asked is counted no more, and may be asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A node is to serve stage 0 now; what it lacks it takes from `source`, from the origin if that is None."""
+
+    source: Source | None
+
+
+@dataclass(slots=True)
+class _Pending:
+    invitation: Invitation
+    until_s: float
+
+
+class Recruiting:
+    """Asks nodes to serve for one admission's queue."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._pending: dict[Node, _Pending] = {}
+
+    @property
+    def pending(self) -> int:
+        """Return how many nodes are about to serve."""
+        return len(self._pending)
+
+    def fetches_from_origin(self, node: Node) -> bool:
+        """Return whether a node is about to serve and takes what it lacks from the origin."""
+        pending = self._pending.get(node)
+        return pending is not None and pending.invitation.source is None
+
+    def invite(self, node: Node, *, now_s: float) -> Invitation | None:
+        """Return what a node that fetches its images is asked, the same as before if it does not serve yet.
+
+        None leaves it to its images.
+        """
+        self._expire(now_s)
+        known = self._pending.get(node)
+        if known is not None:
+            return known.invitation
+        slots = self._admission.limits.neighbour_slots
+        if self._admission.waiting <= slots * (self._admission.neighbours + self.pending):
+            return None
+        taken = Counter(each.invitation.source for each in self._pending.values())
+        source = self._admission.next_neighbour(lambda source: taken[source] < FETCHES_MAX)
+        if source is None and taken[None]:
+            return None
+        self._pending[node] = _Pending(Invitation(source), now_s + PENDING_S)
+        return self._pending[node].invitation
+
+    def serves(self, node: Node) -> None:
+        """Take note that a node serves, or never will: it is not about to any more."""
+        self._pending.pop(node, None)
+
+    def _expire(self, now_s: float) -> None:
+        for node in [node for node, each in self._pending.items() if each.until_s <= now_s]:
+            del self._pending[node]
