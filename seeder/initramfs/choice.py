@@ -39,7 +39,7 @@ OUT = {
         )),
         "drivers/hid/amd-sfh-hid", "drivers/hid/intel-ish-hid", "drivers/hid/wacom", "drivers/iio",
     ),
-    "modems": ("drivers/bus/mhi",),
+    "modems and tablets": ("drivers/bus/mhi", "drivers/platform/surface", "drivers/hid/surface-hid"),
     "cryptography": ("crypto", "drivers/crypto"),
     "libraries of others": ("lib",),
 }  # fmt: skip

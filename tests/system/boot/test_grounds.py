@@ -36,12 +36,16 @@ pytestmark = [
 
 SUITES = ("trixie", "sid")
 RUNTIME_MAX_BYTES = {"trixie": 9_700_000, "sid": 11_000_000}
+LEAN_MAX_BYTES = {
+    ("trixie", "initramfs-tools"): 19_000_000, ("trixie", "dracut"): 22_500_000,
+    ("sid", "initramfs-tools"): 20_800_000, ("sid", "dracut"): 25_800_000,
+}  # fmt: skip
 DEARER_MAX_S = 5.0
 """What a second card may cost, by the machine's own clock."""
 
 
 def open_ground(work: Path, suite: str, generator: str) -> Iterator[Bench]:
-    with open_bench(ground(suite, generator), work / f"{suite}-{generator}") as bench:
+    with open_bench(ground(suite, generator, is_lean=True), work / f"{suite}-{generator}") as bench:
         yield bench
 
 
@@ -95,8 +99,14 @@ def test_the_runtime_is_no_larger_than_it_was(bench: Bench) -> None:
 
 
 @pytest.mark.vm_all
+def test_the_lean_initramfs_is_no_larger_than_it_was(bench: Bench) -> None:
+    assert bench.ground.initramfs.stat().st_size <= LEAN_MAX_BYTES[bench.ground.suite, bench.ground.generator]
+
+
+@pytest.mark.vm_all
 def test_a_node_boots_to_a_login_and_the_next_takes_nine_tenths_from_it(bench: Bench) -> None:
-    with bench.boot("first") as first:
+    """The first has the initramfs that an update of its own would make, the second the lean one."""
+    with bench.boot("first", initramfs=ground(bench.ground.suite, bench.ground.generator).initramfs) as first:
         check_root(first)
         with bench.boot("second") as second:
             check_root(second)
@@ -143,7 +153,8 @@ def test_bootif_spares_the_other_networks_server_and_a_fixed_address_is_kept(ben
 
 @pytest.mark.vm_all
 def test_a_kernel_update_keeps_swarmboot_in_the_initramfs(bench: Bench) -> None:
-    chroot, version = bench.ground.chroot, bench.ground.facts["kernel"]
+    installed = ground(bench.ground.suite, bench.ground.generator)
+    chroot, version = installed.chroot, installed.facts["kernel"]
     script = "rm /boot/initrd.img-$1; dpkg-reconfigure linux-image-$1 >&2; lsinitramfs /boot/initrd.img-$1"
     said = chroot.run("sh", "-ec", script, "sh", version)
     borrowed = chroot.run("cat", "/usr/lib/swarmboot/runtime.libraries").split()

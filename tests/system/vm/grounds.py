@@ -45,6 +45,7 @@ _PAGE = {
     "initramfs-tools": f"swarmboot hook install --initramfs-tools {_TRUST}; update-initramfs -u",
     "dracut": f'swarmboot hook install --dracut {_TRUST}; dracut --force --kver "$1"',
 }
+_LEAN = "swarmboot hook build-initramfs --lean --generator {} --kernel $1 --out /boot/initrd.img-$1 " + _TRUST
 _NOT_IN_A_ROOT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/zoneinfo", "var/lib/apt/lists",
                   "var/cache/apt", "var/cache/debconf", "var/lib/dpkg/info")  # fmt: skip
 _CHROOT = """
@@ -130,8 +131,11 @@ def page_installs() -> list[tuple[str, ...]]:
     return [tuple(word for word in line.split() if not word.startswith(("./", "-"))) for line in lines]
 
 
-def ground(suite: str, generator: str) -> Ground:
-    """Return a suite with the hook in it for a generator, made now if it is not there."""
+def ground(suite: str, generator: str, *, is_lean: bool = False) -> Ground:
+    """Return a suite with the hook in it for a generator, made now if it is not there.
+
+    A lean one has the initramfs that the page builds for the fleet, and nothing of the hook installed.
+    """
     base, trusted = fresh(suite), images.fleet()
     chroot = Chroot((base / "tree", base / "upper"))
     runtime = _runtime(suite, chroot)
@@ -139,12 +143,15 @@ def ground(suite: str, generator: str) -> Ground:
         chroot = chroot.on_top(_with_dracut(suite, chroot) / "upper")
     sources = [path for path in HOOK.rglob("*") if path.is_file()]
     sources += [*TREE.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
+    sources += TREE.glob("seeder/initramfs/*.py") if is_lean else ()
+    script = _LEAN.format(generator) if is_lean else _PAGE[generator]
 
     def build(folder: Path) -> None:
         folder.mkdir()
-        _install_hook(folder, chroot, generator=generator, runtime=runtime, trusted=trusted)
+        _install_hook(folder, chroot, script, generator=generator, runtime=runtime, trusted=trusted)
 
-    folder = cached(f"ground.{suite}.{generator}", fingerprint(sources, *_names(chroot), runtime.name), build)
+    name = f"ground.{suite}.{generator}{'.lean' if is_lean else ''}"
+    folder = cached(name, fingerprint(sources, *_names(chroot), runtime.name), build)
     return Ground(suite, generator, folder, chroot.on_top(folder / "upper"), base / "rootfs.squashfs")
 
 
@@ -204,9 +211,11 @@ def _source_tree() -> dict[str, Path]:
     return {"src": TREE, f"src-metadata/{metadata.name}": metadata}
 
 
-def _install_hook(folder: Path, chroot: Chroot, *, generator: str, runtime: Path, trusted: images.Fleet) -> None:
+def _install_hook(
+    folder: Path, chroot: Chroot, script: str, *, generator: str, runtime: Path, trusted: images.Fleet
+) -> None:
     """Run the page's commands in a chroot, and keep kernel, initramfs and what is worth knowing of them."""
-    upper, script = folder / "upper", _PAGE[generator]
+    upper = folder / "upper"
     (upper / "usr/lib/swarmboot").mkdir(parents=True)
     for name in ("runtime.squashfs", "runtime.libraries"):
         shutil.copyfile(runtime / name, upper / "usr/lib/swarmboot" / name)

@@ -53,6 +53,7 @@ _MASKED = (
     "fstrim.timer", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dev-hugepages.mount",
 )  # fmt: skip
 
+CLOUD = "cloud-amd64"
 
 _AROUND = """
 [ -z "$2" ] || mount -t overlay -o "lowerdir=$2/usr:/usr" beside /usr || exit
@@ -84,12 +85,12 @@ class Kernel:
         return (*contained, str(self.tree), str(beside or ""))
 
 
-def debian_kernel() -> Kernel:
-    """Return Debian's cloud kernel, downloaded once."""
-    depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
+def debian_kernel(flavour: str = CLOUD) -> Kernel:
+    """Return Debian's kernel of a flavour, downloaded once: the cloud's, or `amd64`, which machines of metal boot."""
+    depends = run("apt-cache", "depends", f"linux-image-{flavour}")
     if "Depends:" not in depends:
         run("apt-get", "update", "--quiet=2")
-        depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
+        depends = run("apt-cache", "depends", f"linux-image-{flavour}")
     package = next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line)
     version = package.removeprefix("linux-image-")
 
@@ -103,7 +104,11 @@ def debian_kernel() -> Kernel:
         Path("/lib/modules").mkdir(exist_ok=True)
         run("unshare", "--mount", "--", "sh", "-c", script, "sh", str(folder), version)
 
-    return Kernel(version, cached("kernel", version, build))
+    return Kernel(version, cached(_named("kernel", flavour), version, build))
+
+
+def _named(name: str, flavour: str) -> str:
+    return name if flavour == CLOUD else f"{name}.{flavour}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +187,14 @@ def laid_out(*packages: str) -> Path:
     return cached(f"laid-out.{'.'.join(packages)}", fingerprint((), said), build)
 
 
-def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = ()) -> Path:
-    """Return an initramfs of the Debian kernel with this source tree's hook and the fleet's trust, built once.
+def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = (), flavour: str = CLOUD) -> Path:
+    """Return a lean initramfs of the Debian kernel with this source tree's hook and the fleet's trust, built once.
 
     `beside` are Debian packages that its generator is to find although they are not installed.
     """
-    kernel, runtime, trusted = debian_kernel(), runtime_image(), fleet()
+    kernel, runtime, trusted = debian_kernel(flavour), runtime_image(), fleet()
     sources = [path for path in HOOK.rglob("*") if path.is_file()]
-    sources += [*TREE.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
+    sources += [*TREE.glob("seeder/hook/*.py"), *TREE.glob("seeder/initramfs/*.py"), trusted.trust, trusted.authority]
     packages = _versions("initramfs-tools-core", "dracut-core", "dracut-network", "busybox", "kmod", "udev")
 
     def build(folder: Path) -> None:
@@ -200,18 +205,18 @@ def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = ())
         )  # fmt: skip
 
     key = fingerprint(sources, packages, runtime.parent.name, kernel.version)
-    return cached(".".join(("initramfs", generator, *beside)), key, build) / "initramfs.img"
+    return cached(_named(".".join(("initramfs", generator, *beside)), flavour), key, build) / "initramfs.img"
 
 
 def build_initramfs(
     out: Path, *, kernel: Kernel, trust: Path, authority: Path, generator: str = "initramfs-tools", runtime: Path,
     beside: Path | None = None, defaults: Sequence[str] = (),
 ) -> Path:  # fmt: skip
-    """Build an initramfs with these keys, and settings as NAME=VALUE, baked in and return it."""
+    """Build a lean initramfs with these keys, and settings as NAME=VALUE, baked in and return it."""
     run(
-        *kernel.around(beside), *SWARMBOOT, "hook", "build-initramfs", "--kernel", kernel.version, "--out", str(out),
-        "--generator", generator, "--runtime", str(runtime), "--trust", str(trust), "--ca", str(authority),
-        *(word for default in defaults for word in ("--default", default)),
+        *kernel.around(beside), *SWARMBOOT, "hook", "build-initramfs", "--lean", "--kernel", kernel.version,
+        "--out", str(out), "--generator", generator, "--runtime", str(runtime), "--trust", str(trust),
+        "--ca", str(authority), *(word for default in defaults for word in ("--default", default)),
     )  # fmt: skip
     return out
 

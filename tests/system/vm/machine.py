@@ -130,17 +130,18 @@ def mac_of(name: str, card: int = 0) -> str:
 def booting(
     lan: Lan, name: str, *, kernel: Path, initramfs: Path, cmdline: str, memory: str = "768",
     cards: Sequence[str] = ("rack",), clock: str = "", more: Sequence[str] = (), board: Board = PC,
+    model: str = "virtio-net-pci",
 ) -> Iterator[Machine]:  # fmt: skip
     """Power a machine on while the block lasts.
 
     `cards` are the bridges that its network cards are plugged into, an empty name for a link on which nobody is, or
-    UNPLUGGED; `more` are further arguments of QEMU.
+    UNPLUGGED, `model` is QEMU's name for such a card; `more` are further arguments of QEMU.
     """
     network: list[str] = []
     for card, bridge in enumerate(cards):
         plugged = lan.tap("" if bridge == UNPLUGGED else bridge)
         network += ["-netdev", f"tap,id=n{card},ifname={plugged},script=no,downscript=no"]
-        network += ["-device", f"virtio-net-pci,id=c{card},netdev=n{card},mac={mac_of(name, card)},romfile="]
+        network += ["-device", f"{model},id=c{card},netdev=n{card},mac={mac_of(name, card)},romfile="]
     unplugged = [f"set_link c{card} off" for card, bridge in enumerate(cards) if bridge == UNPLUGGED]
     monitor = lan.work / f"{name}.monitor"
     if unplugged:

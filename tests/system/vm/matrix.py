@@ -54,26 +54,25 @@ class Bench:
     lan: Lan
     seen: dict[str, str] = field(default_factory=dict)
 
-    def boot(self, name: str) -> AbstractContextManager[Machine]:
+    def boot(self, name: str, **more: Any) -> AbstractContextManager[Machine]:
         """Return a machine of the suite's own root to power on for a block, `name` unlike any other's on the LAN."""
         cmdline = f"{_COMMON} swarmboot.server=https://{NAME}:{_FULL_PORT}"
-        return self._booting(name, cmdline)
+        return self._booting(name, cmdline, **more)
 
     def boot_tiny(
-        self, name: str, *arguments: str, cards: tuple[str, ...] = ("rack",), more: Sequence[str] = ()
+        self, name: str, *arguments: str, cards: tuple[str, ...] = ("rack",), more: Sequence[str] = (), **other: Any
     ) -> AbstractContextManager[Machine]:
         """Return a machine whose root is next to nothing, with PLUGINS plugins, to power on for a block.
 
-        `more` are further arguments of QEMU.
+        `more` are further arguments of QEMU, `other` of `booting`.
         """
         server = f"swarmboot.server=https://{NAME}:{_TINY_PORT}"
-        return self._booting(name, " ".join((_COMMON, server, "init=/sbin/init", *arguments)), cards=cards, more=more)
+        cmdline = " ".join((_COMMON, server, "init=/sbin/init", *arguments))
+        return self._booting(name, cmdline, cards=cards, more=more, **other)
 
     def _booting(self, name: str, cmdline: str, **more: Any) -> AbstractContextManager[Machine]:
-        ground = self.ground
-        return booting(
-            self.lan, name, kernel=ground.kernel, initramfs=ground.initramfs, cmdline=cmdline, memory="1024", **more
-        )
+        more = {"kernel": self.ground.kernel, "initramfs": self.ground.initramfs, "memory": "1024", **more}
+        return booting(self.lan, name, cmdline=cmdline, **more)
 
     def seeder_said(self) -> str:
         """Return the log of the seeder that serves the suite's own root."""
