@@ -39,7 +39,7 @@ def test_the_full_calibration_has_every_row_it_promises() -> None:
 @pytest.mark.parametrize("row", full_rows(), ids=lambda row: row.label)
 def test_every_row_is_a_scenario_that_the_simulator_reads(row: Row) -> None:
     scenario = parse_scenario(scenario_of(row, {"leecher_start": 0.5}))
-    assert (scenario.nodes, scenario.release.total_bytes) == (row.nodes, row.size_bytes)
+    assert (scenario.nodes, scenario.release.total_bytes) == (row.nodes, row.size_bytes + row.stage0_bytes)
     assert scenario.network.node_bytes_per_s == pytest.approx(row.rate_bytes_per_s)
     assert scenario.phases["leecher_start"].first == 0.5
 
