@@ -3,7 +3,7 @@
 dnsmasq pings an address before it offers it for the first time and answers nobody else for those three seconds, six
 machines in a row when a rack is switched on (its PING_WAIT and PING_CACHE_TIME). Where nobody stands in the range who
 has no lease, that is waiting for nothing. A datagram to each address makes the kernel look for its owner (RFC 826);
-who answered stands in the ARP table (proc(5), /proc/net/arp), whether or not he answers pings.
+who answered stands in the ARP table (proc(5), /proc/PID/net/arp), whether or not he answers pings.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from seeder.stage0.dnsmasq import DhcpPlan
+
+_ARP_TABLE = Path("/proc/self/net/arp")
+"""Not by way of /proc/net, which a service with `ProcSubset=pid` does not have (systemd.exec(5))."""
 
 MOST = 4096
 """Of how many addresses it is asked; it takes a second for each 512, which is what the kernel's table has room for."""
@@ -41,10 +44,10 @@ def strangers_in_range(plan: DhcpPlan) -> tuple[_Address, ...] | None:
         batch = [each for each in wanted[first : first + _BATCH] if each != plan.address.ip]
         try:
             _look_for(plan.interface, batch)
+            time.sleep(_ANSWER_S)
+            found |= owned_addresses(_ARP_TABLE.read_text(), plan.interface) & set(batch)
         except OSError:
             return None
-        time.sleep(_ANSWER_S)
-        found |= owned_addresses(Path("/proc/net/arp").read_text(), plan.interface) & set(batch)
     return tuple(sorted(found))
 
 
@@ -70,7 +73,7 @@ def _leases(lease_file: str) -> Iterator[tuple[int, _Address]]:
 
 
 def owned_addresses(arp: str, interface: str) -> set[_Address]:
-    """Return which addresses somebody has on an interface, in the text of /proc/net/arp."""
+    """Return which addresses somebody has on an interface, in the text of the kernel's ARP table."""
     rows = (line.split() for line in arp.splitlines()[1:])
     return {
         _Address(row[0]) for row in rows if len(row) == 6 and row[5] == interface and int(row[2], 16) & _IS_COMPLETE
