@@ -75,7 +75,7 @@ async def in_thread(request: Request) -> None:
         finally:
             if not finished.is_set():
                 request.abort()
-                with trio.move_on_after(_ABORT_S, shield=True):
+                with trio.CancelScope(deadline=trio.current_time() + _ABORT_S, shield=True):
                     await finished.wait()
                 carrying.cancel()
     if failure:
