@@ -146,7 +146,8 @@ class Renewal:
         begins, ends = validity(first_certificate(path))
         life_s = LEAF_LIFE.total_seconds() if self.issue else (ends - begins).total_seconds()
         hint = "it is renewed by itself" if self.issue else "renew it; its files are read again"
-        return Lifetime(f"the certificate {path}", ends.timestamp(), life_s, hint, "certificate")
+        what = f"the certificate {path}{' (renewed by itself)' if self.issue else ''}"
+        return Lifetime(what, ends.timestamp(), life_s, hint, "certificate")
 
 
 def _mark(*paths: Path) -> tuple[int, ...]:

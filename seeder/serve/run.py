@@ -143,7 +143,7 @@ def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal, NodeLog]:
         ui_token=options.watching.ui_token,
     )
     renewal = Renewal(options.certificate, options.issue, guard, options.log)
-    record.lives = renewal.lifetimes
+    record.lives = renewal.all_lifetimes
     app.ends = lambda: (*renewal.all_lifetimes(), *site_lifetimes(catalogue.folder, catalogue.manifests))
     node_log = NodeLog(Store(options.state / NODE_LOG), options.log, partial(_who, record), options.watching.loki)
     app.lines = LinesTaken(node_log, registry)

@@ -109,6 +109,7 @@ def test_prometheus_finds_what_has_happened(watched: Watched) -> None:
     assert 1.9 < (prometheus.value("swarmboot_copies_sent_total") or 0) < 2.5
     assert (prometheus.value('swarmboot_requests_refused_total{reason="channel"}') or 0) > 0
     assert (prometheus.value('swarmboot_end_timestamp_seconds{kind="authority"} - time()') or 0) > 3e8
+    assert (prometheus.value('swarmboot_end_timestamp_seconds{kind="certificate"} - time()') or 0) > 0
     assert (prometheus.value('swarmboot_end_timestamp_seconds{kind="manifest",name="stable"} - time()') or 0) > 0
     assert (prometheus.value("process_resident_memory_bytes") or 0) > 1e6
 

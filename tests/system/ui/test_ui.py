@@ -127,7 +127,7 @@ def test_nodes_fill_and_the_one_that_fails_stands_first_with_its_cause(
         label = browser.script("return document.querySelector('.cell[data-look=failed]:is(button)').ariaLabel")
         assert label.startswith("node-030, rack r01, failed, ")
         assert "release" in browser.text("#releases")
-        assert "authority" in browser.text("#ends")
+        assert all(what in browser.text("#ends") for what in ("authority", "certificate", "manifest"))
         assert_it_kept_to_itself(browser, seeder)
 
 
