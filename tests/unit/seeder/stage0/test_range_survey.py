@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from seeder.stage0.range_survey import leased_addresses, owned_addresses
+from seeder.stage0.range_survey import leased_addresses, who_answered
 
 ARP = """IP address       HW type     Flags       HW address            Mask     Device
 10.0.0.120       0x1         0x2         52:54:00:00:98:01     *        eth1
@@ -14,8 +14,18 @@ ARP = """IP address       HW type     Flags       HW address            Mask    
 """
 
 
+def addresses(*last: int) -> list[ipaddress.IPv4Address]:
+    return [ipaddress.IPv4Address(f"10.0.0.{each}") for each in last]
+
+
 def test_only_who_has_answered_on_that_interface_stands_there() -> None:
-    assert owned_addresses(ARP, "eth1") == {ipaddress.IPv4Address("10.0.0.120"), ipaddress.IPv4Address("10.0.0.122")}
+    assert who_answered(ARP, "eth1", addresses(120, 121, 122)) == tuple(addresses(120, 122))
+    assert who_answered(ARP, "eth1", addresses(121)) == ()
+
+
+def test_nothing_is_known_of_a_range_that_the_kernels_table_had_no_room_for() -> None:
+    assert who_answered(ARP, "eth1", addresses(120, 121, 124)) is None
+    assert who_answered(ARP, "eth1", addresses(123)) is None, "it answered on another interface"
 
 
 def test_a_lease_counts_until_its_end_and_one_without_an_end_for_ever() -> None:
