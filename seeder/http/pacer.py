@@ -9,13 +9,14 @@ on by its size over the address's weight. Within an address that is first come, 
 responses the address has, so a rack shares as ever, but at most `OF_ONE_NODE` for each node that has fetched leases
 from there: five hundred downloads of one host are two shares, a rack behind one NAT or proxy has those of its nodes. An
 address that is alone has the whole uplink whatever its weight (docs/decisions/0041). A response that others wait for, a
-machine's stage 0 in its turn, may weigh more (docs/decisions/0055).
+machine's stage 0 in its turn, may weigh more, one of an address's at a time (docs/decisions/0055).
 """
 
 from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -37,8 +38,8 @@ class Share:
     address: str
     responses: int = 0
     ends: float = 0.0
-    more: float = 0.0
-    """What responses that others wait for weigh beside the others."""
+    more: Counter[float] = field(default_factory=Counter)
+    """What responses that others wait for weigh more, and how many do; the most counts, once: anybody may open many."""
 
 
 @dataclass(slots=True, order=True)
@@ -71,13 +72,15 @@ class Queue:
                 self._forget()
             share = self._shares[address] = Share(address)
         share.responses += 1
-        share.more += more
+        share.more[more] += 1
         return share
 
     def leave(self, share: Share, *, more: float = 0.0) -> None:
         """Take note that a response has ended; an address that is ahead of the queue is remembered until it is not."""
         share.responses -= 1
-        share.more -= more
+        share.more[more] -= 1
+        if not share.more[more]:
+            del share.more[more]
         if not share.responses and share.ends <= self._at:
             self._shares.pop(share.address, None)
 
@@ -89,7 +92,7 @@ class Queue:
         """Return the turn of one more chunk, which waits until `take`."""
         most = OF_ONE_NODE * max(1, self._nodes_at(share.address))
         tag = max(self._at, share.ends)
-        share.ends = tag + size_bytes / (min(max(1, share.responses), most) + share.more)
+        share.ends = tag + size_bytes / (min(max(1, share.responses), most) + max(share.more, default=0.0))
         self._number += 1
         turn = Turn(tag, self._number, size_bytes)
         heapq.heappush(self._waiting, turn)

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from seeder.http.pacer import CATCH_UP_S, Pacer
+from seeder.http.pacer import CATCH_UP_S, Pacer, Queue
 
 RATE = 100_000.0
 CHUNK_BYTES = 500
@@ -82,6 +82,22 @@ def test_a_response_that_others_wait_for_weighs_more() -> None:
     got = sent({"10.0.0.7": 1, "10.0.0.8": 2, "10.0.0.9": 2}, more={"10.0.0.7": 7.0})
     assert got["10.0.0.7"] == pytest.approx(RATE * FOR_S * 8 / 12, rel=0.05)
     assert got["10.0.0.8"] == pytest.approx(RATE * FOR_S * 2 / 12, rel=0.05)
+
+
+def test_many_responses_that_others_wait_for_weigh_of_one_address_as_one_does() -> None:
+    got = sent({"10.0.0.66": 100, "10.0.0.8": 2}, more={"10.0.0.66": 7.0})
+    assert got["10.0.0.8"] == pytest.approx(RATE * FOR_S * 2 / 11, rel=0.05)
+
+
+def test_an_address_weighs_no_more_once_what_others_waited_for_has_gone() -> None:
+    queue = Queue()
+    share = queue.enter("10.0.0.7")
+    for more in (7.0, 31.0, 7.0):
+        queue.enter("10.0.0.7", more=more)
+    for more in (31.0, 7.0, 7.0):
+        queue.leave(share, more=more)
+    queue.put(share, CHUNK_BYTES)
+    assert share.ends == CHUNK_BYTES
 
 
 def test_addresses_of_one_ipv6_network_are_one_host() -> None:
