@@ -210,6 +210,8 @@ def log_sent(
 ) -> Iterator[None]:
     """Hand a boot's lines to its seeder, where it has one that is asked over HTTPS, while the context is open."""
     if connections is None or source is None or not server.startswith("https:"):
+        if source is not None and source.kernel is not None:
+            source.kernel.close()
         yield
         return
 

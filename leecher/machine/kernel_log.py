@@ -90,10 +90,11 @@ class KernelLog:
         return new
 
     def close(self) -> None:
-        """Close the descriptor."""
+        """Close the descriptor, once: its number may be another's by then."""
         self._is_over = True
+        descriptor, self._descriptor = self._descriptor, -1
         with suppress(OSError):
-            os.close(self._descriptor)
+            os.close(descriptor)
 
 
 def open_kernel_log(path: Path, *, after: int = -1) -> KernelLog | None:

@@ -11,10 +11,11 @@ from random import Random
 
 import pytest
 
-from leecher.boot.log_sender import LogSender, LogSource, Speaker
+from leecher.boot.log_sender import LogSender, LogSource, Speaker, log_sent
 from leecher.machine.kernel_log import open_kernel_log
 from leecher.origin.connection_pool import Connections, tls_context
-from swarmboot.ids import NodeId, NodeKey
+from leecher.swarm.counters import BootCounters
+from swarmboot.ids import NodeId, NodeKey, new_node_id
 from swarmboot.wire.node_log import Taken, decode_lines, encode_taken
 
 SPEAKER = Speaker(NodeId(bytes(16)), NodeKey(b""), None)
@@ -103,3 +104,17 @@ def test_lines_of_its_own_are_handed_in_beside_the_kernels(tmp_path: Path) -> No
         sender.said("verified")
         sender.flush(10.0)
         assert sorted(server.kept) == ["line 0", "verified"]
+
+
+def open_descriptors() -> set[str]:
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.parametrize("server", ["http://127.0.0.1:1", ""])
+def test_a_boot_that_hands_in_nothing_keeps_no_descriptor(tmp_path: Path, server: str) -> None:
+    (tmp_path / "kmsg").write_text("")
+    with closing(Connections(tls_context(None))) as connections:
+        before = open_descriptors()
+        source = LogSource(open_kernel_log(tmp_path / "kmsg"))
+        with log_sent(server, BootCounters(new_node_id(), started_s=0.0), connections, source):
+            assert open_descriptors() == before

@@ -85,3 +85,12 @@ def test_a_line_is_written_on_a_level_that_consoles_do_not_show(tmp_path: Path) 
     write_line(tmp_path / "kmsg", "swarmboot: half a line \ud800")
     assert (tmp_path / "kmsg").read_bytes() == b"<7>swarmboot: half a line ?\n"
     write_line(tmp_path / "none", "nobody reads it")
+
+
+def test_a_log_that_is_closed_again_closes_nothing_of_others(tmp_path: Path) -> None:
+    log = open_kernel_log(filled(tmp_path, 1))
+    assert log is not None
+    log.close()
+    with (tmp_path / "other").open("wb") as other:  # it is given the number that was the log's
+        log.close()
+        other.write(b"x")
