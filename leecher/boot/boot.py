@@ -193,9 +193,9 @@ class Boot:
         early = self._early_stage0(origin, selection, acquired.release.manifest, fetch_loop)
         nursery.start_soon(early.run)
         checksums = await self._wait_and_check(selection, fetch_loop, acquired.release)
+        early.end(goes_on=checksums is not None and (self.settings.linger or self.counters.hands_off))
         if checksums is None:
             return False
-        early.end(goes_on=self.settings.linger or self.counters.hands_off)
         self.counters.end_phase("images")
         for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
             await self._finish_image(fetch_loop, artifact, checksum)

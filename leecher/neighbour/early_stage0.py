@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +27,8 @@ from leecher.origin.file_request import FileRequest
 from leecher.origin.threads import in_thread
 from leecher.swarm.counters import BootCounters
 from leecher.swarm.fetch_loop import FetchLoop
-from swarmboot.errors import SpaceError, TransferError
+from swarmboot.backoff import doubled_s
+from swarmboot.errors import ArtifactError, SpaceError, TransferError
 from swarmboot.release import layout
 from swarmboot.release.manifest import Artifact, Manifest, Role
 from swarmboot.release.stage0 import image_path, stage0_images
@@ -40,7 +42,7 @@ NAMED_UNTIL = 0.8
 """A node is named to machines until it has so much of its images: what is left takes about as long as a load."""
 
 _ALIGNED = (1, 4, 512, 4096)
-_PAUSE_S = 0.5
+_PAUSE_S, _PAUSE_MAX_S = 0.5, 16.0
 _COPY_BYTES = 1 << 20
 
 
@@ -86,7 +88,7 @@ class EarlyStage0:
             self._check_space()
             for artifact in self._artifacts:
                 await self._bring(artifact)
-        except (SpaceError, OSError) as error:
+        except (SpaceError, ArtifactError, OSError) as error:
             self._tell(f"not serving stage 0 yet: {error}")
             return
         if self._share >= NAMED_UNTIL:
@@ -127,21 +129,25 @@ class EarlyStage0:
         )
 
     async def _bring(self, artifact: Artifact) -> None:
-        """Have a file in its place with the digest that was signed, from wherever it is nearest; raises OSError."""
+        """Have a file in its place with the digest that was signed, from wherever it is nearest.
+
+        Raises OSError, and ArtifactError if the server has other bytes.
+        """
         path = self._path(artifact)
         is_there = path.is_file() and not path.is_symlink()
         if is_there and await trio.to_thread.run_sync(sha256_of, path) == artifact.sha256:
             return
         path.unlink(missing_ok=True)
         partial_path = _partial(path)
-        while True:
+        for attempt in count():
             partial_path.unlink(missing_ok=True)
             with partial_path.open("xb") as file:
                 is_whole = await self._fill(artifact, file)
+            await trio.lowlevel.checkpoint_if_cancelled()  # a thread that copies is waited for: `end` may have come
             if is_whole:
                 partial_path.rename(path)
                 return
-            await trio.sleep(_PAUSE_S)
+            await trio.sleep(doubled_s(_PAUSE_S, _PAUSE_MAX_S, attempt))
 
     async def _fill(self, artifact: Artifact, file: BinaryIO) -> bool:
         """Write an artifact's bytes to an empty file; return whether they are the signed ones."""
@@ -153,9 +159,15 @@ class EarlyStage0:
         request = FileRequest(self._connections, url, size_bytes=artifact.size_bytes, file=file)
         with suppress(TransferError):
             await in_thread(request)
-        if request.sha256 != artifact.sha256:
-            self._failed.add(url)
-        return request.sha256 == artifact.sha256
+        if request.unwritten is not None:
+            raise request.unwritten
+        if request.sha256 == artifact.sha256:
+            return True
+        if request.sha256 and url == self._origin(artifact):
+            expected, found = artifact.sha256.hex()[:16], request.sha256.hex()[:16]
+            raise ArtifactError(f"{url} is not what was signed", expected=f"sha256 {expected}", found=found)
+        self._failed.add(url)
+        return False
 
     def _source(self, artifact: Artifact) -> str:
         """Return where an artifact is to be had: from whom the seeder names, if that has not failed, else from it."""
@@ -163,6 +175,9 @@ class EarlyStage0:
             url = f"http://{host_port(named.host, named.http_port)}{image_path(artifact)}"
             if url not in self._failed:
                 return url
+        return self._origin(artifact)
+
+    def _origin(self, artifact: Artifact) -> str:
         return f"{self._settings.server}/{layout.blob_path(artifact.sha256)}"
 
 

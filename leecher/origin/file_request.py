@@ -15,12 +15,14 @@ _READ_BYTES = 1 << 17
 class FileRequest(Request):
     """GETs `size_bytes` bytes into `file`; `sha256` is their digest once it has run.
 
-    `run` raises TransferError if there is no such file, or one of another size, and OSError if it cannot be written.
+    `run` raises TransferError if there is no such file, or one of another size, or if it cannot be written: `unwritten`
+    then says why.
     """
 
     def __init__(self, connections: Connections, url: str, *, size_bytes: int, file: BinaryIO) -> None:
         super().__init__(connections, url)
         self.sha256 = b""
+        self.unwritten: OSError | None = None
         self._size_bytes = size_bytes
         self._file = file
 
@@ -39,7 +41,7 @@ class FileRequest(Request):
         digest, buffer, received_bytes = hashlib.sha256(), bytearray(_READ_BYTES), 0
         while got := response.readinto(buffer):
             digest.update(memoryview(buffer)[:got])
-            self._file.write(memoryview(buffer)[:got])
+            self._write(memoryview(buffer)[:got])
             received_bytes += got
             self.progressed(received_bytes)
         if received_bytes != self._size_bytes:
@@ -47,3 +49,10 @@ class FileRequest(Request):
                 f"{self.url} breaks off", expected=f"{self._size_bytes} bytes", found=f"{received_bytes}"
             )
         self.sha256 = digest.digest()
+
+    def _write(self, data: memoryview) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.unwritten = error
+            raise
