@@ -29,7 +29,7 @@ def node_cmdline(
     """Return a node's kernel command line: the release's, the profile's, then what this server adds.
 
     `named` is the profile that the rack map names; `is_kept` has the kernel keep its initramfs, for others, where it
-    can be read again. Raises ReleaseError if it is too long for the kernel or a word in it
+    can be read again and there is room to say so. Raises ReleaseError if it is too long for the kernel or a word in it
     would be taken for script.
     """
     words = [*CommandLine.parse(stage0.cmdline).words, *CommandLine.parse(profile.cmdline if profile else "").words]
@@ -40,11 +40,11 @@ def node_cmdline(
         words.append(f"swarmboot.rack={rack}")
     if named:
         words.append(f"swarmboot.profile={named}")
-    if is_kept and not stage0.is_unified and shows_kept_initramfs(stage0.kernel.version):
-        words.append("retain_initrd")
     line = CommandLine(tuple(words))
     _check_length(str(line), COMMAND_LINE_MAX)
-    return line
+    kept = CommandLine((*words, "retain_initrd"))
+    is_asked = is_kept and not stage0.is_unified and shows_kept_initramfs(stage0.kernel.version)
+    return kept if is_asked and len(str(kept)) <= COMMAND_LINE_MAX else line
 
 
 def shows_kept_initramfs(version: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from seeder.boot_script import grub as grubscript
 from seeder.boot_script import ipxe
-from seeder.boot_script.grammar import CommandLine, Mac, Source, parse_mac
+from seeder.boot_script.grammar import COMMAND_LINE_MAX, CommandLine, Mac, Source, parse_mac
 from seeder.boot_script.kernel_cmdline import node_cmdline
 from seeder.boot_script.load import Load, Stage0, Stage0Trust, stage0_of
 from swarmboot.errors import ReleaseError
@@ -230,6 +230,16 @@ def test_a_kernel_is_to_keep_its_initramfs_only_where_neighbours_serve_it_and_it
     stage0 = build_stage0()
     stage0 = replace(stage0, kernel=replace(stage0.kernel, version=version))
     words = node_cmdline(stage0, mac=MAC, server="https://10.0.0.1:8470", is_kept=is_kept).words
+    assert ("retain_initrd" in words) == is_asked
+
+
+@pytest.mark.parametrize(("left", "is_asked"), [(13, False), (14, True)])
+def test_a_command_line_without_room_for_it_boots_all_the_same(left: int, is_asked: bool) -> None:
+    stage0 = build_stage0()
+    stage0 = replace(stage0, cmdline="", kernel=replace(stage0.kernel, version="6.12.48"))
+    own = len(str(node_cmdline(stage0, mac=MAC, server="https://10.0.0.1:8470"))) + 1
+    stage0 = replace(stage0, cmdline="x" * (COMMAND_LINE_MAX - own - left))
+    words = node_cmdline(stage0, mac=MAC, server="https://10.0.0.1:8470", is_kept=True).words
     assert ("retain_initrd" in words) == is_asked
 
 
