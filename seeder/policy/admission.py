@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
@@ -134,7 +134,7 @@ class Admission:
         self._here = _Line(), _Line()  # those that go last in a line of their own
         self._drawn = 0
         self._loads: OrderedDict[Node, _Load] = OrderedDict()
-        self._lent: deque[Source] = deque()
+        self._lent: OrderedDict[Source, None] = OrderedDict()
         self._due_s = math.inf
 
     @property
@@ -145,11 +145,10 @@ class Admission:
     def next_neighbour(self, is_right: Callable[[Source], bool] = lambda _source: True) -> Source | None:
         """Return a neighbour that can serve and is right, each in turn; None if there is none."""
         for _ in range(len(self._lent)):
-            source = self._lent.popleft()
-            if source in self._offers:
-                self._lent.append(source)
-                if is_right(source):
-                    return source
+            source = next(iter(self._lent))
+            self._lent.move_to_end(source)
+            if is_right(source):
+                return source
         return None
 
     @property
@@ -181,7 +180,7 @@ class Admission:
             self._servers.append(offer)
         else:
             self._racks.setdefault(rack, OrderedDict())[source] = offer
-            self._lent.append(source)
+            self._lent[source] = None
             self._set_free(offer)
 
     def withdraw(self, source: Source) -> None:
@@ -192,7 +191,7 @@ class Admission:
         if offer.is_server:
             self._servers.remove(offer)
             return
-        del self._racks[offer.rack][source]
+        del self._racks[offer.rack][source], self._lent[source]
         offer.slots = 0
         self._set_free(offer)
         if not self._racks[offer.rack]:

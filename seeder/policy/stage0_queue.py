@@ -147,9 +147,10 @@ class Stage0Queue:
     def invite(self, node: Node, now_s: float) -> tuple[Neighbour, ...] | None:
         """Return where a node that fetches its images takes what it lacks of stage 0, if it is to serve that already.
 
-        Empty for the server; None if it is not to. Where the firmware checks the kernel alone nobody is asked so early.
+        Empty for the server; None if it is not to. Where the firmware checks the kernel alone nobody is asked so early,
+        and nobody who fetches another release: what that serves is of no use.
         """
-        if self.stage0 is None or self.is_split or node.id in self._offered:
+        if self.stage0 is None or self.is_split or node.id in self._offered or node.sequence != self.stage0.sequence:
             return None
         invitation = self._recruiting.invite(node.id, now_s=now_s)
         if invitation is None:

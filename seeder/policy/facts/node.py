@@ -36,12 +36,12 @@ class Doubt:
 class Node:
     """What is known of one node; `near_links` of its links stay in its rack.
 
-    `rate_from_neighbours` is in bytes per second, since `measured_s`, when it had received `measured_bytes` from them,
-    or over the time before that if it was more; `rate_while_leased` is what came in all over the last such time in
-    which the origin sent a quarter of it or more, 0 if there was none. `credit` is how many more of its leases were
-    fetched than were let lapse; `doubts` are about pieces that others say they have. `is_hidden` where a proxy or NAT
-    stands between, as the node's own end of its connection has another address than `host`. Times in seconds, on
-    whatever clock the caller uses.
+    `rate_from_neighbours` is in bytes per second, since `measured_s`, when it had received `measured_bytes` from
+    them, or over the time before that if it was more; `rate_while_leased` is what came in all over the last such
+    time in which the origin sent a quarter of it or more, 0 if there was none. `sequence` is its release's.
+    `credit` is how many more of its leases were fetched than were let lapse; `doubts` are about pieces that others
+    say they have. `is_hidden` where a proxy or NAT stands between, as the node's own end of its connection has
+    another address than `host`. Times in seconds, on whatever clock the caller uses.
     """
 
     id: NodeId
@@ -70,6 +70,7 @@ class Node:
     credit: int = 0
     doubts: dict[InfoHash, Doubt] = field(default_factory=dict)
     is_hidden: bool = False
+    sequence: int = 0
 
     def may_speak(self, key: NodeKey, host: str) -> bool:
         """Return whether who comes with this key is who began the node; without a key its address must be the same."""

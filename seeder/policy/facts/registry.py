@@ -88,6 +88,7 @@ class Registry:
         self.standing.hear(node, host, is_hidden=announce.own_end not in ("", host))
         node.host, node.port, node.http_port = host, announce.port, announce.http_port
         node.state, node.is_starving, node.have = announce.state, announce.is_starving, have
+        node.sequence = announce.sequence
         node.serves, node.serves_bytes_per_s = announce.serves, announce.serves_bytes_per_s
         self._hold(node)
         self.leases.settle(node, now_s)

@@ -63,6 +63,15 @@ def test_a_neighbour_that_has_gone_is_given_to_nobody() -> None:
     assert admission.admit(now_s=0.0) == [Turn("a", "server")]
 
 
+def test_a_neighbour_that_comes_and_goes_is_remembered_once() -> None:
+    admission = build_admission(neighbours={"here": ""})
+    for _ in range(3):
+        admission.offer("flaps")
+        admission.withdraw("flaps")
+    admission.offer("flaps")
+    assert [admission.next_neighbour() for _ in range(4)] == ["here", "flaps", "here", "flaps"]
+
+
 def test_a_neighbour_that_leaves_while_it_serves_does_not_come_back_when_the_load_ends() -> None:
     admission = build_admission(neighbours={"near": "r1"})
     admission.ask("a", rack="r1", now_s=0.0)

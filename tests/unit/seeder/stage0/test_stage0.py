@@ -137,6 +137,16 @@ def test_a_node_that_fetches_is_asked_while_machines_wait_and_the_next_takes_sta
     assert queue.invite(second, 1.0) == (Neighbour("10.0.0.7", 6881, 8471),)
 
 
+def test_a_node_that_fetches_another_release_is_not_asked_and_holds_up_nobody_who_is() -> None:
+    registry = Registry()
+    queue = build_queue(registry)
+    for number in range(8):
+        queue.ask(number, f"52:54:00:00:01:{number:02x}", now_s=0.0)
+    node = fetching(registry, "10.0.0.7")
+    assert queue.invite(replace(node, sequence=MANIFEST.sequence + 1), 0.0) is None
+    assert queue.invite(node, 0.0) == ()
+
+
 def test_on_the_uplink_stage_0_weighs_more_in_its_turn_and_for_a_node_that_is_about_to_serve() -> None:
     registry = Registry()
     queue = build_queue(registry)
