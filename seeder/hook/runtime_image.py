@@ -24,9 +24,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from seeder.hook.files import hook_folder
+from seeder.hook.finished_tree import options_of, pack, read_order, run, run_in
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
 from swarmboot.host.files import write_whole
-from swarmboot.host.programs import run_program
 from swarmboot.text.units import format_size
 
 PACKAGES = ("python3-libtorrent", "python3-trio", "python3-httpx", "python3-msgpack", "python3-cryptography")
@@ -167,10 +167,10 @@ def build_runtime(out: Path, *, origin: str, compression: str, say: Callable[[st
         _lay_out(tree)
         _place_python(source, tree, recipe)
         borrowed = _place_libraries(source, tree, recipe)
-        for line in _self_test(tree, borrowed).splitlines():
+        for line in run_in(tree, "leecher.initramfs.selftest", borrowed).splitlines():
             say(line)
         image = Path(work) / "runtime.squashfs"
-        _compress(tree, image, compression)
+        pack(tree, image, options_of(compression), read_order(tree, borrowed))
         out.parent.mkdir(parents=True, exist_ok=True)
         libraries = "".join(f"{path}\n" for path in borrowed)
         write_whole(out.with_suffix(".libraries"), libraries.encode(), mode=0o644)
@@ -234,7 +234,7 @@ def _place_python(source: Source, tree: Path, recipe: Recipe) -> None:
         "import compileall, py_compile, sys; sys.exit(not compileall.compile_dir(sys.argv[1], quiet=2, legacy=True,"
     )
     compiled += " optimize=2, stripdir=sys.argv[2], invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH))"
-    _run((str(source.executable), "-I", "-c", compiled, str(library), str(tree)), "byte-compiling")
+    run((str(source.executable), "-I", "-c", compiled, str(library), str(tree)), "byte-compiling")
     for text in library.rglob("*.py"):
         text.unlink()
 
@@ -296,7 +296,7 @@ def _place_libraries(source: Source, tree: Path, recipe: Recipe) -> list[Path]:
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(provider, to)
     files = [path for path in tree.rglob("*") if path.is_file() and not path.is_symlink() and _is_elf(path)]
-    _run(("strip", "--strip-unneeded", *map(str, files)), "stripping")
+    run(("strip", "--strip-unneeded", *map(str, files)), "stripping")
     return sorted(borrowed)
 
 
@@ -304,7 +304,7 @@ def _linked(originals: Iterable[Path]) -> dict[str, Path]:
     """Return all libraries that these link, by the name they are asked for, as ldd(1) finds them."""
     found: dict[str, Path] = {}
     for original in originals:
-        for line in _run(("ldd", str(original)), f"ldd {original}").splitlines():
+        for line in run(("ldd", str(original)), f"ldd {original}").splitlines():
             match = re.match(r"\s*(\S+) => (/\S+) \(|\s*(/\S+) \(", line)
             if "not found" in line:
                 raise ResourceError(f"{original} lacks a library", found=line.strip(), hint="repair its package")
@@ -317,49 +317,6 @@ def _linked(originals: Iterable[Path]) -> dict[str, Path]:
 def _is_elf(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == b"\x7fELF"
-
-
-_SELF_TEST = """
-set -eu
-ip link set lo up
-mount -t tmpfs none "$1/run"
-mount -t tmpfs none "$1/tmp"
-mount -t proc none "$1/proc"
-mount --bind /dev "$1/dev"
-mkdir -p "$1/run/swarmboot/etc"
-mkdir "$1/run/swarmboot/lib"
-for library in "$@"; do [ "$library" = "$1" ] || cp -L "$library" "$1/run/swarmboot/lib/"; done
-echo nameserver 127.0.0.1 >"$1/run/swarmboot/etc/resolv.conf"
-exec env -i PATH=/usr/sbin:/usr/bin LANG=C.UTF-8 chroot "$1" /usr/bin/python3 -I -S -B -m leecher.initramfs.selftest
-"""
-
-
-def _self_test(tree: Path, borrowed: list[Path]) -> str:
-    """Run the self-test in namespaces of its own and return what it said; raise ResourceError if it fails."""
-    contained = ("unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork", "--kill-child", "--")
-    return _run((*contained, "sh", "-c", _SELF_TEST, "sh", str(tree), *map(str, borrowed)), "the runtime's self-test")
-
-
-def _compress(tree: Path, image: Path, compression: str) -> None:
-    options: tuple[str, ...] = {"xz": ("-Xbcj", "x86"), "zstd": ("-Xcompression-level", "22")}[compression]
-    if os.uname().machine not in ("x86_64", "i686") and compression == "xz":
-        options = ()
-    _run(
-        ("mksquashfs", str(tree), str(image), "-comp", compression, *options, "-b", "1M", "-all-root", "-noappend",
-         "-no-xattrs", "-no-exports", "-no-progress", "-quiet", "-all-time", "0", "-mkfs-time", "0"),
-        "mksquashfs",
-    )  # fmt: skip
-
-
-def _run(command: tuple[str, ...], what: str) -> str:
-    """Run a program and return its output; raise ResourceError with its last words if it fails.
-
-    Without SOURCE_DATE_EPOCH, with which mksquashfs refuses the times that it is told here.
-    """
-    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    return run_program(
-        command, bound_s=_BOUND_S, failure=ResourceError, what=what, environment={**environment, "LC_ALL": "C.UTF-8"}
-    )
 
 
 def interpreter_of(origin: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from seeder.hook.finished_tree import pack
 from tests.support.tree import TREE
 
 _ASK = """
@@ -48,3 +49,33 @@ def test_what_an_interpreter_has_is_told_by_a_program_of_the_leechers(tmp_path: 
         (tmp_path / name).symlink_to(TREE / name)
     done = subprocess.run(tell, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ImportError: no trio here")
+
+
+def test_the_files_that_a_node_reads_are_always_told_in_the_order_in_which_it_reads_them() -> None:
+    tell = (sys.executable, "-B", "-m", "leecher.initramfs.read_order")
+    first, second = (
+        [line for line in lines.splitlines() if not line.startswith(("/tmp/", "/proc/"))]
+        for lines in (subprocess.run(tell, cwd=TREE, capture_output=True, check=True, text=True).stdout for _ in "12")
+    )
+    assert first == second
+    assert len(first) == len(set(first)) > 300
+    names = [path.replace("__pycache__/", "") for path in first]
+    stages = ("leecher/initramfs/__main__.", "leecher/boot/start.", "trio/__init__.", "leecher/boot/run.")
+    places = [next(at for at, name in enumerate(names) if f"/{stage}" in name) for stage in stages]
+    assert places == sorted(places)
+    assert any("/libtorrent" in path and ".so" in path for path in first)
+
+
+@pytest.mark.needs("mksquashfs")
+def test_mksquashfs_lays_files_in_the_order_of_reading(tmp_path: Path) -> None:
+    tree, image = tmp_path / "tree", tmp_path / "image"
+    names = [f"{folder}/{number}" for folder in ("b", "a") for number in (3, 1, 2)]
+    for name in [*names, "a/0", "c"]:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(f"<{name}>")
+    pack(tree, image, ("-noI", "-noD", "-noF"), [f"/{name}" for name in names])
+    data = image.read_bytes()
+    assert sorted([*names, "a/0", "c"], key=lambda name: data.index(f"<{name}>".encode()))[: len(names)] == names
+    again = tmp_path / "again"
+    pack(tree, again, ("-noI", "-noD", "-noF"), [f"/{name}" for name in names])
+    assert again.read_bytes() == data
