@@ -11,6 +11,7 @@ swarmboot_run=/run/swarmboot
 swarmboot_ipv6_since=${swarmboot_ipv6_since:-/run/swarmboot-ipv6-since}
 swarmboot_console=${swarmboot_console:-/dev/console}
 swarmboot_kmsg=${swarmboot_kmsg:-/dev/kmsg}
+swarmboot_fuse=${swarmboot_fuse:-/dev/fuse}
 
 # shellcheck source=initramfs-hook/arguments.sh
 . "$swarmboot_files/arguments.sh"

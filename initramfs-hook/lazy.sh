@@ -7,8 +7,9 @@
 swarmboot_is_lazy() {
     case $(swarmboot_argument lazy) in 1 | [Yy][Ee][Ss] | [Oo][Nn] | [Tt][Rr][Uu][Ee]) ;; *) return 1 ;; esac
     modprobe -q fuse || :
-    [ -c /dev/fuse ] && return 0
-    swarmboot_say 'swarmboot.lazy is on, and there is no /dev/fuse: fetching all of it first'
+    # Where the module is not there its device may be, and a shell that cannot open what it is to `exec` ends.
+    [ -c "$swarmboot_fuse" ] && (: <>"$swarmboot_fuse") 2>/dev/null && return 0
+    swarmboot_say 'swarmboot.lazy is on, and FUSE is not there: fetching all of it first'
     return 1
 }
 
@@ -17,7 +18,7 @@ swarmboot_is_lazy() {
 # beginning, because they outlive whoever reads an initramfs's output.
 swarmboot_fetch_lazily() {
     rm -f "$swarmboot_run/handover/plan" "$swarmboot_run/handover/devices" "$swarmboot_run/images/lazy.json"
-    exec 8<>/dev/fuse
+    exec 8<>"$swarmboot_fuse"
     swarmboot_options=ro,fd=8,rootmode=40000,user_id=0,group_id=0,allow_other
     if ! mount -t fuse -o "$swarmboot_options" swarmboot-lazy "$swarmboot_run/runtime/mnt"; then
         exec 8>&-
@@ -31,7 +32,7 @@ swarmboot_fetch_lazily() {
     exec 8>&-
     while [ ! -s "$swarmboot_run/handover/plan" ] && kill -0 "$swarmboot_server" 2>/dev/null; do sleep 0.1; done
     umount -l "$swarmboot_run/runtime/mnt" # the loop devices hold it, and shutdown has nothing to unmount
-    [ -s "$swarmboot_run/handover/plan" ] || wait "$swarmboot_server"
+    [ -s "$swarmboot_run/handover/devices" ] || wait "$swarmboot_server"
 }
 
 # Print the device on which the image $1 can be read before it is whole, if there is one.

@@ -77,7 +77,11 @@ swarmboot_fail_as_told() {
 swarmboot_fetch() {
     swarmboot_deaths=0
     while :; do
-        if swarmboot_is_lazy; then swarmboot_fetch_lazily; else swarmboot_leecher leecher.initramfs fetch >&2; fi
+        if [ $swarmboot_deaths -eq 0 ] && swarmboot_is_lazy; then # after a death the surer way
+            swarmboot_fetch_lazily
+        else
+            swarmboot_leecher leecher.initramfs fetch >&2
+        fi
         swarmboot_status=$?
         case $swarmboot_status in
             0) return 0 ;;

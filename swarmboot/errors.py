@@ -299,3 +299,9 @@ class LabError(ResourceError):
     """Occurs when a laboratory run fails or passes its time bound."""
 
     exit_status = 65
+
+
+class LostRootError(ResourceError):
+    """Occurs when a root in use will never be whole."""
+
+    exit_status = 66

@@ -195,6 +195,8 @@ class Boot:
         checksums = await self._wait_and_check(selection, fetch_loop, acquired.release)
         early.end(goes_on=checksums is not None and (self.settings.linger or self.counters.hands_off))
         if checksums is None:
+            if window is not None:
+                window.release_is_gone()
             return False
         self.counters.end_phase("images")
         for artifact, checksum in zip(selection.artifacts, checksums, strict=True):

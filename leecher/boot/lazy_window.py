@@ -2,7 +2,8 @@
 
 The server of reads (`leecher.lazy`) is another process, which has started this one. It is told what to serve, and says
 which pieces are read and which of them reads wait for. When the boot set is there somebody is told where the images can
-be read; when all is there and right, the server exchanges the files, and this window is over.
+be read; when all is there and right, the server exchanges the files, and this window is over. Where the server cannot
+begin, because this kernel lacks something, there is no window, and the boot waits for all of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 
 import trio
@@ -24,7 +25,7 @@ from leecher.swarm.fetch_loop import FetchLoop
 from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.reads import Reads
 from leecher.swarm.session import layer_of
-from swarmboot.errors import ResourceError
+from swarmboot.errors import LostRootError, ResourceError
 from swarmboot.host.files import write_whole
 from swarmboot.ids import PieceIndex
 from swarmboot.release import layout
@@ -38,16 +39,17 @@ STATE = "lazy.json"
 TRACE = "trace"
 
 
-def open_link(environment: Mapping[str, str] = os.environ) -> Link | None:
-    """Return this process's end to the server of reads that has started it, if one has."""
-    number = environment.get(VARIABLE, "")
+def open_link(environment: MutableMapping[str, str] = os.environ) -> Link | None:
+    """Return this process's end to the server of reads that has started it, if one has; the first time only."""
+    number = environment.pop(VARIABLE, "")
     return Link(socket.socket(fileno=int(number))) if number.isdigit() else None
 
 
 class LazyWindow:
     """One boot's, of images that arrive in `into`. `tell` takes lines for the console.
 
-    `ready` is called with the devices when the boot set is there.
+    `ready` is called with the devices when the boot set is there: from then on they are in use, as they are if an
+    earlier process had come that far below the same server.
     """
 
     def __init__(
@@ -68,7 +70,8 @@ class LazyWindow:
         self._ready = ready
         self._tell = tell
         self._devices: tuple[str, ...] = ()
-        self._fault = ""
+        self._fault = self._refusal = ""
+        self._is_in_use = _is_begun(into / STATE)
         self._is_done = self._is_whole = False
         self._layers: list[tuple[bytes, ...]] = []
         self._news = trio.Event()
@@ -80,8 +83,10 @@ class LazyWindow:
     async def run(self, documents: Mapping[str, bytes], is_sealed: trio.Event) -> None:
         """Serve reads, and say when the boot set is there, and `is_sealed` what else a boot goes on with.
 
-        Raises ResourceError if there can be no window, or if its server ends before its time.
+        Raises ResourceError if its server ends before its time, LostRootError if the images are in use by then.
         """
+        if not self._images:
+            return
         fetcher = self._fetcher
         await self._fetch_loop.until(lambda: fetcher.has_joined)
         assert fetcher.swarm is not None
@@ -91,10 +96,14 @@ class LazyWindow:
         threading.Thread(target=self._hear, args=(caller(self._wake),), name="lazy window", daemon=True).start()
         self._layers = [layer_of(each, documents[layout.torrent_path(each.info_hash)]) for each in self._images]
         self._link.send("images", images_text(self._facts()))
-        await self._until(lambda: bool(self._devices))
+        await self._until(self._has_answer)
+        if self._refusal:
+            self._tell(f"images cannot be read before they are whole: {self._refusal}; fetching all of it first")
+            return
         await self._fetch_loop.until(lambda: fetcher.policy.is_ready)
         await is_sealed.wait()
         self._write_state()
+        self._is_in_use = True
         self._ready(self._by_name)
         await self._until(lambda: self._is_done)  # its end before is a fault
 
@@ -131,6 +140,8 @@ class LazyWindow:
                     self._devices = tuple(words)
                 case "done":
                     self.exchange_ms, self._is_done = float(rest), True
+                case "fault" if not (self._devices or self._is_in_use):
+                    self._refusal = rest
                 case "fault":
                     self._fault = rest
             wake()
@@ -141,19 +152,32 @@ class LazyWindow:
     def _wake(self) -> None:
         self._news.set()
 
+    def _has_answer(self) -> bool:
+        return bool(self._devices or self._refusal)
+
+    def release_is_gone(self) -> None:
+        """Occurs when no origin has the images any more; raises LostRootError if they are in use."""
+        if self._is_in_use:
+            raise LostRootError("what is not here of the root in use is gone from every origin", hint="reboot")
+
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
             if self._fault:
-                raise ResourceError(
+                kind = LostRootError if self._is_in_use else ResourceError
+                raise kind(
                     f"the server of reads failed: {self._fault}", hint="boot without swarmboot.lazy=on, and tell us"
                 )
             await self._news.wait()
             self._news = trio.Event()
 
     async def finish(self) -> None:
-        """Have the files exchanged, all of which are whole and right; raises ResourceError if that fails."""
+        """Have the files exchanged, all of which are whole and right; raises as `run` if that fails."""
+        if not self._images:
+            return
         self._is_whole = True
-        await self._until(lambda: bool(self._devices))
+        await self._until(self._has_answer)
+        if self._refusal:
+            return
         self._link.send("whole", images_text(self._facts()))
         await self._until(lambda: self._is_done)
         self._write_state()
@@ -167,6 +191,11 @@ class LazyWindow:
         touched = reads.touched if reads else {}
         pieces = ((images[h], index) for h, index in touched)
         return format_trace((image.name, _read_of(image, index)) for image, index in pieces)
+
+
+def _is_begun(state: Path) -> bool:
+    """Return whether an earlier process has said that images are in use, and not that it is over."""
+    return state.is_file() and json.loads(state.read_text())["exchange_ms"] is None
 
 
 def _read_of(image: Artifact, index: int) -> Read:

@@ -41,6 +41,7 @@ from swarmboot.backoff import doubled_s, jittered_s
 from swarmboot.crypto.fleet_token import encode_credentials
 from swarmboot.errors import (
     KeyFileError,
+    LostRootError,
     MalformedSettingError,
     SpaceError,
     SwarmbootError,
@@ -160,6 +161,7 @@ def fetch(started_s: float) -> None:
     if files:
         lay_down(files, state=STATE, settings=BAKED / "node")
         settings = _settings({**forced, "linger": "off"})
+    outlive_the_initramfs(settings)
     is_window = False
 
     def hand_over(manifest: Manifest, selection: Selection, devices: Mapping[str, str]) -> None:
@@ -167,12 +169,10 @@ def fetch(started_s: float) -> None:
         is_window = bool(devices)
         _hand_over(manifest, selection, settings, devices)
 
-    server_of_reads = os.getppid()
     try:
-        booted = _boot(settings, started_s, hand_over)
-    except SwarmbootError:
-        if is_window and os.getppid() != server_of_reads:  # it has been reported
-            _reboot()
+        booted = _boot(settings, started_s, hand_over, may_retry=lambda: not is_window)
+    except LostRootError:  # it has been reported
+        _reboot()
         raise
     if is_window:  # what a leecher that is started again would have needed
         (STATE / "etc" / "fleet.token").unlink(missing_ok=True)
@@ -181,6 +181,16 @@ def fetch(started_s: float) -> None:
     assert booted.manifest is not None
     assert booted.selection is not None
     hand_over(booted.manifest, booted.selection, {})
+
+
+def outlive_the_initramfs(settings: NodeSettings) -> None:
+    """Have systemd leave this process alone at the switch of roots, if it is one that goes on fetching after that."""
+    if settings.lazy:
+        from leecher.lazy.guard import mark_as_storage
+        from leecher.lazy.link import VARIABLE
+
+        if VARIABLE in os.environ:
+            mark_as_storage()
 
 
 def _reboot() -> None:
@@ -198,8 +208,11 @@ def _hand_over(manifest: Manifest, selection: Selection, settings: NodeSettings,
     hand_off.write(hand_off.hand_off_of(manifest, selection, settings), STATE / hand_off.FOLDER, devices)
 
 
-def _boot(settings: NodeSettings, started_s: float, on_ready: OnReady) -> Boot:
-    """Boot, and again after a network fault, until it is done or `swarmboot.timeout` is over."""
+def _boot(settings: NodeSettings, started_s: float, on_ready: OnReady, *, may_retry: Callable[[], bool]) -> Boot:
+    """Boot, and again after a network fault while it may, until it is done or `swarmboot.timeout` is over.
+
+    It may not once a root is in use: the server of reads starts another process then, and hears that.
+    """
     random, began_s, attempt = Random(), time.monotonic(), 0
     while True:
         left_s = settings.timeout_s - (time.monotonic() - began_s) if settings.timeout_s else 0.0
@@ -208,6 +221,8 @@ def _boot(settings: NodeSettings, started_s: float, on_ready: OnReady) -> Boot:
             bounded = replace(settings, timeout_s=max(left_s, 0.0))
             return boot(BootOptions(bounded, started_s, is_unpacked=True, log=log, on_ready=on_ready))
         except TransferError as error:
+            if not may_retry():
+                raise
             attempt += 1
             wait_s = pause_s(attempt, random)
             if settings.timeout_s and time.monotonic() - began_s + wait_s >= settings.timeout_s:

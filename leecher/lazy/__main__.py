@@ -22,6 +22,7 @@ from leecher.lazy.link import VARIABLE, Link, read_images
 from leecher.lazy.server import FileServer
 
 _PAUSE_S, _PAUSE_MAX_S = 0.2, 10.0
+_FAULTY = 70
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -87,7 +88,7 @@ class Window:
 
     def _tell(self, image: int, index: int, is_missing: bool) -> None:
         if self._link is not None:
-            self._link.send("wait" if is_missing else "read", image, index)
+            self._link.hint("wait" if is_missing else "read", image, index)
 
     def _serve(self, link: Link, text: str) -> None:
         """Serve images and put loop devices over them, once."""
@@ -132,11 +133,18 @@ def say(line: str) -> None:
     print(f"swarmboot: {line}", file=sys.stderr, flush=True)
 
 
+def end_at_once(fault: threading.ExceptHookArgs) -> None:
+    """End the process: a read that a dead thread has taken would wait for ever, and so it fails, and that is seen."""
+    say(f"the server of reads has a fault and ends: {fault.exc_type.__name__}: {fault.exc_value}")
+    os._exit(_FAULTY)
+
+
 def main() -> NoReturn:
     """Do what the arguments say and exit as the fetcher did."""
     fuse, mount, *command = sys.argv[1:]
     for fault in stand_guard():
         say(f"reads may stand still when memory runs out: {fault}")
+    threading.excepthook = end_at_once
     window = Window(int(fuse), mount, command)
     for number in _SIGNALS:
         signal.signal(number, lambda got, _frame: window.stop(got))

@@ -40,6 +40,11 @@ class Link:
         with self._lock, contextlib.suppress(OSError):
             self._end.sendall(line)
 
+    def hint(self, *words: object) -> None:
+        """Send a short line if there is room for it at once: a read must not wait for who fetches to hear of it."""
+        with contextlib.suppress(OSError):
+            self._end.send(" ".join(map(str, words)).encode() + b"\n", socket.MSG_DONTWAIT)
+
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield what comes as a line's first word and the rest, until the other end is gone."""
         with contextlib.suppress(ConnectionError), self._end.makefile("rb") as file:

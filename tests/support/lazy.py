@@ -27,6 +27,7 @@ exec 8<>/dev/fuse
 mount -i -t fuse -o ro,fd=8,rootmode=40000,user_id=0,group_id=0,allow_other swarmboot-lazy "$mount" || exit 1
 exec "$1" -m leecher.lazy 8 "$mount" "$@"
 """
+_NOWHERE = _LAUNCH.replace('8 "$mount"', '8 "$mount/nowhere"')
 
 
 def make_squashfs(path: Path, *, files: int, seed: int) -> dict[str, bytes]:
@@ -150,6 +151,19 @@ def booting_lazily(folder: Path, number: int, *arguments: str | Path) -> Iterato
     finally:
         if os.path.ismount(fuse):
             subprocess.run(["umount", "-l", fuse], check=False)
+
+
+@contextmanager
+def booting_without_devices(folder: Path, number: int, *arguments: str | Path) -> Iterator[Leecher]:
+    """Start a leecher below a server of reads that can put no loop device over its files."""
+    fuse = folder / f"fuse{number}"
+    fuse.mkdir()
+    try:
+        python = ("sh", "-c", _NOWHERE, "lazy", str(fuse), sys.executable)
+        with booting(folder, number, *arguments, "--lazy", python=python) as leecher:
+            yield leecher
+    finally:
+        subprocess.run(["umount", "-l", fuse], check=False)
 
 
 def _said(leecher: Leecher) -> str:

@@ -15,7 +15,15 @@ from random import Random
 
 import pytest
 
-from tests.support.lazy import LazyNode, booting_lazily, fuse_connections, make_squashfs, throttled
+from swarmboot.wire.report import VERIFIED
+from tests.support.lazy import (
+    LazyNode,
+    booting_lazily,
+    booting_without_devices,
+    fuse_connections,
+    make_squashfs,
+    throttled,
+)
 from tests.support.loopback import Fleet, asking, booting, build_fleet, serving
 from tests.support.waiting import wait_until
 
@@ -142,6 +150,17 @@ def test_a_server_of_reads_that_dies_in_the_window_ends_in_errors_and_a_report_a
         report = node.leecher.report_path
         wait_until("a report", report.exists)
         assert "the server of reads failed" in report.read_text()
+
+
+def test_a_machine_that_can_have_no_window_says_so_and_has_all_of_its_images_in_the_end(
+    tmp_path: Path, release: tuple[Fleet, Held]
+) -> None:
+    fleet, _ = release
+    with serving(fleet) as seeder, booting_without_devices(tmp_path, 1, *asking(seeder, fleet)) as leecher:
+        status, said = leecher.end()
+        assert status == 0, said
+        assert "images cannot be read before they are whole: " in said
+        assert leecher.report()["outcome"] == VERIFIED
 
 
 def test_a_seeder_that_is_gone_in_the_window_costs_nothing_while_a_neighbour_lives(

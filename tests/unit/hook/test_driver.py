@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -286,6 +288,36 @@ def test_a_root_is_used_before_it_is_whole_only_where_that_is_asked_for(
     if is_lazy and not Path("/dev/fuse").is_char_device():
         is_lazy = False
     assert drive(shell, tmp_path, call, cmdline=cmdline) == (0 if is_lazy else 1, said)
+
+
+@pytest.mark.root
+def test_a_machine_whose_fuse_cannot_be_opened_fetches_everything_first(shell: tuple[str, ...], tmp_path: Path) -> None:
+    os.mknod(tmp_path / "fuse", 0o666 | stat.S_IFCHR, os.makedev(10, 254))
+    call = f"swarmboot_fuse={tmp_path}/fuse; modprobe() {{ :; }}; swarmboot_leecher() {{ echo $*; }}; swarmboot_fetch"
+    assert drive(shell, tmp_path, call, cmdline="swarmboot.lazy") == (0, "leecher.initramfs fetch\n")
+    assert "FUSE is not there: fetching all of it first" in (tmp_path / "console").read_text()
+
+
+def test_after_a_server_of_reads_that_dies_everything_is_fetched_first(shell: tuple[str, ...], tmp_path: Path) -> None:
+    call = """
+        sleep() { :; }; swarmboot_is_lazy() { :; }; swarmboot_fetch_lazily() { echo lazily; return 137; }
+        swarmboot_leecher() { echo $*; }; swarmboot_fetch
+    """
+    assert drive(shell, tmp_path, call) == (0, "lazily\nleecher.initramfs fetch\n")
+
+
+def test_a_boot_without_devices_goes_on_when_the_leecher_has_ended(shell: tuple[str, ...], tmp_path: Path) -> None:
+    """Its folders are taken away then."""
+    (tmp_path / "handover").mkdir()
+    call = f"""
+        swarmboot_fuse=/dev/null; mount() {{ :; }}; umount() {{ :; }}
+        swarmboot_leecher() {{ echo plan >{tmp_path}/handover/plan; sleep 0.5; echo ended; }}
+        swarmboot_fetch_lazily
+        status=$?
+        cat {tmp_path}/console
+        exit $status
+    """
+    assert drive(shell, tmp_path, call) == (0, "ended\n")
 
 
 def test_an_image_that_is_not_whole_is_mounted_from_its_device_and_another_from_its_file(
