@@ -72,7 +72,7 @@ class LazyWindow:
         self._devices: tuple[str, ...] = ()
         self._fault = self._refusal = ""
         self._is_in_use = _is_begun(into / STATE)
-        self._is_done = self._is_whole = False
+        self._is_done = self._is_whole = self._is_lost = False
         self._layers: list[tuple[bytes, ...]] = []
         self._news = trio.Event()
 
@@ -83,7 +83,7 @@ class LazyWindow:
     async def run(self, documents: Mapping[str, bytes], is_sealed: trio.Event) -> None:
         """Serve reads, and say when the boot set is there, and `is_sealed` what else a boot goes on with.
 
-        Raises ResourceError if its server ends before its time, LostRootError if the images are in use by then.
+        Raises ResourceError if its server fails, LostRootError if images in use will never be whole then.
         """
         if not self._images:
             return
@@ -102,6 +102,7 @@ class LazyWindow:
             return
         await self._fetch_loop.until(lambda: fetcher.policy.is_ready)
         await is_sealed.wait()
+        self._check()
         self._write_state()
         self._is_in_use = True
         self._ready(self._by_name)
@@ -142,11 +143,11 @@ class LazyWindow:
                     self.exchange_ms, self._is_done = float(rest), True
                 case "fault" if not (self._devices or self._is_in_use):
                     self._refusal = rest
-                case "fault":
-                    self._fault = rest
+                case "fault":  # of an exchange that fails nothing is lost: the server goes on
+                    self._fault, self._is_lost = rest, not self._devices
             wake()
         if not self._is_done:
-            self._fault = self._fault or "it has ended"
+            self._fault, self._is_lost = self._fault or "it has ended", self._is_in_use
             wake()
 
     def _wake(self) -> None:
@@ -160,13 +161,14 @@ class LazyWindow:
         if self._is_in_use:
             raise LostRootError("what is not here of the root in use is gone from every origin", hint="reboot")
 
+    def _check(self) -> None:
+        if self._fault:
+            kind = LostRootError if self._is_lost else ResourceError
+            raise kind(f"the server of reads failed: {self._fault}", hint="boot without swarmboot.lazy=on, and tell us")
+
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
-            if self._fault:
-                kind = LostRootError if self._is_in_use else ResourceError
-                raise kind(
-                    f"the server of reads failed: {self._fault}", hint="boot without swarmboot.lazy=on, and tell us"
-                )
+            self._check()
             await self._news.wait()
             self._news = trio.Event()
 

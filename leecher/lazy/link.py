@@ -47,7 +47,7 @@ class Link:
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield what comes as a line's first word and the rest, until the other end is gone."""
-        with contextlib.suppress(ConnectionError), self._end.makefile("rb") as file:
+        with contextlib.suppress(OSError), self._end.makefile("rb") as file:
             while line := file.readline(_LINE_MAX_BYTES):
                 word, _, rest = line.decode().rstrip("\n").partition(" ")
                 yield word, rest

@@ -167,12 +167,13 @@ class FileServer:
 
     def _wait(self, image: int, index: int, room: memoryview, until_s: float) -> bool:
         """Wait for a piece and return whether it came. It is looked for again at every sign, and ever less often."""
-        pause_s = _AGAIN_S
+        pause_s, is_sign = _AGAIN_S, False
         while (left_s := until_s - time.monotonic()) > 0:
             arrivals = self._arrivals
             if self._files[image].verify(index, room):
                 return True
-            self._tell(image, index, True)
+            if not is_sign:  # who says that it came is not asked again at once: it may not be written yet
+                self._tell(image, index, True)
             with self._arrival:
                 is_sign = self._arrival.wait_for(lambda seen=arrivals: self._arrivals != seen, min(pause_s, left_s))  # type: ignore[misc]
             pause_s = _AGAIN_S if is_sign else min(_AGAIN_MAX_S, 2 * pause_s)

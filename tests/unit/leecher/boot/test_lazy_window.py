@@ -18,7 +18,7 @@ from leecher.boot.lazy_window import STATE, LazyWindow, open_link
 from leecher.initramfs import __main__ as initramfs
 from leecher.lazy.link import VARIABLE, Link
 from leecher.swarm.fetch_loop import FetchLoop
-from swarmboot.errors import LostRootError, UnreachableError
+from swarmboot.errors import LostRootError, ResourceError, UnreachableError
 from swarmboot.settings import build_settings
 from tests.support.tree import TREE
 
@@ -62,6 +62,37 @@ def test_another_release_is_begun_with_only_while_no_root_stands_on_this_one(
             window.release_is_gone()
     else:
         window.release_is_gone()
+
+
+@pytest.mark.parametrize(
+    ("state", "lines", "expected"),
+    [
+        ("null", ["loops /dev/loop0"], LostRootError),
+        ("null", ["fault other images"], LostRootError),
+        ("null", ["loops /dev/loop0", "fault no exchange"], ResourceError),
+        ("5.0", ["loops /dev/loop0"], ResourceError),
+    ],
+    ids=["a server that ends", "one that has another release", "an exchange that fails", "one that ends too early"],
+)
+def test_a_root_is_lost_only_where_nobody_can_read_the_rest_of_it(
+    tmp_path: Path, state: str, lines: list[str], expected: type[ResourceError]
+) -> None:
+    (tmp_path / STATE).write_text(f'{{"devices": {{}}, "exchange_ms": {state}}}')
+    near, far = socket.socketpair()
+    found: list[type[ResourceError]] = []
+
+    def check() -> None:
+        try:
+            window._check()
+        except ResourceError as error:
+            found.append(type(error))
+
+    with near:
+        window = build_window(Link(near), tmp_path)
+        far.sendall("".join(f"{line}\n" for line in lines).encode())
+        far.close()
+        window._hear(check)
+    assert found[0] is expected
 
 
 def test_a_process_has_one_window_and_what_it_begins_afterwards_has_none() -> None:
