@@ -19,13 +19,14 @@ import trio
 
 from leecher.lazy.image import ImageFacts
 from leecher.lazy.link import VARIABLE, Link, images_text
+from leecher.neighbour.stage0 import sha256_of
 from leecher.origin.threads import caller
 from leecher.policy.events import PieceRead
 from leecher.swarm.fetch_loop import FetchLoop
 from leecher.swarm.fetcher import Fetcher
 from leecher.swarm.reads import Reads
 from leecher.swarm.session import layer_of
-from swarmboot.errors import LostRootError, ResourceError
+from swarmboot.errors import ArtifactError, LostRootError, ResourceError
 from swarmboot.host.files import write_whole
 from swarmboot.ids import PieceIndex
 from swarmboot.release import layout
@@ -37,6 +38,8 @@ Devices = Mapping[str, str]
 STATE = "lazy.json"
 """Says, in the folder of the images, where they can be read, and since when from memory alone."""
 TRACE = "trace"
+_TRIES = 3
+"""A flush that is asked for while another is under way may be over with that one."""
 
 
 def open_link(environment: MutableMapping[str, str] = os.environ) -> Link | None:
@@ -66,6 +69,7 @@ class LazyWindow:
         self._link = link
         self._fetch_loop = fetch_loop
         self._images = tuple(each for each in artifacts if each.is_mounted)
+        self._unpacked = tuple(each for each in artifacts if not each.is_mounted)
         self._into = into
         self._ready = ready
         self._tell = tell
@@ -102,11 +106,30 @@ class LazyWindow:
             return
         await self._fetch_loop.until(lambda: fetcher.policy.is_ready)
         await is_sealed.wait()
+        for artifact in self._unpacked:
+            await self._name(artifact)
         self._check()
         self._write_state()
         self._is_in_use = True
         self._ready(self._by_name)
         await self._until(lambda: self._is_done)  # its end before is a fault
+
+    async def _name(self, artifact: Artifact) -> None:
+        """Have a whole image, which is unpacked and not mounted, found by its name before it is given that.
+
+        The link that does so goes when it is. Raises ArtifactError if it is not what was signed.
+        """
+        for _ in range(_TRIES):
+            await self._fetch_loop.flush(artifact.info_hash)
+            place = self._fetcher.places.path(artifact.info_hash)
+            if await trio.to_thread.run_sync(sha256_of, place) == artifact.sha256:
+                break
+        else:
+            raise ArtifactError(f"{artifact.name} is not what was signed", hint="suspect this machine's memory")
+        name = self._into / artifact.name
+        if place != name:
+            name.unlink(missing_ok=True)
+            name.symlink_to(place.relative_to(self._into))
 
     @property
     def _by_name(self) -> Devices:

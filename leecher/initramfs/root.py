@@ -53,7 +53,10 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
             yield file  # type: ignore[misc]
     elif kind.endswith(".zst"):
         check_unpackers([kind])
-        with subprocess.Popen(("zstd", "-dcq", "--long=31", str(path)), stdout=subprocess.PIPE) as process:
+        with (  # given a link's name zstd would pass it over
+            path.open("rb") as packed,
+            subprocess.Popen(("zstd", "-dcq", "--long=31"), stdin=packed, stdout=subprocess.PIPE) as process,
+        ):
             assert process.stdout is not None
             yield process.stdout
         if process.returncode:

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -161,6 +162,26 @@ def test_a_machine_that_can_have_no_window_says_so_and_has_all_of_its_images_in_
         assert status == 0, said
         assert "images cannot be read before they are whole: " in said
         assert leecher.report()["outcome"] == VERIFIED
+
+
+def test_a_plugin_that_is_unpacked_is_whole_and_has_its_name_when_the_root_is_in_use(tmp_path: Path) -> None:
+    release, data = tmp_path / "release", Random(5).randbytes(3_000_000)  # the largest comes first
+    make_squashfs(release / "rootfs.squashfs", files=40, seed=1)
+    (release / "rootfs.tree").rename(tmp_path / "rootfs.tree")
+    (release / "plugins").mkdir()
+    (tmp_path / "driver").write_bytes(data)
+    with tarfile.open(release / "plugins" / "10-driver.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "driver", "opt/driver")
+    packed = (release / "plugins" / "10-driver.tar.gz").read_bytes()
+    with lazy_boot(tmp_path, build_fleet(tmp_path, release), SLOW_BYTES_PER_S / 3) as node:
+        plugin = node.leecher.into / "10-driver.tar.gz"
+        assert node.exchange_ms() is None
+        assert plugin.read_bytes() == packed
+        assert [*node.devices] == ["rootfs.squashfs"]
+        node.wait_for_exchange()
+        assert node.leecher.end()[0] == 0
+        assert not plugin.is_symlink()
+        assert plugin.read_bytes() == packed
 
 
 def test_a_seeder_that_is_gone_in_the_window_costs_nothing_while_a_neighbour_lives(
