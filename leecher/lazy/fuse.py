@@ -6,6 +6,7 @@ writes; what is not known is answered with ENOSYS, which the kernel takes as nev
 
 from __future__ import annotations
 
+import os
 import struct
 from enum import IntEnum
 
@@ -79,7 +80,7 @@ def init_answer(request: memoryview) -> bytes:
     """Return the answer to INIT: the highest version that both know; kernels of another major are refused by it."""
     _, minor, max_readahead, flags = _INIT_IN.unpack_from(request, _IN.size)
     wanted = flags & (_ASYNC_READ | _PARALLEL_DIROPS | _MAX_PAGES | _ASYNC_DIO)
-    pages = MAX_READ_BYTES >> 12
+    pages = MAX_READ_BYTES // os.sysconf("SC_PAGE_SIZE")  # 64 KiB on some kernels; a short answer would mean the end
     return _INIT_OUT.pack(
         _MAJOR, min(minor, _MINOR), max_readahead, wanted, 32, 24, _MAX_WRITE_BYTES, 1, pages, 0, 0
     )  # fmt: skip
