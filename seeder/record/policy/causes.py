@@ -95,6 +95,7 @@ _BY_STATUS = {
     62: ("address or port in use", "look for two machines with one address, or set another swarmboot.port"),
     63: ("no privilege", "run it as root"),
     64: ("program missing", "run `swarmboot hook install` again and rebuild the initramfs"),
+    66: ("root lost", "what is left of its images is nowhere any more: publish them again, and reboot the machine"),
 }  # fmt: skip
 
 
