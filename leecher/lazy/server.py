@@ -24,7 +24,9 @@ READ_S = 300.0
 _AGAIN_S = 0.01
 _AGAIN_MAX_S = 1.0
 _STACK_BYTES = 1 << 18
-_OVER = frozenset({errno.ENODEV, errno.EBADF})
+_OVER = frozenset({errno.ENODEV, errno.EBADF, errno.ECONNABORTED})
+"""The connection has ended; ECONNABORTED is read by who was taking a request up at that moment (fuse_dev_do_read)."""
+
 _PASSING = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
 
 
