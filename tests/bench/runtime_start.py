@@ -8,6 +8,7 @@ nothing is left to unpack. mksquashfs takes some minutes, the machine ten.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -71,7 +72,12 @@ def images(unpacked: Unpacked, folder: Path) -> list[Path]:
     """Return the runtime image of an initramfs, packed in all WAYS."""
     tree, listed = folder / "runtime", follow(unpacked.tree, RUNTIME).with_suffix(".libraries").read_text()
     subprocess.run(("unsquashfs", "-quiet", "-no-progress", "-d", tree, unpacked.path(RUNTIME)), check=True)
-    read = read_order(tree, [follow(unpacked.tree, name) for name in listed.splitlines()])
+    borrowed = []
+    for name in listed.splitlines():
+        borrowed.append(folder / Path(name).name)  # as the driver has it: a link's name, what the link leads to
+        shutil.copyfile(follow(unpacked.tree, name), borrowed[-1])
+        borrowed[-1].chmod(0o755)
+    read = read_order(tree, borrowed)
     found = []
     for number, (options, is_sorted) in enumerate(_WAYS.values()):
         found.append(folder / f"{number}.squashfs")
