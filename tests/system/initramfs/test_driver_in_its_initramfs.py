@@ -68,7 +68,9 @@ class Node:
 def node(tmp_path: Path, request: pytest.FixtureRequest) -> Node:
     fleet, root = images.fleet(), tmp_path / "initramfs"
     run("unmkinitramfs", str(images.initramfs(request.param)), str(root))
-    root = root / "main" if (root / "main").is_dir() else root
+    if (root / "main").is_dir():  # the runtime may lie beside the archive that is compressed
+        shutil.copytree(root / "early", root / "main", symlinks=True, dirs_exist_ok=True)
+        root /= "main"
     for name in ("dev", "proc", "sys", "run", "root"):
         (root / name).mkdir(exist_ok=True)
     return Node(root, tmp_path, fleet)
