@@ -11,16 +11,12 @@
 # systemd-networkd in the initramfs.
 # Needs dpkg, curl and Debian's mirror or snapshot; asks for 10 MB; takes a few seconds.
 set -eu
+# shellcheck source=findings/debian-pool
+. "$(dirname "$(readlink -f "$0")")/debian-pool"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-for package in s/systemd/systemd_262.1-1 s/systemd/libsystemd-shared_262.1-1 g/glibc/libc6_2.43-7; do
-    for mirror in http://deb.debian.org/debian https://snapshot.debian.org/archive/debian/20261030T000000Z; do
-        ! curl --silent --fail --location --output package.deb "$mirror/pool/main/${package}_amd64.deb" || break
-    done
-    dpkg -x package.deb tree
-    rm package.deb
-done
+unpack_debian tree 20261030T000000Z s/systemd/systemd_262.1-1 s/systemd/libsystemd-shared_262.1-1 g/glibc/libc6_2.43-7
 libraries=tree/usr/lib/x86_64-linux-gnu
 generate() {
     rm -rf made

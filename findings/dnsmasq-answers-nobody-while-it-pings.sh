@@ -12,14 +12,12 @@
 # Needs root, dpkg, curl, ip, python3, dnsmasq's libraries and Debian's mirror or snapshot; asks for 0.5 MB; runs in a
 # network of its own; takes half a minute.
 set -eu
+# shellcheck source=findings/debian-pool
+. "$(dirname "$(readlink -f "$0")")/debian-pool"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-for mirror in http://deb.debian.org/debian https://snapshot.debian.org/archive/debian/20261030T000000Z; do
-    ! curl --silent --fail --location --output package.deb \
-        "$mirror/pool/main/d/dnsmasq/dnsmasq-base_2.90-4~deb12u2_amd64.deb" || break
-done
-dpkg -x package.deb tree
+unpack_debian tree 20261030T000000Z d/dnsmasq/dnsmasq-base_2.90-4~deb12u2
 
 cat >ask.py <<'PYTHON'
 """Send eight DHCPDISCOVERs (RFC 2131) at one moment, by eight addresses; print after how many seconds each is offered one."""

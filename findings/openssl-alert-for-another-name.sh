@@ -9,17 +9,13 @@
 # that the certificate lacks, or a client whose clock is behind.
 # Needs dpkg, curl and Debian's mirror or snapshot; asks for 5 MB; listens on 127.0.0.1; takes a few seconds.
 set -eu
+# shellcheck source=findings/debian-pool
+. "$(dirname "$(readlink -f "$0")")/debian-pool"
 work=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$work"' EXIT
 cd "$work"
-for package in o/openssl/openssl_3.0.17-1~deb12u2 o/openssl/libssl3_3.0.17-1~deb12u2; do
-    for mirror in http://deb.debian.org/debian https://snapshot.debian.org/archive/debian/20250815T000000Z; do
-        ! curl --silent --fail --location --output package.deb "$mirror/pool/main/${package}_amd64.deb" || break
-    done
-    dpkg -x package.deb tree
-    rm package.deb
-done
+unpack_debian tree 20250815T000000Z o/openssl/openssl_3.0.17-1~deb12u2 o/openssl/libssl3_3.0.17-1~deb12u2
 export OPENSSL_CONF="$work/openssl.cnf"
 openssl() {
     LD_LIBRARY_PATH="$work/tree/usr/lib/x86_64-linux-gnu" "$work/tree/usr/bin/openssl" "$@"
