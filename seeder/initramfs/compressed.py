@@ -13,7 +13,7 @@ import subprocess
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Protocol
 
 from swarmboot.archive import Stream
@@ -101,18 +101,16 @@ def _by_program(stream: Stream, kind: str) -> Iterator[IO[bytes]]:
     command = (kind, "-dcq")  # zstd: windows of 128 MiB at most, as the kernel has it (lib/decompress_unzstd.c)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     faults: list[Exception] = []
-    with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(command, **pipes) as process, ExitStack() as stack:  # type: ignore[call-overload]
         feeder = threading.Thread(target=_feed, args=(stream, kind, process.stdin, faults))
         feeder.start()
-        try:
-            yield process.stdout
-            while process.stdout.read(_CHUNK_BYTES):
-                pass
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            feeder.join()
+        stack.callback(feeder.join)
+        on_failure = stack.enter_context(ExitStack())
+        on_failure.callback(process.kill)
+        yield process.stdout
+        while process.stdout.read(_CHUNK_BYTES):
+            pass
+        on_failure.pop_all()
     if faults:
         raise faults[0]
     if process.returncode:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -71,15 +71,16 @@ def _zstd(path: Path) -> Iterator[IO[bytes]]:
     if not shutil.which("zstd"):
         raise ToolMissingError("zstd is not installed", hint="install the package zstd")
     command = ("zstd", "-dcq", "--long=31", str(path))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        ExitStack() as on_failure,
+    ):
+        on_failure.callback(process.kill)
         assert process.stdout is not None
         assert process.stderr is not None
-        try:
-            yield process.stdout
-        except BaseException:
-            process.kill()
-            raise
+        yield process.stdout
         words = process.stderr.read().decode(errors="replace").strip()
+        on_failure.pop_all()
     if process.returncode:
         raise OSError(words.rpartition(":")[2].strip() or f"zstd ended with {process.returncode}")
 

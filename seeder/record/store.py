@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +51,10 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         if not self.path.exists():
             self.path.touch(mode=0o600)
-        database = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
-        try:
+        with ExitStack() as on_failure:
+            database = on_failure.enter_context(
+                closing(sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None))
+            )
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version > _SCHEMA_VERSION:
                 raise sqlite3.OperationalError(f"it is of a later build, version {version}")
@@ -62,9 +64,7 @@ class Store:
             database.execute("PRAGMA journal_size_limit = 4194304")
             database.executescript(_SCHEMA)
             database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        except BaseException:
-            database.close()
-            raise
+            on_failure.pop_all()
         return database
 
     def close(self) -> None:
@@ -76,15 +76,10 @@ class Store:
         """Write boots in one transaction; None takes a row out."""
         rows = [_row(boot, is_current=boot.id in current) for boot in changed.values() if boot is not None]
         gone = [(id_,) for id_, boot in changed.items() if boot is None]
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
+        with self._database:  # commits what is begun, or takes it back
+            self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(_PUT, rows)
             self._database.executemany("DELETE FROM boots WHERE id = ?", gone)
-            self._database.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._database.execute("ROLLBACK")
-            raise
 
     def prune(self, now_s: float) -> int:
         """Delete what is too old or too much, the longest unheard first; return how many rows that were."""

@@ -23,9 +23,8 @@ def write_whole(path: Path, data: bytes, *, mode: int, is_flushed: bool = True) 
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             move_into_place(file, temporary, path, mode=mode, is_flushed=is_flushed)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def move_into_place(file: BinaryIO, temporary: Path, target: Path, *, mode: int, is_flushed: bool = True) -> None:

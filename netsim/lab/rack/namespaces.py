@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -135,11 +136,10 @@ class Network:
         self._rates = rates
 
     def __enter__(self) -> Self:
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(self._remove)
             self._build()
-        except BaseException:
-            self._remove()
-            raise
+            on_failure.pop_all()
         return self
 
     def __exit__(
