@@ -27,6 +27,7 @@ _MAGIC = {
     b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x5d\0\0": "lzma", b"BZh": "bzip2", _ZSTD: "zstd", _LZ4: "lz4",
     b"\x89LZO": "lzo",
 }  # fmt: skip
+_FAULTS = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 class _Decompressor(Protocol):
@@ -44,8 +45,10 @@ def compression_of(head: bytes) -> str:
 class _Inflated:
     """What is in a stream that Python can decompress, read forward; the stream is left behind its end."""
 
-    def __init__(self, stream: Stream, kind: str) -> None:
+    def __init__(self, stream: Stream, kind: str, label: str) -> None:
         self._stream = stream
+        self._kind = kind
+        self._label = label
         self._gzip = zlib.decompressobj(wbits=31) if kind == "gzip" else None
         bzip2 = bz2.BZ2Decompressor() if kind == "bzip2" else None
         xz = lzma.LZMADecompressor(memlimit=_MEMORY_BYTES) if kind in ("xz", "lzma") else None
@@ -54,10 +57,13 @@ class _Inflated:
         self._is_over = False
 
     def read(self, size_bytes: int) -> bytes:
-        """Return at least one byte, none at the end."""
+        """Return at least one byte, none at the end; raise ReleaseError, here where it is read, if it is not whole."""
         data = b""
         while not data and not self._is_over:
-            data = self._step(size_bytes)
+            try:
+                data = self._step(size_bytes)
+            except _FAULTS as error:
+                raise _broken(self._label, self._kind, error) from error
             self._is_over = self._decompressor.eof
             if self._is_over:
                 self._stream.put_back(self._decompressor.unused_data)
@@ -80,18 +86,23 @@ class _Inflated:
 def decompressed(stream: Stream, kind: str, *, label: str) -> Iterator[IO[bytes]]:
     """Give what is in the compressed stream that begins here, which is to be read to its end.
 
-    Raises ReleaseError if it cannot be decompressed, ToolMissingError if this machine lacks the program for it.
+    Raises ReleaseError if it cannot be decompressed, as its `read` does, ToolMissingError if this machine lacks the
+    program for it.
     """
     try:
         if kind in ("zstd", "lz4"):
             with _by_program(stream, kind) as file:
                 yield file
         elif kind in ("gzip", "xz", "lzma", "bzip2"):
-            yield _Inflated(stream, kind)  # type: ignore[misc]
+            yield _Inflated(stream, kind, label)  # type: ignore[misc]
         else:
             raise ToolMissingError(f"{kind} is not read here")
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-        raise ReleaseError(f"{label} cannot be unpacked", found=f"{kind}: {error}", hint="build it again") from error
+    except _FAULTS as error:
+        raise _broken(label, kind, error) from error
+
+
+def _broken(label: str, kind: str, error: Exception) -> ReleaseError:
+    return ReleaseError(f"{label} cannot be unpacked", found=f"{kind}: {error}", hint="build it again")
 
 
 @contextmanager

@@ -37,6 +37,15 @@ def packed(data: bytes, kind: str) -> bytes:
     return subprocess.run(PACKERS[kind], input=data, capture_output=True, check=True, timeout=60).stdout
 
 
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def corrupt(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(byte ^ 0xFF for byte in data[middle : middle + 4096]) + data[middle + 4096 :]
+
+
 def kernel_head(*, version: str = VERSION, xloadflags: int = 1, memory_bytes: int = 1 << 24) -> bytes:
     """Return the head of a bzImage (Documentation/arch/x86/boot.rst)."""
     head = bytearray(0x8000)
@@ -156,6 +165,22 @@ def test_half_an_initramfs_is_refused_whatever_packs_it(bench: Bench, tmp_path: 
     (tmp_path / "image").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ReleaseError, match=r"^initramfs\.img "):
         read_initramfs(tmp_path / "image", label="initramfs.img")
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("break_it", [cut, corrupt])
+def test_an_initramfs_that_breaks_within_the_runtime_is_refused_by_publish_and_by_inspect(
+    bench: Bench, kind: str, break_it: Callable[[bytes], bytes]
+) -> None:
+    runtime = bench.folder / "more/usr/lib/swarmboot/runtime.squashfs"
+    runtime.parent.mkdir(parents=True)
+    runtime.write_text("".join(f"{number} " for number in range(300_000)))
+    bench.write(kernel_head(), break_it(packed(cpio(bench.folder / "more"), kind)))
+    assert bench.refused().startswith("refused: initramfs.img ")
+    done = run("hook", "inspect", bench.release / "initramfs.img")
+    assert (done.status, done.out) == (ReleaseError.exit_status, ""), done.err
+    assert done.err.startswith(f"swarmboot: {bench.release}/initramfs.img ")
+    assert done.err.count("\n") == 1
 
 
 def test_an_initramfs_that_no_kernel_unpacks_is_refused(bench: Bench) -> None:
