@@ -53,20 +53,28 @@ NEEDED = frozenset({
 })  # fmt: skip
 """What stays wherever it lies: for the images, for the initramfs's own system, and checksums that drivers ask for."""
 _CARDS = re.compile(
-    r"drivers/net/(?:(?:ethernet|usb|fddi|hyperv|fjes|thunderbolt)/|(?:virtio_net|vmxnet3/vmxnet3|xen-netfront)\Z)"
+    r"drivers/net/(?:(?:ethernet|usb|fddi|hyperv|fjes|thunderbolt)/(?!.*mdio[^/]*\Z)"
+    r"|(?:virtio_net|vmxnet3/vmxnet3|xen-netfront)\Z)"
 )
+"""Drivers of cards; an MDIO bus, by which a card reaches its PHY, is a device of its own among them."""
+_ALSO_LISTED = re.compile(r"drivers/(?:net/dsa|s390/net)/")
+"""What has network interfaces too, and stays with any list."""
+_BY_DRIVERS = "auxiliary:"
+"""The bus of devices that the driver of another device makes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What modules need: by place below the kernel's version what depmod(8) found, and by name what is asked for.
 
-    What is asked for may be an alias, as `crc32c`, which several modules have.
+    What is asked for may be an alias, as `crc32c`, which several modules have. `found` are the names of those that a
+    device on a bus asks for, rather than another driver.
     """
 
     depends: Mapping[str, tuple[str, ...]]
     asks: Mapping[str, tuple[str, ...]]
     aliases: Mapping[str, tuple[str, ...]]
+    found: frozenset[str] = frozenset()
 
 
 def parse_needs(dep: str, soft: str, alias: str) -> Needs:
@@ -82,10 +90,12 @@ def parse_needs(dep: str, soft: str, alias: str) -> Needs:
             wanted = (name_of(name) for name in names[1:] if not name.endswith(":"))
             asks[name_of(names[0])] = (*asks.get(name_of(names[0]), ()), *wanted)
     aliases: dict[str, tuple[str, ...]] = {}
-    for pattern, module in _aliases(alias):
+    patterns = _aliases(alias)
+    for pattern, module in patterns:
         if not set(pattern) & set("*?["):
             aliases[name_of(pattern)] = (*aliases.get(name_of(pattern), ()), module)
-    return Needs(depends, asks, aliases)
+    found = {module for pattern, module in patterns if ":" in pattern and not pattern.startswith(_BY_DRIVERS)}
+    return Needs(depends, asks, aliases, frozenset(found))
 
 
 def _aliases(text: str) -> list[tuple[str, str]]:
@@ -124,14 +134,35 @@ def is_card(module: str) -> bool:
     return _CARDS.match(module.removeprefix("kernel/")) is not None
 
 
+def _folder(module: str) -> str:
+    return module.rpartition("/")[0]
+
+
+def _is_listed(module: str) -> bool:
+    """Return whether a list of cards may name a module: it stays then, and has network interfaces.
+
+    What those who run this machine have built themselves is taken at its word.
+    """
+    place = module.removeprefix("kernel/")
+    return not why_out(module) and (place == module or is_card(module) or _ALSO_LISTED.match(place) is not None)
+
+
 def chosen(modules: Collection[str], needs: Needs, *, cards: Collection[str] | None = None) -> frozenset[str]:
-    """Return the modules that stay, of all that there are; with `cards` no driver of another card does."""
+    """Return the modules that stay, of all that there are; with `cards` no driver of another card does.
+
+    The driver of a card may be in two halves, as mlx4_core and mlx4_en, where the one that finds the card asks for the
+    other when it sees which card it is: what no device asks for stays with the cards that lie beside it.
+    """
     by_name = {name_of(module): module for module in modules}
-    left = [
-        module
-        for module in modules
-        if not why_out(module) and (cards is None or not is_card(module) or name_of(module) in cards)
-    ]
+    beside = {_folder(by_name[name]) for name in cards or () if name in by_name}
+
+    def is_out(module: str) -> bool:
+        is_half = name_of(module) not in needs.found and _folder(module) in beside
+        return bool(why_out(module)) or (
+            cards is not None and is_card(module) and name_of(module) not in cards and not is_half
+        )
+
+    left = [module for module in modules if not is_out(module)]
     stay: set[str] = set()
     while left:
         module = left.pop()
@@ -147,21 +178,22 @@ def chosen(modules: Collection[str], needs: Needs, *, cards: Collection[str] | N
 def cards_named(text: str, aliases: str, modules: Iterable[str], *, label: str) -> frozenset[str]:
     """Return the modules that a list of cards names: module names and modaliases, a line each, `#` for comments.
 
-    `aliases` is modules.alias. Raises MalformedSettingError for a line for which there is no module.
+    `aliases` is modules.alias. Raises MalformedSettingError for a line that names no driver of a card.
     """
-    there = {name_of(module) for module in modules}
+    there = {name_of(module) for module in modules if _is_listed(module)}
     patterns = _aliases(aliases)
     found: set[str] = set()
     for number, line in enumerate(text.splitlines(), start=1):
         word = line.partition("#")[0].strip()
         if not word:
             continue
-        names = {name for pattern, name in patterns if fnmatchcase(word, pattern)} if ":" in word else {name_of(word)}
+        names = _drivers(word, patterns)
         if not names & there:
             raise MalformedSettingError(
-                f"{label}, line {number}: no module here drives {word[:80]!r}",
+                f"{label}, line {number}: no driver of a network card here is {word[:80]!r} or drives it",
                 expected="the name of a module, as e1000e, or a modalias, as in /sys/class/net/*/device/modalias",
-                hint="look at the spelling, and whether the kernel's package is the nodes' own",
+                hint="look at the spelling, and whether the kernel's package is the nodes' own; a driver that is built "
+                "into the kernel needs no line",
             )
         found |= names & there
     if not found:
@@ -169,6 +201,17 @@ def cards_named(text: str, aliases: str, modules: Iterable[str], *, label: str) 
             f"{label} names no card", expected="the name of a module or a modalias, a line each"
         )
     return frozenset(found)
+
+
+def _drivers(word: str, patterns: Collection[tuple[str, str]]) -> set[str]:
+    """Return the names of the modules that a modalias stands for, or a name: all those that its devices ask for.
+
+    hns3, which has the interfaces, and hclge, which drives the card, have one modalias and no dependency.
+    """
+    if ":" in word:
+        return {name for pattern, name in patterns if fnmatchcase(word, pattern)}
+    devices = {pattern for pattern, name in patterns if name == name_of(word) and ":" in pattern}
+    return {name_of(word), *(name for pattern, name in patterns if pattern in devices)}
 
 
 def firmware_asked(module: bytes) -> tuple[str, ...]:

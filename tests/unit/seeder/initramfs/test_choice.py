@@ -15,7 +15,7 @@ from seeder.initramfs.choice import (
     parse_needs,
     why_out,
 )
-from seeder.initramfs.groups import firmware_of, group_of, kernel_of, module_of
+from seeder.initramfs.groups import firmware_of, group_of, kernel_of, module_of, name_of
 from swarmboot.errors import MalformedSettingError
 
 NET = "kernel/drivers/net"
@@ -69,10 +69,55 @@ def test_a_list_of_cards_leaves_the_other_cards_out_and_what_they_share_in() -> 
     assert chosen(modules, NOTHING, cards=cards) == modules - {E1000E}
 
 
+def test_a_card_keeps_the_half_of_its_driver_that_no_device_asks_for() -> None:
+    mellanox = f"{NET}/ethernet/mellanox"
+    core, half = f"{mellanox}/mlx4/mlx4_core", f"{mellanox}/mlx4/mlx4_en"
+    modules = {core, half, f"{mellanox}/mlx5/core/mlx5_core", E1000E}
+    alias = "alias pci:v000015B3d00001003sv*sd*bc*sc*i* mlx4_core\n"
+    alias += "alias pci:v000015B3d00001013sv*sd*bc*sc*i* mlx5_core\nalias pci:v00008086d000010D3sv*sd*bc*sc*i* e1000e\n"
+    for made_by_driver in ("", "alias auxiliary:mlx4_core.eth mlx4_en\n"):
+        needs = parse_needs(f"{half}.ko: {core}.ko\n", "", alias + made_by_driver)
+        text = "pci:v000015B3d00001003sv000015B3sd00000055bc02sc00i00\n"
+        assert chosen(modules, needs, cards=cards_named(text, alias, modules, label="cards")) == {core, half}
+        assert chosen(modules, needs, cards={"e1000e"}) == {E1000E}
+
+
+def test_a_card_keeps_the_bus_by_which_it_reaches_its_phy() -> None:
+    card, bus, other = (f"{NET}/ethernet/marvell/{name}" for name in ("mvneta", "mvmdio", "mvpp2/mvpp2"))
+    alias = "alias of:N*T*Cmarvell,armada-370-neta mvneta\nalias of:N*T*Cmarvell,orion-mdio mvmdio\n"
+    alias += "alias of:N*T*Cmarvell,armada-7k-pp22 mvpp2\n"
+    cards = cards_named("of:NethernetT(null)Cmarvell,armada-370-neta", alias, {card, bus, other}, label="cards")
+    assert chosen({card, bus, other}, parse_needs("", "", alias), cards=cards) == {card, bus}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [f"{NET}/wireless/intel/iwlwifi/iwlwifi", f"{NET}/mii", "kernel/drivers/block/loop", f"{NET}/phy/realtek",
+     f"{NET}/bonding/bonding", f"{NET}/ethernet/marvell/mvmdio"],
+)  # fmt: skip
+def test_a_line_that_names_a_module_of_something_else_is_refused(module: str) -> None:
+    name = name_of(module)
+    words = rf"cards, line 2: no driver of a network card here is '{name}'.*built into the kernel needs no line"
+    with pytest.raises(MalformedSettingError, match=words):
+        cards_named(f"e1000e\n{name}\n", ALIASES, {E1000E, module}, label="cards")
+
+
+def test_a_name_stands_for_all_the_drivers_that_its_devices_ask_for() -> None:
+    modules = {f"{NET}/ethernet/hisilicon/hns3/{name}" for name in ("hns3", "hclge", "hclgevf")}
+    alias = "alias pci:v000019E5d0000A220sv*sd*bc*sc*i* hclge\nalias pci:v000019E5d0000A22Fsv*sd*bc*sc*i* hclgevf\n"
+    alias += "alias pci:v000019E5d0000A220sv*sd*bc*sc*i* hns3\n"
+    assert cards_named("hns3", alias, modules, label="cards") == {"hns3", "hclge"}
+
+
+def test_a_list_may_name_what_somebody_has_built_and_switches() -> None:
+    modules = {"updates/dkms/r8168", f"{NET}/dsa/mv88e6xxx/mv88e6xxx"}
+    assert cards_named("r8168\nmv88e6xxx\n", "", modules, label="cards") == {"r8168", "mv88e6xxx"}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("e1000e\ne1000f\n", "cards, line 2: no module here drives 'e1000f'"),
-     ("pci:v00001111d00002222sv0sd0bc02sc00i00\n", "cards, line 1: no module here"),
+    [("e1000e\ne1000f\n", "cards, line 2: no driver of a network card here is 'e1000f'"),
+     ("pci:v00001111d00002222sv0sd0bc02sc00i00\n", "cards, line 1: no driver of a network card here"),
      ("# none\n", "cards names no card")],
 )  # fmt: skip
 def test_a_line_that_names_no_card_is_refused_with_its_number(text: str, words: str) -> None:
