@@ -17,12 +17,17 @@ from pathlib import Path
 
 from seeder.hook import install
 from seeder.hook.install import Bake
+from seeder.initramfs.card_list import CardList
+from seeder.initramfs.choice import cards_named, parse_needs
 from seeder.initramfs.lean import Lean, make_lean
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
 from swarmboot.host.programs import run_program
 from swarmboot.text.units import format_size
 
 _BOUND_S = 1800
+_GENERATORS = {"initramfs-tools": "mkinitramfs", "dracut": "dracut"}
+_MODULES = Path("/lib/modules")
+_ALIASES = "modules.alias"
 _CONFIGURATION = Path("/etc/initramfs-tools")
 _CONTAINED = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-e", "-c")
 _HOOKS = Path("/usr/share/initramfs-tools/hooks")
@@ -44,7 +49,7 @@ _MODULES_FOR_DISKS = (
 class Leanness:
     """That an initramfs is to be lean; with `nics`, a list, for these cards alone."""
 
-    nics: Path | None = None
+    nics: CardList | None = None
 
 
 def build_initramfs(
@@ -55,10 +60,10 @@ def build_initramfs(
 
     It has mode 0600 if it holds a fleet token.
 
-    Raises PrivilegeError, ToolMissingError, KeyFileError, SettingsError, or ResourceError if the generator fails.
+    Raises as `check_machine` does, KeyFileError, SettingsError, or ResourceError if the generator fails.
     """
-    program = {"initramfs-tools": "mkinitramfs", "dracut": "dracut"}[generator]
-    _check_machine(kernel, program, package=generator)
+    check_machine(kernel, generator, leanness)
+    program = _GENERATORS[generator]
     install.check_runtime(runtime, root=Path("/"))
     out.parent.mkdir(parents=True, exist_ok=True)
     lean = None
@@ -88,17 +93,38 @@ def build_initramfs(
     return lean
 
 
-def _check_machine(kernel: str, program: str, *, package: str) -> None:
-    """Raise PrivilegeError, ToolMissingError or ResourceError if this machine cannot build one for this kernel."""
+def check_machine(kernel: str, generator: str, leanness: Leanness | None) -> None:
+    """Raise PrivilegeError, ToolMissingError, ResourceError or MalformedSettingError if no such one can be built here.
+
+    What is missing is said before anything is built, which takes a minute.
+    """
     if os.geteuid() != 0:
         raise PrivilegeError("building an initramfs needs root", hint="it must own the files in it")
-    if not shutil.which(program):
-        raise ToolMissingError(f"{program} is not installed", hint=f"install the package {package}")
-    if not Path("/lib/modules", kernel).is_dir():
-        known = ", ".join(sorted(path.name for path in Path("/lib/modules").glob("*"))) or "none"
+    _check_program(_GENERATORS[generator], package=generator)
+    if leanness is not None:
+        _check_program("depmod", package="kmod")
+    modules = _MODULES / kernel
+    if not modules.is_dir():
+        known = ", ".join(sorted(path.name for path in _MODULES.glob("*"))) or "none"
         raise ResourceError(
             f"no modules of kernel {kernel} here", expected=f"one of: {known}", hint="install its package"
         )
+    if leanness is not None:
+        check_for_lean(modules, leanness)
+
+
+def check_for_lean(modules: Path, leanness: Leanness) -> None:
+    """Raise ToolMissingError or MalformedSettingError for what a lean initramfs with these modules would end at."""
+    dep, alias = (path.read_text() if path.is_file() else "" for path in (modules / "modules.dep", modules / _ALIASES))
+    if ".ko.zst:" in dep:
+        _check_program("zstd", package="zstd")
+    if leanness.nics is not None and dep and alias:
+        cards_named(leanness.nics.text, alias, parse_needs(dep, "", "").depends, label=leanness.nics.label)
+
+
+def _check_program(program: str, *, package: str) -> None:
+    if not shutil.which(program):
+        raise ToolMissingError(f"{program} is not installed", hint=f"install the package {package}")
 
 
 def _mkinitramfs(stage: Path, out: Path, kernel: str, *, is_lean: bool) -> tuple[str, ...]:

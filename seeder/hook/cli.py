@@ -206,18 +206,18 @@ def build_initramfs(
       swarmboot hook build-initramfs --inside arm64/ --kernel 6.12.57+deb13-arm64 --out arm64.img --trust fleet.pub
     """
     from seeder.hook import build_initramfs, inside
+    from seeder.initramfs.card_list import read_card_list
 
     if nics is not None and not is_lean:
         raise MalformedSettingError("--nics goes with --lean", expected="--lean as well", found="none")
-    if nics is not None and not nics.is_file():
-        raise MalformedSettingError(f"--nics {nics} is no file", expected="a list of cards, as docs/boot.md has it")
-    leanness = build_initramfs.Leanness(nics) if is_lean else None
+    leanness = build_initramfs.Leanness(read_card_list(nics) if nics is not None else None) if is_lean else None
     runtime, say = runtime or RUNTIME, _say(is_json)
     if tree is not None:
         lean = inside.build_inside(
             tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say, leanness=leanness
         )
     else:
+        build_initramfs.check_machine(kernel, generator, leanness)
         if not runtime.exists():
             _build_runtime(runtime, say=say)
         if bake.token is not None:

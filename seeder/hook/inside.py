@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,12 @@ def build_inside(
     with tempfile.TemporaryDirectory(prefix="swarmboot-inside.") as work:
         stage = Path(work)
         _place_code(stage)
-        arguments = ("--kernel", kernel, "--generator", generator, "--runtime", str(runtime), *_place(stage, bake))
+        flags, names = _place(stage, bake)
+        arguments = ("--kernel", kernel, "--generator", generator, "--runtime", str(runtime), *flags)
         if leanness is not None:
-            arguments = (*arguments, *_place_leanness(stage, leanness), "--json")
+            arguments = (*arguments, *_place_leanness(stage, leanness, names), "--json")
         (stage / "out").mkdir()
-        values = _build(tree, stage, ("--out", str(PLACE / _OUT), *arguments), say)
+        values = _build(tree, stage, ("--out", str(PLACE / _OUT), *arguments), names, say)
         place(out, (stage / _OUT).read_bytes(), mode=0o600 if bake.token is not None else 0o644)
     machine = machine_of_system(tree) or "an unknown machine type"
     say(f"initramfs: {out}, {format_size(out.stat().st_size)}, for kernel {kernel} on {machine}, by {tree}'s programs")
@@ -129,31 +130,47 @@ def _place_code(stage: Path) -> None:
     shutil.copytree(hook_folder(), code / hook_folder().name)
 
 
-def _place(stage: Path, bake: Bake) -> tuple[str, ...]:
-    """Put the fleet's files beside the code; return the flags that name them as the tree sees them."""
+def _place(stage: Path, bake: Bake) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Put the fleet's files beside the code; return the flags that name them as the tree sees them, and as typed."""
     files = [("--trust", path) for path in bake.trust] + [("--ca", authority_of(bake))]
     files += [("--fleet-token", bake.token)] if bake.token is not None else []
-    flags = ["--floor", str(bake.floor)]
+    flags, names = ["--floor", str(bake.floor)], {}
     for number, (flag, path) in enumerate(files):
         to = stage / f"fleet/{number}"
         to.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, to)
-        flags += [flag, str(PLACE / to.relative_to(stage))]
+        seen = str(PLACE / to.relative_to(stage))
+        names[seen] = str(path)
+        flags += [flag, seen]
     for name, value in bake.defaults.items():
         flags += ["--default", f"{name}={value}"]
-    return tuple(flags)
+    return tuple(flags), names
 
 
-def _place_leanness(stage: Path, leanness: Leanness) -> tuple[str, ...]:
-    """Put the list of cards beside the fleet's files, if there is one; return the flags."""
+def _place_leanness(stage: Path, leanness: Leanness, names: dict[str, str]) -> tuple[str, ...]:
+    """Put the list of cards beside the fleet's files, if there is one, its name among theirs; return the flags."""
     if leanness.nics is None:
         return ("--lean",)
-    shutil.copyfile(leanness.nics, stage / _CARDS)
-    return ("--lean", "--nics", str(PLACE / _CARDS))
+    (stage / _CARDS).write_bytes(leanness.nics.text.encode())
+    flags = ("--nics", str(PLACE / _CARDS))
+    names[" ".join(flags)] = leanness.nics.label
+    return ("--lean", *flags)
 
 
-def _build(tree: Path, stage: Path, arguments: tuple[str, ...], say: Callable[[str], None]) -> dict[str, Any]:
-    """Run the same command in the tree; return its JSON object, if it was asked for one."""
+def _as_typed(line: str, names: Mapping[str, str]) -> str:
+    """Return a line that the tree has said with the files called what they are outside of it."""
+    for seen in sorted(names, key=len, reverse=True):
+        line = line.replace(seen, names[seen])
+    return line
+
+
+def _build(
+    tree: Path, stage: Path, arguments: tuple[str, ...], names: Mapping[str, str], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run the same command in the tree; return its JSON object, if it was asked for one.
+
+    What it says of the files in `names` is said of them by the names that they have outside.
+    """
     contained = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--")
     inner = (_PYTHON, "-B", "-c", _COMMAND, str(PLACE / "code"), "hook", "build-initramfs", *arguments)
     command = (*contained, "sh", "-c", _ENTER, "sh", str(tree.resolve()), str(stage), str(PLACE), *inner)
@@ -169,9 +186,10 @@ def _build(tree: Path, stage: Path, arguments: tuple[str, ...], say: Callable[[s
                 if line.startswith("{"):
                     values = json.loads(line)
                 elif _OUT not in line and not line.startswith(_REFUSAL):
-                    say(line.rstrip("\n"))
+                    say(_as_typed(line.rstrip("\n"), names))
         finally:
             process.kill()
     if process.returncode != 0:
-        raise ResourceError(f"the build in {tree} failed", found=f"{process.returncode}: {last.removeprefix(_REFUSAL)}")
+        words = _as_typed(last.removeprefix(_REFUSAL), names)
+        raise ResourceError(f"the build in {tree} failed", found=f"{process.returncode}: {words}")
     return values

@@ -175,18 +175,23 @@ def chosen(modules: Collection[str], needs: Needs, *, cards: Collection[str] | N
     return frozenset(stay)
 
 
+def card_lines(text: str, *, label: str) -> list[tuple[int, str]]:
+    """Return the numbered lines of a list of cards that are no comment; MalformedSettingError if there is none."""
+    words = [(number, line.partition("#")[0].strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    if found := [(number, word) for number, word in words if word]:
+        return found
+    raise MalformedSettingError(f"{label} names no card", expected="the name of a module or a modalias, a line each")
+
+
 def cards_named(text: str, aliases: str, modules: Iterable[str], *, label: str) -> frozenset[str]:
     """Return the modules that a list of cards names: module names and modaliases, a line each, `#` for comments.
 
-    `aliases` is modules.alias. Raises MalformedSettingError for a line that names no driver of a card.
+    `aliases` is modules.alias. Raises MalformedSettingError for a line that names no driver of a card, or without one.
     """
     there = {name_of(module) for module in modules if _is_listed(module)}
     patterns = _aliases(aliases)
     found: set[str] = set()
-    for number, line in enumerate(text.splitlines(), start=1):
-        word = line.partition("#")[0].strip()
-        if not word:
-            continue
+    for number, word in card_lines(text, label=label):
         names = _drivers(word, patterns)
         if not names & there:
             raise MalformedSettingError(
@@ -196,10 +201,6 @@ def cards_named(text: str, aliases: str, modules: Iterable[str], *, label: str) 
                 "into the kernel needs no line",
             )
         found |= names & there
-    if not found:
-        raise MalformedSettingError(
-            f"{label} names no card", expected="the name of a module or a modalias, a line each"
-        )
     return frozenset(found)
 
 

@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
 
+from seeder.initramfs.card_list import CardList
 from seeder.initramfs.choice import (
     cards_named,
     chosen,
@@ -90,7 +91,7 @@ def _some(names: Collection[str]) -> str:
     return ", ".join(listed[:_SOME]) + more
 
 
-def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: Path | None, mode: int) -> Lean:
+def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: CardList | None, mode: int) -> Lean:
     """Write `image`, an initramfs for this kernel version, lean to `out`; `config` is what the kernel was built with.
 
     `nics` lists the cards whose drivers alone are to be in. Raises MalformedSettingError if a line of it names none,
@@ -103,7 +104,7 @@ def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: Path |
         dep, soft, weak, alias = (_text(lists / f"modules.{name}") for name in ("dep", "softdep", "weakdep", "alias"))
         needs, cards = parse_needs(dep, soft + weak, alias), None
         if nics is not None:
-            cards = cards_named(nics.read_text(), alias, modules, label=str(nics))
+            cards = cards_named(nics.text, alias, modules, label=nics.label)
         stay = chosen(modules.keys(), needs, cards=cards)
         without = _drop_firmware(unpacked, kernel, {module: unpacked.path(modules[module]) for module in stay}, lists)
         for module in modules.keys() - stay:
