@@ -232,7 +232,7 @@ def build_initramfs(
 
 
 @hook.command("inspect")
-@click.argument("image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("image", type=_PATH)
 @JSON
 def inspect(image: Path, is_json: bool) -> None:
     """Print what takes the room in an initramfs, by group, as a Markdown table.

@@ -13,7 +13,7 @@ from typing import IO
 
 from seeder.initramfs.archives import initramfs_entries
 from seeder.initramfs.groups import EARLY, RUNTIME, group_of
-from swarmboot.errors import ResourceError, ToolMissingError
+from swarmboot.errors import ResourceError, ToolMissingError, UnreadableError
 from swarmboot.host.programs import run_program
 
 _CHUNK_BYTES = 1 << 20
@@ -36,10 +36,13 @@ class Share:
 
 
 def shares(image: Path) -> list[Share]:
-    """Return the groups of an initramfs, the largest first; raise as `initramfs_entries` does.
+    """Return the groups of an initramfs, the largest first; raise as `initramfs_entries` does, or UnreadableError.
 
     Each is packed alone with zstd, which is a little more than its share; what is packed already counts as it is.
     """
+    if not image.is_file():
+        found = "no regular file" if image.exists() else "nothing"
+        raise UnreadableError(f"{image} is no initramfs", expected="a file", found=found)
     if not shutil.which("zstd"):
         raise ToolMissingError("zstd is not installed", hint="install the package zstd")
     counts: Counter[str] = Counter()
@@ -54,8 +57,10 @@ def shares(image: Path) -> list[Share]:
             counts[group] += 1
             while data := entry.read(_CHUNK_BYTES):
                 files[group].write(data)
-        found = [_share(group, counts[group], file) for group, file in files.items()]
-    return sorted(found, key=lambda share: -share.packed_bytes)
+        if not files:
+            raise UnreadableError(f"{image} holds no file", expected="an initramfs")
+        rows = [_share(group, counts[group], file) for group, file in files.items()]
+    return sorted(rows, key=lambda share: -share.packed_bytes)
 
 
 def _share(group: str, count: int, file: IO[bytes]) -> Share:
