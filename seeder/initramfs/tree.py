@@ -5,6 +5,7 @@ Names are followed through the initramfs's own links, never out of the folder. I
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import IO
 
 from seeder.initramfs.archives import initramfs_entries
 from seeder.initramfs.groups import EARLY
-from seeder.initramfs.links import follow
+from seeder.initramfs.links import follow, is_file
 from swarmboot.archive import KINDS, Entry
 
 _CHUNK_BYTES = 1 << 20
@@ -58,38 +59,61 @@ class Unpacked:
 
 
 def unpack(image: Path, folder: Path) -> Unpacked:
-    """Unpack an initramfs into a folder; raise as `initramfs_entries` does."""
+    """Unpack an initramfs into a folder as the kernel does (init/initramfs.c); raise as `initramfs_entries` does.
+
+    What the kernel passes over is left out: what has a name where a folder stands that is not empty, or below a file.
+    """
     unpacked = Unpacked(folder)
     unpacked.tree.mkdir()
     for kind, entry in initramfs_entries(image, label=str(image)):
-        if not kind and f"{entry.name}/".startswith(EARLY):
-            unpacked.early[entry.name] = replace(entry, read=None)
-            _lay_down(entry, unpacked.path(entry.name, is_early=True), unpacked.folder / "early")
-            continue
-        parent, _, last = entry.name.rpartition("/")
-        at = follow(unpacked.tree, parent)
-        at.mkdir(parents=True, exist_ok=True)
-        path = at / last
-        name = "" if path == unpacked.tree else str(path.relative_to(unpacked.tree))
-        _lay_down(entry, unpacked.tree / name, unpacked.tree)
-        unpacked.entries[name] = replace(entry, name=name, read=None)
+        is_early = not kind and f"{entry.name}/".startswith(EARLY)
+        entries, root = (unpacked.early, unpacked.folder / "early") if is_early else (unpacked.entries, unpacked.tree)
+        path = _place_for(entry, root)
+        if path is not None:
+            _lay_down(entry, path, root)
+            name = "" if path == root else str(path.relative_to(root))
+            entries[name] = replace(entry, name=name, read=None)
     return unpacked
 
 
-def _lay_down(entry: Entry, to: Path, tree: Path) -> None:
-    """Make a file, folder or link; of devices and pipes nothing."""
+def _place_for(entry: Entry, root: Path) -> Path | None:
+    """Return where an entry is to lie, with nothing of another kind there any more; None where it cannot.
+
+    A link is not followed but replaced, with a folder too, as `clean_path` in the kernel's init/initramfs.c does.
+    """
+    if entry.kind == "hard link" and not is_file(root, entry.target):
+        return None
+    parent, _, last = entry.name.rpartition("/")
+    try:
+        at = follow(root, parent)
+        at.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EEXIST, errno.ENOTDIR):
+            return None
+        raise
+    path = at / last
+    if path.is_dir() and not path.is_symlink():
+        if entry.kind != "folder":
+            try:
+                path.rmdir()
+            except OSError as error:
+                if error.errno == errno.ENOTEMPTY:
+                    return None
+                raise
+    elif entry.kind != "file" or path.is_symlink():
+        path.unlink(missing_ok=True)
+    return path
+
+
+def _lay_down(entry: Entry, to: Path, root: Path) -> None:
+    """Make a file, folder or link, or write a file anew by all its names; of devices and pipes nothing."""
     if entry.kind == "folder":
-        if not to.is_dir():
-            to.mkdir(parents=True)
-        return
-    to.parent.mkdir(parents=True, exist_ok=True)
-    if entry.kind in ("file", "link") or (entry.kind == "hard link" and entry.read is None):
-        to.unlink(missing_ok=True)
-    if entry.kind == "link":
+        to.mkdir(exist_ok=True)
+    elif entry.kind == "link":
         to.symlink_to(entry.target)
-    elif entry.kind in ("file", "hard link"):
-        if entry.kind == "hard link" and not to.exists():
-            to.hardlink_to(follow(tree, entry.target))
+    elif entry.kind in _WITH_DATA:
+        if entry.kind == "hard link":
+            to.hardlink_to(follow(root, entry.target))
         _write(entry, to)
 
 
