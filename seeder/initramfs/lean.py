@@ -29,10 +29,10 @@ from seeder.initramfs.choice import (
 )
 from seeder.initramfs.compressed import decompressed
 from seeder.initramfs.groups import RUNTIME, firmware_of, kernel_of, module_of, name_of
-from seeder.initramfs.links import follow
+from seeder.initramfs.links import follow, found, is_file
 from seeder.initramfs.tree import Unpacked, unpack, write_archive
 from swarmboot.archive import Stream
-from swarmboot.errors import ResourceError
+from swarmboot.errors import ReleaseError, ResourceError
 from swarmboot.host.files import write_whole
 from swarmboot.host.programs import last_words, run_program
 from swarmboot.text.units import format_size
@@ -41,6 +41,8 @@ _BOUND_S = 900
 _PACKED = {".xz": "xz", ".zst": "zstd", ".gz": "gzip"}
 _NOT_READ_AT_BOOT = ("modules.symbols", "modules.symbols.bin")
 """Made by depmod(8) and read by `modprobe symbol:NAME` alone."""
+_OF_THE_KERNEL = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
+"""Made with the kernel, and read by depmod(8)."""
 _PACKERS = {
     "zstd": ("zstd", "-q", "-19", "-T0", "-c"),
     "xz": ("xz", "-q", "--check=crc32", "--lzma2=preset=6,dict=8MiB", "-T1", "-c"),
@@ -100,7 +102,7 @@ def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: CardLi
     with tempfile.TemporaryDirectory(prefix="swarmboot-lean.") as work:
         unpacked = unpack(image, Path(work))
         modules = _plain_modules(unpacked, kernel)
-        lists = _lists_of(unpacked, kernel)
+        lists = _depmod(unpacked, kernel, modules)
         dep, soft, weak, alias = (_text(lists / f"modules.{name}") for name in ("dep", "softdep", "weakdep", "alias"))
         needs, cards = parse_needs(dep, soft + weak, alias), None
         if nics is not None:
@@ -109,9 +111,10 @@ def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: CardLi
         without = _drop_firmware(unpacked, kernel, {module: unpacked.path(modules[module]) for module in stay}, lists)
         for module in modules.keys() - stay:
             unpacked.forget(modules[module])
-        _list_again(unpacked, lists, kernel)
+        _list_again(unpacked, kernel, {module: modules[module] for module in stay})
         for name in [name for name in unpacked.entries if is_spare_file(name)]:
-            unpacked.forget(name)
+            if unpacked.entries[name].kind != "folder":
+                unpacked.forget(name)
         compression = compression_for(_text(config))
         data = pack(unpacked, compression)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -136,45 +139,72 @@ def _text(path: Path) -> str:
 
 
 def _plain_modules(unpacked: Unpacked, kernel: str) -> dict[str, str]:
-    """Return the entries of all modules by their place, having unpacked those that are compressed."""
+    """Return the entries of all modules by their place, each a file, those that were compressed unpacked.
+
+    A link to a module becomes the module, one that leads to none is left out.
+    """
     modules = {}
-    for name in [name for name in unpacked.entries if kernel_of(name) == kernel]:
-        path = unpacked.path(name)
-        kind = _PACKED.get(path.suffix, "")
-        if kind:
-            plain = path.with_suffix("")
-            with (
-                path.open("rb") as file,
-                plain.open("wb") as to,
-                decompressed(Stream(file, name), kind, label=name) as inner,
-            ):
-                shutil.copyfileobj(inner, to)
+    names = [name for name in unpacked.entries if kernel_of(name) == kernel and unpacked.entries[name].kind != "folder"]
+    paths = {name: found(unpacked.tree, name) for name in names}
+    names.sort(key=lambda name: unpacked.entries[name].kind != "link")  # these first, while what they lead to is there
+    for name in names:
+        path, suffix = paths[name], Path(name).suffix
+        plain = name.removesuffix(suffix) if suffix in _PACKED else name
+        if path is None or not path.is_file():
             unpacked.forget(name)
-            name = name.removesuffix(path.suffix)
-            unpacked.put(name, plain)
-        modules[module_of(name)] = name
-    _depmod(unpacked, kernel)
+            continue
+        if path.suffix in _PACKED:
+            path = _inflated(path, unpacked.folder / "module", _PACKED[path.suffix], label=name)
+        if plain != name:
+            unpacked.forget(name)
+        if path != unpacked.path(plain):
+            unpacked.put(plain, path)
+        modules[module_of(plain)] = plain
     return modules
 
 
-def _lists_of(unpacked: Unpacked, kernel: str) -> Path:
-    return follow(unpacked.tree, f"lib/modules/{kernel}")
+def _inflated(path: Path, to: Path, kind: str, *, label: str) -> Path:
+    with path.open("rb") as file, to.open("wb") as out, decompressed(Stream(file, label), kind, label=label) as inner:
+        shutil.copyfileobj(inner, out)
+    return to
 
 
-def _depmod(unpacked: Unpacked, kernel: str) -> None:
-    run_program(("depmod", "-b", str(unpacked.tree), kernel), bound_s=_BOUND_S, failure=ResourceError)
+def _depmod(unpacked: Unpacked, kernel: str, modules: Mapping[str, str]) -> Path:
+    """Return the folder of the lists that depmod(8) makes of these modules.
+
+    It is given them in a folder of their own, without the links of the initramfs, which it would follow on this
+    machine.
+    """
+    base = unpacked.folder / "depmod"
+    shutil.rmtree(base, ignore_errors=True)
+    lists = base / "lib/modules" / kernel
+    lists.mkdir(parents=True)
+    for module, name in modules.items():
+        to = lists / f"{module}.ko"
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.hardlink_to(unpacked.path(name))
+    for name in _OF_THE_KERNEL:
+        if is_file(unpacked.tree, f"lib/modules/{kernel}/{name}"):
+            shutil.copyfile(follow(unpacked.tree, f"lib/modules/{kernel}/{name}"), lists / name)
+    run_program(("depmod", "-b", str(base), kernel), bound_s=_BOUND_S, failure=ResourceError)
+    return lists
 
 
-def _list_again(unpacked: Unpacked, lists: Path, kernel: str) -> None:
-    """Run depmod(8) on the modules that are left, and have its lists in the place of the old ones."""
-    _depmod(unpacked, kernel)
-    folder = lists.relative_to(unpacked.tree)
+def _list_again(unpacked: Unpacked, kernel: str, modules: Mapping[str, str]) -> None:
+    """Have depmod's lists of the modules that are left in the place of the old ones."""
+    lists = _depmod(unpacked, kernel, modules)
+    folder = found(unpacked.tree, f"lib/modules/{kernel}")
+    if folder is None:
+        raise ReleaseError(
+            f"the initramfs holds no modules of kernel {kernel}", hint="look at its generator's settings"
+        )
+    place = str(folder.relative_to(unpacked.tree))
+    for old in [name for name in unpacked.entries if name.rpartition("/")[0] == place]:
+        if old.rpartition("/")[2] in _NOT_READ_AT_BOOT:
+            unpacked.forget(old)
     for path in lists.glob("modules.*"):
-        name = str(folder / path.name)
-        if path.name not in _NOT_READ_AT_BOOT:
-            unpacked.put(name, path)
-        elif name in unpacked.entries:
-            unpacked.forget(name)
+        if path.name not in (*_NOT_READ_AT_BOOT, *_OF_THE_KERNEL):
+            unpacked.put(f"{place}/{path.name}", path)
 
 
 def _drop_firmware(unpacked: Unpacked, kernel: str, stay: Mapping[str, Path], lists: Path) -> tuple[str, ...]:
@@ -183,35 +213,37 @@ def _drop_firmware(unpacked: Unpacked, kernel: str, stay: Mapping[str, Path], li
     asked_by = {module: firmware_asked(path.read_bytes()) for module, path in stay.items()}
     asked_by[""] = firmware_asked_by_builtin(builtin.read_bytes()) if builtin.is_file() else ()
     files = {name: firmware for name in unpacked.entries if (firmware := firmware_of(name, kernel))}
-    found = {module: _firmware_files(unpacked, kernel, names, files) for module, names in asked_by.items()}
-    kept = {name for names in found.values() for name in names}
+    led_to = {module: _firmware_files(unpacked, kernel, names, files) for module, names in asked_by.items()}
+    kept = {name for names in led_to.values() for name in names}
     for name in files:
         if unpacked.entries[name].kind == "folder" or name in kept:
             continue
-        if unpacked.entries[name].kind == "link" and _is_way_to(follow(unpacked.tree, name), unpacked, kept):
+        if unpacked.entries[name].kind == "link" and _is_way_to(found(unpacked.tree, name), unpacked, kept):
             continue
         unpacked.forget(name)
     return tuple(
-        sorted(name_of(each) for each, names in asked_by.items() if names and is_card(each) and not found[each])
+        sorted(name_of(each) for each, names in asked_by.items() if names and is_card(each) and not led_to[each])
     )
 
 
 def _firmware_files(unpacked: Unpacked, kernel: str, asked: Collection[str], files: Mapping[str, str]) -> set[str]:
     """Return the files that these names lead to, as the kernel looks for them."""
-    found = set()
+    led_to = set()
     for name in asked:
         if "*" in name:
-            found |= {each for each, firmware in files.items() if fnmatchcase(firmware, name)}
+            led_to |= {each for each, firmware in files.items() if fnmatchcase(firmware, name)}
         for folder in (f"updates/{kernel}/", "updates/", f"{kernel}/", ""):
             for suffix in ("", ".xz", ".zst"):
-                path = follow(unpacked.tree, f"lib/firmware/{folder}{name}{suffix}")
-                if path.is_file():
-                    found.add(str(path.relative_to(unpacked.tree)))
-    return found
+                path = found(unpacked.tree, f"lib/firmware/{folder}{name}{suffix}")
+                if path is not None and path.is_file():
+                    led_to.add(str(path.relative_to(unpacked.tree)))
+    return led_to
 
 
-def _is_way_to(path: Path, unpacked: Unpacked, kept: Collection[str]) -> bool:
+def _is_way_to(path: Path | None, unpacked: Unpacked, kept: Collection[str]) -> bool:
     """Return whether a link that leads to this path is one by which a file that is kept is found, or may be."""
+    if path is None:
+        return False
     return path.is_dir() or str(path.relative_to(unpacked.tree)) in kept
 
 

@@ -45,17 +45,19 @@ class Unpacked:
         return self.folder / "tree"
 
     def forget(self, name: str) -> None:
-        """Leave an entry out."""
+        """Leave an entry out that is no folder."""
         del self.entries[name]
-        self.path(name).unlink()
+        self.path(name).unlink(missing_ok=True)
 
     def put(self, name: str, source: Path) -> None:
-        """Have the contents of another file under a name, new or not."""
-        self.path(name).parent.mkdir(parents=True, exist_ok=True)
-        if source != self.path(name):
-            shutil.copyfile(source, self.path(name))
+        """Have the contents of another file under a name, new or not, and whatever had it."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        shutil.copyfile(source, path)
         before = self.entries.get(name, Entry(name, "file"))
-        self.entries[name] = replace(before, size_bytes=source.stat().st_size)
+        mode = before.mode if before.kind in _WITH_DATA else 0o644
+        self.entries[name] = replace(before, kind="file", mode=mode, target="", size_bytes=source.stat().st_size)
 
 
 def unpack(image: Path, folder: Path) -> Unpacked:
