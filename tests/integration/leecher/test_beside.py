@@ -62,7 +62,7 @@ def test_who_is_killed_in_the_middle_has_the_old_image_whole_and_a_later_run_goe
     old, new = renew(release, size_bytes=size_bytes)
     fleet.publish(release)
     image = tmp_path / "node1" / IMAGE
-    with serving(fleet, "--uplink", "4mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+    with serving(fleet, "--uplink", "1mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
         partials = tmp_path / "node1" / ".partial"
         wait_until("an image under way", lambda: any(map(is_under_way, partials.glob("*"))), process=node.process)
         node.process.kill()
