@@ -19,7 +19,7 @@ from seeder.publish.check.plugins import check_plugin, check_together, laid_over
 from seeder.publish.check.readers.images import Image, is_watched, read_image
 from seeder.publish.check.readers.initramfs import Initramfs, read_initramfs
 from seeder.publish.check.readers.kernel import Kernel, read_kernel, read_sections
-from seeder.publish.check.readers.tree import Layer, Node, Tree
+from seeder.publish.check.readers.tree import Inode, Layer, Tree
 from seeder.publish.check.root import check_init, check_leftovers, init_of
 from seeder.publish.check.stage0 import (
     Signing,
@@ -76,7 +76,7 @@ class _Seen:
             self.findings.append(fatal(error.what, expected=error.expected, found=error.found, hint=error.hint))
         return None
 
-    def image(self, file: ReleaseFile, is_kept: Callable[[str, Node], bool] = is_watched) -> Layer | None:
+    def image(self, file: ReleaseFile, is_kept: Callable[[str, Inode], bool] = is_watched) -> Layer | None:
         """Return what a root image or a plugin holds."""
         source = source_file(file.path, label=file.label)
         image: Image | None = self.read(file.label, lambda: read_image(file, is_kept=is_kept))
@@ -165,10 +165,10 @@ def _layers(
     seen: _Seen, root_file: ReleaseFile, plugin_files: Iterable[ReleaseFile]
 ) -> tuple[Layer | None, dict[ReleaseFile, Layer]]:
     root = seen.image(root_file)
-    nodes: Mapping[str, Node] = root.nodes if root is not None else {}
+    inodes: Mapping[str, Inode] = root.inodes if root is not None else {}
 
-    def is_kept(path: str, node: Node) -> bool:
-        return is_watched(path, node) or path in nodes or path.rpartition("/")[2].startswith(".wh.")
+    def is_kept(path: str, inode: Inode) -> bool:
+        return is_watched(path, inode) or path in inodes or path.rpartition("/")[2].startswith(".wh.")
 
     read = ((file, seen.image(file, is_kept)) for file in plugin_files)
     return root, {file: layer for file, layer in read if layer is not None}

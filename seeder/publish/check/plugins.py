@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable
 
 from seeder.publish.check.finding import Finding, fatal, some
-from seeder.publish.check.readers.tree import Layer, Node, Tree
+from seeder.publish.check.readers.tree import Inode, Layer, Tree
 from swarmboot.archive import Entry, refusal
 
 _CACHE, _CONFIG = "etc/ld.so.cache", "etc/ld.so.conf.d/"
@@ -31,8 +31,8 @@ def check_plugin(plugin: Layer, root: Layer, *, is_layer: bool, allow: tuple[str
 
 def _check_allowed(plugin: Layer, allow: tuple[str, ...]) -> list[Finding]:
     special: dict[str, list[str]] = {}
-    for path, node in plugin.nodes.items():
-        entry = Entry(path, node.kind, node.mode, device=_NO_WHITEOUT, has_capability=node.has_capability)
+    for path, inode in plugin.inodes.items():
+        entry = Entry(path, inode.kind, inode.mode, device=_NO_WHITEOUT, has_capability=inode.has_capability)
         if word := refusal(entry, allow):
             special.setdefault(word, []).append(path)
     return [
@@ -55,8 +55,8 @@ def _check_links(plugin: Layer, root: Layer) -> list[Finding]:
             hint="pack it again with its files there",
             is_fatal="/" not in path,
         )
-        for path, node in plugin.nodes.items()
-        if node.kind == "folder" and (link := root.nodes.get(path, node)).kind == "link"
+        for path, inode in plugin.inodes.items()
+        if inode.kind == "folder" and (link := root.inodes.get(path, inode)).kind == "link"
     ]
 
 
@@ -90,13 +90,13 @@ def _not_folders(plugin: Layer, root: Layer) -> list[str]:
     """Return what a plugin brings in the place of a folder of the root. A whiteout is meant to take it away."""
     return sorted(
         f"/{path}"
-        for path, node in plugin.nodes.items()
-        if node.kind not in ("folder", "whiteout") and root.nodes.get(path, node).kind == "folder"
+        for path, inode in plugin.inodes.items()
+        if inode.kind not in ("folder", "whiteout") and root.inodes.get(path, inode).kind == "folder"
     )
 
 
 def _check_whiteouts(plugin: Layer) -> list[Finding]:
-    named = sorted(path for path in plugin.nodes if posixpath.basename(path).startswith(".wh."))
+    named = sorted(path for path in plugin.inodes if posixpath.basename(path).startswith(".wh."))
     if not named:
         return []
     return [
@@ -117,11 +117,11 @@ def check_together(tree: Tree, plugins: Iterable[Layer]) -> list[Finding]:
     plugins, ldconfig = list(plugins), tree.resolve("/sbin/ldconfig")
     if ldconfig is not None:
         return []
-    caches = [plugin.label for plugin in plugins if plugin.nodes.get(_CACHE, Node("")).kind == "file"]
+    caches = [plugin.label for plugin in plugins if plugin.inodes.get(_CACHE, Inode("")).kind == "file"]
     without = [
         plugin.label
         for plugin in plugins
-        if _CACHE not in plugin.nodes and any(path.startswith(_CONFIG) for path in plugin.nodes)
+        if _CACHE not in plugin.inodes and any(path.startswith(_CONFIG) for path in plugin.inodes)
     ]
     if len(caches) < 2 and not without:
         return []
@@ -150,12 +150,12 @@ def laid_over(plugin: Layer, below: Tree) -> Layer:
         return places[path]
 
     moved: dict[str, str] = {}
-    nodes: dict[str, Node] = {}
-    for path, node in plugin.nodes.items():
+    inodes: dict[str, Inode] = {}
+    for path, inode in plugin.inodes.items():
         folder, name = posixpath.split(path)
-        at = place(path) if node.kind == "folder" else posixpath.join(place(folder), name)
-        nodes[at], moved[at] = node, path
-    return Layer(plugin.label, nodes, lambda path: plugin.program(moved[path]), lambda path: plugin.text(moved[path]))
+        at = place(path) if inode.kind == "folder" else posixpath.join(place(folder), name)
+        inodes[at], moved[at] = inode, path
+    return Layer(plugin.label, inodes, lambda path: plugin.program(moved[path]), lambda path: plugin.text(moved[path]))
 
 
 def _is_folder(tree: Tree, path: str) -> bool:

@@ -93,7 +93,7 @@ def _check_started(tree: Tree, path: str, *, machine: str) -> list[Finding]:
 
 def live_images(root: Layer) -> list[str]:
     """Return the images of a live system that a root holds: what a boot medium has, and no system."""
-    return sorted(path for path, node in root.nodes.items() if node.kind == "file" and _LIVE.match(path))
+    return sorted(path for path, inode in root.inodes.items() if inode.kind == "file" and _LIVE.match(path))
 
 
 def check_leftovers(root: Layer) -> list[Finding]:
@@ -103,7 +103,7 @@ def check_leftovers(root: Layer) -> list[Finding]:
         notes.append(
             Finding(f"{root.label} holds a live system's image", found=some(live), hint="does it belong there?")
         )
-    if disks := _disks(root.text("etc/fstab") if "etc/fstab" in root.nodes else ""):
+    if disks := _disks(root.text("etc/fstab") if "etc/fstab" in root.inodes else ""):
         notes.append(
             Finding(
                 f"{root.label} mounts an installed machine's disks: nodes wait for them, then stop in emergency mode",
@@ -112,7 +112,7 @@ def check_leftovers(root: Layer) -> list[Finding]:
                 hint="take them out of /etc/fstab",
             )
         )
-    identity = root.nodes.get("etc/machine-id")
+    identity = root.inodes.get("etc/machine-id")
     if identity is not None and identity.kind == "file" and identity.size_bytes >= _MACHINE_ID_BYTES:
         notes.append(
             Finding(
@@ -120,7 +120,7 @@ def check_leftovers(root: Layer) -> list[Finding]:
                 hint="empty /etc/machine-id",
             )
         )
-    if keys := sorted(path for path in root.nodes if re.fullmatch(r"etc/ssh/ssh_host_[^/]*_key", path)):
+    if keys := sorted(path for path in root.inodes if re.fullmatch(r"etc/ssh/ssh_host_[^/]*_key", path)):
         notes.append(
             Finding(
                 f"{root.label} holds ssh host keys, which whoever fetches the image then has",

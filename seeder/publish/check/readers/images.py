@@ -22,13 +22,13 @@ from typing import IO
 
 from seeder.program import HEAD_BYTES, Program, parse_program
 from seeder.publish.check.readers.bounds import Bounds
-from seeder.publish.check.readers.tree import Layer, Node
+from seeder.publish.check.readers.tree import Inode, Layer
 from seeder.publish.release_dir import ReleaseFile
 from seeder.publish.unpacked_size import unpacking
 from swarmboot.archive import Entry, cpio_entries, tar_entries
 from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError
 
-IsKept = Callable[[str, Node], bool]
+IsKept = Callable[[str, Inode], bool]
 BOUND_S = 300.0
 """How long unsquashfs may list one image: only its tables are read."""
 
@@ -48,9 +48,9 @@ _WATCHED = re.compile(
 )
 
 
-def is_watched(path: str, node: Node) -> bool:
+def is_watched(path: str, inode: Inode) -> bool:
     """Return whether a name in an image is looked at at all: plain files that nobody asks for are passed over."""
-    return node.kind != "file" or bool(node.mode & 0o6111) or node.has_capability or bool(_WATCHED.match(path))
+    return inode.kind != "file" or bool(inode.mode & 0o6111) or inode.has_capability or bool(_WATCHED.match(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,15 @@ def _check_magic(file: ReleaseFile) -> None:
 
 
 def _read_squashfs(file: ReleaseFile, is_kept: IsKept) -> Layer:
-    nodes = list_squashfs(file.path, label=file.label, is_kept=is_kept)
+    inodes = list_squashfs(file.path, label=file.label, is_kept=is_kept)
     return Layer(
-        file.label, nodes, lambda path: parse_program(_cat(file, path, HEAD_BYTES)), lambda path: _text(file, path)
+        file.label, inodes, lambda path: parse_program(_cat(file, path, HEAD_BYTES)), lambda path: _text(file, path)
     )
 
 
-def list_squashfs(image: Path, *, label: str, is_kept: IsKept = is_watched) -> dict[str, Node]:
+def list_squashfs(image: Path, *, label: str, is_kept: IsKept = is_watched) -> dict[str, Inode]:
     """Return the names in a squashfs; raise as the module says."""
-    nodes: dict[str, Node] = {}
+    inodes: dict[str, Inode] = {}
     bounds = Bounds(label)
     is_understood = False
     with _unsquashfs(image, "-lln", label=label) as output:
@@ -102,23 +102,23 @@ def list_squashfs(image: Path, *, label: str, is_kept: IsKept = is_watched) -> d
             is_understood = is_understood or match is not None
             bounds.look()
             if match and match[5]:
-                path, node = _listed(match)
-                if is_kept(path, node):
-                    bounds.keep(path, node.target)
-                    nodes[path] = node
+                path, inode = _listed(match)
+                if is_kept(path, inode):
+                    bounds.keep(path, inode.target)
+                    inodes[path] = inode
     if not is_understood:  # the root folder is always there
         raise ResourceError("this unsquashfs lists images in a way that is not known here")
-    return nodes
+    return inodes
 
 
-def _listed(match: re.Match[bytes]) -> tuple[str, Node]:
+def _listed(match: re.Match[bytes]) -> tuple[str, Inode]:
     path, kind = match[5].decode(errors="surrogateescape"), _KINDS[match[1]]
     target = ""
     if kind == "link":
         path, _, target = path.partition(" -> ")
     if kind == "character" and not int(match[3]) and not int(match[4] or 0):
         kind = "whiteout"
-    return path, Node(kind, _mode(match[2]), target, 0 if match[4] else int(match[3]))
+    return path, Inode(kind, _mode(match[2]), target, 0 if match[4] else int(match[3]))
 
 
 def _mode(shown: bytes) -> int:
@@ -180,7 +180,7 @@ class _ArchiveReader:
     file: ReleaseFile
     is_kept: IsKept
     unpacked_bytes: int = 0
-    nodes: dict[str, Node] = field(default_factory=dict)
+    inodes: dict[str, Inode] = field(default_factory=dict)
     programs: dict[str, Program | None] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     bounds: Bounds = field(init=False)
@@ -197,21 +197,21 @@ class _ArchiveReader:
                 self._take(entry)
             archive.drain()
         self.unpacked_bytes = archive.count_bytes
-        return Layer(self.file.label, self.nodes, self.programs.get, lambda path: self.texts.get(path, ""))
+        return Layer(self.file.label, self.inodes, self.programs.get, lambda path: self.texts.get(path, ""))
 
     def _take(self, entry: Entry) -> None:
         self.bounds.look()
         if not entry.name:
             return
-        node = self._node(entry)
-        if not self.is_kept(entry.name, node):
+        inode = self._inode(entry)
+        if not self.is_kept(entry.name, inode):
             return
         self.bounds.keep(entry.name, entry.target)
         self._add_parents(entry.name)
-        self.nodes[entry.name] = node
+        self.inodes[entry.name] = inode
         if entry.kind == "hard link":
             self.programs[entry.name] = self.programs.get(entry.target)
-        if entry.read is not None and node.is_program:
+        if entry.read is not None and inode.is_program:
             program = parse_program(_head(entry.read))
             self.bounds.keep(program.interpreter if program else "")
             self.programs[entry.name] = program
@@ -220,18 +220,18 @@ class _ArchiveReader:
         elif entry.read is not None and entry.name in _READ:
             self.texts[entry.name] = entry.read(_TEXT_MAX_BYTES).decode(errors="replace")
 
-    def _node(self, entry: Entry) -> Node:
+    def _inode(self, entry: Entry) -> Inode:
         if entry.kind == "hard link":
-            return self.nodes.get(entry.target, Node("file", entry.mode))
+            return self.inodes.get(entry.target, Inode("file", entry.mode))
         kind = "whiteout" if entry.kind == "character" and not entry.device else entry.kind
-        return Node(kind, entry.mode, entry.target, entry.size_bytes, entry.has_capability)
+        return Inode(kind, entry.mode, entry.target, entry.size_bytes, entry.has_capability)
 
     def _add_parents(self, name: str) -> None:
         """Have the folders that a name lies in, which an archive need not list."""
         folder = posixpath.dirname(name)
-        while folder and folder not in self.nodes:
+        while folder and folder not in self.inodes:
             self.bounds.keep(folder)
-            self.nodes[folder] = Node("folder", 0o755)
+            self.inodes[folder] = Inode("folder", 0o755)
             folder = posixpath.dirname(folder)
 
 

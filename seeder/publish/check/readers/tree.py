@@ -16,7 +16,7 @@ _LINKS_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Inode:
     """One name in an image: its `kind` as in `swarmboot.archive`, or `whiteout`; a link's `target`."""
 
     kind: str
@@ -47,14 +47,14 @@ class Layer:
     """
 
     label: str
-    nodes: Mapping[str, Node]
+    inodes: Mapping[str, Inode]
     program: Callable[[str], Program | None] = field(default=_no_program)
     text: Callable[[str], str] = field(default=_no_text)
 
     def children(self, folder: str) -> list[str]:
         """Return the names in a folder of this layer, sorted."""
         prefix = f"{folder}/" if folder else ""
-        names = (path[len(prefix) :] for path in self.nodes if path.startswith(prefix))
+        names = (path[len(prefix) :] for path in self.inodes if path.startswith(prefix))
         return sorted({name.split("/", 1)[0] for name in names if name})
 
 
@@ -64,12 +64,12 @@ class Tree:
     def __init__(self, layers: Iterable[Layer]) -> None:
         self._layers = tuple(layers)
 
-    def find(self, path: str) -> tuple[Layer, Node] | None:
+    def find(self, path: str) -> tuple[Layer, Inode] | None:
         """Return the topmost layer that has a path, whose folders are no links, and what it has there."""
         for layer in reversed(self._layers):
-            node = layer.nodes.get(path)
-            if node is not None:
-                return None if node.kind == "whiteout" else (layer, node)
+            inode = layer.inodes.get(path)
+            if inode is not None:
+                return None if inode.kind == "whiteout" else (layer, inode)
         return None
 
     def resolve(self, path: str) -> str | None:
