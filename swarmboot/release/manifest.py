@@ -15,6 +15,7 @@ from typing import Any
 from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import ManifestError
 from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, MAX_SEQUENCE, Digest, InfoHash, Sequence
+from swarmboot.release.chunks import CHUNK_LIST_MAX_BYTES
 from swarmboot.release.piece_set import Pieces, piece_count
 from swarmboot.release.trace import MAX_RANGES, Ranges, pieces_of
 
@@ -43,12 +44,21 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """A blob that goes with an artifact: its digest and size."""
+
+    sha256: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """One file of a release: what it is for, and the digests that pin it. Sizes in bytes.
 
     `version` is what a kernel says of itself in its header, empty if that is not known; `unpacked_bytes` is what an
     image takes on top of itself once a node has unpacked it, 0 for one that is mounted or of which that is not known.
-    `trace` are the pieces that a boot reads, in order, empty if nobody has recorded it.
+    `trace` are the pieces that a boot reads, in order, empty if nobody has recorded it. `chunks` is the list by
+    which it is put together out of older images (`swarmboot.release.chunks`), None if it was published without.
     """
 
     name: str
@@ -61,6 +71,7 @@ class Artifact:
     version: str = ""
     unpacked_bytes: int = 0
     trace: Ranges = ()
+    chunks: Pinned | None = None
 
     @property
     def is_mounted(self) -> bool:
@@ -155,7 +166,8 @@ def _artifact_value(artifact: Artifact) -> dict[str, object]:
         "piece": artifact.piece_bytes,
     }
     trace = [number for run in artifact.trace for number in run]
-    optional = {"version": artifact.version, "unpacked": artifact.unpacked_bytes, "trace": trace}
+    chunks = {"sha256": artifact.chunks.sha256, "size": artifact.chunks.size_bytes} if artifact.chunks else {}
+    optional = {"version": artifact.version, "unpacked": artifact.unpacked_bytes, "trace": trace, "chunks": chunks}
     return {**value, **{name: given for name, given in optional.items() if given}}
 
 
@@ -242,12 +254,20 @@ def _artifact(value: Any) -> Artifact:
         version=fields.text("version", default=""),
         unpacked_bytes=fields.integer("unpacked", most=1 << 44, default=0),
         trace=_trace(fields.items("trace", most=2 * MAX_RANGES), name),
+        chunks=_pinned(fields.mapping("chunks"), "artifact.chunks") if fields.has("chunks") else None,
     )
     if artifact.pieces > MAX_PIECES:
         raise DecodeError(f"artifact {name} has more than {MAX_PIECES} pieces")
     if any(first + count > artifact.pieces for first, count in artifact.trace):
         raise DecodeError(f"artifact {name} has a trace beyond its end")
     return artifact
+
+
+def _pinned(value: object, kind: str) -> Pinned:
+    fields = Fields(value, kind)
+    fields.check_critical(frozenset())
+    size_bytes = fields.integer("size", least=1, most=CHUNK_LIST_MAX_BYTES)
+    return Pinned(Digest(fields.raw("sha256", exactly=DIGEST_BYTES)), size_bytes)
 
 
 def _trace(numbers: Any, name: str) -> Ranges:

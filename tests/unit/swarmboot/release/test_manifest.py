@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from swarmboot.codec import pack, unpack
 from swarmboot.errors import ManifestError
 from swarmboot.ids import MAX_SEQUENCE, Digest, InfoHash, Sequence
+from swarmboot.release.chunks import CHUNK_LIST_MAX_BYTES
 from swarmboot.release.manifest import (
     MANIFEST_MAX_BYTES,
     MAX_PIECES,
     Artifact,
     Manifest,
+    Pinned,
     Profile,
     Role,
     decode,
@@ -45,6 +47,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             sha256=Digest(draw(st.binary(min_size=32, max_size=32))),
             info_hash=InfoHash(bytes([index]) + draw(st.binary(min_size=31, max_size=31))),
             piece_bytes=1 << draw(st.integers(14, 28)),
+            chunks=draw(st.none() | st.just(Pinned(Digest(bytes(32)), 5000))),
         )
         for index, (name, role) in enumerate(zip(labels, roles, strict=False))
     )
@@ -119,6 +122,32 @@ def test_a_critical_field_within_an_artifact_or_a_profile_is_refused_too() -> No
 
 def test_an_unknown_field_that_is_not_critical_is_passed_over() -> None:
     assert decode(altered(comment="built on a Monday")) == build_manifest()
+
+
+def test_a_list_of_chunks_is_passed_over_by_who_does_not_know_it_and_missed_by_nobody() -> None:
+    """Nothing marks it as critical, and a field that is neither known nor critical is passed over."""
+    with_list = build_artifact(chunks=Pinned(Digest(bytes(32)), 5000))
+    value = unpack(encode(build_manifest(artifacts=(with_list,))), max_bytes=MANIFEST_MAX_BYTES)
+    assert "crit" not in value
+    assert "crit" not in value["artifacts"][0]
+    assert value["artifacts"][0].pop("chunks") == {"sha256": bytes(32), "size": 5000}
+    assert decode(pack(value)) == build_manifest(artifacts=(build_artifact(),))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param([], id="no map"),
+        pytest.param({}, id="nothing in it"),
+        pytest.param({"sha256": bytes(31), "size": 5}, id="half a digest"),
+        pytest.param({"sha256": bytes(32), "size": 0}, id="empty"),
+        pytest.param({"sha256": bytes(32), "size": CHUNK_LIST_MAX_BYTES + 1}, id="huge"),
+        pytest.param({"sha256": bytes(32), "size": 5, "crit": ["salt"], "salt": 1}, id="critical"),
+    ],
+)
+def test_a_list_of_chunks_that_is_not_named_rightly_is_refused(chunks: object) -> None:
+    with pytest.raises(ManifestError, match="chunks"):
+        decode(altered(artifacts=[artifact_value(chunks=chunks)]))
 
 
 def test_another_format_is_refused() -> None:
