@@ -29,6 +29,7 @@ swarmboot_fuse=${swarmboot_fuse:-/dev/fuse}
 # Everything from a network that is up to a root at $1. Returns 1, having said why, if the boot must stop.
 swarmboot_boot() {
     swarmboot_say "an address after $(swarmboot_uptime) s:$(swarmboot_addresses)"
+    swarmboot_end_window "$1"
     swarmboot_prepare || swarmboot_fail "$swarmboot_run cannot be set up: is there room in RAM, are loop and squashfs there?" ||
         return 1
     swarmboot_name_servers >"$swarmboot_run/etc/resolv.conf"
@@ -46,6 +47,7 @@ swarmboot_boot() {
     fi
     swarmboot_keep_seeding "$1"
     if [ -s "$swarmboot_run/handover/devices" ]; then # the leecher goes on, with its folders and its token
+        swarmboot_spare_server
         swarmboot_say "the root is ready after $(swarmboot_uptime) s, the rest of it arrives"
         return 0
     fi

@@ -35,6 +35,34 @@ swarmboot_fetch_lazily() {
     [ -s "$swarmboot_run/handover/devices" ] || wait "$swarmboot_server"
 }
 
+# End what an attempt before has begun, for a retry from the rescue shell: what is mounted at $1 of images that may still
+# arrive, the server of reads and its leecher, which the next would write the same files beside, and the devices. What
+# was fetched stays there for the next.
+swarmboot_end_window() {
+    [ -s "$swarmboot_run/handover/devices" ] || return 0
+    swarmboot_take_apart "$1"
+    if [ -s "$swarmboot_run/handover/server" ] && read -r swarmboot_server <"$swarmboot_run/handover/server"; then
+        kill "$swarmboot_server" 2>/dev/null
+        swarmboot_waited=0 # it gives its leecher ten seconds
+        while kill -0 "$swarmboot_server" 2>/dev/null && [ $swarmboot_waited -lt 150 ]; do
+            swarmboot_waited=$((swarmboot_waited + 1))
+            sleep 0.1
+        done
+    fi
+    while read -r _ swarmboot_device; do # of a window that was over nobody has taken them away
+        swarmboot_leecher leecher.lazy.loop "$swarmboot_device" </dev/null
+    done <"$swarmboot_run/handover/devices"
+    rm -f "$swarmboot_run/handover/devices" "$swarmboot_run/handover/server"
+}
+
+# Have Debian's sysvinit spare, when it ends all processes, those that the root stands on (sendsigs(8)); systemd knows
+# them by their names.
+swarmboot_spare_server() {
+    [ -s "$swarmboot_run/handover/server" ] || return 0
+    mkdir -p /run/sendsigs.omit.d
+    cp "$swarmboot_run/handover/server" /run/sendsigs.omit.d/swarmboot
+}
+
 # Print the device on which the image $1 can be read before it is whole, if there is one.
 swarmboot_device_of() {
     [ -s "$swarmboot_run/handover/devices" ] || return 0

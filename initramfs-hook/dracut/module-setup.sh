@@ -30,7 +30,7 @@ installkernel() {
     local config=${SWARMBOOT_CONFIG:-/etc/swarmboot}
     instmods loop squashfs overlay af_packet
     # Nodes that go on before all is there (swarmboot.lazy) say so in what is baked in.
-    ! grep -qs '^lazy=' "$config/defaults" || instmods fuse
+    ! grep -qsiE '^lazy=(1|on|yes|true)' "$config/defaults" || instmods fuse
 }
 
 # Called by dracut.

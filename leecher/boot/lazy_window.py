@@ -30,7 +30,7 @@ from swarmboot.errors import ArtifactError, LostRootError, ResourceError
 from swarmboot.host.files import write_whole
 from swarmboot.ids import PieceIndex
 from swarmboot.release import layout
-from swarmboot.release.manifest import Artifact
+from swarmboot.release.manifest import Artifact, Role
 from swarmboot.release.trace import Read, format_trace
 
 Devices = Mapping[str, str]
@@ -89,6 +89,9 @@ class LazyWindow:
 
         Raises ResourceError if its server fails, LostRootError if images in use will never be whole then.
         """
+        for artifact in self._unpacked:
+            if artifact.role is Role.ROOT:
+                self._tell(f"{artifact.name} is unpacked and not mounted: it is fetched whole first, lazy or not")
         if not self._images:
             return
         fetcher = self._fetcher
@@ -111,6 +114,7 @@ class LazyWindow:
         self._check()
         self._write_state()
         self._is_in_use = True
+        self._link.send("used")
         self._ready(self._by_name)
         await self._until(lambda: self._is_done)  # its end before is a fault
 

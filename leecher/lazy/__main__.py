@@ -4,10 +4,14 @@ FUSE is the number of an open descriptor of /dev/fuse, mounted already at MOUNT.
 the reads that wait, and says when all is there (`leecher.lazy.link`). If it dies before that it is started again, and
 goes on with what is there: a fault in it does not become one of the kernel's. When all is there the loop devices get
 the whole files, the kernel ends the connection, and nothing of this is left but a parent that waits for COMMAND.
+
+SIGTERM ends both, COMMAND first, and takes the devices away: what the initramfs hook does before it tries again. Nobody
+else does: where a root stands on this, systemd and Debian's sendsigs spare it (`leecher.initramfs.lazy`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -17,12 +21,14 @@ import time
 from typing import NoReturn
 
 from leecher.lazy import loop
-from leecher.lazy.guard import stand_guard
+from leecher.lazy.guard import spawn, stand_guard
 from leecher.lazy.link import VARIABLE, Link, read_images
 from leecher.lazy.server import FileServer
 
 _PAUSE_S, _PAUSE_MAX_S = 0.2, 10.0
 _FAULTY = 70
+_STOP_S = 10.0
+"""A fetcher that has not ended so long after it was asked to is killed."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -37,35 +43,59 @@ class Window:
         self._link: Link | None = None
         self._devices: list[tuple[str, int]] = []
         self._child = 0
-        self._is_stopped = False
+        self._is_stopped = self._is_told = self._is_in_use = False
         self._exchange_ms = 0.0
         self.is_over = False
 
     def run(self) -> int:
-        """Serve and fetch until the fetcher has ended; return its exit status."""
+        """Serve and fetch until there is nothing left to fetch, or until `stop`; return the fetcher's exit status."""
         self._server.start()
         pause_s = _PAUSE_S
-        while True:
-            status = self._fetch()
-            is_killed = status < 0 and not self._is_stopped  # even afterwards there is a report to be made
-            if status == 0 or not self._devices or (self.is_over and not is_killed):
-                return status % 256
+        status = self._fetch()
+        while not self._is_stopped and self._is_fetcher_lacking(status):
             say(f"the leecher ended with status {status}; starting it again, reads wait")
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+            if not self._is_stopped:
+                status = self._fetch()
+        if not self.is_over:
+            self._detach()
+        return status % 256
+
+    def _is_fetcher_lacking(self, status: int) -> bool:
+        """Return whether there is something left to do for a fetcher after one that has ended so.
+
+        From when a root is in use that is so however it has ended: without one, reads would fail. When all is there a
+        report may still be to be made. Before, its end is the end of an attempt to boot.
+        """
+        return status < 0 if self.is_over else self._is_in_use
 
     def stop(self, number: int) -> None:
-        """Pass a signal on to the fetcher."""
+        """End, the fetcher first: a signal was received."""
         self._is_stopped = True
+        self._signal(number)
+        timer = threading.Timer(_STOP_S, self._signal, (signal.SIGKILL,))
+        timer.daemon = True
+        timer.start()
+
+    def _signal(self, number: int) -> None:
         if self._child:
-            os.kill(self._child, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, number)
+
+    def _detach(self) -> None:
+        """Take the devices away; what is mounted from them keeps its own until it is unmounted, and reads nothing."""
+        devices, self._devices = self._devices, []
+        for _, device in devices:
+            loop.detach(device)
+            os.close(device)
 
     def _fetch(self) -> int:
         """Run the fetcher until it ends, hear it, and return its exit status, or minus the signal that ended it."""
         own, other = socket.socketpair()
         other.set_inheritable(True)
         environment = {**os.environ, VARIABLE: str(other.fileno())}
-        self._child = os.posix_spawnp(self._command[0], self._command, environment)
+        self._child = spawn(self._command, environment)
         other.close()
         self._link = link = Link(own)
         hearer = threading.Thread(target=self._hear, args=(link,), name="link", daemon=True)
@@ -81,6 +111,8 @@ class Window:
             match word:
                 case "images":
                     self._serve(link, rest)
+                case "used":
+                    self._is_in_use = True
                 case "came":
                     self._server.something_came()
                 case "whole":
@@ -100,8 +132,11 @@ class Window:
                 self._devices.append(loop.attach(descriptor, name=os.path.basename(image.path)))  # noqa: PTH119
                 os.close(descriptor)
         except (OSError, ValueError) as error:
+            if not self._is_told:
+                self._detach()  # of several, those that there were
             link.send("fault", error)
         else:
+            self._is_told = True
             link.send("loops", *(path for path, _ in self._devices))
 
     def _end(self, link: Link, text: str) -> None:

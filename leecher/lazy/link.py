@@ -2,6 +2,7 @@
 
     to the server     images JSON         what to serve: path, size, length and hashes of the pieces of each
                       came                a piece that was waited for is there
+                      used                a root stands on the devices from now on
                       whole JSON          all of that is there and right: exchange the files
     to the fetcher    read IMAGE PIECE    it was read for the first time, and was there
                       wait IMAGE PIECE    a read waits for it; said again from time to time

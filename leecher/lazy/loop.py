@@ -1,16 +1,19 @@
 """Loop devices: one put over a file, and the file exchanged under whatever is mounted from it (loop(4)).
 
-LOOP_CHANGE_FD wants a read-only device and a file of the same size; it waits for the reads under way.
+LOOP_CHANGE_FD wants a read-only device and a file of the same size; it waits for the reads under way. Run as a program
+it takes the files away from the devices named.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import struct
+import sys
 
-_GET_FREE, _CONFIGURE, _CHANGE = 0x4C82, 0x4C0A, 0x4C06
+_GET_FREE, _CONFIGURE, _CHANGE, _CLEAR = 0x4C82, 0x4C0A, 0x4C06, 0x4C01
 _READ_ONLY, _DIRECT_IO = 1, 16
 _CONFIG = struct.Struct("<II40xIIII64s64x32x16x64x")
 _TRIES = 50
@@ -38,6 +41,17 @@ def attach(descriptor: int, *, name: str) -> tuple[str, int]:
     raise OSError(errno.EBUSY, "no loop device is free")
 
 
+def detach(device: int) -> None:
+    """Take the file away from a loop device, at once or, where it is in use, when it no longer is."""
+    with contextlib.suppress(OSError):  # it has none any more
+        fcntl.ioctl(device, _CLEAR)
+
+
 def exchange(device: int, descriptor: int) -> None:
     """Have a loop device read another open file of the same size from now on; raises OSError."""
     fcntl.ioctl(device, _CHANGE, descriptor)
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        detach(os.open(path, os.O_RDONLY | os.O_CLOEXEC))

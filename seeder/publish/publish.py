@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from seeder.publish.check.memory import Boot
 from seeder.publish.copier import Copier
 from seeder.publish.release_dir import Release
-from seeder.publish.traced import traced
+from seeder.publish.traced import traced, whole_first
 from seeder.site.issue import issue, point
 from seeder.site.progress import Progress
 from seeder.site.reader import Pointed, read_own_channel
@@ -99,6 +99,8 @@ def publish(
     artifacts = copier.copy(release)
     current = read_own_channel(writer.site, options.channel, own_keys(keys))
     artifacts = traced(artifacts, options.trace, current.manifest.artifacts if current else ())
+    cmdlines = [release.settings.cmdline, *(profile.cmdline for profile in release.settings.profiles)]
+    notes += whole_first(artifacts, cmdlines, options.trace)
     if options.has_new_keys:
         writer.remove_rotations()
         current = read_own_channel(writer.site, options.channel, own_keys(keys))

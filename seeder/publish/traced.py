@@ -9,6 +9,8 @@ from pathlib import Path
 from swarmboot.errors import ReleaseError, UnreadableError
 from swarmboot.release.manifest import Artifact, Role
 from swarmboot.release.trace import MAX_RANGES, Read, check_known, parse_trace, ranges_of
+from swarmboot.settings import ON
+from swarmboot.text.arguments import last_value
 
 _MAX_BYTES = 64 << 20
 _IMAGES = (Role.ROOT, Role.PLUGIN)
@@ -25,6 +27,21 @@ def read_trace(path: Path) -> dict[str, tuple[Read, ...]]:
     except UnicodeDecodeError as error:
         raise ReleaseError(f"{path} is no text", expected="UTF-8", found=f"byte {error.start} is not") from error
     return parse_trace(text, where=str(path))
+
+
+def whole_first(
+    artifacts: Sequence[Artifact], cmdlines: Sequence[str], trace: Mapping[str, tuple[Read, ...]] | None
+) -> list[str]:
+    """Return, as notes, what is asked for that an image's format does not give: a root that is unpacked is not used
+    before it is whole, whatever `swarmboot.lazy` and a trace say.
+    """
+    root = next(each for each in artifacts if each.role is Role.ROOT)
+    words = ["lazy = true" for cmdline in cmdlines if last_value(cmdline, "swarmboot.lazy") in ON]
+    words += ["a trace"] if trace and root.name in trace else []
+    if root.is_mounted or not words:
+        return []
+    why = "nodes unpack it, so all of it is fetched before it is used; a squashfs would be used before that"
+    return [f"{words[0]} is of no use to {root.name}: {why}"]
 
 
 def traced(

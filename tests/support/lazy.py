@@ -97,6 +97,12 @@ def fuse_connections(folder: Path) -> Iterator[Callable[[], set[str]]]:
         subprocess.run(["umount", folder], check=True)
 
 
+def attached_loops() -> set[str]:
+    """Return the loop devices that are over a file."""
+    listed = subprocess.run(["losetup", "-n", "-O", "NAME"], capture_output=True, text=True, check=True)
+    return {*listed.stdout.split()}
+
+
 @dataclass(slots=True)
 class LazyNode:
     """A leecher whose images can be read already."""

@@ -2,7 +2,7 @@
 
 Each piece of an IMAGE is written when a read waits for it, by FAULT wrong the first time, or not at all (`never`), and
 all that is lacking when `FOLDER/go` appears; then the files are exchanged, and `FOLDER/done` says in how many
-milliseconds.
+milliseconds. By FAULT it ends as soon as there are devices (`ends`), with status 24.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class PaperFetcher:
                 case "loops":
                     (self._folder / "loops.new").write_text(rest)
                     (self._folder / "loops.new").rename(self._folder / "loops")
+                    if self._fault == "ends":
+                        sys.exit(24)
                 case "wait" if self._fault == "never":
                     (self._folder / "waited").touch()
                 case "wait":

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.support.lazy import paper_window
+from tests.support.lazy import attached_loops, paper_window
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mount", "umount", "losetup")]
@@ -76,3 +76,12 @@ def test_four_readers_see_nothing_of_the_exchange(tmp_path: Path) -> None:
             reads = [reader.reads for reader in readers]
             wait_until("more", lambda: all(reader.reads > n for reader, n in zip(readers, reads, strict=True)))
         assert [fault for reader in readers for fault in reader.faults] == []
+
+
+def test_a_fetcher_that_ends_before_a_root_is_in_use_ends_the_attempt_and_its_devices(tmp_path: Path) -> None:
+    """Started again and again it would never come to an end that the hook hears of."""
+    with paper_window(tmp_path, write_images(tmp_path, 1_000_000), fault="ends") as window:
+        assert window.process.wait(20) == 24
+        while window.devices:
+            os.close(window.devices.pop())
+        assert not {*window.paths} & attached_loops()

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -19,6 +20,7 @@ import pytest
 from swarmboot.wire.report import VERIFIED
 from tests.support.lazy import (
     LazyNode,
+    attached_loops,
     booting_lazily,
     booting_without_devices,
     fuse_connections,
@@ -26,6 +28,7 @@ from tests.support.lazy import (
     throttled,
 )
 from tests.support.loopback import Fleet, asking, booting, build_fleet, serving
+from tests.support.shells import drive
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mksquashfs", "mount", "umount")]
@@ -125,13 +128,14 @@ def test_images_are_read_before_they_are_whole_and_their_files_exchanged_under_r
         read_all(node, held)
 
 
-def test_a_fetcher_that_dies_in_the_window_is_started_again_and_no_read_fails(
-    tmp_path: Path, release: tuple[Fleet, Held]
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to"])
+def test_a_fetcher_that_ends_in_the_window_is_started_again_and_no_read_fails(
+    tmp_path: Path, release: tuple[Fleet, Held], number: int
 ) -> None:
     fleet, held = release
     with lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S) as node:
         with reading(node, held) as readers:
-            os.kill(node.fetcher_pid(), signal.SIGKILL)
+            os.kill(node.fetcher_pid(), number)
             node.wait_for_exchange()
         assert [fault for reader in readers for fault in reader.faults] == []
         assert node.leecher.end()[0] == 0
@@ -151,6 +155,33 @@ def test_a_server_of_reads_that_dies_in_the_window_ends_in_errors_and_a_report_a
         report = node.leecher.report_path
         wait_until("a report", report.exists)
         assert "the server of reads failed" in report.read_text()
+
+
+def test_an_attempt_again_from_the_rescue_shell_ends_the_window_of_the_one_before(
+    tmp_path: Path, release: tuple[Fleet, Held]
+) -> None:
+    fleet, _ = release
+    run = tmp_path / "run"
+    (run / "handover").mkdir(parents=True)
+    with serving(fleet, "--uplink", "8mbit") as near, throttled(near, 1e6) as seeder:
+        with booting_lazily(tmp_path, 1, *asking(seeder, fleet)) as node:
+            devices = "".join(f"{name} {device}\n" for name, device in node.devices.items())
+            (run / "handover/devices").write_text(devices)
+            (run / "handover/server").write_text(f"{node.server.pid}\n")
+            for place in node.mounted.values():  # as the hook's own would be
+                (run / "layers").mkdir(exist_ok=True)
+                subprocess.run(["umount", place], check=True)
+            fetcher = node.fetcher_pid()
+            threading.Thread(target=node.server.wait, daemon=True).start()  # its parent waits for it, as in the hook
+            call = f'swarmboot_leecher() {{ {sys.executable} -m "$@"; }}; swarmboot_end_window {tmp_path}/root'
+            assert drive(("dash",), run, call) == (0, "")
+            assert node.exchange_ms() is None, "it was over already"
+            assert not Path(f"/proc/{fetcher}").exists()
+            assert not {*node.devices.values()} & attached_loops()
+        assert [*(run / "handover").iterdir()] == []
+        with booting(tmp_path, 1, *asking(seeder, fleet)) as leecher:
+            status, said = leecher.end()
+            assert status == 0, said
 
 
 def test_a_machine_that_can_have_no_window_says_so_and_has_all_of_its_images_in_the_end(

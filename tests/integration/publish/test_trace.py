@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,15 @@ def test_a_trace_of_something_else_is_refused_and_nothing_is_published(place: Pl
 def test_a_trace_that_is_not_there_is_named(place: Place) -> None:
     done = place.publish("--trace", place.release.parent / "none")
     assert (done.status, "none cannot be read" in done.err) == (52, True)
+
+
+def test_a_root_that_is_unpacked_is_said_to_be_whole_first_whatever_is_asked_for(place: Place) -> None:
+    (place.release / "rootfs.squashfs").unlink()
+    with tarfile.open(place.release / "rootfs.tar.gz", "w:gz") as archive:
+        archive.add(place.release / "plugins", "opt")
+    trace = write_trace(place, "rootfs.tar.gz 0 96\n")
+    said = "is of no use to rootfs.tar.gz: nodes unpack it, so all of it is fetched before it is used"
+    assert said not in place.publish().out
+    assert f"note: a trace {said}" in place.publish("--trace", trace).out
+    (place.release / "release.toml").write_text("lazy = true\n")
+    assert f"note: lazy = true {said}" in place.publish().out

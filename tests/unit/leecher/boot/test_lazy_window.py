@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -19,6 +19,8 @@ from leecher.initramfs import __main__ as initramfs
 from leecher.lazy.link import VARIABLE, Link
 from leecher.swarm.fetch_loop import FetchLoop
 from swarmboot.errors import LostRootError, ResourceError, UnreachableError
+from swarmboot.ids import Digest, InfoHash
+from swarmboot.release.manifest import Artifact, Role
 from swarmboot.settings import build_settings
 from tests.support.tree import TREE
 
@@ -30,20 +32,26 @@ def link() -> Iterator[Link]:
         yield Link(near)
 
 
-def build_window(link: Link, into: Path) -> LazyWindow:
+def build_window(
+    link: Link, into: Path, images: tuple[Artifact, ...] = (), tell: Callable[[str], None] = lambda _: None
+) -> LazyWindow:
     """Return the window of a boot none of whose images is mounted as it is."""
     loop = cast("FetchLoop", SimpleNamespace())
-    return LazyWindow(link, loop, (), into=into, ready=lambda _: None, tell=lambda _: None)
+    return LazyWindow(link, loop, images, into=into, ready=lambda _: None, tell=tell)
 
 
-def test_a_boot_of_images_that_are_all_unpacked_waits_for_no_device(link: Link, tmp_path: Path) -> None:
+def test_a_boot_of_images_that_are_all_unpacked_waits_for_no_device_and_says_why(link: Link, tmp_path: Path) -> None:
+    said: list[str] = []
+    tar = Artifact("rootfs.tar.gz", Role.ROOT, "tar.gz", 9, Digest(bytes(32)), InfoHash(bytes(32)), 16384)
+
     async def run() -> None:
         with trio.fail_after(5):
-            window = build_window(link, tmp_path)
+            window = build_window(link, tmp_path, (tar,), said.append)
             await window.run({}, trio.Event())
             await window.finish()
 
     trio.run(run)
+    assert said == ["rootfs.tar.gz is unpacked and not mounted: it is fetched whole first, lazy or not"]
     assert not [*tmp_path.iterdir()]
 
 
