@@ -53,6 +53,7 @@ class HeadStart:
         self._is_unpacked = options.is_unpacked
         self._release: Release | None = None
         self._fetcher: Fetcher | None = None
+        self._asking: SmallRequest | None = None
         self._failure: SwarmbootError | None = None
         self._has_read = threading.Event()
         self._when_read: Callable[[], None] = lambda: None
@@ -130,6 +131,8 @@ class HeadStart:
     def abandon(self) -> None:
         """Stop, leave what has been begun and was not taken over, and close the connections."""
         self._end()
+        if self._asking is not None:
+            self._asking.abort()  # it may be a silent server's answer, and nobody waits for it any more
         self._thread.join(_LEAVE_S)
         self._close()
         self.connections.close()
@@ -205,9 +208,10 @@ class HeadStart:
         self._when_read()
 
     def _document(self, request: DocumentRequest) -> bytes:
-        small = SmallRequest(self.connections, f"{self._settings.server}/{request.path}", max_bytes=request.max_bytes)
-        small.run()
-        return small.answer
+        url = f"{self._settings.server}/{request.path}"
+        self._asking = SmallRequest(self.connections, url, max_bytes=request.max_bytes)
+        self._asking.run()
+        return self._asking.answer
 
     def _fetch(self, release: Release, artifacts: tuple[Artifact, ...]) -> None:
         """Announce, join the swarm, and fetch until the boot takes over."""

@@ -96,7 +96,7 @@ class Connections:
 
     def __init__(self, context: ssl.SSLContext, *, bind: str = "", connect_s: float = CONNECT_S) -> None:
         self._context = context
-        self._connect_s = connect_s
+        self.connect_s = connect_s
         self._is_closed = False
         self._source = (bind, 0) if bind else None
         self._idle: dict[str, list[http.client.HTTPConnection]] = {}
@@ -136,9 +136,9 @@ class Connections:
     def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
         assert parts.hostname is not None
         if parts.scheme == "http":
-            return OneWrite(parts.hostname, parts.port, timeout=self._connect_s, source_address=self._source)
+            return OneWrite(parts.hostname, parts.port, timeout=self.connect_s, source_address=self._source)
         return OneWriteTls(
-            parts.hostname, parts.port, timeout=self._connect_s, source_address=self._source, context=self._context
+            parts.hostname, parts.port, timeout=self.connect_s, source_address=self._source, context=self._context
         )
 
     def close(self) -> None:
@@ -235,7 +235,7 @@ class Request(ABC):
             return error
         if isinstance(error, ssl.SSLCertVerificationError) and isinstance(connection, OneWriteTls):
             return connection.refusal(error, self.url)
-        return _translated(error, self.url, self._silent_s)
+        return _translated(error, self.url, self._silent_s if self._sent_s else self._connections.connect_s)
 
     def _too_slow(self) -> StalledError:
         took_s = time.monotonic() - self._sent_s
@@ -249,9 +249,10 @@ class Request(ABC):
         what it waits for.
         """
         connection = self._connection
-        if connection is not None and connection.sock is not None:
+        below = connection.sock if connection is not None else None
+        if below is not None:
             with suppress(OSError):
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(below, socket.SHUT_RDWR)
 
 
 def _translated(error: OSError | http.client.HTTPException | ValueError, url: str, silent_s: float) -> TransferError:

@@ -126,6 +126,14 @@ def test_a_slow_answer_that_is_fast_enough_arrives() -> None:
         assert request.answer == 5 * data
 
 
+def test_a_server_that_is_silent_before_it_is_asked_is_said_to_be_so_for_as_long_as_it_was() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/document"
+        with closing(Connections(ssl.create_default_context(), connect_s=0.4)) as connections:
+            failure = ended(SmallRequest(connections, url, max_bytes=1 << 20))
+    assert str(failure) == f"{url} sends nothing: found silence for 0.4 s"
+
+
 @pytest.mark.parametrize("sent", [LENGTH + b"z" * 50, LENGTH[:-3], HEAD, HEAD + b"content-type: x\r\n"])
 def test_an_answer_that_breaks_off_is_none(sent: bytes) -> None:
     def answer(connection: socket.socket, over: threading.Event) -> None:

@@ -184,6 +184,23 @@ def test_a_silent_seeder_is_waited_for_no_longer_than_it_may_be(
             assert not waiting.is_alive()
 
 
+def test_a_server_that_is_silent_does_not_hold_up_the_end_of_a_head_start(
+    tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headstart, "_LEAVE_S", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        head_start = HeadStart(BootOptions(settings_for(tmp_path, fleet, server, authority(fleet)), time.monotonic()))
+        head_start.connections.connect_s = 3600.0
+        head_start.begin()
+        held, _ = listener.accept()
+        with held:
+            held.recv(1)  # a handshake's first byte, so there is a connection to shut down
+            head_start.abandon()
+            wait_until("the end of the thread", lambda: not head_start._thread.is_alive())
+    assert isinstance(head_start.last_failure, TransferError)
+
+
 def test_an_unusable_authority_is_refused_before_anything_is_asked(tmp_path: Path, fleet: Fleet) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(KeyFileError, match="cannot be used"):
