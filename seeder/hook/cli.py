@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial, wraps
 from inspect import signature
 from pathlib import Path
@@ -166,18 +167,23 @@ def install(
 
 
 def _install_code(root: Path, runtime: Path, *, say: Callable[[str], None]) -> None:
-    """Install the code; a runtime image that is built for it is gone again if there is no room for the rest."""
-    from seeder.hook import install
+    """Install the code; a runtime image that is built for it is gone again if it does not fit, or all has no room."""
+    from seeder.hook import fit, install
 
-    is_built_now = not runtime.exists()
-    if is_built_now:
-        _build_runtime(runtime, say=say)
+    if runtime.exists():
+        install.install_code(root, runtime)
+        return
+    fit.check_same_machine(root)
+    folders = [folder for folder in runtime.parents if not folder.exists()]
+    _build_runtime(runtime, say=say)
     try:
         install.install_code(root, runtime)
     except ResourceError:
-        if is_built_now:
-            for path in (runtime, runtime.with_suffix(".libraries")):
-                path.unlink()
+        for path in (runtime, runtime.with_suffix(".libraries")):
+            path.unlink()
+        with suppress(OSError):  # a folder that is in use stays
+            for folder in folders:
+                folder.rmdir()
         raise
 
 

@@ -17,6 +17,7 @@ _LOADERS = {
     "ld-linux-loongarch-lp64d.so.1": "loongarch",
 }  # fmt: skip
 """The names that glibc gives its dynamic loader, one for each machine type."""
+_INSIDE = "build it with that system's own programs: see --inside of `swarmboot hook build-initramfs`"
 _PROGRAMS = ("bin/sh", "usr/bin/kmod", "bin/kmod", "sbin/ldconfig")
 
 
@@ -38,6 +39,18 @@ def machine_of_system(root: Path) -> str | None:
     return None
 
 
+def check_same_machine(root: Path) -> None:
+    """Raise ResourceError if what this machine's programs build is for another machine type than the system at root."""
+    here, there = machine_of_system(Path("/")), machine_of_system(root)
+    if None not in (here, there) and here != there:
+        raise ResourceError(
+            f"a runtime that is built here is for another machine type than {root}",
+            expected=there or "",
+            found=here or "",
+            hint=_INSIDE,
+        )
+
+
 def check_fits(runtime: Path, libraries: list[str], *, root: Path) -> None:
     """Raise ResourceError if a runtime image that borrows `libraries` cannot run in an initramfs of the system at root.
 
@@ -46,10 +59,12 @@ def check_fits(runtime: Path, libraries: list[str], *, root: Path) -> None:
     here, its = machine_of_system(root), machine_of_libraries(libraries)
     if here is None:
         return
-    hint = "build it with that system's own programs: see --inside of `swarmboot hook build-initramfs`"
     if its not in (None, here):
         raise ResourceError(
-            f"the runtime {runtime} is for another machine type than {root}", expected=here, found=its or "", hint=hint
+            f"the runtime {runtime} is for another machine type than {root}",
+            expected=here,
+            found=its or "",
+            hint=_INSIDE,
         )
     missing = [path for path in libraries if not follow(root, path).exists()]
     if missing:
@@ -57,5 +72,5 @@ def check_fits(runtime: Path, libraries: list[str], *, root: Path) -> None:
             f"the runtime {runtime} is of another distribution than {root}",
             expected=f"the libraries that it borrows, {missing[0]} among them",
             found=f"{len(missing)} of {len(libraries)} are missing",
-            hint=hint,
+            hint=_INSIDE,
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from seeder.hook import install
+from seeder.hook import cli, install
+from seeder.hook.cli import hook
 from seeder.hook.fit import (
     check_fits,
     machine_of_libraries,
@@ -94,6 +96,41 @@ def test_installing_a_runtime_for_another_machine_type_leaves_nothing_behind(tmp
     runtime.with_suffix(".libraries").write_text("".join(f"{path}\n" for path in LIBRARIES["x86-64"]))
     with pytest.raises(ResourceError, match="another machine type"):
         install.install_code(root, runtime)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_nothing_is_built_for_a_system_of_another_machine_type(tmp_path: Path, trust: Path, authority: Path) -> None:
+    other, program = ("x86-64", AMD64) if machine_of_system(Path("/")) == "arm64" else ("arm64", ARM64)
+    root = system(tmp_path / "root", program, LIBRARIES[other])
+    before = sorted(root.rglob("*"))
+    arguments = ["--root", str(root), "--trust", str(trust), "--ca", str(authority)]
+    done = CliRunner().invoke(hook, ["install", "--initramfs-tools", *arguments])
+    assert isinstance(done.exception, ResourceError)
+    assert f"expected {other}, found" in str(done.exception)
+    assert not done.output
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_runtime_that_turns_out_not_to_fit_is_gone_again(
+    tmp_path: Path, trust: Path, authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "bin").symlink_to("usr/bin")
+    (root / "usr/bin/sh").write_bytes(Path("/bin/sh").read_bytes())
+    before = sorted(root.rglob("*"))
+
+    def build(out: Path, *, say: object) -> None:
+        out.parent.mkdir(parents=True)
+        out.write_bytes(b"hsqs")
+        out.with_suffix(".libraries").write_text("/lib/of/another.so\n")
+
+    monkeypatch.setattr(cli, "_build_runtime", build)  # a minute
+    arguments = ["--root", str(root), "--runtime", str(root / "usr/lib/new/runtime.squashfs")]
+    given = ["--trust", str(trust), "--ca", str(authority)]
+    done = CliRunner().invoke(hook, ["install", "--dracut", *arguments, *given])
+    assert isinstance(done.exception, ResourceError)
+    assert "another distribution" in str(done.exception)
     assert sorted(root.rglob("*")) == before
 
 

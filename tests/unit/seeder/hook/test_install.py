@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import stat
 import subprocess
@@ -10,11 +9,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from seeder.hook import install
 from seeder.hook.cli import hook
@@ -23,35 +17,6 @@ from seeder.hook.install import Bake
 from seeder.hook.runtime_image import check_programs, is_for, notes_of_what_is_missing, read_recipe
 from swarmboot.crypto.fleet_token import read_tokens, write_token
 from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError, SwarmbootError, ToolMissingError
-from swarmboot.release.key_files import write_pair
-
-
-@pytest.fixture
-def trust(tmp_path: Path) -> Path:
-    return write_pair(tmp_path / "keys")[1]
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=36500))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "ca.pem"
-    path.write_bytes(certificate.public_bytes(Encoding.PEM))
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (tmp_path / "with-key.pem").write_bytes(path.read_bytes() + secret)
-    return path
 
 
 def test_the_fleets_trust_and_the_defaults_are_baked_in(tmp_path: Path, trust: Path, authority: Path) -> None:
