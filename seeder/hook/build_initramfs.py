@@ -54,15 +54,16 @@ class Leanness:
 
 def build_initramfs(
     out: Path, *, kernel: str, generator: str, runtime: Path, bake: Bake, say: Callable[[str], None],
-    leanness: Leanness | None = None,
+    leanness: Leanness | None = None, modules: Path | None = None,
 ) -> Lean | None:  # fmt: skip
-    """Write an initramfs for a kernel version whose modules are under /lib/modules; return what a lean one holds.
+    """Write an initramfs for a kernel version; return what a lean one holds. It has mode 0600 if it has a fleet token.
 
-    It has mode 0600 if it holds a fleet token.
+    The kernel's modules are under lib/modules and its configuration under boot in `modules`, this machine's root
+    without it.
 
     Raises as `check_machine` does, KeyFileError, SettingsError, or ResourceError if the generator fails.
     """
-    check_machine(kernel, generator, leanness)
+    check_machine(kernel, generator, leanness, modules)
     program = _GENERATORS[generator]
     install.check_runtime(runtime, root=Path("/"))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -80,10 +81,11 @@ def build_initramfs(
             made.touch(0o600)
             made.chmod(0o600)
         generate = _mkinitramfs if generator == "initramfs-tools" else _dracut
-        _run(program, generate(stage, made, kernel, is_lean=leanness is not None), environment)
+        command = generate(stage, made, kernel, is_lean=leanness is not None)
+        _run(program, command if modules is None else _around(modules, stage, command), environment)
         mode = 0o600 if bake.token is not None else 0o644
         if leanness is not None:
-            config = Path("/boot", f"config-{kernel}")
+            config = (modules or Path("/")) / f"boot/config-{kernel}"
             lean = make_lean(made, out, kernel=kernel, config=config, nics=leanness.nics, mode=mode)
     if bake.token is not None:
         out.chmod(0o600)
@@ -93,7 +95,7 @@ def build_initramfs(
     return lean
 
 
-def check_machine(kernel: str, generator: str, leanness: Leanness | None) -> None:
+def check_machine(kernel: str, generator: str, leanness: Leanness | None, tree: Path | None = None) -> None:
     """Raise PrivilegeError, ToolMissingError, ResourceError or MalformedSettingError if no such one can be built here.
 
     What is missing is said before anything is built, which takes a minute.
@@ -103,11 +105,14 @@ def check_machine(kernel: str, generator: str, leanness: Leanness | None) -> Non
     _check_program(_GENERATORS[generator], package=generator)
     if leanness is not None:
         _check_program("depmod", package="kmod")
-    modules = _MODULES / kernel
+    folder = _MODULES if tree is None else tree / _MODULES.relative_to("/")
+    modules = folder / kernel
     if not modules.is_dir():
-        known = ", ".join(sorted(path.name for path in _MODULES.glob("*"))) or "none"
+        known = ", ".join(sorted(path.name for path in folder.glob("*"))) or "none"
         raise ResourceError(
-            f"no modules of kernel {kernel} here", expected=f"one of: {known}", hint="install its package"
+            f"no modules of kernel {kernel} {'here' if tree is None else f'in {folder}'}",
+            expected=f"one of: {known}",
+            hint="install its package" if tree is None else "give another version, or another folder",
         )
     if leanness is not None:
         check_for_lean(modules, leanness)
@@ -151,11 +156,28 @@ mount --bind "$1" "$2"
 shift 2
 exec "$@"
 """
+_WITH_MODULES = """
+mount --bind "$1" /lib/modules
+mount --bind "$2" /boot
+shift 2
+exec "$@"
+"""
 _WITH_MODULE = """
 mount -t overlay -o "lowerdir=$1:/usr/lib/dracut/modules.d" swarmboot /usr/lib/dracut/modules.d
 shift
 exec dracut "$@"
 """
+
+
+def _around(tree: Path, stage: Path, command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command that finds the modules and kernel configurations in a folder in place of this machine's."""
+    boot = tree / "boot"
+    if not boot.is_dir():
+        boot = stage / "no-boot"
+        boot.mkdir()
+    _MODULES.mkdir(exist_ok=True)
+    modules = tree / _MODULES.relative_to("/")
+    return (*_CONTAINED, _WITH_MODULES, "sh", str(modules.resolve()), str(boot.resolve()), *command)
 
 
 def _dracut(stage: Path, out: Path, kernel: str, *, is_lean: bool) -> tuple[str, ...]:

@@ -194,6 +194,8 @@ def _install_code(root: Path, runtime: Path, *, say: Callable[[str], None]) -> N
               show_default=True, help="Whose program builds it.")  # fmt: skip
 @click.option("--inside", "tree", type=_PATH, metavar="TREE",
               help="Build by the programs of the system in this folder; --runtime is in it too.")  # fmt: skip
+@click.option("--modules", type=_PATH, metavar="FOLDER",
+              help="Take modules from lib/modules in it, as of a kernel that is not installed here.")  # fmt: skip
 @click.option("--lean", "is_lean", is_flag=True,
               help="Leave out what no boot from the network needs: disks, file systems, graphics.")  # fmt: skip
 @click.option("--nics", type=_PATH, metavar="FILE",
@@ -201,8 +203,8 @@ def _install_code(root: Path, runtime: Path, *, say: Callable[[str], None]) -> N
 @JSON
 @_baked
 def build_initramfs(
-    kernel: str, out: Path, generator: str, tree: Path | None, is_json: bool, runtime: Path | None, is_lean: bool,
-    nics: Path | None, bake: Bake,
+    kernel: str, out: Path, generator: str, tree: Path | None, modules: Path | None, is_json: bool,
+    runtime: Path | None, is_lean: bool, nics: Path | None, bake: Bake,
 ) -> None:  # fmt: skip
     """Build an initramfs for the fleet; this machine's own stays as it is.
 
@@ -216,6 +218,8 @@ def build_initramfs(
 
     if nics is not None and not is_lean:
         raise MalformedSettingError("--nics goes with --lean", expected="--lean as well", found="none")
+    if modules is not None and tree is not None:
+        raise MalformedSettingError("--modules and --inside do not go together", expected="one of them", found="both")
     leanness = build_initramfs.Leanness(read_card_list(nics) if nics is not None else None) if is_lean else None
     runtime, say = runtime or RUNTIME, _say(is_json)
     if tree is not None:
@@ -223,14 +227,15 @@ def build_initramfs(
             tree, out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say, leanness=leanness
         )
     else:
-        build_initramfs.check_machine(kernel, generator, leanness)
+        build_initramfs.check_machine(kernel, generator, leanness, modules)
         if not runtime.exists():
             _build_runtime(runtime, say=say)
         if bake.token is not None:
             say(WORTH)
         made = build_initramfs.build_initramfs(
-            out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say, leanness=leanness
-        )
+            out, kernel=kernel, generator=generator, runtime=runtime, bake=bake, say=say, leanness=leanness,
+            modules=modules,
+        )  # fmt: skip
         lean = made.value() if made is not None else None
     if is_json:
         facts = {"initramfs": str(out), "size_bytes": out.stat().st_size, "kernel": kernel, "generator": generator}

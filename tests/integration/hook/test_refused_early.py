@@ -105,3 +105,17 @@ def test_a_list_that_a_tree_refuses_is_named_as_it_was_typed(tmp_path: Path, tre
     assert done.status == ResourceError.exit_status
     assert f"found 42: --nics {tmp_path}/cards, line 2: no driver of a network card here is 'loop'" in done.line
     assert "/mnt/" not in done.err
+
+
+@pytest.mark.root
+@pytest.mark.needs("mkinitramfs", "depmod")
+def test_modules_are_looked_for_in_the_folder_that_was_named(tmp_path: Path) -> None:
+    write_modules(tmp_path / "tree/lib/modules/6.1.0-other")
+    done = build(tmp_path, "--modules", tmp_path / "tree")
+    assert done.status == ResourceError.exit_status, done.err
+    assert f"no modules of kernel {KERNEL} in {tmp_path}/tree/lib/modules: expected one of: 6.1.0-other" in done.line
+
+
+def test_modules_and_another_system_are_not_both_taken(tmp_path: Path) -> None:
+    done = build(tmp_path, "--modules", tmp_path, "--inside", tmp_path)
+    assert (done.status, "--modules and --inside" in done.line) == (MalformedSettingError.exit_status, True)
