@@ -84,6 +84,13 @@ def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
     return ServerCertificate(folder / "server.pem", folder / "server.key", folder / CA_NAME)
 
 
+def make_authority(folder: Path) -> Path:
+    """Return the certificate of the authority in `folder`, made if missing; raise KeyFileError if it cannot be used."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _authority(folder)
+    return folder / CA_NAME
+
+
 def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     try:
         certificate = x509.load_pem_x509_certificate((folder / CA_NAME).read_bytes())

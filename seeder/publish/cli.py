@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from seeder.publish.keys_at_hand import known_keys, make_key, signing_keys
 from swarmboot.crypto.fleet_token import FleetToken, read_tokens, write_token
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
-from swarmboot.host.home import user_folder
 from swarmboot.parameters import JSON, RATE, SIZE, duration
 from swarmboot.printable import printable
 from swarmboot.release import key_files
-from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site, manifest_numbers
+from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     from seeder.publish.publish import Published, PublishOptions
     from seeder.publish.uki import Signing
     from seeder.publish.verdict import Manner
@@ -106,7 +105,8 @@ def publish(
 
     RELEASE holds rootfs.squashfs and, if you like, vmlinuz, initramfs.img, plugins/, env/ and release.toml. Without
     --key your own signing key is taken, and made the first time. Publishing the same release again changes nothing.
-    What no machine could boot is refused, unless --force.
+    What no machine could boot is refused, unless --force. Coinboot's server folder is taken over as it is
+    (docs/coinboot.md).
 
     \b
     Example:
@@ -114,11 +114,19 @@ def publish(
       swarmboot publish release/
       swarmboot publish release/ --site /srv/site --key ~/fleet-keys/swarmboot.key
     """
+    from seeder.coinboot.folder import is_coinboot
+    from seeder.coinboot.verb import look_at
     from seeder.publish.publish import PublishOptions
     from seeder.publish.traced import read_trace
     from seeder.publish.verdict import Manner
 
     site = site or beside(release)
+    if is_coinboot(release):
+        if is_check:
+            lines, facts = look_at(release)
+            _print(lines, facts, is_json=is_json)
+            return
+        release = _taken_over(release, keys, site, trust, is_quiet=is_json)
     options = PublishOptions(
         channel=check_channel_name(channel),
         fleet=check_fleet_name(fleet) if fleet else "",
@@ -139,6 +147,16 @@ def beside(release: Path) -> Path:
     real = release.resolve().parent
     said = release.parent if release.name not in ("", "..") else release / ".."
     return (said if said.resolve() == real else real) / "site"
+
+
+def _taken_over(folder: Path, keys: tuple[Path, ...], site: Path, trust: tuple[Path, ...], *, is_quiet: bool) -> Path:
+    """Return the release directory that is made of Coinboot's server folder, its initramfs for these keys."""
+    from seeder.coinboot.verb import take_over
+    from seeder.publish.initramfs_wanted import wanted
+
+    signing = signing_keys(keys, site, is_quiet=is_quiet)
+    say = partial(click.echo, err=is_quiet)
+    return take_over(folder, None, wanted(trust, signing), is_kept=True, say=say)[0].release
 
 
 def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
@@ -177,13 +195,13 @@ def _publish(
     found = read_release(release)
     _check_apart(release, site)
     secureboot = _secureboot(stage0.secureboot_key, stage0.secureboot_cert, is_wanted=stage0.uki)
-    known = _known_keys(keys, site)
+    known = known_keys(keys, site)
     is_known = bool(known) or not manner.is_check
     looked = judge(found, signing_of(site, known, options) if is_known else None, manner)
     if manner.is_check:
         return
     found = with_findings(found, looked)
-    signing = known or [_make_key(is_quiet=manner.is_json)]
+    signing = known or [make_key(is_quiet=manner.is_json)]
     progress = choose_progress("hashed", is_quiet=manner.is_json)
     with writing(site) as writer:
         found = stage0_uki.unify(found, site, secureboot) if stage0.uki else found
@@ -272,7 +290,7 @@ def rotate(
     from seeder.site.writer import writing
 
     old, new = key_files.read_trust(trust), key_files.read_trust(new_trust)
-    signing = _signing_keys(keys, site, is_quiet=is_json)
+    signing = signing_keys(keys, site, is_quiet=is_json)
     check_site(site)
     with writing(site) as writer:
         rotated = work.rotate(writer, signing, old=old, new=new, now_unix_s=time.time(), is_reissued=not keys_only)
@@ -328,37 +346,3 @@ def _secureboot(key: Path | None, certificate: Path | None, *, is_wanted: bool) 
     if not is_wanted:
         raise MalformedSettingError("--secureboot-key signs a unified kernel image", hint="give --uki as well")
     return Signing(key, certificate)
-
-
-def _known_keys(paths: tuple[Path, ...], site: Path) -> list[Ed25519PrivateKey]:
-    """Return the keys given, else the user's own, none if that is still to be made."""
-    if not paths:
-        private = _own_key()
-        if not private.exists() and manifest_numbers(site):
-            raise KeyFileError(
-                f"no signing key is configured, and {site} was published with one",
-                expected=f"--key FILE, SWARMBOOT_KEY or {private}",
-                hint="give the key it was published with",
-            )
-        paths = (private,) if private.exists() else ()
-    for path in paths:
-        if path.resolve().is_relative_to(site.resolve()):
-            raise KeyFileError(f"{path} lies in the site, which is public", hint="move it elsewhere, and replace it")
-    return [key_files.read_private(path) for path in paths]
-
-
-def _own_key() -> Path:
-    """Return where the user's own signing key is, or will be."""
-    return user_folder("XDG_CONFIG_HOME", ".config", option="--key FILE") / "swarmboot" / key_files.PRIVATE_NAME
-
-
-def _make_key(*, is_quiet: bool) -> Ed25519PrivateKey:
-    """Make the user's own signing key, and say so."""
-    private, public = key_files.write_pair(_own_key().parent)
-    click.echo(f"made a signing key, {private}; its public half, for the nodes, is {public}", err=is_quiet)
-    return key_files.read_private(private)
-
-
-def _signing_keys(paths: tuple[Path, ...], site: Path, *, is_quiet: bool) -> list[Ed25519PrivateKey]:
-    """Return the keys given, else the user's own, made now if this is the first time."""
-    return _known_keys(paths, site) or [_make_key(is_quiet=is_quiet)]

@@ -1,0 +1,1 @@
+"""What an operator does to releases by name and number: list, compare, make, promote, roll back, pin."""

@@ -1,0 +1,61 @@
+"""The verb `swarmboot release`: makes release directories, and says what lies between two published ones."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import click
+
+from swarmboot.parameters import JSON
+from swarmboot.verbs import Verbs
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(cls=Verbs)
+def release() -> None:
+    """Make release directories, and compare published ones.
+
+    \b
+    Example:
+      swarmboot release import coinboot/server/
+    """
+
+
+@release.command("import")
+@click.argument("folder", type=_PATH)
+@click.option("--out", type=_PATH, metavar="DIR", help="The release directory; FOLDER.release beside FOLDER without.")
+@click.option("--trust", type=_PATH, multiple=True, metavar="PUB",
+              help="Public keys for the initramfs; your own signing key's without it.")  # fmt: skip
+@click.option("--ca", type=_PATH, metavar="PEM",
+              help="The seeder's authority; this machine's own without it, made if need be.")  # fmt: skip
+@click.option("--runtime", type=_PATH, metavar="IMAGE", help="The runtime image; built there if it is missing.")
+@click.option("--no-initramfs", is_flag=True, help="Build none, and say by which command it is built.")
+@JSON
+def import_(
+    folder: Path, out: Path | None, trust: tuple[Path, ...], ca: Path | None, runtime: Path | None, no_initramfs: bool,
+    is_json: bool,
+) -> None:  # fmt: skip
+    """Make a release directory of Coinboot's server FOLDER, as it is.
+
+    The root is taken out of the nested initramfs, dpkg is told of the plugins' packages, settings are read as a shell
+    reads assignments and never run, and our initramfs is built with the root's own kernel modules. `swarmboot publish
+    FOLDER` does the same and publishes it.
+
+    \b
+    Example:
+      swarmboot release import coinboot/server/ --out release/
+      swarmboot publish release/
+    """
+    from seeder.coinboot.verb import take_over
+    from seeder.publish.initramfs_wanted import wanted
+    from seeder.publish.keys_at_hand import signing_keys
+
+    say = partial(click.echo, err=is_json)
+    keys = [] if trust or no_initramfs else signing_keys((), folder, is_quiet=is_json)
+    initramfs = None if no_initramfs else wanted(trust, keys, ca, runtime)
+    _, facts = take_over(folder, out, initramfs, is_kept=False, say=say)
+    if is_json:
+        click.echo(json.dumps(facts))

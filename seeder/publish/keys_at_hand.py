@@ -1,0 +1,47 @@
+"""The signing keys that a publisher has here: those that were named, or the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from swarmboot.errors import KeyFileError
+from swarmboot.host.home import user_folder
+from swarmboot.release import key_files
+from swarmboot.release.layout import manifest_numbers
+
+
+def known_keys(paths: tuple[Path, ...], site: Path) -> list[Ed25519PrivateKey]:
+    """Return the keys given, else the user's own, none if that is still to be made."""
+    if not paths:
+        private = own_key()
+        if not private.exists() and manifest_numbers(site):
+            raise KeyFileError(
+                f"no signing key is configured, and {site} was published with one",
+                expected=f"--key FILE, SWARMBOOT_KEY or {private}",
+                hint="give the key it was published with",
+            )
+        paths = (private,) if private.exists() else ()
+    for path in paths:
+        if path.resolve().is_relative_to(site.resolve()):
+            raise KeyFileError(f"{path} lies in the site, which is public", hint="move it elsewhere, and replace it")
+    return [key_files.read_private(path) for path in paths]
+
+
+def own_key() -> Path:
+    """Return where the user's own signing key is, or will be."""
+    return user_folder("XDG_CONFIG_HOME", ".config", option="--key FILE") / "swarmboot" / key_files.PRIVATE_NAME
+
+
+def make_key(*, is_quiet: bool) -> Ed25519PrivateKey:
+    """Make the user's own signing key, and say so."""
+    private, public = key_files.write_pair(own_key().parent)
+    click.echo(f"made a signing key, {private}; its public half, for the nodes, is {public}", err=is_quiet)
+    return key_files.read_private(private)
+
+
+def signing_keys(paths: tuple[Path, ...], site: Path, *, is_quiet: bool) -> list[Ed25519PrivateKey]:
+    """Return the keys given, else the user's own, made now if this is the first time."""
+    return known_keys(paths, site) or [make_key(is_quiet=is_quiet)]
