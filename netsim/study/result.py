@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class SimulationResult:
 
     def as_json(self) -> dict[str, object]:
         """Return JSON-ready values; times are rounded to a millisecond."""
-        values = {**asdict(self), "reports": [report.values() for report in self.reports]}
+        values = {**asdict(replace(self, reports=())), "reports": [report.values() for report in self.reports]}
         rounded = {key: _rounded(value) for key, value in values.items()}
         assert isinstance(rounded, dict)
         return rounded

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +28,7 @@ from netsim.fluid.topology import Topology
 from netsim.scenario.arrays import Floats
 from netsim.scenario.fleet import CLIENT_START_S, Fleet, draw_fleet
 from netsim.scenario.scenario import Scenario
+from netsim.study.lenders import Lenders
 from seeder.policy.admission import AdmissionLimits
 from swarmboot.wire.announce import Neighbour
 from swarmboot.wire.report import PHASES
@@ -125,12 +125,11 @@ class Simulation:
         self._ends_s = np.full((len(PHASES), self.fleet.nodes), math.inf)
         self._settled: set[int] = set()
         self._moved_s = 0.0
-        self._serving: list[int] = []
+        self._lenders = Lenders(_LENT_MAX)
         self._later: list[int] = []
         self._early: set[int] = set()
         self._has_stage0: set[int] = set()
         self._is_first_fetching = False
-        self._lending: Counter[int] = Counter()
         self._last_ask_s = float(self.fleet.asks_at_s.max())
 
     def _admission(self) -> Stage0Admission:
@@ -253,30 +252,37 @@ class Simulation:
         """Have a booted node fetch stage 0 as files, as every complete node does; the server sends it once."""
         if not self.scenario.release.stage0_bytes or self.fleet.dies_at_s[node] <= now_s:
             return
-        living = self._serving
-        server = self.fleet.nodes
-        is_server_up = now_s < self.scenario.faults.server_dies_at_s
-        free = [other for other in living if self._lending[other] < _LENT_MAX]
-        if (living and not free) or (not living and (self._is_first_fetching or not is_server_up)):
+        if not self._can_be_lent(now_s):
             self._later.append(node)
             return
-        self._is_first_fetching |= not living
-        source = free[node % len(free)] if free else server
-        self._lending[source] += 1
+        if self._lenders:
+            source = self._lenders.lend(node)
+        else:
+            source = self.fleet.nodes
+            self._is_first_fetching = True
         over = partial(self._fetched_stage0, node, source)
         self.engine.start(source, node, self.scenario.release.stage0_bytes, over)
 
+    def _can_be_lent(self, now_s: float) -> bool:
+        """Return whether a booted node could fetch stage 0 now: from one that has it, the first from the server."""
+        if self._lenders:
+            return self._lenders.has_room
+        return not self._is_first_fetching and now_s < self.scenario.faults.server_dies_at_s
+
     def _fetched_stage0(self, node: int, source: int, now_s: float) -> float:
-        self._lending[source] -= 1
+        self._lenders.ended(source)
         return self._serves(node, now_s)
 
     def _serves(self, node: int, now_s: float) -> float:
         if not self.fleet.dies_at_s[node] <= now_s:
-            self._serving.append(node)
+            self._lenders.add(node)
             self._stage0.booted(node)
         self._is_first_fetching = False
         later, self._later = self._later, []
-        for other in later:
+        for place, other in enumerate(later):
+            if not self._can_be_lent(now_s):
+                self._later += later[place:]
+                break
             self._serve(other, now_s)
         return 0.0
 
@@ -287,8 +293,7 @@ class Simulation:
 
     def _die(self, node: int, now_s: float) -> None:
         self._settled.add(node)
-        if node in self._serving:
-            self._serving.remove(node)
+        self._lenders.remove(node)
         self._stage0.lost(node)
         self._delivery.lost(node, now_s)
 

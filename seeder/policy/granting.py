@@ -216,7 +216,7 @@ def _unused(registry: Registry, state: TorrentState, node: Node, now_s: float) -
     lacking = state.all & ~node.have[state.torrent.info_hash]
     best: tuple[bool, float] = (True, math.inf)
     unused = 0
-    for lease in registry.book.open_leases(state.torrent.info_hash):
+    for lease in registry.book.awaiting(state.torrent.info_hash):
         holder, order = registry.nodes[lease.node], (lease.is_begun and not lease.is_idle, lease.granted_s)
         if lease.is_fetched:
             is_used = not (holder.is_starting and now_s - lease.granted_s > _STARTING_S)

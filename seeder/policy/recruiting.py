@@ -15,7 +15,7 @@ Facts in, answers out; `now_s` comes in. It will not send anything.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from seeder.policy.admission import Admission, Node, Source
@@ -49,7 +49,7 @@ class Recruiting:
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._pending: dict[Node, _Pending] = {}
+        self._pending: OrderedDict[Node, _Pending] = OrderedDict()
 
     @property
     def pending(self) -> int:
@@ -85,5 +85,5 @@ class Recruiting:
         self._pending.pop(node, None)
 
     def _expire(self, now_s: float) -> None:
-        for node in [node for node, each in self._pending.items() if each.until_s <= now_s]:
-            del self._pending[node]
+        while self._pending and next(iter(self._pending.values())).until_s <= now_s:  # all are given equally long
+            self._pending.popitem(last=False)

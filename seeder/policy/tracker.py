@@ -20,7 +20,7 @@ from seeder.policy.facts.registry import Registry
 from seeder.policy.intervals import announce_interval_s, silence_s
 from seeder.policy.limits import Limits
 from seeder.policy.supply import is_supplied, patience_s
-from seeder.policy.waiting import Waiting, WaitingRoom
+from seeder.policy.waiting import RANKS, Waiting, WaitingRoom
 from swarmboot.ids import NodeId
 from swarmboot.text.addresses import counted_as
 from swarmboot.wire.announce import Announce, Handout, Lease, Neighbour, NodeState
@@ -126,10 +126,8 @@ class Tracker:
 
     def withdraw(self, ticket: Hashable) -> None:
         """Forget a request whose asker has gone away."""
-        for rank in self._waiting.in_turn():
-            for node_id, waiting in rank:
-                if waiting.ticket == ticket:
-                    self._waiting.pop(node_id)
+        for node_id in self._waiting.of_ticket(ticket):
+            self._waiting.pop(node_id)
 
     def next_tick_s(self, *, now_s: float) -> float | None:
         """Return when `tick` should be called next, or None while nobody waits."""
@@ -155,12 +153,13 @@ class Tracker:
 
     def _serve(self, now_s: float) -> list[Answer]:
         """Answer, in their turn, all who have something coming or have waited long enough."""
-        return [answer for rank in self._waiting.in_turn() for answer in self._serve_rank(rank, now_s)]
+        return [answer for rank in range(RANKS) for answer in self._serve_rank(rank, now_s)]
 
-    def _serve_rank(self, rank: list[tuple[NodeId, Waiting]], now_s: float) -> list[Answer]:
+    def _serve_rank(self, rank: int, now_s: float) -> list[Answer]:
         answers = []
-        for node_id, waiting in rank:
+        for node_id, waiting in self._waiting.in_turn(rank, freed=self.registry.book.freed, now_s=now_s):
             if waiting.looked_at == self.registry.book.freed and now_s < waiting.until_s:
+                self._waiting.pass_over(node_id, rank=rank, looked_at=waiting.looked_at)
                 continue
             node = self.registry.nodes[node_id]
             is_full = granting.is_pipe_full(self.registry, node, now_s=now_s, limits=self.limits)
@@ -176,7 +175,7 @@ class Tracker:
                 answer = self._answer(node, waiting.ticket, now_s, leases=leases, neighbours=waiting.neighbours)
                 answers.append(answer)
             else:
-                waiting.looked_at = self.registry.book.freed
+                self._waiting.pass_over(node_id, rank=rank, looked_at=self.registry.book.freed)
         return answers
 
     def _is_worth_waiting(self, node: Node) -> bool:

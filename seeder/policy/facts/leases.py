@@ -87,7 +87,7 @@ class OpenLease:
 
 
 class Book:
-    """All open leases, and what was granted before.
+    """All leases that await pieces, and what was granted before.
 
     `in_pipe` counts those whose bytes are still on their way, `granted` all there ever were. `has_seen` says whether
     the bytes of any have been seen to go out: not where a cache stands before the seeder. `freed` grows whenever others
@@ -100,21 +100,24 @@ class Book:
         self.has_seen = False
         self.freed = 0
         self._torrents = torrents
-        self._open: dict[InfoHash, dict[LeaseId, OpenLease]] = {}
+        self._awaiting: dict[InfoHash, dict[LeaseId, OpenLease]] = {}
         self._unbegun_at: Counter[str] = Counter()
         self._lapsed_at: OrderedDict[str, int] = OrderedDict()
         self._traces: OrderedDict[tuple[str, InfoHash, int], OpenLease] = OrderedDict()
 
-    def open_leases(self, info_hash: InfoHash) -> Iterable[OpenLease]:
-        """Return the open leases of a torrent's pieces."""
-        return self._open.get(info_hash, {}).values()
+    def awaiting(self, info_hash: InfoHash) -> Iterable[OpenLease]:
+        """Return the leases that await pieces of a torrent, as granted: each piece one, so never more than pieces."""
+        return self._awaiting.get(info_hash, {}).values()
 
     def open(self, lease: OpenLease) -> None:
         """Record a lease; others give up to it what they have of its pieces."""
         state = self._torrents[lease.info_hash]
-        for other in self.open_leases(lease.info_hash) if state.leased & lease.awaited else ():
+        awaiting = self._awaiting.setdefault(lease.info_hash, {})
+        for other in list(awaiting.values()) if state.leased & lease.awaited else ():
             other.awaited &= ~lease.awaited
-        self._open.setdefault(lease.info_hash, {})[lease.id] = lease
+            if not other.awaited:
+                del awaiting[other.id]
+        awaiting[lease.id] = lease
         state.release(lease.awaited)
         state.leased |= lease.awaited
         self.in_pipe += 1
@@ -138,7 +141,7 @@ class Book:
         self.freed += 1
         state = self._torrents[lease.info_hash]
         state.release(lease.awaited)
-        del self._open[lease.info_hash][lease.id]
+        self._awaiting[lease.info_hash].pop(lease.id, None)
         self.in_pipe -= lease.is_in_pipe
         lease.awaited = 0
         lease.is_received = True

@@ -135,7 +135,9 @@ class Leases(RuleBasedStateMachine):
         assert leased == state.leased
         assert not state.unbegun & ~leased
         assert not state.idle & ~leased
-        assert {lease.id for lease in self.registry.book.open_leases(ROOT)} == {each.id for each in self.leases()}
+        assert [lease.id for lease in self.registry.book.awaiting(ROOT)] == sorted(
+            each.id for each in self.leases() if each.awaited
+        )
         assert self.registry.open_leases == sum(lease.is_in_pipe for lease in self.leases())
 
     @invariant()
