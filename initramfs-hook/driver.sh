@@ -12,6 +12,7 @@ swarmboot_ipv6_since=${swarmboot_ipv6_since:-/run/swarmboot-ipv6-since}
 swarmboot_console=${swarmboot_console:-/dev/console}
 swarmboot_kmsg=${swarmboot_kmsg:-/dev/kmsg}
 swarmboot_fuse=${swarmboot_fuse:-/dev/fuse}
+swarmboot_prefix=${swarmboot_prefix:-} # before /etc, /run and /tmp, where the initramfs keeps what the network says
 
 # shellcheck source=initramfs-hook/arguments.sh
 . "$swarmboot_files/arguments.sh"

@@ -102,6 +102,54 @@ def test_no_name_server_is_asked_first_each_time_or_waited_for_long(shell: tuple
     assert (status, said.splitlines()[-1]) == (0, "options rotate timeout:2 attempts:5")
 
 
+_USELESS = "DEVICE='eth0'\nIPV4DNS0='10.66.0.9'\nIPV4DNS1='192.0.2.1'\nDOMAINSEARCH=''\n"
+_USEFUL = "DEVICE='eth1'\nIPV4DNS0='10.99.0.1'\nIPV4DNS1='0.0.0.0'\nDOMAINSEARCH='rack'\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "servers"),
+    [
+        ({"run/net-eth0.conf": _USELESS, "run/net-eth1.conf": _USEFUL}, "10.66.0.9 10.99.0.1 192.0.2.1"),
+        (
+            {
+                "etc/resolv.conf": "domain x\nnameserver 10.66.0.9\nnameserver 192.0.2.1 # a comment\n",
+                "run/net-eth0.conf": _USELESS,
+                "run/net-eth1.conf": _USEFUL,
+            },
+            "10.66.0.9 10.99.0.1 192.0.2.1",
+        ),
+        (
+            {"run/systemd/netif/links/2": "DNS=10.66.0.9 192.0.2.1 192.0.2.2\n", "run/systemd/netif/links/3":
+                "DNS=10.99.0.1\n"},
+            "10.66.0.9 10.99.0.1 192.0.2.1 192.0.2.2",
+        ),
+        ({"tmp/net.eth0.resolv.conf": "nameserver fd99::1\n", "etc/resolv.conf": "# none yet\n"}, "fd99::1"),
+    ],
+    ids=["ipconfig", "initramfs-tools of Debian 13", "networkd", "dracut's scripts"],
+)  # fmt: skip
+def test_every_cards_first_name_server_stands_once_among_the_three_that_are_asked(
+    shell: tuple[str, ...], tmp_path: Path, files: dict[str, str], servers: str
+) -> None:
+    assert named(shell, tmp_path, files) == servers.split()
+
+
+def test_of_more_name_servers_than_can_be_asked_each_has_its_turn(shell: tuple[str, ...], tmp_path: Path) -> None:
+    cards = {f"run/systemd/netif/links/{card}": f"DNS=10.0.{card}.1\n" for card in range(1, 6)}
+    asked = [named(shell, tmp_path, cards, turn=turn)[:3] for turn in range(6)]
+    assert {server for each in asked for server in each} == {f"10.0.{card}.1" for card in range(1, 6)}
+    assert asked[0] == asked[5] != asked[1]
+
+
+def named(shell: tuple[str, ...], folder: Path, files: dict[str, str], *, turn: int = 0) -> list[str]:
+    """Return the name servers of the resolv.conf that the driver makes of what cards were told."""
+    for name, text in files.items():
+        (folder / "told" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "told" / name).write_text(text)
+    status, said = drive(shell, folder, f"swarmboot_prefix={folder}/told; swarmboot_name_servers {turn}")
+    assert status == 0
+    return [line.split()[1] for line in said.splitlines() if line.startswith("nameserver ")]
+
+
 _LEASE = """
    Hardware Type: ETHER
   Client Address: 10.99.0.62
@@ -116,10 +164,10 @@ _LEASE = """
 @pytest.mark.parametrize(
     ("files", "lease", "expected"),
     [
-        ({"net-eth0.conf": "DEVICE='eth0'\nHOSTNAME='node5'\nDNSDOMAIN=''\n"}, "", "node5\n"),
-        ({"systemd/netif/leases/2": "ADDRESS=10.99.0.62\nHOSTNAME=node6\n"}, "", "node6\n"),
-        ({"systemd/netif/leases/2": "ADDRESS=10.99.0.62\n"}, "", ""),
-        ({"net-eth0.conf": "HOSTNAME=''\n"}, _LEASE, "node7\n"),
+        ({"run/net-eth0.conf": "DEVICE='eth0'\nHOSTNAME='node5'\nDNSDOMAIN=''\n"}, "", "node5\n"),
+        ({"run/systemd/netif/leases/2": "ADDRESS=10.99.0.62\nHOSTNAME=node6\n"}, "", "node6\n"),
+        ({"run/systemd/netif/leases/2": "ADDRESS=10.99.0.62\n"}, "", ""),
+        ({"run/net-eth0.conf": "HOSTNAME=''\n"}, _LEASE, "node7\n"),
         ({}, _LEASE, "node7\n"),
         ({}, "Interface 'eth0' does not have DHCPv4 lease.", ""),
         ({}, "", ""),
@@ -136,7 +184,7 @@ def test_the_networks_word_for_this_machine_is_found_wherever_it_is_kept(
     call = f"""
         ip() {{ echo '2: eth0    inet 10.99.0.62/24 brd 10.99.0.255 scope global dynamic eth0'; }}
         networkctl() {{ for card; do :; done; [ "$card" = eth0 ] && cat {tmp_path}/lease; }}
-        swarmboot_told={tmp_path}/told
+        swarmboot_prefix={tmp_path}/told
         swarmboot_host_name || :
     """
     assert drive(shell, tmp_path, call) == (0, expected)
