@@ -144,6 +144,28 @@ class Url(Value):
 
 
 @dataclass(frozen=True, slots=True)
+class WebUrl(Value):
+    """A file at a source as iPXE asks for it, also where GRUB only hands it on."""
+
+    source: Source
+    path: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a path that is not plain names between slashes."""
+        _check(_PATH, self.path)
+
+    @property
+    def ipxe(self) -> str:
+        """Return it as a URL."""
+        return self.source.ipxe + self.path
+
+    @property
+    def grub(self) -> str:
+        """Return it as a URL in quotes."""
+        return f"'{self.ipxe}'"
+
+
+@dataclass(frozen=True, slots=True)
 class Said(Value):
     """Text for a person. Whatever could be more than text in either language is shown as `?`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,17 @@ import click
 from seeder.boot_script.load import Stage0Trust
 from swarmboot.errors import MalformedSettingError, UnreadableError
 from swarmboot.parameters import JSON
-from swarmboot.text.addresses import read_server
+from swarmboot.text.addresses import read_server, split_host_port
 from swarmboot.verbs import Verbs
 
 if TYPE_CHECKING:
+    from seeder.boot_script.grammar import Source
     from seeder.stage0.dnsmasq_process import PxeOptions
     from seeder.stage0.run import Stage0Options
 
 STAGE0_PORT = 80
 _IPXE = "/usr/lib/ipxe"
+_HAS_PORT = re.compile(r"\A[^:]*:[0-9]+\Z|\]:[0-9]+\Z")
 _OPTIONS = (
     click.option("--pxe", default="", metavar="INTERFACE[,proxy]",
                  help="Bring up bare machines on this interface: answer DHCP and serve stage 0; `proxy` beside an "
@@ -160,3 +163,48 @@ def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, 
     plan = plan_dhcp(PxeOptions(pxe=interface, dhcp_range=dhcp_range, ipxe=ipxe, folder=tftp, http_port=port))
     text = {"dnsmasq": dnsmasq_config, "isc": isc_config, "kea": kea_config}[server](plan)
     click.echo(json.dumps({"for": server, "config": text}) if is_json else text, nl=is_json)
+
+
+def _source(_context: click.Context, _parameter: click.Parameter, text: str) -> Source:
+    """Return the stage-0 server that was named; raise MalformedSettingError for what is no address."""
+    from seeder.boot_script.grammar import Source
+
+    try:
+        return Source(*split_host_port(text if _HAS_PORT.search(text) else f"{text}:{STAGE0_PORT}"))
+    except ValueError as error:
+        raise MalformedSettingError(
+            "SERVER is malformed", expected="ADDRESS or ADDRESS:PORT, as in 10.0.0.1 or [fd00::1]:80", found=text
+        ) from error
+
+
+@pxe.command()
+@click.argument("server", callback=_source)
+@click.option("--grub", "is_grub", is_flag=True, help="A menu entry for the GRUB on a disk, BIOS or UEFI.")
+@click.option("--ipxe", "is_ipxe", is_flag=True, help="A script for an iPXE of your own: autoexec.ipxe, or EMBED=.")
+@click.option("--usb", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the image of a USB stick that starts BIOS and UEFI machines.")  # fmt: skip
+@JSON
+def chainload(server: Source, is_grub: bool, is_ipxe: bool, usb: Path | None, is_json: bool) -> None:
+    """Print or write what brings machines without network boot to the stage 0 that SERVER serves.
+
+    SERVER is where `swarmboot serve --pxe-listen` listens, as ADDRESS or ADDRESS:PORT.
+
+    \b
+    Example:
+      swarmboot pxe chainload 10.0.0.1 --grub >> /etc/grub.d/40_custom && update-grub
+      swarmboot pxe chainload 10.0.0.1 --ipxe > /media/stick/autoexec.ipxe
+      swarmboot pxe chainload 10.0.0.1 --usb stick.img && dd if=stick.img of=/dev/sdX bs=4M
+    """
+    from seeder.boot_script.chainload import grub_menu_entry, ipxe_start
+    from seeder.stage0.stick import write_stick
+
+    if is_grub + is_ipxe + (usb is not None) != 1:
+        raise click.UsageError("say which: --grub, --ipxe or --usb FILE")
+    if usb is not None:
+        kinds = write_stick(usb, server)
+        said = {"for": "usb", "file": str(usb), "size_bytes": usb.stat().st_size, "firmware": list(kinds)}
+        click.echo(json.dumps(said) if is_json else f"{usb} starts {' and '.join(kinds)} machines")
+        return
+    text = grub_menu_entry(server) if is_grub else ipxe_start(server)
+    kind = "grub" if is_grub else "ipxe"
+    click.echo(json.dumps({"for": kind, "config": text}) if is_json else text, nl=is_json)

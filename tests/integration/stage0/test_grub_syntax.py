@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from seeder.boot_script.chainload import grub_menu_entry, stick_menu
 from seeder.boot_script.grammar import CommandLine, Mac, Source
 from seeder.boot_script.grub import GRUB
 from seeder.boot_script.load import Stage0Trust
@@ -23,4 +24,11 @@ def test_grub_parses_every_script(cmdline: str, is_unified: bool) -> None:
     scripts += [GRUB.boot(build_stage0(name, is_unified=is_unified), load) for name in EVIL]
     scripts += [GRUB.refusal(origin, mac, reason) for reason in EVIL]
     for script in scripts:
+        subprocess.run(["grub-script-check"], input=script, text=True, check=True, timeout=20)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "fd00::7", "boot.rack.example"])
+@pytest.mark.parametrize("port", [80, 8471])
+def test_grub_parses_what_a_disk_and_a_stick_hold(host: str, port: int) -> None:
+    for script in (grub_menu_entry(Source(host, port)), stick_menu(Source(host, port))):
         subprocess.run(["grub-script-check"], input=script, text=True, check=True, timeout=20)

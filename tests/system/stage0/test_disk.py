@@ -1,13 +1,12 @@
-"""Machines without PXE start from a disk, with the very lines of docs/stage0.md, beside an ordinary DHCP server."""
+"""Machines without PXE start from a disk or a stick, as `swarmboot pxe chainload` writes it, beside any DHCP server."""
 
 from __future__ import annotations
 
-import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.tree import TREE
 from tests.system.bare.packages import unpacked
 from tests.system.bare.rack import (
     ADDRESS,
@@ -33,11 +32,9 @@ needs_grub = pytest.mark.needs(
 )
 
 
-def block(beginning: str) -> str:
-    """Return the block of the page that begins so, for this network's server."""
-    blocks = re.findall(r"(?:^    .*\n|^\n)+", (TREE / "docs/stage0.md").read_text(), re.MULTILINE)
-    (found,) = [text for text in blocks if text.strip().startswith(beginning)]
-    return re.sub(r"^    ", "", found.strip("\n"), flags=re.MULTILINE).replace("10.0.0.1", ADDRESS) + "\n"
+def chainload(kind: str) -> str:
+    """Return what `swarmboot pxe chainload` prints for this network's server."""
+    return run(sys.executable, "-m", "swarmboot", "pxe", "chainload", ADDRESS, f"--{kind}")
 
 
 def grub_disk(rack: BareRack, entry: str) -> Path:
@@ -53,7 +50,7 @@ def grub_disk(rack: BareRack, entry: str) -> Path:
 @needs_grub
 def test_grub_on_a_bios_machine_starts_ipxe_which_asks_for_its_script(tiny_site: Path, rack: BareRack) -> None:
     rack.serve(tiny_site, "--pxe-listen", f"{ADDRESS}:80")
-    disk = grub_disk(rack, block("menuentry 'swarmboot' {"))
+    disk = grub_disk(rack, chainload("grub"))
     with ordinary_dhcp(rack), rack.power_on("grub-bios", disk=disk) as machine:
         found = marks(machine)
     assert f"BOOTIF=01-{mac(1).replace(':', '-')}" in found["cmdline"]
@@ -65,7 +62,7 @@ def test_grub_on_a_uefi_machine_asks_for_its_script_itself(tiny_site: Path, rack
     (tmp_path / "files/default/etc").mkdir(parents=True)
     (tmp_path / "files/default/etc/rack").write_text("by GRUB\n")
     rack.serve(tiny_site, "--pxe-listen", f"{ADDRESS}:80", "--node-files", str(tmp_path / "files"))
-    disk = grub_disk(rack, block("menuentry 'swarmboot (GRUB)' {"))
+    disk = grub_disk(rack, chainload("grub"))
     with ordinary_dhcp(rack), rack.power_on("grub-uefi", firmware="uefi", memory="1024", disk=disk) as machine:
         found = marks(machine)
         assert "swarmboot: tiny, manifest 1, from the server" in machine.console
@@ -81,7 +78,7 @@ def test_ipxe_on_a_stick_reads_its_script(tiny_site: Path, rack: BareRack) -> No
     ipxe = unpacked("ipxe", suite="testing") / "usr/lib/ipxe/ipxe-amd64.efi"
     rack.serve(tiny_site, "--pxe-listen", f"{ADDRESS}:80")
     disk, script = rack.work / "stick.img", rack.work / "autoexec.ipxe"
-    script.write_text(block("#!ipxe"))
+    script.write_text(chainload("ipxe"))
     run("truncate", "-s", "64M", str(disk))
     run("mformat", "-i", str(disk), "-F", "::")
     run("mmd", "-i", str(disk), "::EFI", "::EFI/BOOT")
@@ -89,4 +86,19 @@ def test_ipxe_on_a_stick_reads_its_script(tiny_site: Path, rack: BareRack) -> No
     run("mcopy", "-i", str(disk), str(script), "::EFI/BOOT/autoexec.ipxe")
     with ordinary_dhcp(rack), rack.power_on("stick", firmware="uefi", memory="1024", disk=disk) as machine:
         machine.wait_for("autoexec.ipxe", within_s=BOOT_S)
+        assert f"BOOTIF=01-{mac(1).replace(':', '-')}" in marks(machine)["cmdline"]
+
+
+@needs_grub
+@needs_ovmf
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_a_stick_starts_machines_of_either_firmware_and_asks_until_it_is_answered(
+    tiny_site: Path, rack: BareRack, firmware: str
+) -> None:
+    stick = rack.work / "stick.img"
+    said = run(sys.executable, "-m", "swarmboot", "pxe", "chainload", ADDRESS, "--usb", str(stick))
+    assert said == f"{stick} starts BIOS and UEFI machines\n"
+    with ordinary_dhcp(rack), rack.power_on("stick", firmware=firmware, memory="1024", disk=stick) as machine:
+        machine.wait_for("swarmboot: no answer, asking again in 2 s", within_s=BOOT_S)
+        rack.serve(tiny_site, "--pxe-listen", f"{ADDRESS}:80")
         assert f"BOOTIF=01-{mac(1).replace(':', '-')}" in marks(machine)["cmdline"]
