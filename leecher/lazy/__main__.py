@@ -130,7 +130,7 @@ class Window:
             for index, image in enumerate(images[len(self._devices) :], len(self._devices)):
                 descriptor = os.open(f"{self._mount}/{index}", os.O_RDONLY | os.O_CLOEXEC)
                 self._devices.append(loop.attach(descriptor, name=os.path.basename(image.path)))  # noqa: PTH119
-                os.close(descriptor)
+                os.close(descriptor)  # a process that ends and has its own file open may wait for itself
         except (OSError, ValueError) as error:
             if not self._is_told:
                 self._detach()  # of several, those that there were
@@ -148,10 +148,11 @@ class Window:
             file.move(image)  # one that nobody has read was not opened yet, and may have its name by now
         began_s = time.monotonic()
         try:
-            for (path, device), file in zip(self._devices, self._server.files, strict=True):
+            for (path, _), file in zip(self._devices, self._server.files, strict=True):
                 if not file.open():
                     raise FileNotFoundError(f"there is no file to put under {path}")
-                loop.exchange(device, file.descriptor)
+            files = [file.descriptor for file in self._server.files]
+            loop.exchange([(device, new) for (_, device), new in zip(self._devices, files, strict=True)])
         except OSError as error:
             link.send("fault", error)
             return

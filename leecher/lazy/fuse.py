@@ -1,7 +1,8 @@
 """The kernel's FUSE messages, as far as a folder of read-only files needs them: bytes to values and back.
 
 Follows include/uapi/linux/fuse.h, version 7.31 (Linux 5.4), which every later kernel speaks too. Nothing here reads or
-writes; what is not known is answered with ENOSYS, which the kernel takes as never to ask again.
+writes; what is not known is answered with ENOSYS, which the kernel takes as never to ask again. FLUSH is not known: a
+server that is killed while it has a file of its own open would wait, as it closes that, for an answer of its own.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ class Operation(IntEnum):
     READ = 15
     STATFS = 17
     RELEASE = 18
-    FLUSH = 25
     INIT = 26
     INTERRUPT = 36
     DESTROY = 38

@@ -12,6 +12,8 @@ import fcntl
 import os
 import struct
 import sys
+import threading
+from collections.abc import Sequence
 
 _GET_FREE, _CONFIGURE, _CHANGE, _CLEAR = 0x4C82, 0x4C0A, 0x4C06, 0x4C01
 _READ_ONLY, _DIRECT_IO = 1, 16
@@ -47,9 +49,28 @@ def detach(device: int) -> None:
         fcntl.ioctl(device, _CLEAR)
 
 
-def exchange(device: int, descriptor: int) -> None:
-    """Have a loop device read another open file of the same size from now on; raises OSError."""
-    fcntl.ioctl(device, _CHANGE, descriptor)
+def exchange(pairs: Sequence[tuple[int, int]]) -> None:
+    """Have each of these loop devices read the open file beside it, of the same size, from now on; raises OSError.
+
+    All at once: the kernel stops each device's queue and waits for a grace period, some 15 ms, and that they share.
+    """
+    faults: list[OSError] = []
+
+    def change(device: int, descriptor: int) -> None:
+        try:
+            fcntl.ioctl(device, _CHANGE, descriptor)
+        except OSError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=change, args=pair) for pair in pairs[1:]]
+    for thread in threads:
+        thread.start()
+    for pair in pairs[:1]:
+        change(*pair)
+    for thread in threads:
+        thread.join()
+    if faults:
+        raise faults[0]
 
 
 if __name__ == "__main__":

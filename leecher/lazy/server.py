@@ -138,7 +138,7 @@ class FileServer:
                 return fuse.open_answer(), 0
             case fuse.Operation.STATFS:
                 return fuse.statfs_answer(), 0
-            case fuse.Operation.RELEASE | fuse.Operation.FLUSH | fuse.Operation.DESTROY:
+            case fuse.Operation.RELEASE | fuse.Operation.DESTROY:
                 return b"", 0
         return b"", errno.ENOSYS
 
