@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from netsim.study.result import SimulationResult
     from netsim.study.runs import Run
 
-STRATEGY_NAMES = ("https", "libtorrent", "multicast", "swarmboot", "swarmboot+stage0")
+STRATEGY_NAMES = ("https", "libtorrent", "multicast", "swarmboot", "swarmboot-lazy", "swarmboot+stage0")
 
 
 @click.command()

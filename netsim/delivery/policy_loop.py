@@ -88,6 +88,10 @@ class PolicyLoop:
         self.policy.neighbours_found(neighbours)
         self._wake(now_s)
 
+    def hurry(self, now_s: float) -> None:
+        """Occurs when a read that waits wants something of the seeder or an origin."""
+        self._wake(now_s)
+
     def _wake(self, now_s: float) -> None:
         if not self._is_waking:
             self._is_waking = True

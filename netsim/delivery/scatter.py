@@ -14,6 +14,7 @@ fetch; the messages between them are the product's. Deviations, beside those of 
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from seeder.policy.facts.registry import Registry
 from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
 from seeder.policy.tracker import Invite, Tracker
+from swarmboot.ids import InfoHash
+from swarmboot.release.piece_set import Pieces
 
 DISCOVERY_S = 1.3
 """`leecher.boot.release_search`: the seeder's head start, then what it takes to gather answers."""
@@ -48,7 +51,8 @@ class Scatter:
         self.random = Random(scenario.seed)
         self.dead: set[int] = set()
         self.nodes: dict[int, SwarmNode] = {}
-        self.exchange = engine.exchange = PieceExchange(
+        self._boot_sets = self._draw_boot_sets(scenario)
+        self.exchange = engine.exchange = self._open_exchange(
             fleet.nodes + engine.topology.sources,
             self.torrents.shape,
             peer_model=self.torrents.peer_model(fleet.nodes, tick_bytes=network.node_bytes_per_s * engine.tick_s),
@@ -71,7 +75,18 @@ class Scatter:
             latency_s=network.latency_s,
             random=self.random,
             dead=self.dead,
+            boot_sets=self._boot_sets,
         )
+
+    def _draw_boot_sets(self, scenario: Scenario) -> dict[InfoHash, Pieces]:  # noqa: ARG002 - for those who have any
+        """Return the pieces of each image that come first: none."""
+        return {}
+
+    def _open_exchange(self, *given: Any, **named: Any) -> PieceExchange:
+        return PieceExchange(*given, **named)
+
+    def _open_node(self, node: int, *, now_s: float, done: Action) -> SwarmNode:
+        return SwarmNode(self._world, node, now_s=now_s, done=done)
 
     def ask_for_stage0(self, invite: Invite, asked: Asked) -> None:
         """Have the seeder ask nodes that fetch to serve stage 0 as `invite` says, and `asked` told of it."""
@@ -82,7 +97,8 @@ class Scatter:
     def _registry(self) -> Registry:
         registry = Registry()
         for image in self.torrents.images:
-            registry.add_torrent(Torrent(image.info_hash, image.size_bytes, image.piece_bytes))
+            boot_set = self._boot_sets.get(image.info_hash, 0)
+            registry.add_torrent(Torrent(image.info_hash, image.size_bytes, image.piece_bytes, boot_set))
         return registry
 
     def begin(self, node: int, *, now_s: float, done: Action) -> None:
@@ -97,7 +113,7 @@ class Scatter:
             if is_alone and not found:
                 self.begin(node, now_s=then_s, done=done)
                 return
-            self.nodes[node] = SwarmNode(self._world, node, now_s=then_s, done=done)
+            self.nodes[node] = self._open_node(node, now_s=then_s, done=done)
             self.nodes[node].begin(then_s)
             self.nodes[node].meet(found, then_s)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from leecher.policy.node_policy import AnnounceRequest, PieceRange
     from netsim.delivery.swarm_world import SwarmWorld
     from netsim.swap.torrents import Image
+    from swarmboot.ids import InfoHash
+    from swarmboot.release.piece_set import Pieces
 
 SERVE_S = 0.002
 DIAL_S = 0.1
@@ -50,7 +52,8 @@ class SwarmNode:
         self._told_s = 0.0
         self._ranges: dict[int, tuple[PieceRange, int]] = {}
         wanted = {
-            each.info_hash: Wanted(each.info_hash, each.count, each.piece_bytes) for each in world.torrents.images
+            each.info_hash: Wanted(each.info_hash, each.count, each.piece_bytes, world.boot_sets.get(each.info_hash, 0))
+            for each in world.torrents.images
         }
         random = Random(world.random.random())
         self.policy = Policy(wanted, origin=world.origins[0], now_s=now_s, random=random)
@@ -128,7 +131,12 @@ class SwarmNode:
             is_starving=request.is_starving,
             from_neighbours_bytes=int(self._exchange.received[self._node]),
             from_origin_bytes=int(self.from_origin_bytes),
+            urgent=self._urgent(),
         )
+
+    def _urgent(self) -> dict[InfoHash, Pieces]:
+        """Return the pieces that reads wait for."""
+        return {}
 
     def _answered(self, handout: Handout | None, now_s: float) -> None:
         if handout is None:

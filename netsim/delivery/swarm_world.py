@@ -11,6 +11,8 @@ from netsim.fluid.engine import Engine
 from netsim.scenario.arrays import Ints
 from netsim.swap.exchange import PieceExchange
 from netsim.swap.torrents import Torrents
+from swarmboot.ids import InfoHash
+from swarmboot.release.piece_set import Pieces
 from swarmboot.wire.announce import Neighbour
 
 Asked = Callable[[int, tuple[Neighbour, ...]], None]
@@ -42,4 +44,6 @@ class SwarmWorld:
     latency_s: float
     random: Random
     dead: set[int]
+    boot_sets: Mapping[InfoHash, Pieces]
+    """Of each image, the pieces that a trace names; none where a strategy has no trace."""
     stage0: Stage0Asking = field(default_factory=Stage0Asking)

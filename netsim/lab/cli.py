@@ -127,7 +127,7 @@ def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
 @click.option("--small", is_flag=True, help="Only the rows that the tests run.")
 @click.option(
     "--strategy",
-    type=click.Choice(("https", "libtorrent", "swarmboot", "swarmboot+stage0")),
+    type=click.Choice(("https", "libtorrent", "swarmboot", LAZY, STAGE0)),
     multiple=True,
     help="Repeatable.",
 )

@@ -45,12 +45,22 @@ DEFAULT_PHASES: Mapping[str, Spread] = {
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a node loads: stage 0, then images (the root image and plugins, each a torrent). Bytes."""
+    """What a node loads: stage 0, then images (the root image and plugins, each a torrent). Bytes.
+
+    A boot reads `read_share` of the images' pieces, of which a trace does not name `unforeseen_share`.
+    """
 
     images: tuple[int, ...] = (130_000_000,)
     kernel_bytes: int = 10_000_000
     initramfs_bytes: int = 20_000_000
     piece_bytes: int | None = None
+    read_share: float = 0.07
+    unforeseen_share: float = 0.02
+
+    @property
+    def read_bytes(self) -> int:
+        """Return what a boot reads of the images, about."""
+        return round(self.image_bytes * self.read_share)
 
     @property
     def image_bytes(self) -> int:
@@ -150,6 +160,8 @@ class Scenario:
         piece = release.piece_bytes
         is_length = piece is None or (piece >= MIN_PIECE_BYTES and piece & (piece - 1) == 0)
         _require(is_length, "release.piece", "a power of two from 16KiB", piece)
+        _require(0 < release.read_share <= 1, "release.read", "more than 0, at most 1", release.read_share)
+        _require(0 <= release.unforeseen_share < 1, "release.unforeseen", "0 to 1", release.unforeseen_share)
         _require(self.timeout_s > 0, "timeout", "more than 0 s", self.timeout_s)
         _require(1 <= network.racks <= self.nodes, "network.racks", "1 to the number of nodes", network.racks)
         _require(1 <= network.servers <= 64, "network.servers", "1 to 64", network.servers)

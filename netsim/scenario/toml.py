@@ -1,7 +1,7 @@
 """Reads a scenario from TOML: every key known, every value checked, every refusal one line that names the key.
 
     name, nodes, seed, rendezvous, timeout, verify
-    [release]      images, kernel, initramfs, piece
+    [release]      images, kernel, initramfs, piece, read, unforeseen
     [network]      node_nic, server_nic, servers, mirrors, mirror_nic, racks, nodes_per_rack, rack_uplink,
                    oversubscription, latency, goodput
     [phases]       power_on, firmware, dhcp, loader, kernel, leecher_start, manifest, hand_off, services
@@ -181,6 +181,8 @@ def _release(table: _Table) -> Release:
         kernel_bytes=table.take("kernel", _size, plain.kernel_bytes),
         initramfs_bytes=table.take("initramfs", _size, plain.initramfs_bytes),
         piece_bytes=table.take("piece", _size, 0) or None,
+        read_share=table.take("read", parse_share, plain.read_share),
+        unforeseen_share=table.take("unforeseen", parse_share, plain.unforeseen_share),
     )
     table.end()
     return release

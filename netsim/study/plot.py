@@ -31,6 +31,7 @@ _COLOURS = {
     "libtorrent": "#d99000",
     "multicast": "#8c5a2b",
     "swarmboot": "#1f77b4",
+    "swarmboot-lazy": "#e377c2",
     "swarmboot+stage0": "#0b7a3b",
 }
 _PHASE_COLOURS = {

@@ -15,6 +15,8 @@ from netsim.study.simulation import Outcome
 from swarmboot.text.units import format_duration
 from swarmboot.wire.report import BOOTED, FAILED, PHASES, BootReport
 
+LAZY = "swarmboot-lazy"
+"""As the default, with images in use before they are whole."""
 WITH_NEIGHBOURS, DEFAULT = SCATTERS = ("swarmboot+stage0", "swarmboot")
 """Stage 0 from neighbours too, and from the server alone, as `swarmboot serve` has it by default."""
 PLAIN = "https"
@@ -34,7 +36,8 @@ class Quantiles:
 class SimulationResult:
     """One strategy's result. Keys are the schema others rely on; times in seconds from the first power-on.
 
-    `phases` maps a phase to how long it took the nodes, `up_s` says when they were up; `server_copies` is what servers
+    `phases` maps a phase to how long it took the nodes, `up_s` says when they were up, `whole_s` when they had all of
+    their images; `server_copies` is what servers
     and mirrors sent, headers counted, in units of everything one node needs; `stage0_from_neighbours` is how many nodes
     loaded stage 0 from one.
     """
@@ -44,6 +47,7 @@ class SimulationResult:
     seed: int
     phases: Mapping[str, Quantiles]
     up_s: Quantiles
+    whole_s: Quantiles
     server_bytes: int
     server_copies: float
     stage0_from_neighbours: int
@@ -103,13 +107,21 @@ def result_of(scenario: Scenario, outcome: Outcome) -> SimulationResult:
         seed=scenario.seed,
         phases={phase: quantiles(values) for phase, values in durations.items()},
         up_s=quantiles(outcome.up_s),
+        whole_s=quantiles(outcome.whole_s),
         server_bytes=round(outcome.server_bytes),
         server_copies=outcome.server_bytes / scenario.release.total_bytes,
         stage0_from_neighbours=outcome.stage0_from_neighbours,
-        limit_s=limit_s(scenario, outcome.fleet),
+        limit_s=limit_s(_needed(scenario, outcome.strategy), outcome.fleet),
         wall_s=outcome.wall_s,
         reports=tuple(_report(outcome, node, durations) for node in range(scenario.nodes)),
     )
+
+
+def _needed(scenario: Scenario, strategy: str) -> Scenario:
+    """Return the scenario with no more images than nodes need to be up."""
+    if strategy != LAZY:
+        return scenario
+    return replace(scenario, release=replace(scenario.release, images=(max(1, scenario.release.read_bytes),)))
 
 
 def _report(outcome: Outcome, node: int, durations: Mapping[str, Floats]) -> BootReport:
@@ -140,9 +152,11 @@ def sentence(results: Sequence[SimulationResult]) -> str:
     if best.up < best.nodes:
         nodes = f"{best.up} of {best.nodes} nodes are"
     parts = [f"{nodes} up in {format_duration(best.up_s.last_s)}{_by_trust(best)}"]
-    default, plain = by_name.get(DEFAULT), by_name.get(PLAIN)
+    default, lazy, plain = by_name.get(DEFAULT), by_name.get(LAZY), by_name.get(PLAIN)
     if default is not None and default is not best:
         parts.append(f"the default, origin-only, would {_would(default)}")
+    if lazy is not None and lazy is not best:
+        parts.append(f"that with swarmboot.lazy=on would {_would(lazy)}")
     if plain is not None and plain is not best:
         parts.append(f"plain HTTPS would {_would(plain)}")
     parts.append(f"the server sends {best.server_copies:.1f} copies")

@@ -19,6 +19,7 @@ import numpy as np
 
 from netsim.delivery.admission import ProductAdmission
 from netsim.delivery.delivery import Delivery, FetchCounts, Https, Multicast
+from netsim.delivery.lazy import LazyScatter
 from netsim.delivery.scatter import Scatter
 from netsim.delivery.stage0_loads import MACHINE_SHARES, NODE_SHARES, EveryoneAtOnce, Stage0, Stage0Admission
 from netsim.delivery.stock import Stock
@@ -63,6 +64,7 @@ STRATEGIES = {
         Strategy("libtorrent", Stock, is_swarm=True),
         Strategy("multicast", Multicast, is_swarm=False),
         Strategy("swarmboot", Scatter, is_swarm=True, has_leecher=True, has_admission=True),
+        Strategy("swarmboot-lazy", LazyScatter, is_swarm=True, has_leecher=True, has_admission=True),
         Strategy("swarmboot+stage0", Scatter, is_swarm=True, has_leecher=True, has_admission=True, has_neighbours=True),
     )
 }
@@ -72,8 +74,8 @@ STRATEGIES = {
 class Outcome:
     """What one simulation came to.
 
-    `ends_s` has a row a phase and a column a node, infinite where not reached; `sent` counts bytes by sender, nodes
-    first, headers included.
+    `ends_s` has a row a phase and a column a node, infinite where not reached; `whole_s` says when a node had all of
+    its images; `sent` counts bytes by sender, nodes first, headers included.
     """
 
     strategy: str
@@ -84,6 +86,7 @@ class Outcome:
     sent: Floats
     samples: list[Sample]
     wall_s: float
+    whole_s: Floats
     stage0_from_neighbours: int = 0
 
     @property
@@ -148,6 +151,10 @@ class Simulation:
             now_s=lambda: self.engine.now_s,
         )
 
+    @property
+    def _is_lazy(self) -> bool:
+        return isinstance(self._delivery, LazyScatter)
+
     def _tick_s(self, topology: Topology) -> float:
         release, network = self.scenario.release, self.scenario.network
         if not self.strategy.is_swarm:
@@ -178,7 +185,8 @@ class Simulation:
             last = self.engine.samples[-1]
             self._moved_s = max(self._moved_s, last.start_s + last.duration_s)
         is_stuck = self.engine.now_s > max(self._moved_s, self._last_ask_s) + _QUIET_S
-        return len(self._settled) == self.fleet.nodes or is_stuck
+        is_arriving = isinstance(self._delivery, LazyScatter) and self._delivery.is_arriving
+        return (len(self._settled) == self.fleet.nodes and not is_arriving) or is_stuck
 
     def _reach(self, node: int, phase: str, now_s: float) -> None:
         self._ends_s[PHASES.index(phase), node] = now_s
@@ -210,7 +218,9 @@ class Simulation:
         self._reach(node, "images", now_s)
         if node in self._early:
             self._stage0.withdrawn(node)
-        verified_s = now_s + self.scenario.release.image_bytes / float(self.fleet.verify_bytes_per_s[node])
+        release = self.scenario.release
+        verified_bytes = release.read_bytes if self._is_lazy else release.image_bytes
+        verified_s = now_s + verified_bytes / float(self.fleet.verify_bytes_per_s[node])
         handed_s = verified_s + float(self.fleet.phases["hand_off"][node])
         up_s = handed_s + float(self.fleet.phases["services"][node])
         self._reach(node, "verification", verified_s)
@@ -317,8 +327,15 @@ class Simulation:
             sent=sent / goodput,
             samples=self.engine.samples,
             wall_s=wall_s,
+            whole_s=self._whole_s(),
             stage0_from_neighbours=self._stage0.from_neighbours,
         )
+
+    def _whole_s(self) -> Floats:
+        if not isinstance(self._delivery, LazyScatter):
+            return np.asarray(self._ends_s[PHASES.index("images")])
+        found = self._delivery.whole_s
+        return np.array([found.get(node, math.inf) for node in range(self.fleet.nodes)])
 
 
 def simulate(scenario: Scenario, strategy: str) -> Outcome:

@@ -40,7 +40,7 @@ KEYS = {
     "limit_s",
     "wall_s",
     "reports",
-} | {"stage0_from_neighbours"}
+} | {"stage0_from_neighbours", "whole_s"}
 
 
 def run(scenario: Scenario, strategy: str) -> SimulationResult:

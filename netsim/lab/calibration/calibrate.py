@@ -116,13 +116,20 @@ def measure(row: Row) -> Measurement:
 
     start_s = import_s() if row.strategy == "libtorrent" else 0.0
     plan = replace(row.plan, timeout_s=row.plan.bound_s(row.size_bytes) + STUCK_S)
-    with watching(plan) as watcher:
+    with watching(plan) as watcher, tempfile.NamedTemporaryFile("w", prefix="swarmboot-trace-") as trace:
+        if row.read_share:
+            trace.write(row.trace)
+            trace.flush()
+            plan = replace(plan, trace=Path(trace.name))
         for _ in range(_TRIES):
             measured = run_strategy(plan, watcher)
             if not is_stuck(measured):
                 break
             watcher.said(f"a stock node had no peers for {STUCK_S:.0f} s: {row.label} is run once more")
-    figures = Figures(measured.median_s, measured.last_s, measured.server_bytes)
+    times = measured.median_s, measured.last_s
+    if measured.ready_median_s is not None and measured.ready_last_s is not None:
+        times = measured.ready_median_s, measured.ready_last_s
+    figures = Figures(*times, measured.server_bytes)
     return Measurement(figures, phases_of(row, measured, start_s), measured.load_average)
 
 
@@ -175,6 +182,11 @@ def phases_of(row: Row, measured: LabResult, start_s: float) -> dict[str, float]
         phase: statistics.median(report["phases"][measured_as] for report in measured.reports)
         for phase, measured_as in names.items()
     }
+    if row.read_share:
+        done_s = [done for done in measured.done_s if done is not None]  # of which each has left a report
+        took_s = [sum(report["phases"].values()) for report in measured.reports]
+        before_s = [done - took for done, took in zip(done_s, took_s, strict=True)]
+        found |= {"loader": statistics.median(before_s), "hand_off": statistics.median(measured.read_s)}
     if row.stage0_bytes:
         found |= {"kernel": row.kernel_s, "loader": statistics.median(measured.loader_s)}
     return found
@@ -190,6 +202,7 @@ def scenario_of(row: Row, phases: dict[str, float]) -> str:
         f"nodes = {row.nodes}",
         'verify = "1000GB/s"',
         "[release]",
+        f"read = {row.read_share or 1}\nunforeseen = 0",
         f'images = ["{row.size_bytes}B"]\nkernel = "{kernel_bytes}B"\ninitramfs = "{row.stage0_bytes - kernel_bytes}B"',
         "[network]",
         f'node_nic = "{row.rate_bytes_per_s:.0f}B/s"\nserver_nic = "{row.rate_bytes_per_s:.0f}B/s"',

@@ -63,6 +63,8 @@ class LabResult:
     ready_median_s: float | None = None
     ready_last_s: float | None = None
     """When nodes had read what a boot reads, counted from the first node's start, where that is before the end."""
+    read_s: tuple[float, ...] = ()
+    """How long each node took to mount its images and to read that, from when the boot set was there."""
     pivot_ms: float | None = None
     """The longest that any node took to put the whole files in place of those still arriving, in milliseconds."""
     loader_s: tuple[float, ...] = ()
@@ -117,7 +119,8 @@ class Cost:
 def result_of(
     plan: LabPlan, *, size_bytes: int, arrivals: Sequence[Arrival | None], traffic: Traffic, cost: Cost,
     verified_nodes: int, load_average: float, reports: Sequence[Mapping[str, Any]],
-    loader_s: Sequence[float] = (), ready_s: Sequence[float] = (), pivots_ms: Sequence[float] = (),
+    loader_s: Sequence[float] = (), ready_s: Sequence[float] = (), read_s: Sequence[float] = (),
+    pivots_ms: Sequence[float] = (),
 ) -> LabResult:  # fmt: skip
     """Return the result of a run; with no arrival at all its times are 0."""
     done_s = [arrival.done_s for arrival in arrivals if arrival is not None] or [0.0]
@@ -152,6 +155,7 @@ def result_of(
         ready_first_s=min(ready_s, default=None),
         ready_median_s=statistics.median(ready_s) if ready_s else None,
         ready_last_s=max(ready_s, default=None),
+        read_s=tuple(read_s),
         pivot_ms=max(pivots_ms, default=None),
         loader_s=tuple(loader_s),
     )

@@ -75,7 +75,8 @@ def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
             verified_nodes=_verify(race, wanted),
             load_average=load_average,
             reports=_reports(race),
-            ready_s=_ready_s(race),
+            ready_s=[each["ready_unix_s"] - race.started_s for each in _ready(race)],
+            read_s=[each["ready_unix_s"] - each["began_unix_s"] for each in _ready(race)],
             pivots_ms=_pivots_ms(race),
             loader_s=_loader_s(context),
         )
@@ -124,11 +125,10 @@ def _cost(race: Race, crew: Crew) -> Cost:
     )
 
 
-def _ready_s(race: Race) -> list[float]:
-    """Return when each node had read what a boot reads, in seconds after the first start."""
+def _ready(race: Race) -> list[dict[str, float]]:
+    """Return when each node began to read what a boot reads, and had read it."""
     paths = [runner.program.ready_path for runner in race.runners]
-    found = [json.loads(path.read_text()) for path in paths if path is not None and path.is_file()]
-    return [each["ready_unix_s"] - race.started_s for each in found]
+    return [json.loads(path.read_text()) for path in paths if path is not None and path.is_file()]
 
 
 def _pivots_ms(race: Race) -> list[float]:

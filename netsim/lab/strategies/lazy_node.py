@@ -87,11 +87,13 @@ def main() -> None:
     server = start(mount, sys.argv[4:])
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     devices = wait_for_devices(folder, server)
+    began_s = time.time()
     subprocess.run(["umount", "-l", str(mount)], check=True)
     mount_layers(devices, folder.with_name(f"{folder.name}.layers"))
     if sys.argv[3]:
         replay(trace, devices)
-    ready.with_suffix(".new").write_text(json.dumps({"ready_unix_s": time.time()}))
+    times = {"began_unix_s": began_s, "ready_unix_s": time.time()}
+    ready.with_suffix(".new").write_text(json.dumps(times))
     ready.with_suffix(".new").rename(ready)
     sys.exit(server.wait())
 
