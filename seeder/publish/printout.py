@@ -57,6 +57,9 @@ def artifact_value(artifact: Artifact) -> dict[str, Any]:
         "info_hash": artifact.info_hash.hex(),
         "piece_bytes": artifact.piece_bytes,
         "pieces": artifact.pieces,
+        "chunks": {"sha256": artifact.chunks.sha256.hex(), "size_bytes": artifact.chunks.size_bytes}
+        if artifact.chunks
+        else None,
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seeder.site.numbers import oldest_first
-from seeder.site.reader import channel_names, pointed_number, read_unbelieved
+from seeder.site.reader import channel_names, files_of, pointed_number, read_unbelieved
 from seeder.site.writer import SiteWriter
 from swarmboot.ids import Sequence
 from swarmboot.release import layout
@@ -41,10 +41,7 @@ def prune(writer: SiteWriter, *, keep: int, grace_s: float, now_unix_s: float) -
     kept = sorted({*wanted_numbers, *spared})
     wanted: set[str] = set()
     for number in kept:
-        manifest = read_unbelieved(site, number)
-        wanted |= {layout.secrets_path(digest) for digest in manifest.secrets.values()}
-        for artifact in manifest.artifacts:
-            wanted |= {layout.blob_path(artifact.sha256), layout.torrent_path(artifact.info_hash)}
+        wanted |= files_of(read_unbelieved(site, number))
     dropped = sorted(number for number in numbers if number not in kept)
     unwanted = [layout.manifest_path(number) for number in dropped]
     for folder in ("torrents", "blobs", "secrets"):

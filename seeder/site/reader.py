@@ -128,6 +128,16 @@ def _pointed(
     return Pointed(target.name, manifest, signers & pointer_signers, rotations, target.expires_unix_s)
 
 
+def files_of(manifest: Manifest) -> set[str]:
+    """Return the files that a manifest names, as paths in its site."""
+    files = {layout.secrets_path(digest) for digest in manifest.secrets.values()}
+    for artifact in manifest.artifacts:
+        files |= {layout.blob_path(artifact.sha256), layout.torrent_path(artifact.info_hash)}
+        if artifact.chunks is not None:
+            files.add(layout.blob_path(artifact.chunks.sha256))
+    return files
+
+
 def read_unbelieved(site: Path, sequence: Sequence) -> Manifest:
     """Return a manifest without checking who signed it; raise BlobError or ManifestError if it cannot be read."""
     relative = layout.manifest_path(sequence)

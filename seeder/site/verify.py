@@ -11,15 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from seeder.site.chunk_hasher import ChunkChecker, Take, beside
 from seeder.site.progress import Progress
-from seeder.site.reader import Pointed, channel_names, read_channel, read_site_file, read_unbelieved
+from seeder.site.reader import Pointed, channel_names, files_of, read_channel, read_site_file, read_unbelieved
 from seeder.site.torrent import Hashes, build_torrent, info_hash_of, layer_of
 from seeder.site.writer import hash_source, source_file
 from swarmboot.crypto.fleet_token import SEALED_MAX_BYTES
 from swarmboot.errors import BlobError, ManifestError
 from swarmboot.ids import Digest
 from swarmboot.release import freshness, layout, trust
-from swarmboot.release.manifest import Artifact, Manifest
+from swarmboot.release.chunks import ChunkList, decode_chunks
+from swarmboot.release.manifest import Artifact, Manifest, Pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,10 @@ def _check_artifact(site: Path, artifact: Artifact, progress: Progress) -> None:
             found=found.hex(),
             hint="delete the file and publish again",
         )
-    hashes = _hash_blob(site, artifact, progress)
+    chunks = _read_chunks(site, artifact, artifact.chunks) if artifact.chunks else ChunkList((), b"")
+    checker = ChunkChecker(chunks.lengths)
+    with beside(checker.update) as also:
+        hashes = _hash_blob(site, artifact, progress, also if artifact.chunks else None)
     layer, right_layer = layer_of(torrent), hashes.layer if len(hashes.layer) > 1 else ()
     is_same = hashes.sha256 == artifact.sha256 and build_torrent(hashes).info_hash == artifact.info_hash
     if is_same and layer != right_layer:
@@ -114,9 +119,35 @@ def _check_artifact(site: Path, artifact: Artifact, progress: Progress) -> None:
             found=f"{hashes.sha256.hex()}{_first_wrong_piece(hashes, layer)}",
             hint="delete the file and publish again",
         )
+    if (found_chunks := checker.finish()) != chunks:
+        wrong = [index for index, pair in enumerate(zip(found_chunks, chunks, strict=True)) if pair[0] != pair[1]]
+        raise BlobError(
+            f"the list of {artifact.name}'s chunks is another image's",
+            expected=f"{len(chunks)} digests",
+            found=f"wrong from chunk {wrong[0]} on",
+            hint="publish the release again, with a version of swarmboot that makes them rightly",
+        )
 
 
-def _hash_blob(site: Path, artifact: Artifact, progress: Progress) -> Hashes:
+def _read_chunks(site: Path, artifact: Artifact, pinned: Pinned) -> ChunkList:
+    """Return the list of an artifact's chunks; raise BlobError unless it is the one that its manifest names."""
+    relative = layout.blob_path(pinned.sha256)
+    encoded = read_site_file(site, relative, most_bytes=pinned.size_bytes, too_large=BlobError)
+    found = hashlib.sha256(encoded).hexdigest()
+    if found != pinned.sha256.hex() or len(encoded) != pinned.size_bytes:
+        raise BlobError(
+            f"{site / relative}, which is the list of {artifact.name}'s chunks, holds other bytes",
+            expected=f"sha256 {pinned.sha256.hex()}",
+            found=found,
+            hint="delete the file and publish again",
+        )
+    try:
+        return decode_chunks(encoded, size_bytes=artifact.size_bytes)
+    except ManifestError as error:
+        raise BlobError(f"{site / relative}, which is signed: {error.what}", hint=error.hint) from error
+
+
+def _hash_blob(site: Path, artifact: Artifact, progress: Progress, also: Take | None) -> Hashes:
     path = site / layout.blob_path(artifact.sha256)
     try:
         size_bytes = path.stat().st_size
@@ -136,7 +167,7 @@ def _hash_blob(site: Path, artifact: Artifact, progress: Progress) -> Hashes:
         )
     source = source_file(path, label=str(path))
     with progress.task(artifact.name, artifact.size_bytes) as advance:
-        return hash_source(source, piece_bytes=artifact.piece_bytes, advance=advance)
+        return hash_source(source, piece_bytes=artifact.piece_bytes, advance=advance, also=also)
 
 
 def _first_wrong_piece(hashes: Hashes, layer: tuple[bytes, ...]) -> str:
@@ -154,13 +185,9 @@ def _notes(site: Path, manifests: Iterable[Manifest], *, has_all_channels: bool)
     unreadable = []
     for number in (*pointed, *older):
         try:
-            manifest = read_unbelieved(site, number)
+            wanted |= files_of(read_unbelieved(site, number))
         except (BlobError, ManifestError):
             unreadable.append(f"manifests/{number}.swarm cannot be read, and no channel points to it")
-            continue
-        wanted |= {layout.secrets_path(digest) for digest in manifest.secrets.values()}
-        for artifact in manifest.artifacts:
-            wanted |= {layout.blob_path(artifact.sha256), layout.torrent_path(artifact.info_hash)}
     extra = [
         f"{folder}/{path.name} belongs to no manifest"
         for folder in ("blobs", "torrents", "secrets")

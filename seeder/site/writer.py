@@ -70,8 +70,15 @@ def _status(path: Path, label: str) -> os.stat_result:
         raise UnreadableError(f"{label} cannot be read: {error.strerror}") from error
 
 
-def hash_source(source: SourceFile, *, piece_bytes: int, advance: Advance, into: BinaryIO | None = None) -> Hashes:
-    """Return the hashes of the file, copying it to `into` in the same pass.
+def hash_source(
+    source: SourceFile,
+    *,
+    piece_bytes: int,
+    advance: Advance,
+    into: BinaryIO | None = None,
+    also: Callable[[bytes], None] | None = None,
+) -> Hashes:
+    """Return the hashes of the file, copying it to `into` and giving it to `also`, part by part, in the same pass.
 
     Raises ChangedError if the file changes meanwhile, UnreadableError if it cannot be read.
     """
@@ -84,6 +91,8 @@ def hash_source(source: SourceFile, *, piece_bytes: int, advance: Advance, into:
         source.check_unchanged(os.fstat(file.fileno()))
         left = source.size_bytes
         while left and (chunk := _read_whole(file, min(left, _CHUNK_BYTES), label=source.label)):
+            if also is not None:
+                also(chunk)
             hasher.update(chunk)
             if into is not None:
                 into.write(chunk)
@@ -137,13 +146,20 @@ class SiteWriter:
         if needed_bytes + _SPARE_BYTES > free:
             raise _no_space(self.site, needed_bytes + _SPARE_BYTES, free)
 
-    def copy_blob(self, source: SourceFile, *, piece_bytes: int, advance: Advance) -> Hashes:
-        """Copy the file into the site, hashing it in the same pass, and return its hashes.
+    def copy_blob(
+        self,
+        source: SourceFile,
+        *,
+        piece_bytes: int,
+        advance: Advance,
+        also: Callable[[bytes], None] | None = None,
+    ) -> Hashes:
+        """Copy the file into the site, hashing it in the same pass, and return its hashes; `also` as `hash_source`.
 
         Raises SpaceError if the disk fills, ChangedError if the file changes meanwhile; nothing is left of it then.
         """
         with self._incoming(source.size_bytes) as (path, file):
-            hashes = hash_source(source, piece_bytes=piece_bytes, advance=advance, into=file)
+            hashes = hash_source(source, piece_bytes=piece_bytes, advance=advance, into=file, also=also)
             self._place(path, file, layout.blob_path(hashes.sha256))
         return hashes
 
