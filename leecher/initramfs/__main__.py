@@ -8,6 +8,7 @@ It will not mount, unpack or reboot.
 
 from __future__ import annotations
 
+import math
 import os
 
 os.environ.setdefault("CRYPTOGRAPHY_OPENSSL_NO_LEGACY", "1")  # Debian ships OpenSSL's legacy provider separately
@@ -213,22 +214,26 @@ def _boot(settings: NodeSettings, started_s: float, on_ready: OnReady, *, may_re
 
     It may not once a root is in use: the server of reads starts another process then, and hears that.
     """
-    random, began_s, attempt = Random(), time.monotonic(), 0
+    random, attempt, left_s = Random(), 0, settings.timeout_s
+    ends_s = time.monotonic() + (settings.timeout_s or math.inf)
     while True:
-        left_s = settings.timeout_s - (time.monotonic() - began_s) if settings.timeout_s else 0.0
         try:
             log = partial(node_log.kernels_lines, STATE) if settings.log else lambda: None
-            bounded = replace(settings, timeout_s=max(left_s, 0.0))
+            bounded = replace(settings, timeout_s=left_s)
             return boot(BootOptions(bounded, started_s, is_unpacked=True, log=log, on_ready=on_ready))
         except TransferError as error:
             if not may_retry():
                 raise
             attempt += 1
             wait_s = pause_s(attempt, random)
-            if settings.timeout_s and time.monotonic() - began_s + wait_s >= settings.timeout_s:
+            if time.monotonic() + wait_s >= ends_s:
                 raise
             tell(f"{error}; trying again in {wait_s:.0f} s")
             time.sleep(wait_s)
+            if settings.timeout_s:
+                left_s = ends_s - time.monotonic()
+                if left_s <= 0:  # it slept for longer than it was to; and 0 would be no limit
+                    raise
 
 
 def seed(started_s: float) -> None:
