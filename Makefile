@@ -37,7 +37,7 @@ test: gate ## the whole gate: format, lint, types, imports, shell, then every te
 
 test-vm: $(ready) ## of these, the tests that boot virtual machines
 	@.ci/packages test
-	@$(python) -m pytest -m vm $(PYTEST_ARGS)
+	@$(python) -m pytest -m 'vm and not vm_all' $(PYTEST_ARGS)
 
 test-vm-all: $(ready) ## the cases on every Debian suite and initramfs generator, an hour, and arm64; the table of docs/boot.md
 	@.ci/packages test
