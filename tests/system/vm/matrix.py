@@ -41,7 +41,7 @@ _COMMON = "net.ifnames=0"
 _WIRED = "[Match]\nType=ether\n\n[Network]\nDHCP=yes\nKeepConfiguration=yes\n\n[DHCPv4]\nClientIdentifier=mac\n"
 _TABLE = CACHE / "grounds.md"
 _HEAD = (
-    "suite", "generator", "kernel", "systemd", "runtime", "initramfs without", "with", "second node from neighbours",
+    "suite", "generator", "kernel", "systemd", "runtime", "initramfs without", "lean", "second node from neighbours",
     "one card", "no carrier", "dead DHCP", "useless DHCP", "BOOTIF=", "ip= fixed", "kernel update",
 )  # fmt: skip
 
@@ -151,14 +151,19 @@ def share_from_neighbours(machine: Machine) -> float:
 
 
 def _add_row(bench: Bench) -> None:
-    """Write the ground's row into .cache/vm/grounds.md, in place of an older one."""
+    """Write the ground's row into .cache/vm/grounds.md, in place of an older one.
+
+    What was not looked at this time stays as it was seen last with these versions.
+    """
     facts, ground = bench.ground.facts, bench.ground
     generator = f"{ground.generator} {facts[f'{ground.generator}-core']}"
     sizes = [f"{int(facts[name]) / 1e6:.2f} MB" for name in ("runtime", "without", "with")]
-    row = [ground.suite, generator, facts["kernel"], facts["systemd"], *sizes]
-    row += [bench.seen.get(name, "-") for name in _HEAD[7:]]
+    versions = [ground.suite, generator, facts["kernel"], facts["systemd"]]
+    old = [line.strip("| ").split(" | ") for line in _TABLE.read_text().splitlines()[2:]] if _TABLE.exists() else []
+    before = next((row for row in old if row[:4] == versions), [])
+    seen = dict(zip(_HEAD[7:], before[7:], strict=False)) | bench.seen
+    rows = [row for row in old if (row[0], row[1].split()[0]) != (ground.suite, ground.generator)]
+    rows.append([*versions, *sizes, *(seen.get(name, "-") for name in _HEAD[7:])])
+    lines = [f"| {' | '.join(row)} |" for row in sorted(rows)]
     head = [f"| {' | '.join(_HEAD)} |", "|" + "---|" * len(_HEAD)]
-    start = f"| {ground.suite} | {ground.generator} "
-    old = _TABLE.read_text().splitlines()[2:] if _TABLE.exists() else []
-    rows = sorted([*(line for line in old if not line.startswith(start)), f"| {' | '.join(row)} |"])
-    _TABLE.write_text("\n".join((*head, *rows)) + "\n")
+    _TABLE.write_text("\n".join((*head, *lines)) + "\n")
