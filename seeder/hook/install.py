@@ -90,7 +90,7 @@ def install_code_files(root: Path) -> None:
     """Put the driver and the units under `root`."""
     for pattern in _CODE_FILES:
         for source in sorted(hook_folder().glob(pattern)):
-            mode = 0o644 if source.suffix == ".service" else 0o755
+            mode = 0o644 if source.suffix in (".service", ".socket") else 0o755
             place(root / CODE / source.name, source.read_bytes(), mode=mode)
 
 

@@ -79,6 +79,12 @@ def test_the_command_installs_under_its_root_and_nowhere_else(tmp_path: Path, tr
     assert (root / "usr/lib/swarmboot/driver.sh").is_file()
 
 
+def test_scripts_may_be_executed_and_units_may_not(tmp_path: Path) -> None:
+    install.install_code_files(tmp_path)
+    for path in (tmp_path / "usr/lib/swarmboot").iterdir():
+        assert bool(path.stat().st_mode & 0o111) is path.read_bytes().startswith(b"#!"), path
+
+
 def test_the_command_checks_every_default_before_it_builds_anything(
     tmp_path: Path, trust: Path, authority: Path
 ) -> None:
