@@ -150,9 +150,18 @@ def layer_entries(folder: Path) -> Iterator[Entry]:
             path = Path(parent, name)
             status = path.lstat()
             kind = KINDS.get(stat.S_IFMT(status.st_mode), "")
-            has_capability = kind == "file" and "security.capability" in os.listxattr(path, follow_symlinks=False)
+            has_capability = kind == "file" and _has_capability(path)
             mode, name = stat.S_IMODE(status.st_mode), str(path.relative_to(folder))
             yield Entry(name, kind, mode, device=status.st_rdev, has_capability=has_capability)
+
+
+def _has_capability(path: Path) -> bool:
+    try:
+        return "security.capability" in os.listxattr(path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:  # what a squashfs without any answers for a file that has several names
+            raise
+        return False
 
 
 def check_layers(hand_off: HandOff, folder: Path) -> None:

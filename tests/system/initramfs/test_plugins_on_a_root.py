@@ -6,54 +6,15 @@ import io
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from leecher.boot.hand_off import HandOff, Image, write
-from tests.support.tree import DRIVER
+from tests.system.initramfs import assembling
+from tests.system.initramfs.assembling import assemble
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mksquashfs", "unshare", "zstd")]
-
-_STEP = """
-import sys
-from pathlib import Path
-from leecher.initramfs import root
-root.HAND_OFF = Path(sys.argv.pop(1))
-root.main()
-"""
-_SCRIPT = """
-swarmboot_files=${1%/*}
-. "$1"
-swarmboot_run=$2 swarmboot_console=$2/console swarmboot_kmsg=$2/kmsg swarmboot_cmdline=/proc/cmdline
-mount() { command mount "$@" || { echo "mount $*" >&2; return 1; }; }
-swarmboot_has_leecher() { :; }
-swarmboot_leecher() {
-    case $1 in
-        leecher.initramfs.root) "$python" -c "$step" "$swarmboot_run/handover" "$2" "$swarmboot_run/runtime/mnt" ;;
-        leecher.initramfs) echo "to the seeder: $3" ;;
-    esac
-}
-python=$3 step=$4 look=$5
-mkdir -p "$2/root" "$2/layers" "$2/runtime/mnt"
-swarmboot_assemble "$2/root" && cd "$2/root" && eval "$look"
-"""
-
-
-def assemble(folder: Path, *plugins: Path, look: str, overlay: str = "50%") -> str:
-    """Put plugins on the root image in `folder`/images, as the driver does, and return what all said, `look` last."""
-    images = [Image("root", "squashfs", "rootfs.squashfs")]
-    images += [Image("plugin", plugin.name.split(".", 1)[1], plugin.name) for plugin in plugins]
-    hand_off = HandOff(str(folder / "images"), tuple(images), {}, (), overlay, is_seeding=False)
-    write(hand_off, folder / "handover")
-    contained = ("unshare", "--mount", "--propagation", "private", "--", "dash", "-c", _SCRIPT, "sh")
-    done = subprocess.run(
-        (*contained, str(DRIVER), str(folder), sys.executable, _STEP, look),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    return done.stdout
 
 
 def squash(tree: Path, image: Path) -> Path:
@@ -126,6 +87,13 @@ def test_a_plugin_that_does_not_fit_the_root_is_told_why_to_the_seeder_too(
     assert f"swarmboot: {told.removeprefix('to the seeder: ')}" in said
 
 
+def test_a_squashfs_with_a_file_of_two_names_and_without_attributes_is_a_plugin(tmp_path: Path, root: Path) -> None:
+    made = tree(tmp_path / "p", **{"etc/new": "x"})
+    (made / "etc/new-too").hardlink_to(made / "etc/new")
+    said = assemble(tmp_path, squash(made, tmp_path / "images/0.squashfs"), look="echo etc/*")
+    assert said.splitlines()[-1] == "etc/hosts etc/motd etc/new etc/new-too", said
+
+
 def test_an_archive_for_which_there_is_no_room_is_told_with_what_to_do(tmp_path: Path, root: Path) -> None:
     big = tree(tmp_path / "big", file="x" * (1 << 18))
     plugin = tmp_path / "images/10.tar.gz"
@@ -191,6 +159,6 @@ def test_a_runtime_without_zstd_says_so(tmp_path: Path, root: Path, monkeypatch:
     plugin = tmp_path / "images/10.tar.zst"
     subprocess.run(("tar", "-C", str(root), "--zstd", "-cf", str(plugin), "etc"), check=True)
     assert assemble(tmp_path, plugin, look="echo whole").splitlines()[-1] == "whole"
-    monkeypatch.setattr(sys.modules[__name__], "_STEP", f"import os; os.environ['PATH'] = '/nowhere'{_STEP}")
+    monkeypatch.setattr(assembling, "STEP", f"import os; os.environ['PATH'] = '/nowhere'{assembling.STEP}")
     said = assemble(tmp_path, plugin, look="echo whole")
     assert "to the seeder: this initramfs cannot unpack zstd: found no program zstd in its runtime" in said
