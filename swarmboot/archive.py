@@ -32,7 +32,7 @@ _MAX_HEADERS_BYTES = 1 << 17
 _MAX_GLOBALS = 256
 _MAX_ID, _MAX_MAJOR, _MAX_MINOR, _MAX_TIME_S = 2**32 - 2, 2**12 - 1, 2**20 - 1, 2.0**40
 _TAR_FAULTS = (tarfile.TarError, EOFError, ValueError, OverflowError, IndexError, RecursionError)
-_CAPABILITY = "SCHILY.xattr.security.capability"
+_ATTRIBUTE, _CAPABILITY = "SCHILY.xattr.", "security.capability"
 KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "folder",
@@ -45,7 +45,10 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing in an archive. `name` and a hard link's `target` have no leading slash; `read` gives the contents."""
+    """One thing in an archive. `name` and a hard link's `target` have no leading slash; `read` gives the contents.
+
+    `attributes` are the extended ones beside its capability, by name.
+    """
 
     name: str
     kind: str
@@ -59,6 +62,7 @@ class Entry:
     capability: bytes = b""
     size_bytes: int = 0
     read: Callable[[int], bytes] | None = None
+    attributes: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def is_whiteout(self) -> bool:
@@ -168,7 +172,12 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, *, archive: str) -
     if not kind:
         raise ReleaseError(f"{archive} holds {member.name[:80]!r}, of an unknown kind", found=repr(member.type))
     file = tar.extractfile(member) if kind == "file" else None
-    capability = member.pax_headers.get(_CAPABILITY, "").encode("utf-8", "surrogateescape")
+    attributes = {
+        key.removeprefix(_ATTRIBUTE): value.encode("utf-8", "surrogateescape")
+        for key, value in member.pax_headers.items()
+        if key.startswith(_ATTRIBUTE)
+    }
+    capability = attributes.pop(_CAPABILITY, b"")
     return Entry(
         name=safe_name(member.name, archive=archive),
         kind=kind,
@@ -182,6 +191,7 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, *, archive: str) -
         capability=capability,
         size_bytes=member.size if kind == "file" else 0,
         read=_checked(file.read, archive) if file else None,
+        attributes=tuple(sorted(attributes.items())),
     )
 
 

@@ -251,6 +251,12 @@ class CannotBootError(ReleaseError):
     exit_status = 57
 
 
+class RecipeError(ReleaseError):
+    """Occurs when a plugin's recipe cannot be read, or has failed."""
+
+    exit_status = 58
+
+
 class ResourceError(SwarmbootError):
     """This machine lacks what the work needs."""
 

@@ -37,7 +37,7 @@ _READ = frozenset({"etc/fstab"})
 """The files whose contents anything is made of."""
 _MAGIC = {"squashfs": b"hsqs", "gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
 _LISTED = re.compile(
-    rb"([bcdlps-])([rwxsStT-]{9}) \d+/\d+ +(\d+)(?:, *(\d+))? \d{4}-\d\d-\d\d \d\d:\d\d squashfs-root(?:/(.*))?\Z",
+    rb"([bcdlps-])([rwxsStT-]{9}) (\d+)/(\d+) +(\d+)(?:, *(\d+))? \d{4}-\d\d-\d\d \d\d:\d\d squashfs-root(?:/(.*))?\Z",
     re.DOTALL,
 )
 _KINDS = {b"-": "file", b"d": "folder", b"l": "link", b"c": "character", b"b": "block", b"p": "pipe", b"s": "socket"}
@@ -101,7 +101,7 @@ def list_squashfs(image: Path, *, label: str, is_kept: IsKept = is_watched) -> d
             match = _LISTED.match(line.rstrip(b"\n"))
             is_understood = is_understood or match is not None
             bounds.look()
-            if match and match[5]:
+            if match and match[7]:
                 path, inode = _listed(match)
                 if is_kept(path, inode):
                     bounds.keep(path, inode.target)
@@ -112,13 +112,14 @@ def list_squashfs(image: Path, *, label: str, is_kept: IsKept = is_watched) -> d
 
 
 def _listed(match: re.Match[bytes]) -> tuple[str, Inode]:
-    path, kind = match[5].decode(errors="surrogateescape"), _KINDS[match[1]]
+    path, kind = match[7].decode(errors="surrogateescape"), _KINDS[match[1]]
+    uid, gid, size_or_major, minor = int(match[3]), int(match[4]), int(match[5]), match[6]
     target = ""
     if kind == "link":
         path, _, target = path.partition(" -> ")
-    if kind == "character" and not int(match[3]) and not int(match[4] or 0):
+    if kind == "character" and not size_or_major and not int(minor or 0):
         kind = "whiteout"
-    return path, Inode(kind, _mode(match[2]), target, 0 if match[4] else int(match[3]))
+    return path, Inode(kind, _mode(match[2]), target, 0 if minor else size_or_major, uid=uid, gid=gid)
 
 
 def _mode(shown: bytes) -> int:
@@ -224,7 +225,7 @@ class _ArchiveReader:
         if entry.kind == "hard link":
             return self.inodes.get(entry.target, Inode("file", entry.mode))
         kind = "whiteout" if entry.kind == "character" and not entry.device else entry.kind
-        return Inode(kind, entry.mode, entry.target, entry.size_bytes, entry.has_capability)
+        return Inode(kind, entry.mode, entry.target, entry.size_bytes, entry.has_capability, entry.uid, entry.gid)
 
     def _add_parents(self, name: str) -> None:
         """Have the folders that a name lies in, which an archive need not list."""

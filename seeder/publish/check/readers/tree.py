@@ -17,13 +17,15 @@ _LINKS_MAX = 40
 
 @dataclass(frozen=True, slots=True)
 class Inode:
-    """One name in an image: its `kind` as in `swarmboot.archive`, or `whiteout`; a link's `target`."""
+    """One name in an image: its `kind` as in `swarmboot.archive`, or `whiteout`; a link's `target`; its owner."""
 
     kind: str
     mode: int = 0
     target: str = ""
     size_bytes: int = 0
     has_capability: bool = False
+    uid: int = 0
+    gid: int = 0
 
     @property
     def is_program(self) -> bool:
