@@ -37,7 +37,7 @@ _CONTAINED = (
 )  # fmt: skip
 """Killed with who runs it: setpriv(1) has the kernel kill unshare(1), and that the first process of the namespace."""
 _CANNOT_RUN = 126
-_ENTER = """
+_ENTER = r"""
 set -eu
 cd "$1"
 exec 3>&2 2>said
@@ -87,6 +87,9 @@ chroot . /bin/sh -c : || exit 126
 echo >../started
 status=0
 chroot . "$@" 2>&3 3>&- || status=$?
+cd ../upper
+alike='for file; do ! cmp -s "../root/$file" "$file" || printf "%s\0" "$file"; done'
+find . -type f -exec sh -c "$alike" sh {} + >../same || :
 exit $status
 """
 
@@ -99,6 +102,12 @@ class Ground:
     root: Layer
     places: Places
     work: Path
+
+    @property
+    def same(self) -> frozenset[str]:
+        """Return the files among the changes that hold what the root's hold: opened for writing, touched, renewed."""
+        found = (self.work / "same").read_bytes().decode(errors="surrogateescape").split("\0")
+        return frozenset(name.removeprefix("./") for name in found if name)
 
     @property
     def upper(self) -> Path:

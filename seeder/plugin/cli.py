@@ -59,11 +59,11 @@ def make(paths: tuple[Path, ...], is_shell: bool, output: Path | None, bound_s: 
     _print_made(made, paths[-1], about=recipe.about, is_json=is_json)
 
 
-def _print_made(made: Made, over: Path, *, about: dict[str, str], is_json: bool) -> None:
+def _print_made(made: Made, over: Path | None, *, about: dict[str, str], is_json: bool) -> None:
     from seeder.plugin.contents import read_plugin
     from seeder.plugin.root_image import read_root
 
-    found = read_plugin(made.path, read_root(over))
+    found = read_plugin(made.path, read_root(over) if over else None)
     if is_json:
         facts = {"recipe": about, "left_out": dict(made.left_out), "notes": list(made.notes)}
         click.echo(json.dumps({**found.value(), **facts}))
@@ -73,6 +73,31 @@ def _print_made(made: Made, over: Path, *, about: dict[str, str], is_json: bool)
     lines.append(f"plugin: {made.path}, {format_size(made.path.stat().st_size)}")
     for line in lines:
         click.echo(printable(line))
+
+
+@plugin.command("import")
+@click.argument("source", type=_PATH)
+@click.option("--against", type=_PATH, metavar="RELEASE", help="The release, or root image, that it goes over.")
+@click.option("--output", type=_PATH, metavar="FILE",
+              help="What to write.  [default: plugins/NAME.squashfs of RELEASE, NAME.tar.gz without one]")  # fmt: skip
+@JSON
+def import_(source: Path, against: Path | None, output: Path | None, is_json: bool) -> None:
+    """Take a plugin over that was made elsewhere: Coinboot's, a tar, a squashfs, an overlay's upper folder.
+
+    SOURCE is packed again as nodes take it: absolute names, whiteouts of containers, what overlays made without root
+    say by attributes. What cannot be taken over whole is refused, with a reason. With --against it becomes a squashfs,
+    what folders replace is taken away, and Coinboot's list of packages is merged into the root's.
+
+    \b
+    Example:
+      swarmboot plugin import coinboot_telegraf_v1.18.1.tar.gz --against release/
+      swarmboot plugin import upper/ --output 20-mine.tar.gz
+    """
+    from seeder.plugin.root_image import read_root
+    from seeder.plugin.take_over import take_over
+
+    made = take_over(source, output, read_root(against) if against else None)
+    _print_made(made, against, about={}, is_json=is_json)
 
 
 @plugin.command("show")

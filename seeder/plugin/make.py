@@ -88,7 +88,7 @@ def _changes(ground: Ground, target: Path) -> Made:
     """Return what has changed, as it is to be packed."""
     found, left_out = _sorted_out(ground.upper, ground.places)
     below = Below(ground.root.inodes)
-    entries = needed(plain(found, below, label="the recipe"), below, ground.places.own)
+    entries = needed(plain(found, below, label="the recipe"), below, ground.places.own, ground.same)
     if not entries:
         raise RecipeError("the recipe has changed nothing that a node would get", hint="nothing is written")
     if format_of(target) != "squashfs":
@@ -96,7 +96,7 @@ def _changes(ground: Ground, target: Path) -> Made:
     files = [path for path, entry in entries.items() if entry.kind == "file"]
     for name, first in linked(ground.upper, files).items():
         entries[name] = as_link(entries[name], first)
-    return Made(target, entries, left_out, tuple(_notes(entries)))
+    return Made(target, entries, left_out, tuple(attribute_notes(entries)))
 
 
 def _sorted_out(upper: Path, at: Places) -> tuple[list[Entry], Counter[str]]:
@@ -128,7 +128,8 @@ def _is_in_place_of_folder(entry: Entry, is_folder: bool) -> bool:
     return is_folder and entry.kind != "folder" and not entry.is_whiteout
 
 
-def _notes(entries: Mapping[str, Entry]) -> list[str]:
+def attribute_notes(entries: Mapping[str, Entry]) -> list[str]:
+    """Return a line about extended attributes that are not packed, if there are any."""
     own = ("trusted.overlay.", "user.overlay.")
     with_more = [
         path for path, entry in entries.items() if any(not name.startswith(own) for name, _ in entry.attributes)

@@ -116,10 +116,12 @@ def _hidden_in(folder: str, entries: Mapping[str, Entry], below: Below) -> Itera
             yield from _hidden_in(path, entries, below)
 
 
-def needed(entries: Mapping[str, Entry], below: Below | None, placed: Collection[str] = ()) -> dict[str, Entry]:
-    """Return entries without those that change nothing: whiteouts of nothing, folders that the root has just so.
+def needed(
+    entries: Mapping[str, Entry], below: Below | None, placed: Collection[str] = (), same: Collection[str] = ()
+) -> dict[str, Entry]:
+    """Return entries without those that change nothing: whiteouts of nothing, what the root has just so.
 
-    Folders that were only `placed` for others count as had.
+    Folders that were only `placed` for others count as had, and so do files that hold the `same`.
     """
     if below is None:
         return dict(entries)
@@ -130,16 +132,18 @@ def needed(entries: Mapping[str, Entry], below: Below | None, placed: Collection
         is_there = path in below.inodes
         if entry.is_whiteout and not is_there:
             continue
-        is_had = path in placed or (is_there and _is_same(entry, below.inodes[path]))
-        if entry.kind == "folder" and path not in holding and is_had:
+        is_alike = is_there and _is_alike(entry, below.inodes[path])
+        if entry.kind == "folder" and path not in holding and (path in placed or is_alike):
+            continue
+        if path in same and is_alike and not entry.capability:
             continue
         kept[path] = entry
         holding.add(posixpath.dirname(path))
     return kept
 
 
-def _is_same(entry: Entry, inode: Inode) -> bool:
-    return inode.kind == "folder" and (entry.mode, entry.uid, entry.gid) == (inode.mode, inode.uid, inode.gid)
+def _is_alike(entry: Entry, inode: Inode) -> bool:
+    return entry.kind == inode.kind and (entry.mode, entry.uid, entry.gid) == (inode.mode, inode.uid, inode.gid)
 
 
 def with_folders(entries: Mapping[str, Entry], below: Below) -> dict[str, Entry]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seeder.coinboot.root_image import whole_files, with_parents
 from seeder.plugin.packing import pack
-from seeder.publish.check.readers.images import read_image
+from seeder.publish.check.readers.images import file_of, read_image
 from seeder.publish.check.readers.tree import Inode, Layer
 from seeder.publish.release_dir import ROOT_FORMATS, Release, ReleaseFile, check_regular, read_release
 from seeder.publish.unpacked_size import unpacking
@@ -25,6 +25,10 @@ class RootImage:
     file: ReleaseFile
     layer: Layer
     release: Release | None = None
+
+
+TEXT_MAX_BYTES = 1 << 26
+"""The most that is read of a text; the lists of packages of large systems are a few megabytes."""
 
 
 def everything(_path: str, _node: Inode) -> bool:
@@ -48,6 +52,20 @@ def _file(path: Path) -> ReleaseFile:
             expected=f"a release's folder, or a file that ends in .{', .'.join(ROOT_FORMATS)}",
         )
     return ReleaseFile(path, str(path), path.name, Role.ROOT, kind, size_bytes)
+
+
+def text_of(root: RootImage, path: str) -> str:
+    """Return what a small file of the root holds, nothing if it is not there."""
+    if root.file.format == "squashfs":
+        return file_of(root.file, path, TEXT_MAX_BYTES).decode(errors="replace") if path in root.layer.inodes else ""
+    found = list(_texts(root.file, path))
+    return found[-1] if found else ""
+
+
+def _texts(file: ReleaseFile, path: str) -> Iterator[str]:
+    for entry in _entries(file, [0]):
+        if entry.name == path and entry.read is not None:
+            yield entry.read(TEXT_MAX_BYTES).decode(errors="replace")
 
 
 def as_squashfs(root: RootImage, folder: Path) -> tuple[Path, int]:

@@ -87,7 +87,7 @@ def _check_magic(file: ReleaseFile) -> None:
 def _read_squashfs(file: ReleaseFile, is_kept: IsKept) -> Layer:
     inodes = list_squashfs(file.path, label=file.label, is_kept=is_kept)
     return Layer(
-        file.label, inodes, lambda path: parse_program(_cat(file, path, HEAD_BYTES)), lambda path: _text(file, path)
+        file.label, inodes, lambda path: parse_program(file_of(file, path, HEAD_BYTES)), lambda path: _text(file, path)
     )
 
 
@@ -134,10 +134,11 @@ def _mode(shown: bytes) -> int:
 
 
 def _text(file: ReleaseFile, path: str) -> str:
-    return _cat(file, path, _TEXT_MAX_BYTES).decode(errors="replace")
+    return file_of(file, path, _TEXT_MAX_BYTES).decode(errors="replace")
 
 
-def _cat(file: ReleaseFile, path: str, most_bytes: int) -> bytes:
+def file_of(file: ReleaseFile, path: str, most_bytes: int) -> bytes:
+    """Return the beginning of one file in a squashfs; raise as the module says."""
     with _unsquashfs(file.path, "-cat", "-no-wildcards", label=file.label, path=path) as output:
         return output.read(most_bytes)
 

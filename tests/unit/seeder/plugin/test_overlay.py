@@ -109,3 +109,10 @@ def test_a_folder_that_was_placed_for_others_is_packed_only_with_something_in_it
     assert needed(entries, ROOT, {"usr", "usr/sbin"}) == {}
     entries["usr/sbin/x"] = Entry("usr/sbin/x", "file")
     assert sorted(needed(entries, ROOT, {"usr", "usr/sbin"})) == ["usr", "usr/sbin", "usr/sbin/x"]
+
+
+def test_a_file_that_holds_what_the_roots_holds_is_packed_only_with_another_mode_or_owner() -> None:
+    entries = {"etc/motd": Entry("etc/motd", "file", 0o644)}
+    assert needed(entries, ROOT, same={"etc/motd"}) == {}
+    other = {"etc/motd": Entry("etc/motd", "file", 0o600)}
+    assert needed(other, ROOT, same={"etc/motd"}) == other
