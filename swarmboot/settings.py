@@ -112,6 +112,7 @@ class NodeSettings:
     lazy: bool
     log: Path | None
     metrics_port: int
+    cache: str
 
 
 def _text(value: str) -> str:
@@ -201,6 +202,17 @@ def _log(value: str) -> Path | None:
     if value.lower() in OFF:
         return None
     return Path(KERNEL_LOG) if value.lower() in ON else _path(value)
+
+
+def _cache(value: str) -> str:
+    """Return where a cache is, as it is written; nothing for none."""
+    if value.lower() in OFF:
+        return ""
+    if not re.fullmatch(r"(LABEL|UUID)=[A-Za-z0-9._-]{1,64}|[^=\0]+", value):
+        raise MalformedSettingError(
+            "not a cache", expected="off, a folder, a device, LABEL=NAME or UUID=NUMBER", found=_shown(value)
+        )
+    return value
 
 
 def _share(value: str) -> str:
@@ -306,6 +318,10 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "metrics_port", _port, "0",
         "port of this node's HTTP server, which has /metrics; 0 or a port that is taken gives a free one", "9470",
+    ),
+    Setting(
+        "cache", _cache, "", "where images of earlier boots are kept: off, a folder, or in the initramfs a device, "
+        "LABEL=... or UUID=..., there LABEL=swarmboot if nothing is said", "LABEL=swarmboot",
     ),
 )  # fmt: skip
 

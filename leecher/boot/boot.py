@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,13 @@ import trio
 
 from leecher.boot.about import learn_about
 from leecher.boot.head_start import HeadStart
-from leecher.boot.options import BootOptions
+from leecher.boot.keeping import keep_images, lists_of
+from leecher.boot.options import BootOptions, check_settings
 from leecher.boot.release_search import Acquired, ReleaseSearch
 from leecher.boot.reporting import Reporter
 from leecher.boot.secret_settings import SecretSettings
 from leecher.boot.selection import choose
+from leecher.cache.plan import plan_of
 from leecher.machine.addresses import changes
 from leecher.machine.space import make_folder
 from leecher.neighbour.discovery import Discovery
@@ -34,7 +37,7 @@ from leecher.neighbour.stage0 import Stage0Neighbour, stage0_faults
 from leecher.origin.client import Origin
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.nursery import open_nursery
-from leecher.origin.threads import in_thread
+from leecher.origin.threads import in_loose_thread, in_thread
 from leecher.policy.lookout import Lookout
 from leecher.release.trusted_release import Release, requirements_of
 from leecher.swarm.announcer import LEAVE_S
@@ -46,13 +49,12 @@ from leecher.swarm.places import PARTIAL
 from leecher.swarm.progress import Progress, metrics
 from leecher.swarm.session import Swarm
 from swarmboot.backoff import Backoff
-from swarmboot.errors import ArtifactError, MalformedSettingError, StalledError, SwarmbootError, TransferError
+from swarmboot.errors import ArtifactError, StalledError, SwarmbootError, TransferError
 from swarmboot.ids import new_node_id
 from swarmboot.release.key_files import read_trust
 from swarmboot.release.manifest import Artifact, Manifest
 from swarmboot.release.profile import Selection
 from swarmboot.release.trust import KeySet
-from swarmboot.settings import NodeSettings
 from swarmboot.wire.discovery import Presence, Probe
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Boot:
         self, options: BootOptions, *, tell: Callable[[str], None], head_start: HeadStart | None = None
     ) -> None:
         self.settings = settings = options.settings
-        _check(settings)
+        check_settings(settings)
         self.counters = (
             head_start.counters
             if head_start
@@ -207,9 +209,20 @@ class Boot:
             await window.finish()
         progress.finish()
         await self._reporter.report(origin, self.counters.report())
+        if self.settings.cache and not self._options.is_unpacked:
+            await in_loose_thread(partial(self._keep, origin, acquired.release, selection))
         if self.settings.linger:
             nursery.start_soon(self._stage0_neighbour(acquired, fetch_loop).run)
         return True
+
+    def _keep(self, origin: Origin, release: Release, selection: Selection) -> None:
+        """Keep the images in this node's cache; takes as long as writing them does."""
+        settings, artifacts = self.settings, selection.artifacts
+        lists = lists_of(artifacts, release.documents, server=settings.server, connections=origin.connections)
+        keep_images(
+            Path(settings.cache), artifacts, lists, into=settings.into, issued_s=release.manifest.issued_unix_s,
+            is_proved=self.counters.from_cache_bytes == selection.size_bytes, tell=self._tell,
+        )  # fmt: skip
 
     def _window(self, fetch_loop: FetchLoop, selection: Selection) -> LazyWindow | None:
         """Return the time in which images are in use before they are whole, if this boot has one."""
@@ -346,6 +359,7 @@ class Boot:
                 random=self._random,
                 tell=self._tell,
                 keeps_old=not self._options.is_unpacked,
+                plan=plan_of(settings.cache, selection.artifacts, release.documents, tell=self._tell),
             )
             swarm = Swarm(
                 bind=settings.bind, port=settings.port, up_bytes_per_s=settings.up_bytes_per_s, is_lazy=settings.lazy
@@ -382,16 +396,3 @@ class Boot:
             await fetch_loop.rename(artifact.info_hash, artifact.name)
         with suppress(OSError):
             (self.settings.into / PARTIAL).rmdir()
-
-
-def _check(settings: NodeSettings) -> None:
-    if not settings.trust:
-        raise MalformedSettingError(
-            "swarmboot.trust (--trust) is missing",
-            expected="the fleet's public key file",
-            hint="give the .pub file that `swarmboot keygen` made",
-        )
-    if not (settings.server or settings.discovery or settings.neighbours):
-        raise MalformedSettingError(
-            "there is nobody to ask", expected="swarmboot.server, or swarmboot.discovery=on", found="neither"
-        )

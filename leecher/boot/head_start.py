@@ -22,6 +22,7 @@ from random import Random
 from leecher.boot.about import learn_about
 from leecher.boot.options import BootOptions
 from leecher.boot.selection import choose
+from leecher.cache.plan import CopyPlan, plan_of
 from leecher.machine.console import tell
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.small_request import SmallRequest
@@ -54,6 +55,7 @@ class HeadStart:
         self._release: Release | None = None
         self._fetcher: Fetcher | None = None
         self._asking: SmallRequest | None = None
+        self._plan: CopyPlan | None = None
         self._failure: SwarmbootError | None = None
         self._has_read = threading.Event()
         self._when_read: Callable[[], None] = lambda: None
@@ -199,8 +201,12 @@ class HeadStart:
         self.counters.total_bytes = selection.size_bytes
         for path, request in torrents_of(selection.artifacts).items():
             release.documents[path] = self._document(request)
+        self._plan = plan_of(settings.cache, selection.artifacts, release.documents, tell=tell, read=self._list)
         self._release = release
         return release, selection.artifacts
+
+    def _list(self, path: str, size_bytes: int) -> bytes:
+        return self._document(DocumentRequest(path, size_bytes))
 
     def _note_pointed(self, request: DocumentRequest) -> None:
         """Let it be known which release the server's channel points to, before the release itself is there."""
@@ -225,6 +231,7 @@ class HeadStart:
             random=self.random,
             tell=tell,
             keeps_old=not self._is_unpacked,
+            plan=self._plan,
             wake=self._wake,
         )
         fetcher.step()

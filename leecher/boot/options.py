@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from swarmboot.errors import MalformedSettingError
 from swarmboot.settings import NodeSettings
 
 OnReady: TypeAlias = "Callable[[Manifest, Selection, Mapping[str, str]], None]"
@@ -39,3 +40,24 @@ class BootOptions:
     first_word: FirstWord | None = None
     on_ready: OnReady | None = None
     log: Callable[[], LogSource | None] = lambda: None
+
+
+def check_settings(settings: NodeSettings) -> None:
+    """Raise MalformedSettingError for settings with which no boot can be: nobody to believe, or nobody to ask."""
+    if not settings.trust:
+        raise MalformedSettingError(
+            "swarmboot.trust (--trust) is missing",
+            expected="the fleet's public key file",
+            hint="give the .pub file that `swarmboot keygen` made",
+        )
+    if not (settings.server or settings.discovery or settings.neighbours):
+        raise MalformedSettingError(
+            "there is nobody to ask", expected="swarmboot.server, or swarmboot.discovery=on", found="neither"
+        )
+    if "=" in settings.cache:
+        raise MalformedSettingError(
+            "swarmboot.cache (--cache) names a disk, which the initramfs alone mounts",
+            expected="a folder",
+            found=settings.cache,
+            hint="mount it, and give the folder",
+        )

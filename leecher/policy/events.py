@@ -73,5 +73,18 @@ class PieceRead:
     is_missing: bool
 
 
-Fact = AnnounceAnswered | PieceReceived | RangeEnded | PieceRead
+@dataclass(frozen=True, slots=True)
+class PieceCopied:
+    """Occurs when a piece has been read from the cache; without data if that has not what it should have.
+
+    `is_last` says that the cache is read no further.
+    """
+
+    info_hash: InfoHash
+    index: PieceIndex
+    data: bytes | None
+    is_last: bool = False
+
+
+Fact = AnnounceAnswered | PieceReceived | RangeEnded | PieceRead | PieceCopied
 Event = PieceFinished | PieceFailed | NeighbourBanned

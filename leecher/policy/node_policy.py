@@ -113,6 +113,7 @@ class Policy:
         self.limits = limits or PolicyLimits()
         self.wanted = dict(wanted)
         self.have: dict[InfoHash, Pieces] = dict.fromkeys(wanted, 0)
+        self.expected: Mapping[InfoHash, Pieces] = {}  # they come from elsewhere: no rescue fetches them
         self.rescues = 0
         self._is_rescuing = False
         self._is_helped = False
@@ -361,7 +362,7 @@ class Policy:
 
     def _rescue_one(self, origin: str) -> bool:
         for info_hash, want in self.wanted.items():
-            coming = 0
+            coming = self.expected.get(info_hash, 0)
             for piece_range in self._ranges.values():
                 if piece_range.info_hash == info_hash:
                     coming |= piece_set.span(piece_range.first, piece_range.count)
@@ -395,5 +396,4 @@ class Policy:
             due_s.append(self._rescue_at_s)
         if self._slowness.is_watching:
             due_s.append(now_s + _LOOK_S)
-        later = [due for due in due_s if due > now_s]
-        return min(later, default=now_s + 1.0)
+        return min((due for due in due_s if due > now_s), default=now_s + 1.0)

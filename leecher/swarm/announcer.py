@@ -110,7 +110,7 @@ class Announcer:
             port=self.port,
             http_port=self.http_port,
             rack=self._settings.rack,
-            have={h: sets.encode(self._policy.have[h], each.pieces) for h, each in self._artifacts.items()},
+            have={h: sets.encode(self._shown(h), each.pieces) for h, each in self._artifacts.items()},
             free_lease_slots=request.free_lease_slots,
             received=request.received,
             returned=request.returned,
@@ -124,6 +124,10 @@ class Announcer:
             about=self._introduction.about(),
             urgent=self._urgent(),
         )
+
+    def _shown(self, info_hash: InfoHash) -> sets.Pieces:
+        """Return what the seeder is to take for there: of what this node is copying it has nobody fetch anything."""
+        return self._policy.have[info_hash] | self._policy.expected.get(info_hash, 0)
 
     def _urgent(self) -> dict[InfoHash, sets.Pieces]:
         torrents = {info_hash for info_hash, _ in self.urgent}

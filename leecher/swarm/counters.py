@@ -19,7 +19,7 @@ from swarmboot.wire.report import BANS_MAX, FAILED, VERIFIED, BootReport
 class BootCounters:
     """The counts of one boot. Seconds on the monotonic clock; bytes as received, duplicates included.
 
-    But `whole_from_neighbours_bytes` are those of verified pieces that came from no origin.
+    But `whole_from_neighbours_bytes` are those of verified pieces that came from no origin, and from no cache.
 
     `node` and `key` are who the node is to the seeder; the key is told to nobody else. `proving` shows that it is
     one of the fleet's. `about` is which machine this is, once that is known; `hands_off` and `bans` are as in reports.
@@ -33,10 +33,12 @@ class BootCounters:
     total_bytes: int = 0
     from_origin_bytes: int = 0
     from_neighbours_bytes: int = 0
+    from_cache_bytes: int = 0
     whole_from_neighbours_bytes: int = 0
     hash_failures: int = 0
     rescues: int = 0
     have_bytes: int = 0
+    has_cache: bool = False
     is_complete: bool = False
     is_told: bool = False
     stage0: str = ""
@@ -66,6 +68,12 @@ class BootCounters:
         self.phases[name] = now_s - (self._phase_s or self.started_s)
         self._phase_s = now_s
 
+    @property
+    def bytes_from(self) -> dict[str, int]:
+        """Return the bytes by source; the cache only where there was one."""
+        cache = {"cache": self.from_cache_bytes} if self.has_cache else {}
+        return {"neighbours": self.from_neighbours_bytes, "origin": self.from_origin_bytes, **cache}
+
     def report(self, error: SwarmbootError | None = None) -> BootReport:
         """Return the boot's report as of now."""
         return BootReport(
@@ -77,7 +85,7 @@ class BootCounters:
             error=str(error)[:1024] if error else "",
             exit_status=error.exit_status if error else 0,
             phases=dict(self.phases),
-            bytes_from={"neighbours": self.from_neighbours_bytes, "origin": self.from_origin_bytes},
+            bytes_from=self.bytes_from,
             hash_failures=self.hash_failures,
             rescues=self.rescues,
             stage0=self.stage0[:1024],

@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from leecher.cache.plan import CopyPlan
 from leecher.origin.background import BackgroundRequests
 from leecher.origin.connection_pool import Connections
 from leecher.policy.events import (
@@ -21,6 +22,7 @@ from leecher.policy.events import (
     Event,
     Fact,
     NeighbourBanned,
+    PieceCopied,
     PieceFailed,
     PieceFinished,
     PieceRead,
@@ -29,6 +31,7 @@ from leecher.policy.events import (
 )
 from leecher.policy.node_policy import AbortRequest, AnnounceRequest, ConnectRequest, FetchRequest, Policy, Wanted
 from leecher.swarm.announcer import Announcer
+from leecher.swarm.cached import Cached
 from leecher.swarm.counters import BootCounters
 from leecher.swarm.dialler import Dialler
 from leecher.swarm.inbox import Inbox
@@ -36,7 +39,7 @@ from leecher.swarm.origin_ranges import OriginRanges
 from leecher.swarm.piece_intake import PieceIntake
 from leecher.swarm.places import Places
 from swarmboot.errors import ProofRefusedError, TransferError
-from swarmboot.ids import Digest, InfoHash, Sequence
+from swarmboot.ids import Digest, InfoHash, PieceIndex, Sequence
 from swarmboot.release import piece_set as sets
 from swarmboot.release.manifest import Artifact
 from swarmboot.release.piece_set import Pieces
@@ -57,7 +60,7 @@ class Fetcher:
 
     `keeps_old` is as in `leecher.swarm.places`. `inbox.wake` is called, in any thread, when a step has something to
     take in: `wake` until somebody else is to be woken. `announcer.heard` is what the seeder said. `reads` are those of
-    a lazy window, if this boot has one.
+    a lazy window, if this boot has one; `plan` says what a cache has, if this node has one.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Fetcher:
         random: Random,
         tell: Callable[[str], None],
         keeps_old: bool = True,
+        plan: CopyPlan | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.swarm: Swarm | None = None
@@ -91,6 +95,11 @@ class Fetcher:
         self._dialler = Dialler(known.keys(), counters, is_here=is_loopback(own), tell=tell)
         self._intake = PieceIntake(known, policy, counters, sequence)
         self._ranges = OriginRanges(requests, policy, counters, tell)
+        self._documents: dict[str, bytes] = {}
+        self._cached: Cached | None = None
+        if plan is not None:
+            counters.has_cache = True
+            self._cached = Cached(plan, known, policy, self._intake, post=self.inbox.post, tell=tell)
 
     @property
     def has_joined(self) -> bool:
@@ -122,7 +131,7 @@ class Fetcher:
         Raises ManifestError if a torrent among the documents is not the one that the manifest names, ResourceError if
         the folder for what is not whole is somebody else's.
         """
-        self.swarm = swarm
+        self.swarm, self._documents = swarm, documents
         self._dialler.use(swarm)
         swarm.expect_links(self.announcer.heard.uplink_bytes_per_s)
         self.places.begin(swarm, documents)
@@ -158,6 +167,8 @@ class Fetcher:
     def close(self) -> None:
         """Tear down what is under way and leave the swarm."""
         self._requests.abort_all()
+        if self._cached is not None:
+            self._cached.close()
         if self.swarm is not None:
             self.swarm.close()
 
@@ -203,6 +214,9 @@ class Fetcher:
         self._due_s = self.policy.next_wake_s(now_s=now_s)
         if self.reads is not None:
             self._due_s = min(self._due_s, self.reads.next_wake_s())
+        if self._cached is not None:
+            rate = self.announcer.heard.uplink_bytes_per_s
+            self._due_s = min(self._due_s, self._cached.step(network_bytes_per_s=rate, now_s=now_s))
 
     def _try_to_join(self, swarm: Swarm) -> None:
         """Begin as a neighbour once it can be dialled and every torrent takes pieces."""
@@ -214,6 +228,8 @@ class Fetcher:
         for info_hash in self._artifacts:
             self._already_have(info_hash, swarm.pieces(info_hash))
         self._intake.open(swarm, now_s=time.monotonic())
+        if self._cached is not None:
+            self._cached.begin(swarm, self._documents, now_s=time.monotonic())
         self.policy.started(now_s=time.monotonic())
         self.inbox.is_woken = True
 
@@ -232,6 +248,11 @@ class Fetcher:
             case PieceReceived():
                 self._intake.received(fact, now_s=now_s)  # whether it counts is told by `_take`
                 return
+            case PieceCopied(data=data):
+                if self._cached is not None:
+                    self._cached.hear(fact, now_s=now_s)
+                if data is not None:
+                    return
             case PieceRead():
                 if self.reads is not None:
                     self.reads.hear(fact, now_s=now_s)
@@ -257,15 +278,21 @@ class Fetcher:
                 self._intake.finished(info_hash, index)
                 if self.reads is not None:
                     self.reads.arrived(info_hash, index)
+                if self._cached is not None:
+                    self._cached.arrived(info_hash, PieceIndex(index))
                 self._count()
             case PieceFailed(info_hash, index):
                 self._intake.failed(info_hash, index, now_s=time.monotonic())
+                if self._cached is not None:
+                    self._cached.failed(info_hash, PieceIndex(index))
             case NeighbourBanned(address):
                 self._dialler.ban(address)
 
     def _already_have(self, info_hash: InfoHash, have: Pieces) -> None:
         for index in sets.each(have):
             self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
+            if self._cached is not None:
+                self._cached.arrived(info_hash, index)
         self._count()
 
     def _count(self) -> None:
@@ -273,6 +300,8 @@ class Fetcher:
         self._intake.count()
         if self.policy.is_complete and self.swarm is not None:
             self.swarm.seed()
+            if self._cached is not None:
+                self._cached.close()
             self.inbox.is_woken = True
 
 

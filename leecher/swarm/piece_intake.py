@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 HELD_MAX_BYTES = 32 << 20
 """So much may wait in memory for libtorrent to be there."""
+CACHE = "cache"
+"""Stands for an origin's address at what came from this machine's own cache."""
 _FAILURES_OF_A_PIECE = 3
 _REFUSALS_OF_A_PIECE = 3
 _SILENCE_S = 20.0
@@ -81,6 +83,12 @@ class PieceIntake:
             )
         swarm.insert(info_hash, piece.index, piece.data)
 
+    def copied(self, swarm: Swarm, info_hash: InfoHash, index: int, data: bytes) -> None:
+        """Hand in a piece from the cache, which was proved before."""
+        self._counters.from_cache_bytes += len(data)
+        self._arriving[info_hash, index] = CACHE
+        swarm.insert(info_hash, index, data)
+
     def finished(self, info_hash: InfoHash, index: int) -> None:
         """Count a piece that libtorrent has found right."""
         if self._arriving.pop((info_hash, index), None) is None:
@@ -102,7 +110,7 @@ class PieceIntake:
         self._counters.hash_failures += 1
         self._handed_in.pop((info_hash, index), None)
         origin = self._arriving.pop((info_hash, index), None)
-        if origin is None:
+        if origin is None or origin == CACHE:
             return
         self._policy.origin_failed(origin, now_s=now_s)
         failures = self._failed[info_hash, index] = self._failed.get((info_hash, index), 0) + 1

@@ -62,20 +62,22 @@ def _facts(counters: BootCounters, state: str) -> dict[str, object]:
         "total_bytes": counters.total_bytes,
         "from_neighbours": counters.from_neighbours_bytes,
         "from_origin": counters.from_origin_bytes,
+        **({"from_cache": counters.from_cache_bytes} if counters.has_cache else {}),
     }
 
 
 def _line(counters: BootCounters) -> str:
+    cached = f", {format_size(counters.from_cache_bytes)} from the cache" if counters.has_cache else ""
     return (
         f"{format_size(counters.have_bytes)} of {format_size(counters.total_bytes)} after "
         f"{format_duration(counters.elapsed_s)}: {format_size(counters.from_neighbours_bytes)} from neighbours, "
-        f"{format_size(counters.from_origin_bytes)} from the origin"
+        f"{format_size(counters.from_origin_bytes)} from the origin{cached}"
     )
 
 
 def metrics(counters: BootCounters) -> str:
     """Return the boot's counters in Prometheus's text format, version 0.0.4."""
-    received = (("neighbours", counters.from_neighbours_bytes), ("origin", counters.from_origin_bytes))
+    received = counters.bytes_from.items()
     families = (
         (
             "bytes_total",

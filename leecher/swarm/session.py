@@ -80,7 +80,7 @@ _SETTINGS: dict[str, Any] = {
     "dont_count_slow_torrents": True,
 }
 
-_FIRST, _LATER = 6, 4
+_FIRST, _LATER, _NEVER = 6, 4, 0
 """libtorrent's priorities of pieces; a piece that is waited for has 7."""
 _BLOCK_BYTES = 1 << 14
 
@@ -199,11 +199,17 @@ class Swarm:
         self._by_name[metadata.name()] = artifact.info_hash
         if self._is_lazy:  # tmpfs that is given its memory first stands still for nobody later
             parameters.storage_mode = lt.storage_mode_t.storage_mode_allocate
-        self._handles[artifact.info_hash] = handle = self._session.add_torrent(parameters)
+        self._handles[artifact.info_hash] = self._session.add_torrent(parameters)
         if self._is_lazy and artifact.trace:
-            first = artifact.boot_set
-            handle.prioritize_pieces([_FIRST if first >> i & 1 else _LATER for i in range(artifact.pieces)])
+            self.leave(artifact, 0)
         self._metadata[artifact.info_hash] = metadata
+
+    def leave(self, artifact: Artifact, pieces: Pieces) -> None:
+        """Ask no neighbour for these pieces of an artifact, but take them if they are handed in; ask for all others."""
+        first = artifact.boot_set if self._is_lazy else 0
+        wanted = ((_FIRST if first >> i & 1 else _LATER) for i in range(artifact.pieces))
+        priorities = [_NEVER if pieces >> i & 1 else priority for i, priority in enumerate(wanted)]
+        self._handles[artifact.info_hash].prioritize_pieces(priorities)
 
     def move(self, artifact: Artifact, torrent: bytes, folder: Path, file_name: str) -> None:
         """Have an artifact that was not started yet in another file, with what that holds, which is checked anew."""

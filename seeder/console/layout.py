@@ -16,6 +16,7 @@ from seeder.record.policy.boot import PHASES
 from swarmboot.text.units import format_duration, format_rate, format_size
 
 Values = Mapping[str, Any]
+_SOURCES = {"origin": "the origin", "cache": "its own cache"}
 LEAST_WIDTH = 40
 _STATES = ("up", "booting", "stuck", "failed", "gone")
 _CELLS = {"up": "#", "booting": "=", "stuck": "?", "failed": "!", "gone": "."}
@@ -162,7 +163,7 @@ def _facts(values: Values) -> Iterator[str]:
     if values["profile"]:
         yield f"profile {values['profile']}"
     for source, count in sorted(values["bytes_from"].items()):
-        yield f"{format_size(count)} from {'the origin' if source == 'origin' else source}"
+        yield f"{format_size(count)} from {_SOURCES.get(source, source)}"
     for name, text in (("hash_failures", "pieces failed their hash"), ("rescues", "rescues")):
         if values[name]:
             yield f"{values[name]} {text}"

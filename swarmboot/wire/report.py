@@ -32,8 +32,8 @@ PHASES = (
 )
 """The phases of a boot in order; a report holds those that its maker could see."""
 
-SOURCES = ("neighbours", "origin")
-"""Where bytes come from; a report holds those that its maker counted."""
+SOURCES = ("neighbours", "origin", "cache")
+"""Where bytes come from; a report holds those that its maker counted, the cache only where a node has one."""
 
 _MAX_ERROR = 1024
 
@@ -50,7 +50,7 @@ _ADDRESS_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class BootReport:
-    """One node's boot. `phases` maps names of PHASES to seconds, `bytes_from` `neighbours` and `origin` to bytes.
+    """One node's boot. `phases` maps names of PHASES to seconds, `bytes_from` names of SOURCES to bytes.
 
     `stage0` says how the kernel and initramfs that started the node differ from the manifest's; empty if they do not.
     `boot`, `mac`, `name`, `channel` and `kernel` are as in `swarmboot.wire.about`: empty where nobody could tell, as of

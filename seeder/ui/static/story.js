@@ -119,6 +119,8 @@ function waterfall(story, node) {
   return part("Waterfall", el("ol", { className: "falls" }, ...rows), scale);
 }
 
+const SOURCES = { origin: "the origin", cache: "its own cache" };
+
 function sources(node) {
   const from = Object.entries(node.bytes_from ?? {}).filter(([, value]) => Number(value) > 0);
   const all = from.reduce((sum, [, value]) => sum + Number(value), 0);
@@ -127,7 +129,7 @@ function sources(node) {
     const bar = el("i", { className: `fill ${name}` });
     bar.style.width = `${(100 * value) / all}%`;
     const text = `${bytes(value)}, ${Math.round((100 * value) / all)} %`;
-    return el("li", {}, el("span", { textContent: `from ${name === "origin" ? "the origin" : name}` }), el("span", { className: "track", ariaHidden: "true" }, bar), el("span", { className: "much", textContent: text }));
+    return el("li", {}, el("span", { textContent: `from ${SOURCES[name] ?? name}` }), el("span", { className: "track", ariaHidden: "true" }, bar), el("span", { className: "much", textContent: text }));
   });
   return part("Bytes", el("ul", { className: "falls" }, ...rows));
 }
