@@ -16,7 +16,7 @@ ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: screenshots fuzz test-vm test-vm-all test-arm64 help venv demo test gate sample-release install-hook deb demo-vm clean
+.PHONY: demo-lazy screenshots fuzz test-vm test-vm-all test-arm64 help venv demo test gate sample-release install-hook deb demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,10 @@ deb: $(ready) ## build the Debian packages swarmboot and swarmboot-initramfs int
 demo-vm: $(ready) ## boot two virtual machines side by side and show where their bytes came from
 	@.ci/packages test
 	@$(python) -m tests.system.vm.demo
+
+demo-lazy: $(ready) ## as root: boot two machines side by side, one of them before all of its root is there
+	@.ci/packages demo
+	@$(python) -m netsim.demo.lazy $(DEMO_ARGS)
 
 clean: ## remove everything these commands made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage build *.egg-info

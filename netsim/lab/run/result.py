@@ -63,6 +63,8 @@ class LabResult:
     ready_median_s: float | None = None
     ready_last_s: float | None = None
     """When nodes had read what a boot reads, counted from the first node's start, where that is before the end."""
+    ready_s: tuple[float, ...] = ()
+    """The same of each node."""
     read_s: tuple[float, ...] = ()
     """How long each node took to mount its images and to read that, from when the boot set was there."""
     pivot_ms: float | None = None
@@ -155,6 +157,7 @@ def result_of(
         ready_first_s=min(ready_s, default=None),
         ready_median_s=statistics.median(ready_s) if ready_s else None,
         ready_last_s=max(ready_s, default=None),
+        ready_s=tuple(ready_s),
         read_s=tuple(read_s),
         pivot_ms=max(pivots_ms, default=None),
         loader_s=tuple(loader_s),

@@ -34,19 +34,20 @@ if TYPE_CHECKING:
 
     from netsim.lab.rack.plan import LabPlan
     from netsim.lab.run.race import Watcher
+    from netsim.lab.strategies.strategy import Strategy
 
 _TOOLS = {"ip": "iproute2", "tc": "iproute2", "nsenter": "util-linux", "setpriv": "util-linux"}
 
 
-def run_strategy(plan: LabPlan, watcher: Watcher) -> LabResult:
-    """Run a plan and return what it measured.
+def run_strategy(plan: LabPlan, watcher: Watcher, strategy: Strategy | None = None) -> LabResult:
+    """Run a plan by the strategy that it names, or by the one given, and return what it measured.
 
     Raises PrivilegeError when not root, ToolMissingError for a missing program, SpaceError for too little memory,
     MalformedSettingError for an impossible plan, and LabError when a program fails or the time bound passes. However
     it ends, nothing of it remains.
     """
     plan.check()
-    strategy = strategy_named(plan.strategy)
+    strategy = strategy or strategy_named(plan.strategy)
     check_machine(plan, strategy.tools)
     _sweep(watcher)
     run = this_run()

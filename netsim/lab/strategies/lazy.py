@@ -9,6 +9,8 @@ from netsim.lab.strategies.strategy import NodeProgram
 from netsim.lab.strategies.swarmboot import Scatter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsim.lab.rack.layout import Node
     from netsim.lab.strategies.strategy import RunContext
 
@@ -24,11 +26,15 @@ class LazyScatter(Scatter):
         """Return what `publish` is told besides: the order in which a boot reads."""
         return ("--trace", str(context.plan.trace)) if context.plan.trace else ()
 
+    def ready_path(self, context: RunContext, node: Node) -> Path:
+        """Return the file in which a node says when it had read what a boot reads."""
+        folder = context.node_folder(node)
+        return folder.with_name(f"{folder.name}{READY_SUFFIX}")
+
     def join(self, context: RunContext, node: Node) -> NodeProgram:
         """Return a leecher below its server of reads, and who reads."""
         plain = super().join(context, node)
-        folder = context.node_folder(node)
-        ready = folder.with_name(f"{folder.name}{READY_SUFFIX}")
+        folder, ready = context.node_folder(node), self.ready_path(context, node)
         reader = (
             "unshare", "--mount", sys.executable, "-S", "-m", "netsim.lab.strategies.lazy_node",
             str(folder), str(ready), str(context.plan.trace or ""),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,20 @@ from pathlib import Path
 _LOOK_S = 0.01
 _OPTIONS = "ro,rootmode=40000,user_id=0,group_id=0,allow_other,fd="
 _MAGIC = b"hsqs"
+RECORD = "record:"
+"""Before a path in place of TRACE: there is none yet, and this is where to leave one."""
+_PROGRAM_BOUND_S = 20
+_PROGRAMS = (
+    ("/lib/systemd/systemd", "--test", "--system"),
+    *((program, "--version") for program in (
+        "/lib/systemd/systemd-journald", "/lib/systemd/systemd-udevd", "/lib/systemd/systemd-networkd",
+        "/lib/systemd/systemd-logind", "/lib/systemd/systemd-resolved", "/lib/systemd/systemd-timesyncd",
+        "/bin/systemctl", "/bin/systemd-tmpfiles", "/bin/networkctl", "/bin/dbus-daemon", "/bin/kmod", "/bin/mount",
+        "/sbin/agetty", "/bin/login", "/bin/bash",
+    )),
+    ("/bin/sh", "-c", "cat /etc/* /lib/systemd/system/*.service /lib/systemd/system/*.target /lib/udev/rules.d/*"),
+)  # fmt: skip
+"""What a boot of a Debian starts and reads, as far as that can be had without booting it."""
 
 
 def start(mount: Path, command: list[str]) -> subprocess.Popen[bytes]:
@@ -47,8 +62,9 @@ def wait_for_devices(folder: Path, server: subprocess.Popen[bytes]) -> dict[str,
     return devices
 
 
-def mount_layers(devices: dict[str, str], below: Path) -> None:
-    """Mount every image that is a squashfs, as an initramfs does."""
+def mount_layers(devices: dict[str, str], below: Path) -> list[Path]:
+    """Mount every image that is a squashfs, as an initramfs does, and return where."""
+    layers = []
     for number, device in enumerate(devices.values()):
         with Path(device).open("rb", buffering=0) as image:
             is_squashfs = image.read(512)[:4] == _MAGIC
@@ -56,7 +72,28 @@ def mount_layers(devices: dict[str, str], below: Path) -> None:
         layer.mkdir(parents=True)
         if is_squashfs:
             subprocess.run(["mount", "-t", "squashfs", "-o", "ro", device, str(layer)], check=False)
+            layers.append(layer)
         subprocess.run(["losetup", "-d", device], check=False)  # of one in use it means: once it no longer is
+
+    return layers
+
+
+def record(layers: list[Path], folder: Path, trace: Path) -> None:
+    """Start programs of a boot from the root, wait until all is there, and keep the trace that the leecher leaves."""
+    for program in _PROGRAMS:
+        command = ["chroot", str(layers[0]), *program]
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_PROGRAM_BOUND_S)
+    while not (folder / "trace").exists():
+        time.sleep(_LOOK_S)
+    shutil.copy(folder / "trace", trace.with_suffix(".new"))
+    trace.with_suffix(".new").rename(trace)
+
+
+def write_ready(ready: Path, began_s: float) -> None:
+    """Say that all was read now that was to be, from `began_s` on."""
+    times = {"began_unix_s": began_s, "ready_unix_s": time.time()}
+    ready.with_suffix(".new").write_text(json.dumps(times))
+    ready.with_suffix(".new").rename(ready)
 
 
 def reads_of(trace: Path) -> Iterator[tuple[str, int, int]]:
@@ -89,12 +126,12 @@ def main() -> None:
     devices = wait_for_devices(folder, server)
     began_s = time.time()
     subprocess.run(["umount", "-l", str(mount)], check=True)
-    mount_layers(devices, folder.with_name(f"{folder.name}.layers"))
-    if sys.argv[3]:
+    layers = mount_layers(devices, folder.with_name(f"{folder.name}.layers"))
+    if sys.argv[3].startswith(RECORD):
+        record(layers, folder, Path(sys.argv[3].removeprefix(RECORD)))
+    elif sys.argv[3]:
         replay(trace, devices)
-    times = {"began_unix_s": began_s, "ready_unix_s": time.time()}
-    ready.with_suffix(".new").write_text(json.dumps(times))
-    ready.with_suffix(".new").rename(ready)
+    write_ready(ready, began_s)
     sys.exit(server.wait())
 
 
