@@ -247,13 +247,16 @@ class PaperWindow:
 
 
 @contextmanager
-def paper_window(folder: Path, images: list[Path], *, fault: str = "") -> Iterator[PaperWindow]:
-    """Serve images that arrive as they are read; needs root."""
+def paper_window(
+    folder: Path, images: list[Path], *, fault: str = "", group: Path | None = None
+) -> Iterator[PaperWindow]:
+    """Serve images that arrive as they are read, by processes of a control group if one is given; needs root."""
     fuse = folder / "fuse"
     fuse.mkdir()
     fetcher = [sys.executable, "-m", "tests.support.paper_fetcher", str(folder), fault, *map(str, images)]
+    join = f"echo $$ >{group}/cgroup.procs || exit 1\n" if group else ""
     process = subprocess.Popen(
-        ["sh", "-c", _LAUNCH, "lazy", str(fuse), *fetcher],
+        ["sh", "-c", join + _LAUNCH, "lazy", str(fuse), *fetcher],
         stderr=subprocess.PIPE, text=True, cwd=TREE,
     )  # fmt: skip
     devices: list[int] = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from random import Random
@@ -10,6 +13,8 @@ from random import Random
 import pytest
 
 from tests.support.lazy import attached_loops, paper_window
+from tests.support.memory import hog, memory_group
+from tests.support.tree import TREE
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mount", "umount", "losetup")]
@@ -85,3 +90,42 @@ def test_a_fetcher_that_ends_before_a_root_is_in_use_ends_the_attempt_and_its_de
         while window.devices:
             os.close(window.devices.pop())
         assert not {*window.paths} & attached_loops()
+
+
+def test_reads_go_on_beside_hogs_that_take_all_memory_there_is(tmp_path: Path) -> None:
+    """What the server needs it has: a page more would be taken from it, and who waits for it would wait for ever."""
+    images = write_images(tmp_path, 6_000_000)
+    data = images[0].read_bytes()
+    with memory_group(96 << 20) as group, paper_window(tmp_path, images, group=group) as window:
+        with window.reading(window.devices[0], data, readers=4) as readers:
+            assert [hog(group) for _ in range(3)] == [-9, -9, -9]
+            reads = [reader.reads for reader in readers]
+            wait_until("reads", lambda: all(reader.reads > n for reader, n in zip(readers, reads, strict=True)))
+            window.end()
+        assert [fault for reader in readers for fault in reader.faults] == []
+
+
+_UNSERVED = """
+import errno, os, subprocess, sys
+from leecher.lazy.image import ImageFacts
+from leecher.lazy.server import FileServer
+fuse, mount = os.open("/dev/fuse", os.O_RDWR), sys.argv[1]
+options = f"ro,fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other"
+subprocess.run(["mount", "-i", "-t", "fuse", "-o", options, "swarmboot-lazy", mount], pass_fds=[fuse], check=True)
+server = FileServer(fuse, lambda *told: print(*told), read_s=0.5)
+server.start()
+server.serve([ImageFacts(f"{mount}.image", 1 << 16, 1 << 16, (bytes(32),))])
+read = subprocess.run(["cat", f"{mount}/0"], capture_output=True, text=True)
+subprocess.run(["umount", "-l", mount], check=True)
+print(read.returncode, read.stderr)
+"""
+
+
+def test_a_read_that_nobody_serves_in_time_fails_and_does_not_wait_for_ever(tmp_path: Path) -> None:
+    mount = tmp_path / "fuse"
+    mount.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", _UNSERVED, str(mount)], capture_output=True, text=True, timeout=60, check=True, cwd=TREE
+    )
+    assert "0 0 True" in done.stdout
+    assert os.strerror(errno.EIO) in done.stdout

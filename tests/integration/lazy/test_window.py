@@ -27,8 +27,9 @@ from tests.support.lazy import (
     make_squashfs,
     throttled,
 )
-from tests.support.loopback import Fleet, asking, booting, build_fleet, serving
+from tests.support.loopback import Fleet, asking, booting, build_fleet, serving, status
 from tests.support.shells import drive
+from tests.support.tree import TREE
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mksquashfs", "mount", "umount")]
@@ -231,3 +232,32 @@ def test_a_seeder_that_is_gone_in_the_window_costs_nothing_while_a_neighbour_liv
             node.wait_for_exchange()
         assert [fault for reader in readers for fault in reader.faults] == []
         read_all(node, held)
+
+
+def test_what_a_lying_neighbour_sends_in_the_window_is_read_by_nobody_and_it_is_banned(
+    tmp_path: Path, release: tuple[Fleet, Held]
+) -> None:
+    fleet, held = release
+    host, folder = "127.0.0.1", tmp_path / "liar"
+    folder.mkdir()
+    with serving(fleet, "--uplink", "24mbit") as seeder, throttled(seeder, SLOW_BYTES_PER_S) as slow:
+        words = [seeder.address.removeprefix("https://"), seeder.ca, fleet.site, host, "1.0", "1", folder]
+        liar = subprocess.Popen(
+            [sys.executable, "-m", "netsim.lab.chaos.guests.liar", *map(str, words)],
+            cwd=TREE,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            wait_until("a liar who is announced", lambda: status(seeder)["nodes"], process=liar)
+            with booting_lazily(tmp_path, 1, *asking(slow, fleet)) as node:
+                with reading(node, held) as readers:
+                    node.wait_for_exchange()
+                assert [fault for reader in readers for fault in reader.faults] == []
+                read_all(node, held)
+                report = node.leecher.report()
+            assert report["outcome"] == VERIFIED
+            assert report["hash_failures"] > 0
+            assert [ban for ban in report["bans"] if host in str(ban)], report["bans"]
+        finally:
+            liar.kill()
+            liar.wait()

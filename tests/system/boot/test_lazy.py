@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_until
 from tests.system.vm import images
 from tests.system.vm.lan import NAME, open_lan
-from tests.system.vm.machine import booting
+from tests.system.vm.machine import Machine, booting
 from tests.system.vm.programs import PROMPT_S
 
 pytestmark = [
@@ -25,29 +28,72 @@ UPLINK = "10mbit"
 """So scarce that a boot is over long before its root image is there."""
 
 
+SCARCE = "3mbit"
+"""So scarce that the image is not there when all else is over."""
+HOGS = """
+grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && say window open
+for hog in 1 2 3; do tail /dev/zero; done
+say hogs "$(grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && echo open || echo over)"
+"""
+
+
+@contextmanager
+def lazy_machine(
+    folder: Path, release: Path, *, uplink: str, generator: str = "initramfs-tools", memory: str = "1024",
+    cmdline: str = "",
+) -> Iterator[Machine]:  # fmt: skip
+    """Boot a machine whose root is in use before it is whole."""
+    fleet, kernel, site = images.fleet(), images.debian_kernel(), folder / "site"
+    images.publish(release, site=site, keys=fleet.keys)
+    initramfs = images.build_initramfs(
+        folder / "initramfs.img", kernel=kernel, trust=fleet.trust, authority=fleet.authority, generator=generator,
+        runtime=images.runtime_image(), defaults=("lazy=on",),
+    )  # fmt: skip
+    with open_lan(folder) as lan:
+        lan.seeders.append(lan.serve(site, state=fleet.state(folder / "state"), uplink=uplink))
+        words = f"swarmboot.server=https://{NAME}:8470 {cmdline}"
+        with booting(lan, "lazy", kernel=kernel.image, initramfs=initramfs, cmdline=words, memory=memory) as machine:
+            yield machine
+
+
 @pytest.mark.parametrize("generator", ["initramfs-tools", "dracut"])
 def test_a_machine_boots_from_a_root_that_still_arrives_and_keeps_it_when_all_is_there(
     tmp_path: Path, generator: str
 ) -> None:
-    fleet, kernel, site = images.fleet(), images.debian_kernel(), tmp_path / "site"
     release = images.write_release(tmp_path / "release")
-    images.publish(release, site=site, keys=fleet.keys)
-    initramfs = images.build_initramfs(
-        tmp_path / "initramfs.img", kernel=kernel, trust=fleet.trust, authority=fleet.authority, generator=generator,
-        runtime=images.runtime_image(), defaults=("lazy=on",),
-    )  # fmt: skip
-    with open_lan(tmp_path) as lan:
-        lan.seeders.append(lan.serve(site, state=fleet.state(tmp_path / "state"), uplink=UPLINK))
-        cmdline = f"swarmboot.server=https://{NAME}:8470"
-        with booting(lan, "lazy", kernel=kernel.image, initramfs=initramfs, cmdline=cmdline, memory="1024") as machine:
-            machine.wait_for("the root is ready after .* the rest of it arrives", within_s=BOOT_S)
-            machine.wait_for("all is there; its files took the place", within_s=BOOT_S)
-            machine.wait_for("marker: end of it", within_s=BOOT_S)
-            machine.wait_for("login:", within_s=PROMPT_S)
-            marks = machine.marks()
+    with lazy_machine(tmp_path, release, uplink=UPLINK, generator=generator) as machine:
+        machine.wait_for("the root is ready after .* the rest of it arrives", within_s=BOOT_S)
+        machine.wait_for("all is there; its files took the place", within_s=BOOT_S)
+        machine.wait_for("marker: end of it", within_s=BOOT_S)
+        machine.wait_for("login:", within_s=PROMPT_S)
+        marks = machine.marks()
     assert marks["root"] == "overlay"
     assert marks["plugin"] == "booted by a rack"
     assert marks["fuse"] == ""
     if "image" in marks:
         assert marks["image"] == hashlib.sha256((release / "rootfs.squashfs").read_bytes()).hexdigest()
     assert json.loads(marks["report"])["outcome"] == "images verified"
+
+
+@pytest.mark.parametrize(("action", "said"), [("reboot", "Restarting system"), ("poweroff", "Power down")])
+def test_a_machine_reboots_and_shuts_down_while_its_root_still_arrives(tmp_path: Path, action: str, said: str) -> None:
+    release = images.write_release(tmp_path / "release")
+    cmdline = f"systemd.run=/bin/true systemd.run_success_action={action}"
+    with lazy_machine(tmp_path, release, uplink=SCARCE, cmdline=cmdline) as machine:
+        machine.wait_for("the root is ready after .* the rest of it arrives", within_s=BOOT_S)
+        machine.wait_for(said, within_s=BOOT_S)
+        assert "all is there" not in machine.console
+        wait_until("the machine's end", lambda: machine.process.poll() is not None, within_s=60)
+
+
+def test_memory_hogs_in_the_window_are_killed_and_the_root_goes_on_arriving(tmp_path: Path) -> None:
+    release = images.write_release(tmp_path / "release", first=HOGS)
+    with lazy_machine(tmp_path, release, uplink=SCARCE, memory="512") as machine:
+        machine.wait_for("marker: hogs", within_s=BOOT_S)
+        machine.wait_for("all is there; its files took the place", within_s=BOOT_S)
+        machine.wait_for("marker: end of it", within_s=BOOT_S)
+        marks, console = machine.marks(), machine.console
+    assert marks["window"] == "open", "all was there before the hogs began"
+    assert "Out of memory: Killed process" in console
+    assert "the server of reads failed" not in console
+    assert marks["image"] == hashlib.sha256((release / "rootfs.squashfs").read_bytes()).hexdigest()

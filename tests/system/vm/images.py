@@ -221,8 +221,11 @@ def build_initramfs(
     return out
 
 
-def write_release(folder: Path) -> Path:
-    """Make a release of the sample's root image, its plugin, and one that says on the console what has booted."""
+def write_release(folder: Path, *, first: str = "") -> Path:
+    """Make a release of the sample's root image, its plugin, and one that says on the console what has booted.
+
+    `first` are lines of shell that the booted system runs before that.
+    """
     sample = sample_release(say=print)
     (folder / "plugins").mkdir(parents=True)
     (folder / "env").mkdir()
@@ -230,17 +233,18 @@ def write_release(folder: Path) -> Path:
     (folder / "plugins" / "10-hello.squashfs").hardlink_to(sample / "plugins" / "10-hello.squashfs")
     (folder / "env" / "site.env").write_text('SITE=sample\nMOTTO="two words"\n')
     tree = folder.parent / f"{folder.name}-marker"
-    write_marker(tree)
+    write_marker(tree, first=first)
     run("mksquashfs", str(tree), str(folder / "plugins" / "20-marker.squashfs"), "-all-root", "-noappend", "-quiet")
     return folder
 
 
-def write_marker(tree: Path) -> None:
+def write_marker(tree: Path, *, first: str = "") -> None:
     """Write the marker's program and unit into a folder, and mask what no test needs: emulation is dear."""
     units = tree / "etc/systemd/system"
     (units / "multi-user.target.wants").mkdir(parents=True)
     (tree / "usr/local/sbin").mkdir(parents=True)
-    (tree / "usr/local/sbin/marker").write_text(_MARKER)
+    head, said = _MARKER.split("say root", 1)
+    (tree / "usr/local/sbin/marker").write_text(f"{head}{first}say root{said}")
     (tree / "usr/local/sbin/marker").chmod(0o755)
     (units / "marker.service").write_text(_MARKER_UNIT)
     (units / "multi-user.target.wants/marker.service").symlink_to("../marker.service")
