@@ -43,6 +43,8 @@ PLAINLY = {
     "hook settings": "settings",
     f"hook install --initramfs-tools --root root {KEYS} --ca ca.pem": "installed",
     "simulate --nodes 2 --strategy https": "",
+    "simulate --nodes 2 --strategy https --site site": "",
+    "simulate --nodes 4 --strategy https --plan-power": "power_on_s",
     "lab chaos --list": "fault-free",
 }
 """A command of each verb that is done in a moment, and a name in what it prints as JSON, if that is an object."""

@@ -41,6 +41,7 @@ def test_every_verb_reads_from_the_seeder_of_the_state_folder_and_from_the_folde
             assert f"did you mean {name}?" in program("swarmboot", "why", f"{name}-", *state).stderr
             told = ask("why", "127.0.0.2", *state)
             assert "UP for" in told
+            assert "127.0.0.2" in ask("history", "--server", seeder.address, "--ca", seeder.ca)
             assert re.search(r"images +\|.*=.*\|", told)
         seeder.stop()
     again = program("swarmboot", "why", "127.0.0.2", *state)
