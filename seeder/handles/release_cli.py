@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from swarmboot.parameters import JSON
+from swarmboot.printable import printable
 from swarmboot.verbs import Verbs
 
 _PATH = click.Path(path_type=Path)
@@ -20,6 +21,8 @@ def release() -> None:
 
     \b
     Example:
+      swarmboot release init release/
+      swarmboot release diff site/ stable edge
       swarmboot release import coinboot/server/
     """
 
@@ -59,3 +62,47 @@ def import_(
     _, facts = take_over(folder, out, initramfs, is_kept=False, say=say)
     if is_json:
         click.echo(json.dumps(facts))
+
+
+@release.command()
+@click.argument("site", type=_PATH)
+@click.argument("old", metavar="A")
+@click.argument("new", metavar="B")
+@JSON
+def diff(site: Path, old: str, new: str, is_json: bool) -> None:
+    """Say what changes in SITE from release A to B, numbers or channels, and how many bytes it costs a node.
+
+    \b
+    Example:
+      swarmboot release diff site/ 12 13
+      swarmboot release diff site/ stable edge
+    """
+    from seeder.handles.difference import compare, lines, value
+    from seeder.handles.find import layers_of, numbered
+    from seeder.site.reader import read_unbelieved
+
+    before, after = numbered(site, old), numbered(site, new)
+    found = compare(read_unbelieved(site, before), read_unbelieved(site, after), partial(layers_of, site))
+    if is_json:
+        click.echo(json.dumps({"old": before, "new": after, **value(found)}))
+    else:
+        click.echo("\n".join(map(printable, lines(found, old=old, new=new))))
+
+
+@release.command()
+@click.argument("folder", type=_PATH)
+@JSON
+def init(folder: Path, is_json: bool) -> None:
+    """Make an empty release directory, with what goes where written into it.
+
+    \b
+    Example:
+      swarmboot release init release/
+    """
+    from seeder.handles.skeleton import NEXT, make
+
+    made = [str(path) for path in make(folder)]
+    if is_json:
+        click.echo(json.dumps({"release": str(folder), "made": made}))
+    else:
+        click.echo("\n".join(map(printable, [*(f"made {path}" for path in made), NEXT.format(folder=folder)])))

@@ -1,8 +1,8 @@
 """Make room in a site: drop old manifests, and the blobs, torrents and sealed settings that no manifest kept needs.
 
-What a channel points to always stays, and so do the newest manifests, and those that a channel pointed to a while ago,
-because nodes may still be booting them. When that was is said by a manifest file's modification time: it is set anew
-when a channel leaves it (`seeder.publish.publish`).
+What a channel points to always stays, and so do the newest manifests, those that are pinned, and those that a channel
+pointed to a while ago, because nodes may still be booting them. When that was is said by a manifest file's modification
+time: it is set anew when a channel leaves it (`seeder.publish.publish`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seeder.site.numbers import oldest_first
+from seeder.site.pins import pinned
 from seeder.site.reader import channel_names, files_of, pointed_number, read_unbelieved
 from seeder.site.writer import SiteWriter
 from swarmboot.ids import Sequence
@@ -28,14 +29,14 @@ class Pruned:
 
 
 def prune(writer: SiteWriter, *, keep: int, grace_s: float, now_unix_s: float) -> Pruned:
-    """Drop all but the newest `keep` manifests and those that channels point to, and what nothing needs any more.
+    """Drop all but the newest `keep` manifests, pinned ones and those that channels point to, and what none needs.
 
     One that a channel has pointed to within the last `grace_s` stays as well, with its blobs and torrents.
     Raises ManifestError or BlobError, with nothing dropped, if a manifest that stays cannot be read.
     """
     site = writer.site
     numbers = oldest_first(site)
-    wanted_numbers = {*numbers[len(numbers) - min(keep, len(numbers)) :], *_pointed(writer)}
+    wanted_numbers = {*numbers[len(numbers) - min(keep, len(numbers)) :], *_pointed(writer), *pinned(site)}
     left_s = {number: writer.path(layout.manifest_path(number)).stat().st_mtime for number in numbers}
     spared = [each for each in numbers if each not in wanted_numbers and now_unix_s - left_s[each] < grace_s]
     kept = sorted({*wanted_numbers, *spared})

@@ -6,6 +6,7 @@
     channels/<name>.swarm        signed pointer to one manifest
     keys/<version>.swarm         signed key sets, when keys were rotated
     secrets/<sha256>             settings sealed for the holders of the fleet token
+    pins/<n>                     manifest number n is not to be pruned; for the publisher alone
 
 Everything but the channels is immutable. This module names and reads files; it will not write any.
 """
@@ -57,6 +58,11 @@ def keys_path(version: int) -> str:
 def secrets_path(sha256: Digest) -> str:
     """Return where sealed settings are."""
     return f"secrets/{sha256.hex()}"
+
+
+def pin_path(sequence: Sequence) -> str:
+    """Return the file that keeps a manifest from being pruned."""
+    return f"pins/{sequence}"
 
 
 def check_channel_name(name: str) -> str:

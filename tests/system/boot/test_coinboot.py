@@ -82,5 +82,5 @@ def test_coinboots_server_folder_boots_a_node_that_knows_its_plugins_packages(tm
     print("\ncoinboot:", json.loads(marks["report"])["phases"])
     assert marks["root"] == "overlay"
     assert marks["plugin"] == "acme-tool 1.2-3, acme-tool: /usr/bin/acme-tool, runs"
-    assert "COMPANY=ACME & sons" in marks["environment"]
+    assert 'COMPANY="ACME & sons"' in marks["environment"]
     assert marks["seed"] == "active"

@@ -1,0 +1,102 @@
+"""The releases of a site in a table: numbers, names, channels, sizes, and the nodes on each where that is known.
+
+Signatures are not checked here; `swarmboot verify` does, and nodes do. One that cannot be read is listed as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from seeder.site.pins import pinned
+from seeder.site.reader import channel_names, pointed_number, read_unbelieved
+from swarmboot.errors import BlobError, ManifestError
+from swarmboot.ids import Sequence
+from swarmboot.release import layout
+from swarmboot.release.manifest import Manifest
+from swarmboot.text.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One release. `fault` says why it cannot be read, and there is no manifest then."""
+
+    number: Sequence
+    manifest: Manifest | None
+    channels: tuple[str, ...] = ()
+    is_pinned: bool = False
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A site's releases, the newest first. `nodes` are how many nodes are on each, None where nobody can be asked."""
+
+    releases: tuple[Listed, ...]
+    nodes: Mapping[int, int] | None = field(default=None)
+
+
+def read_listing(site: Path, nodes: Mapping[int, int] | None) -> Listing:
+    """Return the releases of a site; raise SiteError for what is none."""
+    layout.check_site(site)
+    channels: dict[int, list[str]] = {}
+    for name in channel_names(site):
+        try:
+            channels.setdefault(pointed_number(site, name), []).append(name)
+        except (BlobError, ManifestError):
+            continue
+    pins = pinned(site)
+    found = []
+    for number in reversed(layout.manifest_numbers(site)):
+        manifest, fault = None, ""
+        try:
+            manifest = read_unbelieved(site, number)
+        except (BlobError, ManifestError) as error:
+            fault = error.what
+        found.append(Listed(number, manifest, tuple(channels.get(number, ())), number in pins, fault))
+    return Listing(tuple(found), nodes)
+
+
+def lines(listing: Listing) -> list[str]:
+    """Return the table."""
+    rows = [("NUMBER", "NAME", "CHANNELS", "SIZE", "NODES", "ISSUED", "UNTIL", "")]
+    for each in listing.releases:
+        head = str(each.number)
+        if each.manifest is None:
+            rows.append((head, f"? {each.fault}", "", "", "", "", "", ""))
+            continue
+        nodes = "?" if listing.nodes is None else str(listing.nodes.get(each.number, 0))
+        channels = ", ".join(each.channels) or "-"
+        size = format_size(sum(artifact.size_bytes for artifact in each.manifest.artifacts))
+        days = (_day(each.manifest.issued_unix_s), _day(each.manifest.expires_unix_s))
+        rows.append((head, each.manifest.name, channels, size, nodes, *days, "pinned" if each.is_pinned else ""))
+    widths = [max(len(row[column]) for row in rows if "?" not in row[1][:1]) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _day(unix_s: float) -> str:
+    latest = datetime.max.replace(tzinfo=UTC).timestamp() - 1
+    return datetime.fromtimestamp(min(unix_s, latest), UTC).strftime("%Y-%m-%d")
+
+
+def value(listing: Listing) -> dict[str, Any]:
+    """Return it as JSON has it."""
+    return {"releases": [_value(each, listing.nodes) for each in listing.releases]}
+
+
+def _value(each: Listed, nodes: Mapping[int, int] | None) -> dict[str, Any]:
+    known: dict[str, Any] = {"sequence": each.number, "channels": list(each.channels), "is_pinned": each.is_pinned}
+    if each.manifest is None:
+        return {**known, "fault": each.fault}
+    return {
+        **known,
+        "name": each.manifest.name,
+        "fleet": each.manifest.fleet,
+        "issued_unix_s": each.manifest.issued_unix_s,
+        "expires_unix_s": each.manifest.expires_unix_s,
+        "size_bytes": sum(artifact.size_bytes for artifact in each.manifest.artifacts),
+        "nodes": None if nodes is None else nodes.get(each.number, 0),
+    }
