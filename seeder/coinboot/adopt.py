@@ -161,9 +161,14 @@ def _lists_anew(nested: Nested, kernel: str) -> dict[str, bytes]:
 
 
 def _write_settings(found: CoinbootFolder, release: Path) -> None:
+    names = {label: Path(label).name for label in found.settings}
+    if not all(name.endswith(_ENV) for name in names.values()):  # which name they are read by decides who wins
+        names = {
+            label: f"{number:03}-{name.removesuffix(_ENV)}{_ENV}" for number, (label, name) in enumerate(names.items())
+        }
     for label, settings in found.settings.items():
-        name = Path(label).name
-        path = release / "env" / (name if name.endswith(_ENV) else name + _ENV)
+        name = names[label]
+        path = release / "env" / name
         path.touch(0o600)
         path.write_text(format_env(settings, where=label), errors="surrogateescape")
         if not name.endswith(".secret.env"):

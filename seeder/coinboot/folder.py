@@ -21,6 +21,8 @@ from swarmboot.errors import EscapeError, ReleaseError, UnreadableError
 
 KERNEL, INITRAMFS = "coinboot-vmlinuz-", "coinboot-initramfs-"
 _SCRIPT = "coinboot.ipxe"
+_ROOT = "rootfs."
+"""What a release directory has, and Coinboot's server folder has not."""
 _BOOT = ("boot", "tftpboot", ".")
 _ENVIRONMENT = ("conf/environment", "environment")
 _PLUGINS = ("plugins/enabled", "plugins")
@@ -62,7 +64,7 @@ class CoinbootFolder:
 
 def is_coinboot(folder: Path) -> bool:
     """Return whether this is Coinboot's server folder, by what Coinboot alone has in it."""
-    return _boot(folder) is not None
+    return _boot(folder) is not None and not any(name.startswith(_ROOT) for name in _names(folder))
 
 
 def _boot(folder: Path) -> str | None:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -68,8 +69,9 @@ def write_root_image(
                 for entry in with_parents(with_changes(whole_files(entries), changed)):
                     _add(tar, entry)
             process.stdin.close()
-        except BrokenPipeError:
-            pass  # what it said is told below
+        except BrokenPipeError:  # what it said is told below
+            with suppress(BrokenPipeError):
+                process.stdin.close()
         except BaseException:
             process.kill()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -186,3 +187,70 @@ def test_a_plugin_that_is_cut_off_is_refused_by_its_name(server: Path) -> None:
     path = server / "plugins/enabled/acme_v1.tar.gz"
     path.write_bytes(path.read_bytes()[:-40])
     assert "plugins/acme_v1.tar.gz is no whole tar.gz" in imported(server, code=50)
+
+
+def test_settings_keep_their_order_whatever_their_files_are_named(server: Path, tmp_path: Path) -> None:
+    for name, value in (("a", "1"), ("a-b", "2"), ("a.env", "3")):
+        (server / "conf/environment" / name).write_text(f"WHO={value}\n")
+    imported(server, "--out", tmp_path / "release")
+    texts = [path.read_text() for path in sorted((tmp_path / "release/env").iterdir())]
+    assert [text for text in texts if "WHO" in text] == ["WHO=1\n", "WHO=2\n", "WHO=3\n"]
+
+
+def test_a_packer_that_fails_is_one_line_and_leaves_nothing(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/mksquashfs").write_text("#!/bin/sh\necho no room for it >&2\nexit 3\n")
+    (tmp_path / "bin/mksquashfs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    said = imported(server, "--out", tmp_path / "release", code=50)
+    assert "rootfs.czst in boot/coinboot-initramfs-5.11.0-46-generic cannot be packed" in said
+    assert "no room for it" in said
+    assert not (tmp_path / "release").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_release_directory_is_never_taken_for_coinboots(tmp_path: Path) -> None:
+    (tmp_path / "rootfs.squashfs").write_bytes(b"hsqs")
+    (tmp_path / "coinboot.ipxe").write_text("#!ipxe\n")
+    assert "is not Coinboot's server folder" in imported(tmp_path, code=50)
+
+
+def test_the_kernel_is_the_one_that_the_settings_or_the_link_name(server: Path, tmp_path: Path) -> None:
+    boot = server / "boot"
+    shutil.copyfile(boot / f"coinboot-vmlinuz-{VERSION}", boot / "coinboot-vmlinuz-9.9.9-other")
+    assert f"kernel {VERSION}" in imported(server, "--out", tmp_path / "by-link")
+    (boot / "vmlinuz").unlink()
+    assert "does not say which kernel it boots" in imported(server, "--out", tmp_path / "x", code=50)
+    (server / "conf/environment/kernel.env").write_text(f"export KERNEL={VERSION}\n")
+    assert f"kernel {VERSION}" in imported(server, "--out", tmp_path / "by-setting")
+    (boot / "initramfs").unlink()
+    (boot / "initramfs").symlink_to("coinboot-initramfs-9.9.9-other")
+    (boot / "coinboot-initramfs-9.9.9-other").write_bytes(b"x")
+    assert "boot/initramfs is another kernel's" in imported(server, "--out", tmp_path / "x", code=50)
+
+
+def test_an_initramfs_that_is_itself_the_root_is_taken(tmp_path: Path) -> None:
+    kernel, root = tmp_path / "kernel", write_small_root(tmp_path / "root")
+    kernel.write_bytes(b"k")
+    server = write_server(tmp_path / "server", root, kernel=kernel)
+    initramfs = server / f"boot/coinboot-initramfs-{VERSION}"
+    pack = f"find . -mindepth 1 | cpio --create --format=newc --quiet | gzip -n >{initramfs}"
+    subprocess.run(("sh", "-c", pack), cwd=root, check=True)
+    imported(server, "--out", tmp_path / "release")
+    assert (unpacked(tmp_path / "release", tmp_path / "found") / "etc/one").read_text() == "linked\n"
+
+
+def test_an_initramfs_without_a_root_is_refused(server: Path) -> None:
+    pack = (
+        f"echo etc/passwd | cpio --create --format=newc --quiet | gzip -n >{server}/boot/coinboot-initramfs-{VERSION}"
+    )
+    subprocess.run(("sh", "-c", pack), cwd="/", check=True)
+    assert "holds no root: expected rootfs.cgz, rootfs.czst or rootfs.cxz" in imported(server, code=50)
+
+
+def test_a_setting_that_a_shell_would_expand_stops_it_with_its_line(server: Path, tmp_path: Path) -> None:
+    (server / "conf/environment/x.env").write_text("A=1\nB=$(touch /tmp/never)\n")
+    assert "conf/environment/x.env:2 has a '$'" in imported(server, "--out", tmp_path / "release", code=50)
+    assert not (tmp_path / "release").exists()

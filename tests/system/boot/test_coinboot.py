@@ -1,8 +1,9 @@
-"""Coinboot's server folder, as its documents describe it, boots a node by the commands of docs/coinboot.md."""
+"""Coinboot's server folder, as its documents describe it, boots a node by the two commands of docs/coinboot.md."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -59,6 +60,15 @@ def write_marker_plugin(path: Path, tree: Path) -> None:
                     tar.addfile(info)
 
 
+def write_runtime(tree: Path) -> Path:
+    """Put the runtime image where `hook build-runtime` leaves it, in a tree that is laid over this machine's."""
+    runtime = images.runtime_image()
+    (tree / "usr/lib/swarmboot").mkdir(parents=True)
+    for path in (runtime, runtime.with_suffix(".libraries")):
+        shutil.copyfile(path, tree / "usr/lib/swarmboot" / path.name)
+    return tree
+
+
 def test_coinboots_server_folder_boots_a_node_that_knows_its_plugins_packages(tmp_path: Path) -> None:
     kernel, fleet = images.debian_kernel(), images.fleet()
     root = write_root(tmp_path / "root", kernel)
@@ -66,16 +76,15 @@ def test_coinboots_server_folder_boots_a_node_that_knows_its_plugins_packages(tm
         tmp_path / "server", root, kernel=kernel.image, version=kernel.version, packer="zstd -q -3 -T0"
     )
     write_marker_plugin(server / "plugins/enabled/marker_v1.tar.gz", tmp_path / "marker")
-    release, runtime = tmp_path / "release", images.runtime_image()
+    state, site = fleet.state(tmp_path / "state"), tmp_path / "site"
     run(
-        *SWARMBOOT, "release", "import", str(server), "--out", str(release), "--trust", str(fleet.trust),
-        "--ca", str(fleet.authority), "--runtime", str(runtime),
+        *kernel.around(write_runtime(tmp_path / "beside")), "env", f"STATE_DIRECTORY={state}", *SWARMBOOT, "publish",
+        str(server), "--site", str(site), "--key", str(fleet.keys / "swarmboot.key"),
     )  # fmt: skip
-    images.publish(release, site=tmp_path / "site", keys=fleet.keys)
     with open_lan(tmp_path / "lan") as lan:
-        lan.serve(tmp_path / "site", state=fleet.state(tmp_path / "state"))
+        lan.serve(site, state=state)
         cmdline = f"swarmboot.server=https://{NAME}:8470 swarmboot.discovery=off"
-        vmlinuz, initramfs = release / "vmlinuz", release / "initramfs.img"
+        vmlinuz, initramfs = (tmp_path / "server.release" / name for name in ("vmlinuz", "initramfs.img"))
         with booting(lan, "coinboot", kernel=vmlinuz, initramfs=initramfs, cmdline=cmdline, memory="1024") as node:
             node.wait_for("marker: end of it", within_s=BOOT_S)
             marks = node.marks()
