@@ -94,12 +94,13 @@ def keygen(out: Path | None, fleet_token: Path | None, is_json: bool) -> None:
 @click.option("--secureboot-key", type=_PATH, metavar="FILE", help="Sign it with this key, PEM (needs sbsign).")
 @click.option("--secureboot-cert", type=_PATH, metavar="FILE", help="The certificate that Secure Boot knows, PEM.")
 @click.option("--check", "is_check", is_flag=True, help="Only look at RELEASE and say what is found; write nothing.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be published and copied; write nothing.")
 @click.option("--force", "is_forced", is_flag=True, help="Publish it although no machine can boot it.")
 @JSON
 def publish(
     release: Path, site: Path | None, keys: tuple[Path, ...], channel: str, fleet: str, life_s: float | None,
     pointer_life_s: float | None, piece_bytes: int, trust: tuple[Path, ...], new_keys: bool, fleet_token: Path | None,
-    trace: Path | None, is_check: bool, is_forced: bool, is_json: bool, **stage0: Any,
+    trace: Path | None, is_check: bool, is_dry: bool, is_forced: bool, is_json: bool, **stage0: Any,
 ) -> None:  # fmt: skip
     """Publish the RELEASE directory as a signed, content-addressed site.
 
@@ -111,6 +112,7 @@ def publish(
     \b
     Example:
       swarmboot publish release/ --check
+      swarmboot publish release/ --dry-run
       swarmboot publish release/
       swarmboot publish release/ --site /srv/site --key ~/fleet-keys/swarmboot.key
     """
@@ -122,7 +124,7 @@ def publish(
 
     site = site or beside(release)
     if is_coinboot(release):
-        if is_check:
+        if is_check or is_dry:
             lines, facts = look_at(release)
             _print(lines, facts, is_json=is_json)
             return
@@ -138,7 +140,7 @@ def publish(
         tokens=_tokens(fleet_token, [site, release]),
         trace=read_trace(trace) if trace else None,
     )
-    manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json)
+    manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json, is_dry=is_dry)
     _publish(release, site, keys, options, _Stage0(**stage0), manner)
 
 
@@ -187,6 +189,7 @@ def _publish(
     from seeder.publish import publish as work
     from seeder.publish import uki as stage0_uki
     from seeder.publish.release_dir import read_release
+    from seeder.publish.scratch import scratch_of
     from seeder.publish.stage0 import sign_stage0
     from seeder.publish.verdict import judge, signing_of, with_findings
     from seeder.site.progress import choose_progress
@@ -201,16 +204,17 @@ def _publish(
     if manner.is_check:
         return
     found = with_findings(found, looked)
-    signing = known or [make_key(is_quiet=manner.is_json)]
+    signing = known or [make_key(is_quiet=manner.is_json, is_kept=not manner.is_dry)]
     progress = choose_progress("hashed", is_quiet=manner.is_json)
-    with writing(site) as writer:
-        found = stage0_uki.unify(found, site, secureboot) if stage0.uki else found
+    with (scratch_of if manner.is_dry else writing)(site) as writer:
+        found = stage0_uki.unify(found, writer.site, secureboot) if stage0.uki else found
         published = work.publish(
             found, signing, writer=writer, options=options, now_unix_s=time.time(), progress=progress
         )
-        said = sign_stage0(writer, published.manifest, stage0.stage0_key) if stage0.stage0_key else []
+        key = None if manner.is_dry else stage0.stage0_key
+        said = sign_stage0(writer, published.manifest, key) if key else []
     said += _stage0_costs(published, stage0)
-    _print_published(replace(published, boot=looked.boot), site, said, is_json=manner.is_json)
+    _print_published(replace(published, boot=looked.boot), site, said, manner)
 
 
 def _stage0_costs(published: Published, stage0: _Stage0) -> list[str]:
@@ -223,12 +227,13 @@ def _stage0_costs(published: Published, stage0: _Stage0) -> list[str]:
     )
 
 
-def _print_published(published: Published, site: Path, said: list[str], *, is_json: bool) -> None:
+def _print_published(published: Published, site: Path, said: list[str], manner: Manner) -> None:
     """Print what was published, and what was said of its stage 0 before the last line."""
     from seeder.publish.printout import published_lines, published_value
 
-    *lines, last = published_lines(published, site=site)
-    _print([*lines, *said, last], {**published_value(published, site=site), "stage0": said}, is_json=is_json)
+    *lines, last = published_lines(published, site=site, is_dry=manner.is_dry)
+    value = {**published_value(published, site=site), "is_dry": manner.is_dry, "stage0": said}
+    _print([*lines, *said, last], value, is_json=manner.is_json)
 
 
 @click.command()

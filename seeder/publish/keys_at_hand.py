@@ -35,8 +35,10 @@ def own_key() -> Path:
     return user_folder("XDG_CONFIG_HOME", ".config", option="--key FILE") / "swarmboot" / key_files.PRIVATE_NAME
 
 
-def make_key(*, is_quiet: bool) -> Ed25519PrivateKey:
-    """Make the user's own signing key, and say so."""
+def make_key(*, is_quiet: bool, is_kept: bool = True) -> Ed25519PrivateKey:
+    """Make the user's own signing key, and say so; one that is not kept is nobody's, for what is not kept either."""
+    if not is_kept:
+        return Ed25519PrivateKey.generate()
     private, public = key_files.write_pair(own_key().parent)
     click.echo(f"made a signing key, {private}; its public half, for the nodes, is {public}", err=is_quiet)
     return key_files.read_private(private)

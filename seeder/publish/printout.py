@@ -63,23 +63,26 @@ def artifact_value(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def published_lines(published: Published, *, site: Path) -> list[str]:
-    """Return what `publish` prints."""
+def published_lines(published: Published, *, site: Path, is_dry: bool = False) -> list[str]:
+    """Return what `publish` prints, or what it would have done."""
     manifest = published.manifest
     lines = [f"note: {note}" for note in published.notes]
     lines += artifact_table(manifest.artifacts)
     if published.is_new:
-        lines.append(f"published {manifest.name} as manifest {manifest.sequence} on channel {published.channel}")
+        done = "would publish" if is_dry else "published"
+        lines.append(f"{done} {manifest.name} as manifest {manifest.sequence} on channel {published.channel}")
     else:
         lines.append(
             f"nothing changed: channel {published.channel} has {manifest.name} as manifest {manifest.sequence}"
         )
     copied, reused = format_size(published.copied_bytes), format_size(published.reused_bytes)
-    lines.append(f"site {site}: {copied} copied, {reused} there already; may be booted until {_day(manifest)}")
+    how = "to copy" if is_dry else "copied"
+    lines.append(f"site {site}: {copied} {how}, {reused} there already; may be booted until {_day(manifest)}")
     if manifest.secrets:
         lines.append("secret settings are sealed for the fleet token: serve with --fleet-token, and bake it into nodes")
     lines.append(f"fleet {manifest.fleet}, signed by {shown_ids(published.signers)}")
-    return [*lines, *ram_lines(published), f"serve it: swarmboot serve {site}"]
+    last = "nothing was written" if is_dry else f"serve it: swarmboot serve {site}"
+    return [*lines, *ram_lines(published), last]
 
 
 def artifact_table(artifacts: Iterable[Artifact]) -> list[str]:

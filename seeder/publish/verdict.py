@@ -27,11 +27,15 @@ from swarmboot.release import layout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """What becomes of what is found: is looking all, is the release published all the same, is it said as JSON?"""
+    """What becomes of what is found: is looking all, is the release published all the same, is it said as JSON?
+
+    `is_dry` says that nothing is written.
+    """
 
     is_check: bool
     is_forced: bool
     is_json: bool
+    is_dry: bool = False
 
 
 def signing_of(site: Path, keys: Sequence[Ed25519PrivateKey], options: PublishOptions) -> Signing:

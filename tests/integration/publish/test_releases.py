@@ -279,3 +279,38 @@ def test_a_new_release_directory_says_what_goes_where_and_is_one(tmp_path: Path)
     done = run("publish", folder, "--site", tmp_path / "site", "--key", Site(tmp_path).keys[1], "--force")
     assert done.status == 0, done.err
     assert run("release", "init", folder).status == UnreadableError.exit_status
+
+
+def tree_of(folder: Path) -> list[tuple[str, int]]:
+    """Return every name below a folder with when it was last changed."""
+    return sorted((str(path), path.lstat().st_mtime_ns) for path in (folder, *folder.rglob("*")))
+
+
+def test_a_dry_run_says_what_publishing_does_and_writes_nothing(site: Site) -> None:
+    site.publish("one")
+    folder = build_release(site.work / "new", files={"plugins/a.squashfs": b"hsqs" * 9000})
+    (folder / "rootfs.squashfs").write_bytes(b"one" * 40000)  # is in the site
+    arguments = ("publish", folder, "--site", site.site, "--force", *site.keys)
+    before = tree_of(site.site)
+    text, dry = run(*arguments, "--dry-run").out, run(*arguments, "--dry-run", "--json").value
+    assert tree_of(site.site) == before
+    assert "would publish new as manifest 2 on channel stable" in text
+    assert text.splitlines()[-1] == "nothing was written"
+    real = run(*arguments, "--json").value
+    for name in ("sequence", "is_new", "artifacts", "copied_bytes", "reused_bytes", "signers", "ram_bytes", "notes"):
+        assert dry[name] == real[name], name
+    assert (dry["copied_bytes"], dry["reused_bytes"]) == (36000, 120000)
+    assert "nothing changed" in run(*arguments, "--dry-run").out
+
+
+def test_a_dry_run_makes_neither_site_nor_key_and_refuses_what_publishing_would(site: Site, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(site.work / "config"))
+    folder = build_release(site.work / "release")
+    done = run("publish", folder, "--site", site.work / "new-site", "--force", "--dry-run")
+    assert (done.status, "as manifest 1" in done.out) == (0, True), done.err
+    assert not (site.work / "new-site").exists()
+    assert not (site.work / "config").exists()
+    site.publish("one")
+    thief = site.make_key("thief")
+    done = run("publish", folder, "--site", site.site, "--force", "--dry-run", "--key", thief)
+    assert done.status == ThresholdError.exit_status
