@@ -24,7 +24,7 @@ from seeder.coinboot.plugin import take_over
 from seeder.coinboot.root_image import write_root_image
 from seeder.coinboot.shell_env import format_env
 from swarmboot import __version__
-from swarmboot.errors import ReleaseError, ResourceError, UnreadableError
+from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError, UnreadableError
 from swarmboot.host.programs import run_program
 
 STAMP = ".coinboot/made-of.json"
@@ -111,7 +111,7 @@ def _make(found: CoinbootFolder, release: Path, say: Callable[[str], None]) -> d
     packages = {label: text for label, text in _write_plugins(found, release).items() if text is not None}
     lost = []
     with tempfile.TemporaryDirectory(prefix="swarmboot-coinboot.") as work:
-        label = str(found.initramfs.relative_to(found.folder.resolve()))
+        label = str(found.initramfs.relative_to(os.path.realpath(found.folder)))
         say(f"unpacking {label}")
         nested = open_nested(found.initramfs, Path(work), label=label)
         kernel = _kernel_of(found, nested)
@@ -155,6 +155,8 @@ def _lists_anew(nested: Nested, kernel: str) -> dict[str, bytes]:
     folder = nested.tree / "lib/modules" / kernel
     if not brought:
         return {}
+    if not shutil.which("depmod"):
+        raise ToolMissingError("depmod is not installed", hint="install the package kmod")
     run_program(("depmod", "-b", str(nested.tree), kernel), bound_s=_DEPMOD_S, failure=ResourceError)
     files = [folder.parent / name for name in brought] + sorted(folder.glob("modules.*"))
     return {f"{nested.modules[kernel]}/{path.relative_to(folder)}": path.read_bytes() for path in files}

@@ -92,7 +92,7 @@ def read_coinboot(folder: Path) -> CoinbootFolder:
 class _Reader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._real = folder.resolve()
+        self._real = Path(os.path.realpath(folder))
         self._boot = _boot(folder) or "."
         self._environment = next((name for name in _ENVIRONMENT if (folder / name).is_dir()), _ENVIRONMENT[0])
         self._plugins = next((name for name in _PLUGINS if (folder / name).is_dir()), _PLUGINS[0])
@@ -131,7 +131,7 @@ class _Reader:
             target = path.readlink()
             seen = next((mount for mount in self._mounts if target.is_relative_to(mount)), None)
             path = self._folder / self._mounts[seen] / target.relative_to(seen) if seen else path.parent / target
-        real = path.resolve()
+        real = Path(os.path.realpath(path))
         if not real.is_relative_to(self._real):
             raise EscapeError(
                 f"{label} is a link that leads out of the folder",
@@ -223,7 +223,7 @@ class _Reader:
             f"{top}/{name}" for top in ("boot", "tftpboot", "conf", "plugins") for name in _names(self._folder / top)
         ]
         for label in [name for name in tops if name not in ("boot", "tftpboot", "conf", "plugins")] + inner:
-            is_used = label in self._used or label in kept or os.path.normpath(self._plugins).startswith(label)
+            is_used = label in self._used or label in kept or f"{self._plugins}/".startswith(f"{label}/")
             if not is_used:
                 why = next((why for start, why in _LOST.items() if label.startswith(start)), "")
                 lines.append(f"{label}: {why or _default_reason(label)}")

@@ -34,6 +34,8 @@ def take_over(plugin: Path, to: Path, *, label: str) -> str | None:
         ):
             for member in tar:
                 data = tar.extractfile(member) if member.isreg() else None
+                if data is not None:  # a sparse file too is written whole
+                    member.type = tarfile.REGTYPE
                 member.name = member.name.lstrip("/")
                 if member.islnk():
                     member.linkname = member.linkname.lstrip("/")

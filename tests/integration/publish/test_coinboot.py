@@ -254,3 +254,21 @@ def test_a_setting_that_a_shell_would_expand_stops_it_with_its_line(server: Path
     (server / "conf/environment/x.env").write_text("A=1\nB=$(touch /tmp/never)\n")
     assert "conf/environment/x.env:2 has a '$'" in imported(server, "--out", tmp_path / "release", code=50)
     assert not (tmp_path / "release").exists()
+
+
+def test_links_that_lead_round_in_a_circle_are_a_file_that_is_not_there(server: Path) -> None:
+    (server / "plugins/enabled/a.tar.gz").symlink_to("b.tar.gz")
+    (server / "plugins/enabled/b.tar.gz").symlink_to("a.tar.gz")
+    assert "plugins/enabled/a.tar.gz is not there" in imported(server, code=52)
+
+
+def test_a_sparse_file_of_a_plugin_is_whole_in_the_release(server: Path, tmp_path: Path) -> None:
+    (tmp_path / "sparse").write_bytes(b"x")
+    os.truncate(tmp_path / "sparse", 1 << 20)
+    plugin = server / "plugins/enabled/sparse.tar.gz"
+    subprocess.run(("tar", "-C", str(tmp_path), "--sparse", "-czf", str(plugin), "sparse"), check=True)
+    imported(server, "--out", tmp_path / "release")
+    (tmp_path / "to").mkdir()
+    taken = tmp_path / "release/plugins/sparse.tar.gz"
+    subprocess.run(("tar", "-C", str(tmp_path / "to"), "-xzf", str(taken)), check=True)
+    assert (tmp_path / "to/sparse").read_bytes() == b"x" + bytes((1 << 20) - 1)
