@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,9 +29,16 @@ class ScratchWriter(SiteWriter):
         """Raise SpaceError if the site's disk has not that much room."""
         SiteWriter(self._real).check_space(needed_bytes)
 
-    def copy_blob(self, source: SourceFile, *, piece_bytes: int, advance: Advance) -> Hashes:
+    def copy_blob(
+        self,
+        source: SourceFile,
+        *,
+        piece_bytes: int,
+        advance: Advance,
+        also: Callable[[bytes], None] | None = None,
+    ) -> Hashes:
         """Return the hashes that the file would have in the site."""
-        return hash_source(source, piece_bytes=piece_bytes, advance=advance)
+        return hash_source(source, piece_bytes=piece_bytes, advance=advance, also=also)
 
 
 @contextmanager
