@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seeder.handles.choice import before, is_pointed_to, is_same, renewed
 from seeder.site.issue import issue, point
-from seeder.site.reader import Pointed, channel_names, read_channel, read_own_channel, read_site_file
+from seeder.site.reader import Pointed, channel_names, files_of, read_channel, read_own_channel, read_site_file
 from seeder.site.signers import check_signers, own_keys, shown_ids
 from seeder.site.writer import SiteWriter
 from swarmboot.errors import BlobError, ManifestError, ReleaseError, ThresholdError, TrustError
@@ -139,17 +139,16 @@ def check_whole(site: Path, manifest: Manifest) -> None:
     """Raise BlobError if a file of a release is no longer in the site at its full size."""
     for artifact in manifest.artifacts:
         path = site / layout.blob_path(artifact.sha256)
-        is_whole = path.is_file() and path.stat().st_size == artifact.size_bytes
-        if not is_whole or not (site / layout.torrent_path(artifact.info_hash)).is_file():
+        if not path.is_file() or path.stat().st_size != artifact.size_bytes:
             raise BlobError(
                 f"release {manifest.sequence} is not whole any more: {artifact.name} is gone or cut off",
-                expected=f"{path} of {artifact.size_bytes} bytes, and its torrent",
+                expected=f"{path} of {artifact.size_bytes} bytes",
                 hint="publish its folder again",
             )
-    for digest in manifest.secrets.values():
-        if not (site / layout.secrets_path(digest)).is_file():
+    for relative in sorted(files_of(manifest)):
+        if not (site / relative).is_file():
             raise BlobError(
-                f"release {manifest.sequence} is not whole any more: its secret settings are gone",
+                f"release {manifest.sequence} is not whole any more: {site / relative} is gone",
                 hint="publish its folder again",
             )
 

@@ -1,7 +1,8 @@
 """What lies between two releases, and what it costs a node that has the one to have the other. Pure.
 
 A node keeps of an older image the pieces that are the same at the same place under the same name
-(`leecher/swarm/places.py`); pieces of another length are others.
+(`leecher/swarm/places.py`); pieces of another length are others. One that puts images together out of chunks fetches
+the pieces that hold a byte which none of its old images has, wherever that lies in them (`swarmboot.release.chunks`).
 """
 
 from __future__ import annotations
@@ -9,23 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from swarmboot.release.chunks import ChunkList, copies, gaps
 from swarmboot.release.manifest import Artifact, Manifest, Role
 from swarmboot.text.units import format_size
 
 Layers = Callable[[Artifact], tuple[bytes, ...]]
 """Gives the hash of each piece of an image; nothing for one of a single piece."""
+Chunks = Callable[[Artifact], ChunkList | None]
+"""Gives an image's chunks, None for one that was published without."""
 _STAGE0 = (Role.KERNEL, Role.INITRAMFS)
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One file of either release. Sizes in bytes, None where it is not; `cost_bytes` is what of it is to be fetched."""
+    """One file of either release. Sizes in bytes, None where it is not.
+
+    `cost_bytes` is what of it is to be fetched by the pieces that are the same, `chunked_bytes` by the chunks.
+    """
 
     name: str
     role: str
     old_bytes: int | None
     new_bytes: int | None
     cost_bytes: int
+    chunked_bytes: int
 
     @property
     def change(self) -> str:
@@ -50,23 +58,35 @@ class Difference:
         return sum(image.cost_bytes for image in self.images if image.role not in _STAGE0)
 
     @property
+    def chunked_bytes(self) -> int:
+        """Return the same for a node that puts images together out of chunks."""
+        return sum(image.chunked_bytes for image in self.images if image.role not in _STAGE0)
+
+    @property
     def stage0_bytes(self) -> int:
         """Return what firmware loads again at every boot, whatever it had: kernel and initramfs."""
         return sum(image.new_bytes or 0 for image in self.images if image.role in _STAGE0)
 
 
-def compare(old: Manifest, new: Manifest, layers: Layers) -> Difference:
+def compare(old: Manifest, new: Manifest, layers: Layers, chunks: Chunks) -> Difference:
     """Return what changes from one release to the other."""
+    lists = {artifact.name: chunks(artifact) for artifact in old.artifacts if artifact.role not in _STAGE0}
+    olds = {name: found for name, found in lists.items() if found is not None}
     had = {artifact.name: artifact for artifact in old.artifacts}
     has = {artifact.name: artifact for artifact in new.artifacts}
-    images = [_image(name, had.get(name), has.get(name), layers) for name in {**has, **had}]
+    images = []
+    for name in {**has, **had}:
+        before, after = had.get(name), has.get(name)
+        cost_bytes = _cost_bytes(before, after, layers) if after else 0
+        by_chunks = _chunked_bytes(after, chunks(after), olds) if after and cost_bytes else cost_bytes
+        images.append(_image(name, before, after, cost_bytes, min(cost_bytes, by_chunks)))
     return Difference(tuple(images), tuple(_settings(old, new)))
 
 
-def _image(name: str, old: Artifact | None, new: Artifact | None, layers: Layers) -> Image:
+def _image(name: str, old: Artifact | None, new: Artifact | None, cost_bytes: int, chunked_bytes: int) -> Image:
     role = (new or old).role.value  # type: ignore[union-attr]
     old_bytes, new_bytes = (each.size_bytes if each else None for each in (old, new))
-    return Image(name, role, old_bytes, new_bytes, _cost_bytes(old, new, layers) if new else 0)
+    return Image(name, role, old_bytes, new_bytes, cost_bytes, chunked_bytes)
 
 
 def _cost_bytes(old: Artifact | None, new: Artifact, layers: Layers) -> int:
@@ -78,6 +98,17 @@ def _cost_bytes(old: Artifact | None, new: Artifact, layers: Layers) -> int:
     kept = {index for index, (before, after) in enumerate(pairs) if before == after}
     length = new.piece_bytes
     return sum(min(length, new.size_bytes - n * length) for n in range(new.pieces) if n not in kept)
+
+
+def _chunked_bytes(new: Artifact, wanted: ChunkList | None, olds: Mapping[str, ChunkList]) -> int:
+    """Return the size of the pieces that hold a byte which no old image has."""
+    if wanted is None:
+        return new.size_bytes
+    length = new.piece_bytes
+    missing: set[int] = set()
+    for first_byte, size_bytes in gaps(copies(wanted, olds), size_bytes=new.size_bytes):
+        missing.update(range(first_byte // length, (first_byte + size_bytes - 1) // length + 1))
+    return sum(min(length, new.size_bytes - number * length) for number in missing)
 
 
 def _settings(old: Manifest, new: Manifest) -> list[str]:
@@ -114,16 +145,16 @@ def _mapped(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[s
 
 def lines(found: Difference, *, old: str, new: str) -> list[str]:
     """Return it for a person."""
-    rows = [("FILE", "ROLE", "CHANGE", "BEFORE", "AFTER", "TO FETCH")]
-    rows += [
-        (image.name, image.role, image.change, _size(image.old_bytes), _size(image.new_bytes), _size(image.cost_bytes))
-        for image in found.images
-    ]
+    rows: list[tuple[str, ...]] = [("FILE", "ROLE", "CHANGE", "BEFORE", "AFTER", "BY PIECES", "BY CHUNKS")]
+    for image in found.images:
+        sizes = map(_size, (image.old_bytes, image.new_bytes, image.cost_bytes, image.chunked_bytes))
+        rows.append((image.name, image.role, image.change, *sizes))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     cost = f"a node that has all of {old} fetches {format_size(found.cost_bytes)} for {new}"
     stage0 = f"; firmware loads {format_size(found.stage0_bytes)} of stage 0" if found.stage0_bytes else ""
-    return [*table, *found.settings, cost + stage0]
+    chunks = f", {format_size(found.chunked_bytes)} if it puts them together out of chunks"
+    return [*table, *found.settings, cost + (chunks if found.chunked_bytes < found.cost_bytes else "") + stage0]
 
 
 def _size(size_bytes: int | None) -> str:
@@ -141,10 +172,12 @@ def value(found: Difference) -> dict[str, object]:
                 "old_bytes": image.old_bytes,
                 "new_bytes": image.new_bytes,
                 "cost_bytes": image.cost_bytes,
+                "chunked_bytes": image.chunked_bytes,
             }
             for image in found.images
         ],
         "settings": list(found.settings),
         "cost_bytes": found.cost_bytes,
+        "chunked_bytes": found.chunked_bytes,
         "stage0_bytes": found.stage0_bytes,
     }

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from seeder.site.reader import channel_names, pointed_number, read_site_file
 from seeder.site.torrent import info_hash_of, layer_of
+from seeder.site.verify import read_chunks
 from swarmboot.errors import BlobError, ReleaseError, SiteError
 from swarmboot.ids import Sequence
 from swarmboot.release import layout
+from swarmboot.release.chunks import ChunkList
 from swarmboot.release.manifest import Artifact
 from swarmboot.text.spelling import did_you_mean
 
@@ -37,3 +39,8 @@ def layers_of(site: Path, artifact: Artifact) -> tuple[bytes, ...]:
     if info_hash_of(data, where=str(site / relative)) != artifact.info_hash:
         raise BlobError(f"{site / relative} is another image's torrent", hint="publish the release again")
     return layer_of(data)
+
+
+def chunks_of(site: Path, artifact: Artifact) -> ChunkList | None:
+    """Return an image's chunks, None without a list; raise BlobError for one that is not its own."""
+    return read_chunks(site, artifact, artifact.chunks) if artifact.chunks is not None else None

@@ -78,11 +78,12 @@ def diff(site: Path, old: str, new: str, is_json: bool) -> None:
       swarmboot release diff site/ stable edge
     """
     from seeder.handles.difference import compare, lines, value
-    from seeder.handles.find import layers_of, numbered
+    from seeder.handles.find import chunks_of, layers_of, numbered
     from seeder.site.reader import read_unbelieved
 
     before, after = numbered(site, old), numbered(site, new)
-    found = compare(read_unbelieved(site, before), read_unbelieved(site, after), partial(layers_of, site))
+    manifests = read_unbelieved(site, before), read_unbelieved(site, after)
+    found = compare(*manifests, partial(layers_of, site), partial(chunks_of, site))
     if is_json:
         click.echo(json.dumps({"old": before, "new": after, **value(found)}))
     else:

@@ -99,7 +99,7 @@ def _check_artifact(site: Path, artifact: Artifact, progress: Progress) -> None:
             found=found.hex(),
             hint="delete the file and publish again",
         )
-    chunks = _read_chunks(site, artifact, artifact.chunks) if artifact.chunks else ChunkList((), b"")
+    chunks = read_chunks(site, artifact, artifact.chunks) if artifact.chunks else ChunkList((), b"")
     checker = ChunkChecker(chunks.lengths)
     with beside(checker.update) as also:
         hashes = _hash_blob(site, artifact, progress, also if artifact.chunks else None)
@@ -129,7 +129,7 @@ def _check_artifact(site: Path, artifact: Artifact, progress: Progress) -> None:
         )
 
 
-def _read_chunks(site: Path, artifact: Artifact, pinned: Pinned) -> ChunkList:
+def read_chunks(site: Path, artifact: Artifact, pinned: Pinned) -> ChunkList:
     """Return the list of an artifact's chunks; raise BlobError unless it is the one that its manifest names."""
     relative = layout.blob_path(pinned.sha256)
     encoded = read_site_file(site, relative, most_bytes=pinned.size_bytes, too_large=BlobError)

@@ -18,7 +18,7 @@ from swarmboot.errors import (
     UnreadableError,
 )
 from swarmboot.release.layout import manifest_numbers
-from tests.support.builders import build_release
+from tests.support.builders import build_bytes, build_release
 from tests.support.commands import Done, run
 
 
@@ -270,6 +270,15 @@ def test_a_difference_says_what_changes_and_what_it_costs_a_node(site: Site, tmp
     assert run("release", "diff", site.site, 1, 1, "--json").value["cost_bytes"] == 0
     assert "has no release 9" in run("release", "diff", site.site, 1, 9).line
     assert run("release", "diff", site.site, 1, "stabel").status == SiteError.exit_status
+
+
+def test_bytes_that_have_moved_cost_little_by_chunks_and_all_by_pieces(site: Site) -> None:
+    base = b"hsqs" + build_bytes(3 << 20)
+    site.publish("one", root=base)
+    site.publish("two", root=base[:5000] + b"in between" + base[5000:])
+    value = run("release", "diff", site.site, 1, 2, "--json").value
+    assert value["cost_bytes"] > 3 << 20
+    assert value["chunked_bytes"] < 1 << 19
 
 
 def test_a_new_release_directory_says_what_goes_where_and_is_one(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from seeder.handles.choice import before, is_pointed_to, is_same, renewed
 from seeder.handles.difference import compare, lines
 from swarmboot.errors import ReleaseError
 from swarmboot.ids import Digest, InfoHash, Sequence
+from swarmboot.release.chunks import ChunkList
 from swarmboot.release.manifest import Artifact, Manifest, Profile, Role
 from tests.support.builders import build_manifest
 
@@ -73,7 +74,9 @@ def image(name: str, digest: int, *, size_bytes: int, piece_bytes: int = 16384, 
 def cost(old: Artifact, new: Artifact, layers: Mapping[Digest, tuple[bytes, ...]] | None = None) -> int:
     first = replace(build_manifest(), artifacts=(old,))
     hashes = layers or {}
-    return compare(first, replace(first, artifacts=(new,)), lambda each: hashes.get(each.sha256, ())).cost_bytes
+    return compare(
+        first, replace(first, artifacts=(new,)), lambda each: hashes.get(each.sha256, ()), lambda _: None
+    ).cost_bytes
 
 
 def test_a_node_fetches_pieces_that_differ_at_their_place_and_the_last_one_in_its_own_size() -> None:
@@ -96,7 +99,7 @@ def test_what_is_no_file_is_said_in_lines_and_stage_0_counted_apart() -> None:
         old, artifacts=(root, kernel), env={"B": "2", "C": "3"}, cmdline="quiet", profiles=(Profile("gpu"),),
         secrets={"": Digest(bytes(32))},
     )  # fmt: skip
-    found = compare(old, new, lambda _: ())
+    found = compare(old, new, lambda _: (), lambda _: None)
     assert found.settings == (
         "cmdline: none -> quiet", "setting A: 1 -> none", "setting B: 1 -> 2", "setting C: none -> 3",
         "profile gpu: new", "secret settings: new",
@@ -106,3 +109,21 @@ def test_what_is_no_file_is_said_in_lines_and_stage_0_counted_apart() -> None:
     assert "a node that has all of 1 fetches 0 B for 2; firmware loads 500 B of stage 0" in lines(
         found, old="1", new="2"
     )
+
+
+def test_by_chunks_a_node_fetches_the_pieces_of_which_no_old_image_has_all() -> None:
+    piece, chunk = 65536, 32768
+    old, new = (image("rootfs.squashfs", digest, size_bytes=4 * piece, piece_bytes=piece) for digest in (1, 2))
+    plugin = image("a.squashfs", 3, size_bytes=chunk, role=Role.PLUGIN)
+    lists = {
+        old.sha256: ChunkList((chunk,) * 8, b"".join(bytes([n]) * 32 for n in b"abcdefgh")),
+        plugin.sha256: ChunkList((chunk,), b"p" * 32),
+        new.sha256: ChunkList((chunk,) * 8, b"".join(bytes([n]) * 32 for n in b"hpXbcdef")),  # `X` is nowhere
+    }
+    first = replace(build_manifest(), artifacts=(old, plugin))
+    second = replace(first, artifacts=(new, plugin))
+    found = compare(first, second, lambda _: (), lambda each: lists.get(each.sha256))
+    assert (found.cost_bytes, found.chunked_bytes) == (4 * piece, piece)
+    assert "64.0 KiB if it puts them together out of chunks" in lines(found, old="1", new="2")[-1]
+    without = compare(first, second, lambda _: (), lambda _: None)
+    assert without.chunked_bytes == without.cost_bytes
