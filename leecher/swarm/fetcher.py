@@ -271,8 +271,10 @@ class Fetcher:
             self.swarm.expect_links(uplink_bytes_per_s)  # the seeder's link is taken for one like all others
 
     def _take(self, event: Event) -> None:
-        """Tell the policy what libtorrent reports."""
+        """Tell the policy what libtorrent reports, but of one that is still checked: `add_later` asks then."""
         match event:
+            case PieceFinished(info_hash) | PieceFailed(info_hash) if info_hash not in self._artifacts:
+                return
             case PieceFinished(info_hash, index):
                 self.policy.piece_arrived(info_hash, index, now_s=time.monotonic())
                 self._intake.finished(info_hash, index)

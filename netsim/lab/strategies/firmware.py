@@ -54,11 +54,14 @@ class Firmware:
 
     def _first_of(self, urls: list[str]) -> bytes:
         for url in urls:
+            source, began_s = urlsplit(url).netloc, time.monotonic()
             try:
                 status, body = self._get(url)
-            except (OSError, http.client.HTTPException):
-                self._connections.pop(urlsplit(url).netloc).close()
+            except (OSError, http.client.HTTPException) as error:
+                self._connections.pop(source).close()
+                say(f"{source} failed after {time.monotonic() - began_s:.3f} s: {error!r}")
                 continue
+            say(f"{source} sent {status} and {len(body)} bytes in {time.monotonic() - began_s:.3f} s")
             if status == 200:
                 return body
         raise OSError(f"no source has served {urls}")
@@ -72,6 +75,11 @@ class Firmware:
         connection.request("GET", f"{parts.path}?{parts.query}")
         answer = connection.getresponse()
         return answer.status, answer.read()
+
+
+def say(line: str) -> None:
+    """Leave a line in this machine's log, with the time."""
+    print(f"{time.time():.3f} {line}", flush=True)
 
 
 def main() -> None:

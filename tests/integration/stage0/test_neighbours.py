@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -99,6 +100,18 @@ def test_a_booted_node_serves_stage_0_and_the_next_machine_is_sent_to_it(
             assert get(first) == (release / name).read_bytes()
             for url in (first, last):
                 assert "Content-Length" in header_names(url)
+
+
+def test_a_node_goes_on_with_what_it_has_served_from_its_initramfs(
+    lan: Seeder, fleet: Fleet, release: Path, tmp_path: Path
+) -> None:
+    with booting(tmp_path, 1, *asking(lan, fleet), "--linger") as node:
+        node.into.mkdir(exist_ok=True)
+        for name in ("vmlinuz", "initramfs.img"):
+            shutil.copy(release / name, node.into / digest(release / name))
+        node.report()
+        wait_for_stage0_neighbour(lan)
+        assert get(urls(script(lan), digest(release / "vmlinuz"))[0]) == (release / "vmlinuz").read_bytes()
 
 
 def test_a_node_that_has_left_is_named_to_nobody(lan: Seeder, fleet: Fleet, release: Path, tmp_path: Path) -> None:
