@@ -21,7 +21,7 @@ import trio
 
 from leecher.machine.space import check_space
 from leecher.neighbour.http_server import NeighbourServer
-from leecher.neighbour.stage0 import RESERVE_BYTES, sha256_of, stage0_folder
+from leecher.neighbour.stage0 import RESERVE_BYTES, begin_to_serve, sha256_of, stage0_folder
 from leecher.origin.connection_pool import Connections
 from leecher.origin.file_request import FileRequest
 from leecher.origin.threads import in_thread
@@ -93,8 +93,7 @@ class EarlyStage0:
             return
         if self._share >= NAMED_UNTIL:
             return
-        self._server.files = {artifact.sha256.hex(): self._path(artifact) for artifact in self._artifacts}
-        fetcher.serve(tuple(artifact.sha256 for artifact in self._artifacts))
+        begin_to_serve({artifact: self._path(artifact) for artifact in self._artifacts}, self._server, fetcher)
         self._tell("serving kernel and initramfs to machines that boot next, while the images come")
         await self._fetch_loop.until(lambda: self._share >= NAMED_UNTIL)
         fetcher.serve(())

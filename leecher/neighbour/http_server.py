@@ -14,6 +14,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
@@ -38,7 +39,11 @@ _BREATHER_S = 0.05
 
 
 class NeighbourServer(ThreadingHTTPServer):
-    """Serves `documents` by path, and `/metrics`, until closed."""
+    """Serves `documents` by path, and `/metrics`, until closed.
+
+    `files` are served to machines and nodes; `sent` counts which of them went whole to machines, who say which they
+    are, and `at_sent` is called, in any thread, after each.
+    """
 
     daemon_threads = True
     request_queue_size = 256
@@ -50,6 +55,8 @@ class NeighbourServer(ThreadingHTTPServer):
         self.documents: Mapping[str, bytes] = {}
         self.metrics = metrics
         self.files: Mapping[str, Path] = {}
+        self.sent: Counter[str] = Counter()
+        self.at_sent: Callable[[], None] = lambda: None
         self.token_bucket = TokenBucket(up_bytes_per_s)
         self.room = Room()
 
@@ -167,7 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, self.server.metrics().encode(), "text/plain; version=0.0.4")
             return
         if self.path.startswith(IMAGES_AT):
-            self._stage0(self.path.removeprefix(IMAGES_AT).partition("?")[0])
+            digest, _, query = self.path.removeprefix(IMAGES_AT).partition("?")
+            self._stage0(digest, is_machine=query.startswith("mac="))
             return
         document = self.server.documents.get(self.path.lstrip("/"))
         if document is None:
@@ -175,13 +183,16 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, document, "application/octet-stream")
 
-    def _stage0(self, digest: str) -> None:
+    def _stage0(self, digest: str, *, is_machine: bool) -> None:
         """Send kernel or initramfs; refuse at once if as many are being sent as allowed, so that others are asked."""
         path = self.server.files.get(digest)
         if path is None:
             self._answer(404, b"no such file\n", "text/plain")
         elif self.server.room.may_load(self.connection):
             self._send_file(path)
+            if is_machine:
+                self.server.sent[digest] += 1
+                self.server.at_sent()
         else:
             self._answer(503, b"busy\n", "text/plain")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ import trio
 
 from leecher.machine.space import check_space
 from leecher.neighbour.http_server import NeighbourServer
+from leecher.origin.threads import caller
 from leecher.swarm.fetch_loop import FetchLoop
+from leecher.swarm.fetcher import Fetcher
 from swarmboot.errors import ArtifactError, SpaceError, TransferError, TrustError
 from swarmboot.release import layout
 from swarmboot.release.manifest import Artifact, Manifest
@@ -85,8 +87,7 @@ class Stage0Neighbour:
         except ArtifactError as error:
             self.tell(f"not serving stage 0: {error}")
             return
-        self.server.files = {artifact.sha256.hex(): self._path(artifact) for artifact in artifacts}
-        fetcher.serve(tuple(artifact.sha256 for artifact in artifacts))
+        begin_to_serve({artifact: self._path(artifact) for artifact in artifacts}, self.server, fetcher)
         self.tell("serving kernel and initramfs to machines that boot next")
 
     def _path(self, artifact: Artifact) -> Path:
@@ -119,6 +120,15 @@ class Stage0Neighbour:
         if found != artifact.sha256:
             expected = f"sha256 {artifact.sha256.hex()[:16]}"
             raise ArtifactError(f"{artifact.name} is not what was signed", expected=expected, found=found.hex()[:16])
+
+
+def begin_to_serve(files: Mapping[Artifact, Path], server: NeighbourServer, fetcher: Fetcher) -> None:
+    """Serve the files of stage 0, in the order in which machines load them, and announce that and each load's end."""
+    last = list(files)[-1].sha256.hex()
+    server.files = {artifact.sha256.hex(): path for artifact, path in files.items()}
+    server.at_sent = caller(lambda: fetcher.tell_loads(server.sent[last]))
+    fetcher.announcer.loads_sent = server.sent[last]
+    fetcher.serve(tuple(artifact.sha256 for artifact in files))
 
 
 def stage0_folder(images: Path) -> Path:

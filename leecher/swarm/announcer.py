@@ -58,7 +58,8 @@ class Announcer:
     """Announces a node that fetches `artifacts`, which may grow.
 
     `port` and `http_port` are where the node listens for pieces and for documents, 0 before it does; `serves` is what
-    it serves besides, `urgent` which pieces reads wait for. `tell` takes lines for the console.
+    it serves besides and `loads_sent` how often it did, `urgent` which pieces reads wait for. `tell` takes lines for
+    the console.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Announcer:
         self.port = 0
         self.http_port = 0
         self.serves: tuple[Digest, ...] = ()
+        self.loads_sent: int | None = None
         self.urgent: tuple[tuple[InfoHash, PieceIndex], ...] = ()
         self.heard = Heard()
         self._requests = requests
@@ -119,6 +121,7 @@ class Announcer:
             from_origin_bytes=self._counters.from_origin_bytes,
             serves=self.serves,
             serves_bytes_per_s=int(self._settings.up_bytes_per_s),
+            loads_sent=self.loads_sent,
             key=self._counters.key,
             own_end=self._requests.own_end,
             about=self._introduction.about(),

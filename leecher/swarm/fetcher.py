@@ -152,6 +152,12 @@ class Fetcher:
         self.policy.tell_soon()
         self.inbox.hurry()
 
+    def tell_loads(self, count: int) -> None:
+        """Announce to how many machines this node has sent stage 0."""
+        self.announcer.loads_sent = count
+        self.policy.tell_soon()
+        self.inbox.hurry()
+
     def meet(self, neighbours: tuple[Neighbour, ...]) -> None:
         """Take note of neighbours found on the LAN."""
         strangers = self._dialler.strangers(neighbours)

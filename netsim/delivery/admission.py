@@ -30,7 +30,7 @@ class ProductAdmission:
         if is_source:
             self._sources.append(end)
         self.recruiting.serves(end)
-        self.admission.offer(end, rack=str(rack), is_server=is_source)
+        self.admission.offer(end, rack=str(rack), is_server=is_source, loads_sent=None if is_source else 0)
 
     def withdraw(self, end: int) -> None:
         """Take note that an end serves no more."""
@@ -64,6 +64,8 @@ class ProductAdmission:
 
     def invite(self, node: Node, now_s: float) -> tuple[Neighbour, ...] | None:
         """Return what `seeder.policy.stage0_queue` returns; ends are named as `netsim.delivery.swarm_node` does."""
+        if node.credit < 0:
+            return None
         invitation = self.recruiting.invite(int.from_bytes(node.id, "big"), now_s=now_s)
         if invitation is None:
             return None

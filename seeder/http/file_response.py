@@ -22,6 +22,7 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 LEAST_CHUNK_BYTES = 1 << 14
 MAX_CHUNK_BYTES = 1 << 18
+AWAITED_CHUNK_BYTES = 1 << 20
 CHUNK_S = 0.01
 """How long one response may keep the uplink before the next has its turn."""
 
@@ -32,14 +33,16 @@ READ_AHEAD_BYTES = 1 << 18
 """How much a thread reads at a time where the kernel cannot say what is in memory."""
 
 
-def chunk_bytes_for(uplink_bytes_per_s: float, responses: int = 1) -> int:
+def chunk_bytes_for(uplink_bytes_per_s: float, responses: int = 1, *, weight: float = 1.0) -> int:
     """Return how many bytes a response sends at a turn: 10 ms of the uplink, a TLS record at least, a power of two.
 
-    With many responses at once it is less: each holds its chunk until its client takes it, if it ever does.
+    With many responses at once it is less: each holds its chunk until its client takes it, if it ever does. With more
+    weight it is more, up to `AWAITED_CHUNK_BYTES`: a processor that is late lets all go that wait, one chunk each.
     """
     most = min(MAX_CHUNK_BYTES, CHUNKS_BYTES // max(1, responses))
     wanted = max(LEAST_CHUNK_BYTES, int(min(most, uplink_bytes_per_s * CHUNK_S)))
-    return 1 << (wanted.bit_length() - 1)
+    size_bytes = 1 << (wanted.bit_length() - 1)
+    return size_bytes if weight <= 1 else max(size_bytes, min(AWAITED_CHUNK_BYTES, int(size_bytes * weight)))
 
 
 def is_exhausted(error: Exception) -> bool:

@@ -25,6 +25,10 @@ import trio
 from swarmboot.text.addresses import counted_as
 
 CATCH_UP_S = 0.25
+HEADROOM, CATCH_UP_BESIDE_S = 0.95, 0.02
+"""So much of the rate, and so little made up for, while something that others wait for goes out beside what nobody
+waits for: where a link is full its own queue shares by connection, whatever weighs more here."""
+
 OF_ONE_NODE = 2
 """A node fetches two leases at once: so many responses are its own."""
 
@@ -62,6 +66,7 @@ class Queue:
         self._waiting: list[Turn] = []
         self._number = 0
         self._at = 0.0
+        self._responses = Counter[bool]()
 
     def enter(self, host: str, *, more: float = 0.0) -> Share:
         """Return the share of an address that one more response has begun at, which weighs `more` than others."""
@@ -73,16 +78,23 @@ class Queue:
             share = self._shares[address] = Share(address)
         share.responses += 1
         share.more[more] += 1
+        self._responses[more > 0] += 1
         return share
 
     def leave(self, share: Share, *, more: float = 0.0) -> None:
         """Take note that a response has ended; an address that is ahead of the queue is remembered until it is not."""
         share.responses -= 1
         share.more[more] -= 1
+        self._responses[more > 0] -= 1
         if not share.more[more]:
             del share.more[more]
         if not share.responses and share.ends <= self._at:
             self._shares.pop(share.address, None)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Return whether responses that others wait for are under way beside others."""
+        return self._responses[True] > 0 < self._responses[False]
 
     def _forget(self) -> None:
         """Forget addresses without a response."""
@@ -159,8 +171,11 @@ class Pacer:
         Several at once where the processor is late: each wake by itself costs more than all else here.
         """
         now_s = trio.current_time()
+        is_mixed = self._queue.is_mixed
+        rate_bytes_per_s = self.rate_bytes_per_s * (HEADROOM if is_mixed else 1.0)
+        catch_up_s = CATCH_UP_BESIDE_S if is_mixed else CATCH_UP_S
         while (first := self._queue.first) is not None and self._free_s <= now_s:
-            self._free_s = max(self._free_s, now_s - CATCH_UP_S) + first.size_bytes / self.rate_bytes_per_s
+            self._free_s = max(self._free_s, now_s - catch_up_s) + first.size_bytes / rate_bytes_per_s
             self._queue.take(first)
             if first.sleep is not None:
                 first.sleep.deadline = -math.inf

@@ -27,14 +27,19 @@ import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+
+from seeder.policy.demand import Demand
 
 STALL_S = 5.0
 """A load from a server that gains nothing for this long is taken for dead."""
 
 AHEAD_MAX = 1000
 """How far the count of those who are served before a machine goes: it is asked with every question."""
+
+TOLD_S = 30.0
+"""So long a load from a neighbour that says when one is over may take: a machine may die in its load."""
 
 _CREDIT_TURNS = 1.0
 """How many turns late a clock may be and still go on from where it was: turns change late by a round trip or a poll."""
@@ -77,9 +82,16 @@ class _Offer:
     is_server: bool
     slots: int
     bytes_per_s: float
-    loads: int = 0
+    loads_sent: int | None = None
+    """How many loads a neighbour says have ended; None if it does not say."""
+    loading: OrderedDict[Node, None] = field(default_factory=OrderedDict)
     clock_s: float = 0.0
     """When a server's uplink is through with all that was let in."""
+
+    @property
+    def loads(self) -> int:
+        """Return how many load here."""
+        return len(self.loading)
 
 
 @dataclass(slots=True)
@@ -93,6 +105,7 @@ class _Waiting:
     rack: str
     seen_s: float
     number: int
+    address: Hashable
     is_here: bool = False
     is_last: bool = False
 
@@ -133,6 +146,7 @@ class Admission:
         self._waiting: OrderedDict[Node, _Waiting] = OrderedDict()
         self._here = _Line(), _Line()  # those that go last in a line of their own
         self._drawn = 0
+        self._demand = Demand()
         self._loads: OrderedDict[Node, _Load] = OrderedDict()
         self._lent: OrderedDict[Source, None] = OrderedDict()
         self._due_s = math.inf
@@ -157,6 +171,11 @@ class Admission:
         return len(self._waiting)
 
     @property
+    def demand(self) -> int:
+        """Return how many of those who wait count: a few of an address, none of those that go last."""
+        return self._demand.total
+
+    @property
     def loading(self) -> int:
         """Return how many nodes load."""
         return len(self._loads)
@@ -169,19 +188,35 @@ class Admission:
         """Go on with other limits, as when another release is served; nodes keep their places."""
         self.limits = limits
 
-    def offer(self, source: Source, *, rack: str = "", is_server: bool = False, bytes_per_s: float = 0.0) -> None:
-        """Take note that an end can serve from now on; 0 bytes per second stands for an unknown rate."""
+    def offer(
+        self, source: Source, *, rack: str = "", is_server: bool = False, bytes_per_s: float = 0.0,
+        loads_sent: int | None = None,
+    ) -> None:  # fmt: skip
+        """Take note that an end can serve from now on; 0 bytes per second stands for an unknown rate.
+
+        `loads_sent` is what `has_sent` counts on from, None if the end will not say.
+        """
         if source in self._offers:
             return
         slots = self.limits.server_slots if is_server else self.limits.neighbour_slots
         rate = bytes_per_s or self.limits.neighbour_bytes_per_s
-        offer = self._offers[source] = _Offer(source, rack, is_server, slots, rate)
+        offer = self._offers[source] = _Offer(source, rack, is_server, slots, rate, loads_sent)
         if is_server:
             self._servers.append(offer)
         else:
             self._racks.setdefault(rack, OrderedDict())[source] = offer
             self._lent[source] = None
             self._set_free(offer)
+
+    def has_sent(self, source: Source, loads: int) -> None:
+        """Take note that a neighbour says that so many loads have ended in all: as many more slots are free there."""
+        offer = self._offers.get(source)
+        if offer is None:
+            return
+        ended = loads - (offer.loads_sent or 0)
+        offer.loads_sent = loads
+        for node in list(islice(offer.loading, max(0, ended))):
+            self.ended(node)
 
     def withdraw(self, source: Source) -> None:
         """Take note that an end serves no more; who loads from it turns elsewhere or asks again."""
@@ -197,10 +232,10 @@ class Admission:
         if not self._racks[offer.rack]:
             del self._racks[offer.rack], self._free_racks[offer.rack]
 
-    def ask(self, node: Node, *, rack: str = "", is_last: bool = False, now_s: float) -> None:
+    def ask(self, node: Node, *, rack: str = "", address: Hashable = None, is_last: bool = False, now_s: float) -> None:
         """Take note that a node waits for its turn; one that asks again keeps its place, unless it had its turn.
 
-        `is_last` lets everybody else go before it.
+        `address` is where it asks from, itself if that is None; `is_last` lets everybody else go before it.
         """
         self.ended(node)
         waiting = self._waiting.get(node)
@@ -208,9 +243,12 @@ class Admission:
             if not self._waiting:
                 self._set_clocks(now_s)
             self._drawn += 1
-            waiting = self._waiting[node] = _Waiting(rack, now_s, self._drawn)
+            waiting = self._waiting[node] = _Waiting(rack, now_s, self._drawn, node if address is None else address)
+            self._demand.add(waiting.address)
         if not waiting.is_here or waiting.is_last != is_last:
             self._here[is_last].add(waiting.number, node)
+        if waiting.is_last != is_last:
+            (self._demand.remove if is_last else self._demand.add)(waiting.address)
         waiting.rack, waiting.seen_s, waiting.is_here, waiting.is_last = rack, now_s, True, is_last
 
     def step_out(self, node: Node, *, now_s: float) -> None:
@@ -231,7 +269,7 @@ class Admission:
         if load is None:
             return
         offer = load.offer
-        offer.loads -= 1
+        del offer.loading[node]
         if offer.source in self._offers:
             self._set_free(offer)
 
@@ -254,9 +292,14 @@ class Admission:
             offer = self._pick(rack, now_s)
             if offer is None:
                 break
-            del self._waiting[node]
+            self._leave(node)
             turns.append(self._begin(node, rack, offer, now_s))
         return turns
+
+    def _leave(self, node: Node) -> None:
+        waiting = self._waiting.pop(node)
+        if not waiting.is_last:
+            self._demand.remove(waiting.address)
 
     def _next(self) -> Node | None:
         """Return who is served next: whoever is here and came first, those who go last after all others."""
@@ -273,12 +316,19 @@ class Admission:
     def _begin(self, node: Node, rack: str, offer: _Offer, now_s: float) -> Turn:
         through_s = offer.clock_s if offer.loads else min(offer.clock_s, now_s)
         offer.clock_s = max(through_s, now_s - _CREDIT_TURNS * self._turn_s) + self._turn_s
-        offer.loads += 1
+        offer.loading[node] = None
         self._set_free(offer)
-        served_s = STALL_S if offer.is_server else 1.25 * self.limits.load_bytes * offer.slots / offer.bytes_per_s
+        served_s = self._served_s(offer)
         self._loads[node] = _Load(offer, now_s + served_s)
         self._due_s = min(self._due_s, now_s + served_s)
         return Turn(node, offer.source, self._alternates(rack, offer.source))
+
+    def _served_s(self, offer: _Offer) -> float:
+        """Return how long a load may last of which nothing is heard."""
+        if offer.is_server:
+            return STALL_S
+        by_rate_s = 1.25 * self.limits.load_bytes * offer.slots / offer.bytes_per_s
+        return by_rate_s if offer.loads_sent is None else max(TOLD_S, by_rate_s)
 
     def _pick(self, rack: str, now_s: float) -> _Offer | None:
         """Return the end with room that has gone unused for longest: own rack, any neighbour, a server."""
@@ -321,7 +371,7 @@ class Admission:
             node, waiting = next(iter(self._waiting.items()))
             if waiting.is_here or now_s - waiting.seen_s <= self.limits.absent_s:
                 break
-            del self._waiting[node]
+            self._leave(node)
 
     def next_s(self, *, now_s: float) -> float | None:
         """Return when `admit` should be asked again if no fact arrives before; None while nobody waits."""

@@ -26,6 +26,7 @@ from seeder.policy.introductions import address
 from seeder.policy.recruiting import MACHINE_MORE, NODE_MORE, Recruiting
 from swarmboot.ids import Digest, NodeId
 from swarmboot.release.manifest import Artifact
+from swarmboot.text.addresses import counted_as
 from swarmboot.text.units import GOODPUT
 from swarmboot.wire.announce import Neighbour
 
@@ -139,7 +140,7 @@ class Stage0Queue:
         if self._turns.pop(machine, None) is not None and not self._able:
             self._wasted.take(host, now_s=now_s)
         is_last = not self._wasted.has(host, now_s=now_s)
-        self.admission.ask(machine, rack=rack, is_last=is_last, now_s=now_s)
+        self.admission.ask(machine, rack=rack, address=counted_as(host), is_last=is_last, now_s=now_s)
         is_crowded = len(self._held) >= HOLDS_MAX
         self._held[machine] = _Held(ticket, now_s if is_crowded else now_s + HOLD_S, rack)
         return verdicts + self.tick(now_s=now_s)
@@ -148,11 +149,13 @@ class Stage0Queue:
         """Return where a node that fetches its images takes what it lacks of stage 0, if it is to serve that already.
 
         Empty for the server; None if it is not to. Where the firmware checks the kernel alone nobody is asked so early,
-        and nobody who fetches another release: what that serves is of no use.
+        nobody who fetches another release, for what that serves is of no use, and nobody who lets leases lapse.
         """
         if self.stage0 is None or self.is_split or node.id in self._offered or node.sequence != self.stage0.sequence:
             return None
-        invitation = self._recruiting.invite(node.id, now_s=now_s)
+        if node.credit < 0:
+            return None
+        invitation = self._recruiting.invite(node.id, address=node.host, now_s=now_s)
         if invitation is None:
             return None
         source = self._registry.nodes.get(NodeId(invitation.source)) if isinstance(invitation.source, bytes) else None
@@ -206,7 +209,7 @@ class Stage0Queue:
             assert isinstance(machine, _Machine)
             held = self._held.pop(machine)
             self._turns[machine] = set()
-            sources: tuple[Hashable, ...] = (turn.source, *turn.alternates)
+            sources: tuple[Hashable, ...] = () if turn.source == _SERVER else (turn.source, *turn.alternates)
             if self.is_split:
                 sources = self._kernel_sources(machine.mac, held.rack)
             neighbours = [address for address in map(self._address, sources) if address is not None]
@@ -276,8 +279,13 @@ class Stage0Queue:
             self.admission.withdraw(node_id)
         for node_id in able.keys() - self._offered:
             node = able[node_id]
-            self._recruiting.serves(node_id)
-            self.admission.offer(node_id, rack=node.rack, bytes_per_s=float(node.serves_bytes_per_s))
+            self._recruiting.serves(node_id, address=node.host)
+            self.admission.offer(
+                node_id, rack=node.rack, bytes_per_s=float(node.serves_bytes_per_s), loads_sent=node.loads_sent
+            )
+        for node_id, node in able.items():
+            if node.loads_sent is not None:
+                self.admission.has_sent(node_id, node.loads_sent)
         self._offered = set(able)
 
     def _kernel_sources(self, mac: str, rack: str) -> tuple[NodeId, ...]:

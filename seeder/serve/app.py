@@ -333,7 +333,7 @@ class SeederApp:
             at_end=lambda: self.pacer.leave(share, more=more),
             media_type=media_type,
             headers={"cache-control": cache},
-            chunk_bytes=chunk_bytes_for(self.tracker.limits.uplink_bytes_per_s, self._files.readers),
+            chunk_bytes=chunk_bytes_for(self.tracker.limits.uplink_bytes_per_s, self._files.readers, weight=1.0 + more),
         )
 
     def _no_channel(self, request: Request, name: str) -> Response:

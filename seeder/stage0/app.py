@@ -323,11 +323,11 @@ class Stage0App:
             before_send=count,
             at_end=lambda: self._pacer.leave(share, more=more),
             media_type=media_type,
-            chunk_bytes=self._chunk_bytes(),
+            chunk_bytes=self._chunk_bytes(1.0 + more),
         )
 
-    def _chunk_bytes(self) -> int:
-        return chunk_bytes_for(self._pacer.rate_bytes_per_s, self._files.readers)
+    def _chunk_bytes(self, weight: float = 1.0) -> int:
+        return chunk_bytes_for(self._pacer.rate_bytes_per_s, self._files.readers, weight=weight)
 
     def _sent(self, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
         was_loading = self.queue.is_loading(mac, host=host)

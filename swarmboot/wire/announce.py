@@ -65,7 +65,8 @@ class Announce:
     its own end of that, empty if it does not say: nobody is told it, but where it is another a proxy or NAT stands
     between.
     `serves` are digests that the node's HTTP server has at /k/ to machines without an operating system, at most
-    `serves_bytes_per_s`, 0 for no limit. `about` says which machine this is, until the seeder has heard it once.
+    `serves_bytes_per_s`, 0 for no limit; `loads_sent` is to how many of these it has sent all of it, None from a node
+    that does not say. `about` says which machine this is, until the seeder has heard it once.
     `urgent` are pieces that a program on the node waits for, of each torrent, and that its neighbours have not sent.
     """
 
@@ -84,6 +85,7 @@ class Announce:
     from_origin_bytes: int = 0
     serves: tuple[Digest, ...] = ()
     serves_bytes_per_s: int = 0
+    loads_sent: int | None = None
     key: NodeKey = field(default=NodeKey(b""), repr=False)
     own_end: str = ""
     about: About | None = None
@@ -145,6 +147,7 @@ def encode_announce(announce: Announce) -> bytes:
         {
             **about,
             **({"urgent": urgent} if urgent else {}),
+            **({} if announce.loads_sent is None else {"loads_sent": announce.loads_sent}),
             "node": announce.node,
             "sequence": announce.sequence,
             "state": announce.state.value,
@@ -188,6 +191,7 @@ def decode_announce(data: bytes) -> Announce:
         from_origin_bytes=fields.integer("from_origin", default=0),
         serves=tuple(_digest(value) for value in fields.items("serves", most=MAX_SERVED)),
         serves_bytes_per_s=fields.integer("serves_rate", default=0),
+        loads_sent=fields.integer("loads_sent") if fields.has("loads_sent") else None,
         key=NodeKey(fields.raw_or_none("key", exactly=NODE_KEY_BYTES)),
         own_end=_own_end(fields.text("own_end", most=64, default="")),
         about=read_about(fields.mapping("about")) if fields.has("about") else None,

@@ -66,6 +66,7 @@ class Node:
     rate_while_leased: float = 0.0
     serves: tuple[Digest, ...] = ()
     serves_bytes_per_s: int = 0
+    loads_sent: int | None = None
     key: NodeKey = field(default=NodeKey(b""), repr=False)
     credit: int = 0
     doubts: dict[InfoHash, Doubt] = field(default_factory=dict)

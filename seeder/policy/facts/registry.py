@@ -90,6 +90,7 @@ class Registry:
         node.state, node.is_starving, node.have = announce.state, announce.is_starving, have
         node.sequence = announce.sequence
         node.serves, node.serves_bytes_per_s = announce.serves, announce.serves_bytes_per_s
+        node.loads_sent = announce.loads_sent
         self._hold(node)
         self.leases.settle(node, now_s)
         for lease in announce.received:

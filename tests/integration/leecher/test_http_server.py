@@ -15,7 +15,7 @@ import pytest
 
 from leecher.neighbour import http_server, room
 from leecher.neighbour.http_server import NeighbourServer
-from tests.support.waiting import BOUND_S
+from tests.support.waiting import BOUND_S, wait_until
 
 DOCUMENT = bytes(range(256)) * 4096
 SIZE_BYTES = 64 << 20
@@ -32,6 +32,20 @@ def server(tmp_path: Path) -> Iterator[NeighbourServer]:
     server.start()
     yield server
     server.close()
+
+
+def test_files_that_went_whole_to_machines_are_counted_and_told_others_not(server: NeighbourServer) -> None:
+    told: list[int] = []
+    server.at_sent = lambda: told.append(server.sent["aa"])
+    at = f"http://127.0.0.30:{server.port}/k/aa"
+    with urllib.request.urlopen(at, timeout=BOUND_S) as answer:  # a node's
+        assert len(answer.read()) == SIZE_BYTES
+    with dial(server, "127.0.0.31") as half:
+        half.sendall(b"GET /k/aa?mac=52-54-00-00-00-01 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert head_of(half)
+    with urllib.request.urlopen(f"{at}?mac=52-54-00-00-00-02", timeout=BOUND_S) as answer:
+        assert len(answer.read()) == SIZE_BYTES
+    wait_until("one load", lambda: told == [1])
 
 
 def dial(server: NeighbourServer, host: str) -> socket.socket:

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from seeder.http.pacer import CATCH_UP_S, Pacer, Queue
+from seeder.http.pacer import CATCH_UP_S, HEADROOM, Pacer, Queue
 
 RATE = 100_000.0
 CHUNK_BYTES = 500
@@ -78,15 +78,20 @@ def test_a_rack_behind_one_address_has_the_shares_of_its_nodes_that_have_fetched
     assert got["10.0.0.1"] == pytest.approx(RATE * FOR_S * 20 / 22, rel=0.05), "more nodes than responses"
 
 
-def test_a_response_that_others_wait_for_weighs_more() -> None:
+def test_a_response_that_others_wait_for_weighs_more_and_leaves_the_link_room_for_that_to_hold() -> None:
     got = sent({"10.0.0.7": 1, "10.0.0.8": 2, "10.0.0.9": 2}, more={"10.0.0.7": 7.0})
-    assert got["10.0.0.7"] == pytest.approx(RATE * FOR_S * 8 / 12, rel=0.05)
-    assert got["10.0.0.8"] == pytest.approx(RATE * FOR_S * 2 / 12, rel=0.05)
+    assert got["10.0.0.7"] == pytest.approx(HEADROOM * RATE * FOR_S * 8 / 12, rel=0.05)
+    assert got["10.0.0.8"] == pytest.approx(HEADROOM * RATE * FOR_S * 2 / 12, rel=0.05)
+    assert sum(got.values()) == pytest.approx(HEADROOM * RATE * FOR_S, rel=0.01)
+
+
+def test_what_others_wait_for_has_the_whole_link_where_nothing_else_goes_out() -> None:
+    assert sum(sent({"10.0.0.7": 1}, more={"10.0.0.7": 7.0}).values()) == pytest.approx(RATE * FOR_S, rel=0.03)
 
 
 def test_many_responses_that_others_wait_for_weigh_of_one_address_as_one_does() -> None:
     got = sent({"10.0.0.66": 100, "10.0.0.8": 2}, more={"10.0.0.66": 7.0})
-    assert got["10.0.0.8"] == pytest.approx(RATE * FOR_S * 2 / 11, rel=0.05)
+    assert got["10.0.0.8"] == pytest.approx(HEADROOM * RATE * FOR_S * 2 / 11, rel=0.05)
 
 
 def test_an_address_weighs_no_more_once_what_others_waited_for_has_gone() -> None:

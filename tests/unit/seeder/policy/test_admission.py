@@ -8,7 +8,8 @@ from dataclasses import replace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seeder.policy.admission import AHEAD_MAX, Admission, AdmissionLimits, Turn
+from seeder.policy.admission import AHEAD_MAX, TOLD_S, Admission, AdmissionLimits, Turn
+from seeder.policy.demand import OF_AN_ADDRESS
 
 LIMITS = AdmissionLimits(uplink_bytes_per_s=100.0, load_bytes=100, server_slots=1, are_slots_fixed=True)
 SHARED = replace(LIMITS, are_slots_fixed=False)
@@ -54,6 +55,51 @@ def test_alternates_are_other_neighbours_own_rack_first_and_never_the_chosen_one
     admission.ask("a", rack="r1", now_s=0.0)
     (turn,) = admission.admit(now_s=0.0)
     assert turn == Turn("a", "near", ("next", "far"))
+
+
+def test_a_neighbour_that_says_when_loads_end_is_given_as_many_more_and_a_slow_one_no_more_before() -> None:
+    admission = Admission(replace(LIMITS, neighbour_bytes_per_s=1e9))
+    admission.offer("near", loads_sent=5)
+    for name in "abcd":
+        admission.ask(name, now_s=0.0)
+    assert nodes_of(admission.admit(now_s=0.0)) == ["a", "b"]
+    assert admission.admit(now_s=TOLD_S - 1.0) == []
+    admission.has_sent("near", 6)
+    assert nodes_of(admission.admit(now_s=TOLD_S - 1.0)) == ["c"]
+    admission.has_sent("near", 4)  # one that has begun anew
+    assert admission.admit(now_s=TOLD_S - 1.0) == []
+    assert nodes_of(admission.admit(now_s=TOLD_S)) == ["d"]
+
+
+def test_one_that_says_more_loads_have_ended_than_it_was_given_has_all_its_slots_and_no_more() -> None:
+    admission = Admission(LIMITS)
+    admission.offer("near", loads_sent=0)
+    for name in "abcdef":
+        admission.ask(name, now_s=0.0)
+    admission.admit(now_s=0.0)
+    admission.has_sent("near", 2**53)
+    assert nodes_of(admission.admit(now_s=0.1)) == ["c", "d"]
+
+
+def test_of_an_address_few_count_who_wait_and_of_those_that_go_last_none() -> None:
+    admission = build_admission()
+    for number in range(1000):
+        admission.ask(("made up", number), address="10.0.0.66", now_s=0.0)
+    assert admission.demand == OF_AN_ADDRESS
+    for number in range(20):
+        admission.ask(f"true {number}", now_s=0.0)
+    assert admission.demand == OF_AN_ADDRESS + 20
+    for number in range(1000):
+        admission.ask(("made up", number), address="10.0.0.66", is_last=True, now_s=1.0)
+    assert admission.demand == 20
+    admission.admit(now_s=1.0)
+    assert admission.demand == 19
+    for number in range(1000):
+        admission.step_out(("made up", number), now_s=1.0)
+    for number in range(1, 20):
+        admission.step_out(f"true {number}", now_s=1.0)
+    admission.admit(now_s=60.0)
+    assert (admission.waiting, admission.demand) == (0, 0)
 
 
 def test_a_neighbour_that_has_gone_is_given_to_nobody() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from seeder.policy.admission import Admission, AdmissionLimits
+from seeder.policy.demand import OF_AN_ADDRESS
 from seeder.policy.recruiting import PENDING_S, Invitation, Recruiting
 
 LIMITS = AdmissionLimits(uplink_bytes_per_s=100.0, load_bytes=100)
@@ -50,6 +51,27 @@ def test_one_that_never_serves_is_counted_for_seconds_only() -> None:
     assert recruiting.invite("dies", now_s=0.0) is not None
     assert recruiting.invite("next", now_s=PENDING_S - 0.1) is None
     assert recruiting.invite("next", now_s=PENDING_S) == Invitation(None)
+
+
+def test_an_address_where_one_never_served_is_not_asked_again_whatever_it_calls_itself_until_one_there_serves() -> None:
+    _, recruiting = queue_of(20)
+    assert recruiting.invite("name 1", address="10.0.0.66", now_s=0.0) is not None
+    for number in range(2, 50):
+        assert recruiting.invite(f"name {number}", address="10.0.0.66", now_s=number * PENDING_S) is None
+    assert recruiting.invite("other", address="10.0.0.7", now_s=50 * PENDING_S) == Invitation(None)
+    recruiting.serves("name 1", address="10.0.0.66")
+    recruiting.serves("other", address="10.0.0.7")
+    assert recruiting.invite("name 3", address="10.0.0.66", now_s=51 * PENDING_S) == Invitation(None)
+
+
+def test_machines_that_one_host_makes_up_have_few_nodes_asked() -> None:
+    admission = Admission(LIMITS)
+    for number in range(1000):
+        admission.ask(number, address="10.0.0.66", now_s=0.0)
+    admission.offer("serves")
+    recruiting = Recruiting(admission)
+    asked = [recruiting.invite(f"node {number}", now_s=0.0) for number in range(20)]
+    assert sum(each is not None for each in asked) <= OF_AN_ADDRESS // LIMITS.neighbour_slots
 
 
 def test_one_that_serves_is_about_to_no_more() -> None:

@@ -102,6 +102,40 @@ def fetching(registry: Registry, host: str, *, serves: tuple[Digest, ...] = ()) 
     return registry.observe(said, host=host, now_s=0.0)
 
 
+def test_who_lets_leases_lapse_is_not_asked() -> None:
+    registry = Registry()
+    queue = build_queue(registry)
+    node = fetching(registry, "10.0.0.7")
+    for number in range(8):
+        queue.ask(number, f"52:54:00:00:00:0{number}", host=f"10.0.1.{number}", now_s=0.0)
+    registry.standing.give_credit(node, -1)
+    assert queue.invite(node, 0.0) is None
+    registry.standing.give_credit(node, 1)
+    assert queue.invite(node, 0.0) == ()
+
+
+def test_a_machine_takes_the_slot_of_one_that_its_neighbour_says_it_has_sent_all() -> None:
+    registry = Registry()
+    queue = build_queue(registry)
+    whole = (KERNEL.sha256, INITRAMFS.sha256)
+
+    def say(loads_sent: int) -> None:
+        name = NodeId(b"10.0.0.7".ljust(16))
+        said = Announce(
+            name, MANIFEST.sequence, NodeState.COMPLETE, 6881, http_port=8471, serves=whole, loads_sent=loads_sent
+        )
+        registry.observe(said, host="10.0.0.7", now_s=0.0)
+
+    say(0)
+    machines = [f"52:54:00:00:00:0{number}" for number in range(4)]
+    given = [verdict for mac in machines for verdict in queue.ask(mac, mac, host=mac, now_s=0.0)]
+    sources = [verdict.answer.neighbours for verdict in given if isinstance(verdict.answer, Granted)]
+    assert [bool(each) for each in sources] == [True, True, False]  # the third, from the server
+    say(1)
+    (verdict,) = queue.tick(now_s=3.0)
+    assert verdict == Verdict(machines[3], Granted((Source("10.0.0.7", 8471),)))
+
+
 def test_a_node_that_fetches_is_asked_while_machines_wait_and_the_next_takes_stage_0_from_it() -> None:
     registry = Registry()
     queue = build_queue(registry)

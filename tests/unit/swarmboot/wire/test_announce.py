@@ -45,6 +45,7 @@ announces = st.builds(
     from_origin_bytes=st.integers(0, 2**53),
     serves=st.lists(st.binary(min_size=32, max_size=32).map(Digest), max_size=2).map(tuple),
     serves_bytes_per_s=st.integers(0, 2**53),
+    loads_sent=st.none() | st.integers(0, 2**53),
     key=st.sampled_from([0, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size)).map(NodeKey),
     about=st.none()
     | st.builds(
