@@ -12,6 +12,7 @@ swarmboot_ipv6_since=${swarmboot_ipv6_since:-/run/swarmboot-ipv6-since}
 swarmboot_console=${swarmboot_console:-/dev/console}
 swarmboot_kmsg=${swarmboot_kmsg:-/dev/kmsg}
 swarmboot_fuse=${swarmboot_fuse:-/dev/fuse}
+swarmboot_disks=${swarmboot_disks:-/dev/disk}
 swarmboot_prefix=${swarmboot_prefix:-} # before /etc, /run and /tmp, where the initramfs keeps what the network says
 
 # shellcheck source=initramfs-hook/arguments.sh
@@ -20,6 +21,8 @@ swarmboot_prefix=${swarmboot_prefix:-} # before /etc, /run and /tmp, where the i
 . "$swarmboot_files/network.sh"
 # shellcheck source=initramfs-hook/leecher.sh
 . "$swarmboot_files/leecher.sh"
+# shellcheck source=initramfs-hook/cache.sh
+. "$swarmboot_files/cache.sh"
 # shellcheck source=initramfs-hook/lazy.sh
 . "$swarmboot_files/lazy.sh"
 # shellcheck source=initramfs-hook/root.sh
@@ -37,8 +40,10 @@ swarmboot_boot() {
     swarmboot_host_name >"$swarmboot_run/handover/hostname"
     swarmboot_follow_name_servers &
     swarmboot_follower=$!
+    swarmboot_mount_cache
     swarmboot_fetch
     swarmboot_status=$?
+    swarmboot_unmount_cache
     kill "$swarmboot_follower" 2>/dev/null
     [ $swarmboot_status -eq 0 ] || return 1
     swarmboot_lay_down ''
@@ -47,6 +52,7 @@ swarmboot_boot() {
         return 1
     fi
     swarmboot_keep_seeding "$1"
+    swarmboot_keep_images "$1"
     if [ -s "$swarmboot_run/handover/devices" ]; then # the leecher goes on, with its folders and its token
         swarmboot_spare_server
         swarmboot_say "the root is ready after $(swarmboot_uptime) s, the rest of it arrives"

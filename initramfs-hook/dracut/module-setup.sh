@@ -31,6 +31,9 @@ installkernel() {
     instmods loop squashfs overlay af_packet
     # Nodes that go on before all is there (swarmboot.lazy) say so in what is baked in.
     ! grep -qsiE '^lazy=(1|on|yes|true)' "$config/defaults" || instmods fuse
+    # So do those that have a cache on a disk (swarmboot.cache).
+    ! grep -qsE '^cache=(LABEL=|UUID=|/)' "$config/defaults" ||
+        instmods ext4 virtio_blk virtio_scsi nvme ahci sd_mod mmc_block xen-blkfront hv_storvsc
 }
 
 # Called by dracut.
@@ -45,7 +48,7 @@ install() {
     for name in "$code"/*.sh; do
         inst_simple "$name" "/usr/lib/swarmboot/${name##*/}"
     done
-    for name in seed.service seed.socket seed.init runtime.squashfs runtime.libraries; do
+    for name in seed.service seed.socket seed.init keep.service runtime.squashfs runtime.libraries; do
         inst_simple "$code/$name" "/usr/lib/swarmboot/$name"
     done
     for name in "$config"/*; do

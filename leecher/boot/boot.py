@@ -20,7 +20,6 @@ import trio
 
 from leecher.boot.about import learn_about
 from leecher.boot.head_start import HeadStart
-from leecher.boot.keeping import keep_images, lists_of
 from leecher.boot.options import BootOptions, check_settings
 from leecher.boot.release_search import Acquired, ReleaseSearch
 from leecher.boot.reporting import Reporter
@@ -217,6 +216,8 @@ class Boot:
 
     def _keep(self, origin: Origin, release: Release, selection: Selection) -> None:
         """Keep the images in this node's cache; takes as long as writing them does."""
+        from leecher.boot.keeping import keep_images, lists_of
+
         settings, artifacts = self.settings, selection.artifacts
         lists = lists_of(artifacts, release.documents, server=settings.server, connections=origin.connections)
         keep_images(

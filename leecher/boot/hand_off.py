@@ -9,7 +9,8 @@ Three files in one folder. `plan` is for the shell, a line an image, of words wi
 `environment` is the /etc/environment of a root that has none, and `handover.json` is for `leecher.initramfs.root`,
 which unpacks what cannot be mounted and merges settings. `secret.env` are the release's secret settings, if it has
 some, for root only, and `credentials` what the neighbour in the booted system announces with. `devices` names, a
-line an image, where one can be read that is not whole yet. It will not mount or unpack anything.
+line an image, where one can be read that is not whole yet. `keep` is the manifest, where images are to be kept in a
+cache. It will not mount or unpack anything.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ FACTS = "handover.json"
 """The folder, in /run/swarmboot, and this file are spelled so because scripts outside of this tree may read them."""
 PLAN = "plan"
 DEVICES = "devices"
+CACHE = "cache"
+"""Left by the hook: the device that this node's cache is on."""
+KEEP = "keep"
+"""The manifest of what is to be kept in the cache."""
 ENVIRONMENT = "environment"
 SECRETS = "secret.env"
 CREDENTIALS = "credentials"

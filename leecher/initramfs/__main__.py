@@ -50,6 +50,7 @@ from swarmboot.errors import (
     UnknownSettingError,
 )
 from swarmboot.ids import new_node_id, new_node_key
+from swarmboot.release import manifest as manifests
 from swarmboot.settings import NAMES, OFF, NodeSettings, build_settings, meant, parse_cmdline
 from swarmboot.text.arguments import last_value
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
@@ -121,7 +122,8 @@ def parse_node_file(text: str, *, where: str) -> dict[str, str]:
     return found
 
 
-def _settings(forced: Mapping[str, str]) -> NodeSettings:
+def settings_of(forced: Mapping[str, str]) -> NodeSettings:
+    """Return this node's settings, `forced` over all others; raises SettingsError."""
     path, node = BAKED / "defaults", BAKED / "node"
     defaults = {"log": "on"}
     defaults |= parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
@@ -153,15 +155,16 @@ def fetch(started_s: float) -> None:
         "report": str(STATE / "boot.json"),
         "progress": "plain",
         "secrets": str(STATE / hand_off.FOLDER / hand_off.SECRETS),
+        "cache": str(STATE / "cache") if (STATE / "cache").is_mount() else "off",
     }
-    settings = _settings({**forced, "linger": "off"})
+    settings = settings_of({**forced, "linger": "off"})
     line = clock.clamp(settings.clock_unix_s)
     if line:
         tell(line)
     files = fetch_node_files(settings, proving_of(settings), tell=tell)
     if files:
         lay_down(files, state=STATE, settings=BAKED / "node")
-        settings = _settings({**forced, "linger": "off"})
+        settings = settings_of({**forced, "linger": "off"})
     outlive_the_initramfs(settings)
     is_window = False
 
@@ -206,6 +209,8 @@ def _hand_over(manifest: Manifest, selection: Selection, settings: NodeSettings,
     tokens = proving_of(settings).tokens
     credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
     hand_off.write_secret(STATE / hand_off.FOLDER / hand_off.CREDENTIALS, credentials)
+    if settings.cache:
+        (STATE / hand_off.FOLDER / hand_off.KEEP).write_bytes(manifests.encode(manifest))
     hand_off.write(hand_off.hand_off_of(manifest, selection, settings), STATE / hand_off.FOLDER, devices)
 
 
@@ -242,19 +247,19 @@ def seed(started_s: float) -> None:
     Standard input holds the credentials that `fetch` has left, where there is a fleet token; the token itself is gone.
     """
     forced = {"into": str(STATE / "images"), "progress": "none", "linger": "on", "timeout": "0", "report": ""}
-    settings = _settings({**forced, "reserve": "0", "fleet_token": "", "secrets": ""})
+    settings = settings_of({**forced, "reserve": "0", "fleet_token": "", "secrets": "", "cache": "off"})
     credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MAX)
     if settings.seed_bytes_per_s:
-        _wait_for_the_window()
+        wait_for_the_window()
         lines = node_log.seeds_lines(STATE) if settings.log else None
-        _give_up_root()
+        give_up_root()
         limit = min(settings.seed_bytes_per_s, settings.up_bytes_per_s or settings.seed_bytes_per_s)
         settings = replace(settings, up_bytes_per_s=limit)
         word = _first_word()
         boot(BootOptions(settings, started_s, credentials=credentials, first_word=word, log=lambda: lines))
 
 
-def _wait_for_the_window() -> None:
+def wait_for_the_window() -> None:
     """Wait until images that were in use before they were whole are: until then their own leecher gives them."""
     state = STATE / "images" / "lazy.json"
     while state.is_file() and '"exchange_ms": null' in state.read_text():
@@ -276,7 +281,7 @@ def _first_word() -> FirstWord:
     return FirstWord(word_of_a_booted_system(_text(left) if left.is_file() else ""), note)
 
 
-def _give_up_root() -> None:
+def give_up_root() -> None:
     """Become nobody where nothing has seen to it before: an init script may not know how."""
     if os.geteuid() == 0:
         os.setgroups([])
@@ -297,7 +302,7 @@ class _Reach:
 
 def _reach() -> _Reach:
     try:
-        settings = _settings({})
+        settings = settings_of({})
         return _Reach(settings.server, settings.ca, settings.bind, proving_of(settings), settings.log is not None)
     except SwarmbootError:
         cmdline = _cmdline()

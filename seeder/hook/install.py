@@ -32,7 +32,7 @@ _DRACUT_CONFIG = """# Made by `swarmboot hook install`: what a kernel's installa
 add_dracutmodules+=" swarmboot "
 hostonly="no"
 """
-_CODE_FILES = ("*.sh", "seed.service", "seed.socket", "seed.init")
+_CODE_FILES = ("*.sh", "seed.service", "seed.socket", "seed.init", "keep.service")
 _SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SECRET_HINT = b"PRIVATE KEY"
 TOKEN_NAME = "fleet.token"  # noqa: S105 - a file's name

@@ -52,6 +52,10 @@ NEEDED = frozenset({
     "crc32c_generic", "crc32c_intel", "crc32c_arm64", "crc32c_cryptoapi", "crc32_pclmul", "libcrc32c",
 })  # fmt: skip
 """What stays wherever it lies: for the images, for the initramfs's own system, and checksums that drivers ask for."""
+FOR_A_CACHE = frozenset({
+    "ext4", "virtio_blk", "virtio_scsi", "nvme", "ahci", "sd_mod", "mmc_block", "xen_blkfront", "hv_storvsc",
+})  # fmt: skip
+"""What stays as well where nodes keep a cache on a disk of theirs (docs/decisions/0060), with what it needs."""
 _CARDS = re.compile(
     r"drivers/net/(?:(?:ethernet|usb|fddi|hyperv|fjes|thunderbolt)/(?!.*mdio[^/]*\Z)"
     r"|(?:virtio_net|vmxnet3/vmxnet3|xen-netfront)\Z)"
@@ -121,6 +125,11 @@ def _is_in(place: str, folder: str) -> bool:
     return place == folder or place.startswith(f"{folder}/")
 
 
+def has_cache(defaults: str) -> bool:
+    """Return whether what is baked into an initramfs, as lines of name=value, has its nodes look for a cache."""
+    return re.search(r"^cache=(?:LABEL=|UUID=|/)", defaults, re.MULTILINE) is not None
+
+
 def is_spare_file(path: str) -> bool:
     """Return whether a file that is no module is of use to disks alone, or is udev's database of names (hwdb(7)).
 
@@ -147,8 +156,10 @@ def _is_listed(module: str) -> bool:
     return not why_out(module) and (place == module or is_card(module) or _ALSO_LISTED.match(place) is not None)
 
 
-def chosen(modules: Collection[str], needs: Needs, *, cards: Collection[str] | None = None) -> frozenset[str]:
-    """Return the modules that stay, of all that there are; with `cards` no driver of another card does.
+def chosen(
+    modules: Collection[str], needs: Needs, *, cards: Collection[str] | None = None, also: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the modules that stay, of all that there are, `also` those of these names; with `cards` of no other card.
 
     The driver of a card may be in two halves, as mlx4_core and mlx4_en, where the one that finds the card asks for the
     other when it sees which card it is: what no device asks for stays with the cards that lie beside it.
@@ -157,6 +168,8 @@ def chosen(modules: Collection[str], needs: Needs, *, cards: Collection[str] | N
     beside = {_folder(by_name[name]) for name in cards or () if name in by_name}
 
     def is_out(module: str) -> bool:
+        if name_of(module) in also:
+            return False
         is_half = name_of(module) not in needs.found and _folder(module) in beside
         return bool(why_out(module)) or (
             cards is not None and is_card(module) and name_of(module) not in cards and not is_half

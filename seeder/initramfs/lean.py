@@ -18,10 +18,12 @@ from pathlib import Path
 
 from seeder.initramfs.card_list import CardList
 from seeder.initramfs.choice import (
+    FOR_A_CACHE,
     cards_named,
     chosen,
     firmware_asked,
     firmware_asked_by_builtin,
+    has_cache,
     is_card,
     is_spare_file,
     parse_needs,
@@ -50,6 +52,7 @@ _PACKERS = {
 }
 """What the kernel can unpack (lib/decompress.c), the one that boots soonest first; higher levels gain nothing."""
 _SOME = 12
+_DEFAULTS = "etc/swarmboot/defaults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,8 @@ def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: CardLi
         needs, cards = parse_needs(dep, soft + weak, alias), None
         if nics is not None:
             cards = cards_named(nics.text, alias, modules, label=nics.label)
-        stay = chosen(modules.keys(), needs, cards=cards)
+        also = FOR_A_CACHE if has_cache(_baked(unpacked)) else ()
+        stay = chosen(modules.keys(), needs, cards=cards, also=also)
         without = _drop_firmware(unpacked, kernel, {module: unpacked.path(modules[module]) for module in stay}, lists)
         for module in modules.keys() - stay:
             unpacked.forget(modules[module])
@@ -136,6 +140,12 @@ def compression_for(config: str) -> str:
 
 def _text(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
+
+
+def _baked(unpacked: Unpacked) -> str:
+    """Return what the hook has baked in, as lines of name=value."""
+    path = found(unpacked.tree, _DEFAULTS)
+    return path.read_text(errors="replace") if path is not None and path.is_file() else ""
 
 
 def _plain_modules(unpacked: Unpacked, kernel: str) -> dict[str, str]:

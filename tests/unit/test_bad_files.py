@@ -223,7 +223,7 @@ def test_a_file_beside_the_initramfs_that_is_no_text_is_refused(
     monkeypatch.setattr(initramfs, "BAKED", tmp_path)
     (tmp_path / "node").write_bytes(b"rack=\xff\xfe\n")
     with pytest.raises(SwarmbootError, match=r"swarmboot\.rack"):
-        initramfs._settings({})  # which main() calls first, and after it clock and network
+        initramfs.settings_of({})  # which main() calls first, and after it clock and network
 
 
 @pytest.mark.parametrize("pattern", ["10.0.0.0/" + MANY, "::/" + MANY, "²/8", "\0", MANY])

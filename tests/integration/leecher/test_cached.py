@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -157,3 +158,36 @@ def test_a_cache_that_cannot_be_written_or_is_full_costs_one_line(
     finally:
         subprocess.run(["umount", str(folder)], check=True)
     assert [words in line for line in said.splitlines() if "cache" in line] == [True], said
+
+
+def insert(release: Path) -> None:
+    """Publish's next release: the image with a few bytes more at three places."""
+    image = release / IMAGE
+    data, random = image.read_bytes(), Random(7)
+    for at in (10_000_000, 6_000_000, 1_000_000):
+        data = data[:at] + random.randbytes(1000) + data[at:]
+    image.unlink()
+    image.write_bytes(data)
+
+
+def test_of_an_image_that_has_grown_in_the_middle_most_comes_from_the_older_one(
+    tmp_path: Path, fleet: Fleet, release: Path
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    fetch(tmp_path, fleet, release, cache)
+    empty(tmp_path)
+    old = cached(cache, release)
+    insert(release)
+    fleet.publish(release)
+    report, said = fetch(tmp_path, fleet, release, cache)
+    sources, size_bytes = report["bytes_from"], (release / IMAGE).stat().st_size
+    assert sources["cache"] >= 0.85 * size_bytes, said
+    assert sources["origin"] <= size_bytes - sources["cache"]
+    assert cached(cache, release).with_suffix(".chunks").exists()
+    empty(tmp_path)
+    old_bytes = old.read_bytes()
+    cached(cache, release).unlink()
+    old.write_bytes(old_bytes[1:] + old_bytes[:1])  # now its list lies, of every chunk
+    report, said = fetch(tmp_path, fleet, release, cache)
+    assert (report["bytes_from"]["cache"], report["hash_failures"]) == (0, 0), said

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from seeder.initramfs.choice import (
+    FOR_A_CACHE,
     Needs,
     cards_named,
     chosen,
     firmware_asked,
     firmware_asked_by_builtin,
+    has_cache,
     is_card,
     is_spare_file,
     parse_needs,
@@ -123,6 +125,29 @@ def test_a_list_may_name_what_somebody_has_built_and_switches() -> None:
 def test_a_line_that_names_no_card_is_refused_with_its_number(text: str, words: str) -> None:
     with pytest.raises(MalformedSettingError, match=words):
         cards_named(text, ALIASES, {E1000E, IGB}, label="cards")
+
+
+def test_drivers_of_disks_stay_where_nodes_keep_a_cache_on_one_with_what_they_need() -> None:
+    disks = {"kernel/drivers/scsi/sd_mod", "kernel/drivers/scsi/scsi_mod", "kernel/fs/ext4/ext4"}
+    modules = {*disks, "kernel/drivers/scsi/mpt3sas/mpt3sas", "kernel/fs/xfs/xfs"}
+    needs = parse_needs("kernel/drivers/scsi/sd_mod.ko: kernel/drivers/scsi/scsi_mod.ko\n", "", "")
+    assert chosen(modules, needs) == set()
+    assert chosen(modules, needs, also=FOR_A_CACHE) == disks
+
+
+@pytest.mark.parametrize(
+    ("defaults", "is_there"),
+    [
+        ("server=https://a\ncache=LABEL=swarmboot\n", True),
+        ("cache=UUID=0123-4567", True),
+        ("cache=/dev/vdb1\n", True),
+        ("cache=off\n", False),
+        ("fleet=cache=LABEL=x\n", False),
+        ("", False),
+    ],
+)
+def test_a_cache_is_baked_in_where_a_line_says_so(defaults: str, is_there: bool) -> None:
+    assert has_cache(defaults) is is_there
 
 
 def test_udevs_database_and_its_programs_for_disks_are_out() -> None:
