@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from netsim.lab.chaos.cli import chaos, soak
-from netsim.lab.rack.plan import LAZY, STAGE0, Casualty, LabPlan, parse_casualty
+from netsim.lab.rack.plan import CACHE, LAZY, STAGE0, Casualty, LabPlan, parse_casualty
 from netsim.lab.rack.signals import stopped_by_signals
 from netsim.lab.run.progress import watching
 from netsim.lab.run.result import table_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CASUALTY = Parsed("node:seconds", parse_casualty)
 COMPARED = ("swarmboot", "https", "libtorrent", "aria2", "udpcast")
-NAMES = (*COMPARED, LAZY, STAGE0)
+NAMES = (*COMPARED, LAZY, CACHE, STAGE0)
 
 
 _OPTIONS = (
@@ -43,6 +43,11 @@ _OPTIONS = (
         "--trace",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="What a boot reads, in order: replayed on every node by swarmboot-lazy.",
+    ),
+    click.option(
+        "--cache-from",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="The older release that nodes have kept, for swarmboot-cache.  [default: the one that is moved]",
     ),
     click.option("--server-rate", type=RATE, help="The server's link, both ways.  [default: as --rate]"),
     click.option("--stagger", type=DURATION, default="0s", show_default=True, help="Start node I at I times this."),
@@ -202,6 +207,7 @@ def _plan(strategy: str, given: dict[str, Any]) -> LabPlan:
         timeout_s=given["timeout"],
         casualties=casualties,
         trace=given["trace"],
+        cache_from=given["cache_from"],
         stage0_bytes=given["stage0"],
         kernel_s=given["kernel"],
     )

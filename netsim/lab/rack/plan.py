@@ -18,6 +18,8 @@ MAX_NODES = 1000
 MAX_RACKS = 250
 LAZY = "swarmboot-lazy"
 """The strategy in which images are in use before they are whole."""
+CACHE = "swarmboot-cache"
+"""The strategy in which every node has kept an older release."""
 STAGE0 = "swarmboot+stage0"
 _START_UP_S = 30.0
 _START_UP_PER_NODE_S = 0.5
@@ -51,6 +53,8 @@ class LabPlan:
     """How many more nodes are complete, and go on as neighbours, before the first of `nodes` starts."""
     trace: Path | None = None
     """What a boot reads, in order, for the strategy whose images are in use before they are whole."""
+    cache_from: Path | None = None
+    """The older release that nodes have kept; None for the very one that is moved."""
     stage0_bytes: int = 0
     kernel_s: float = 0.0
     """What machines load before a leecher starts, and how long the kernel then takes; `swarmboot+stage0` alone."""
@@ -106,6 +110,8 @@ class LabPlan:
             f"{self.racks} racks, uplink {self.rack_uplink_bytes_per_s}",
         )
         _require(self.trace is None or self.strategy == LAZY, "--trace", f"with --strategy {LAZY}", self.strategy)
+        is_cached = self.strategy == CACHE
+        _require(is_cached or self.cache_from is None, "--cache-from", f"with --strategy {CACHE}", self.strategy)
         for casualty in self.casualties:
             known = casualty.node is None or 0 <= casualty.node < self.nodes
             _require(known, "--kill-node", f"a node from 0 to {self.nodes - 1}", casualty.node)

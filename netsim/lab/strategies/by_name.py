@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsim.lab.strategies.aria2 import Aria2
+from netsim.lab.strategies.cached import CachedScatter
 from netsim.lab.strategies.https import Https
 from netsim.lab.strategies.lazy import LazyScatter
 from netsim.lab.strategies.libtorrent import StockLibtorrent
@@ -23,6 +24,7 @@ STRATEGIES: dict[str, Strategy] = {
     "aria2": Aria2(),
     "udpcast": Udpcast(),
     "swarmboot-lazy": LazyScatter(),
+    "swarmboot-cache": CachedScatter(),
     "swarmboot+stage0": Stage0Scatter(),
 }
 
