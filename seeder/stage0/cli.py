@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seeder.boot_script.load import Stage0Trust
+from seeder.stage0.dhcp_options import DhcpOption, parse_dhcp_option
 from swarmboot.errors import MalformedSettingError, UnreadableError
 from swarmboot.parameters import JSON
 from swarmboot.text.addresses import read_server, split_host_port
@@ -31,6 +32,12 @@ _OPTIONS = (
                       "existing DHCP server."),
     click.option("--dhcp-range", default="", metavar="FIRST,LAST[,DURATION]",
                  help="The addresses to give out, as in 10.0.0.100,10.0.0.250,1h."),
+    click.option("--dhcp-option", "dhcp_options", multiple=True, metavar="NAME,VALUE",
+                 callback=lambda _c, _o, texts: tuple(map(parse_dhcp_option, texts)),
+                 help="What else machines are told, as in router,10.0.0.254 or dns-server,1.1.1.1; a name without a "
+                      "value is not told at all; repeatable.  [default: this server as router, no name server]"),
+    click.option("--dhcp-conf", type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True),
+                 metavar="FILE", help="More of dnsmasq's configuration, read after all else."),
     click.option("--pxe-listen", default="", metavar="ADDR:PORT",
                  help="Where firmware fetches stage 0 over plain HTTP.  [default: the interface's address, port 80]"),
     click.option("--server", default="", metavar="URL", callback=lambda _c, _o, url: url and read_server(url),
@@ -69,6 +76,8 @@ class Stage0Flags:
     racks: Path | None
     node_files: Path | None
     ipxe: Path
+    dhcp_options: tuple[DhcpOption, ...] = ()
+    dhcp_conf: Path | None = None
     server: str = ""
     is_public: bool = True
 
@@ -89,8 +98,9 @@ class Stage0Flags:
         Raises SettingsError, ResourceError and their kinds for whatever is in the way.
         """
         if not self.is_wanted:
-            if self.dhcp_range:
-                raise MalformedSettingError("--dhcp-range needs --pxe", hint="say which interface to answer on")
+            if self.dhcp_range or self.dhcp_options or self.dhcp_conf:
+                word = "--dhcp-range" if self.dhcp_range else "--dhcp-option" if self.dhcp_options else "--dhcp-conf"
+                raise MalformedSettingError(f"{word} needs --pxe", hint="say which interface to answer on")
             return None
         from seeder.http.listener import listen
         from seeder.stage0.dnsmasq_process import plan_dhcp, prepare
@@ -119,7 +129,10 @@ class Stage0Flags:
         """Return what dnsmasq's plan is made from."""
         from seeder.stage0.dnsmasq_process import PxeOptions
 
-        return PxeOptions(pxe=self.pxe, dhcp_range=self.dhcp_range, ipxe=self.ipxe, folder=folder, http_port=http_port)
+        return PxeOptions(
+            pxe=self.pxe, dhcp_range=self.dhcp_range, ipxe=self.ipxe, folder=folder, http_port=http_port,
+            options=self.dhcp_options, more_file=self.dhcp_conf,
+        )  # fmt: skip
 
 
 def read_rack_map(path: Path | None) -> Any:

@@ -13,6 +13,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from seeder.stage0.dhcp_options import DhcpOption
 from swarmboot.errors import MalformedSettingError
 from swarmboot.text.addresses import read_server
 from swarmboot.text.units import parse_duration
@@ -51,7 +52,8 @@ class DhcpRange:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhcpPlan:
     """One network to answer on. `addresses` is None beside an existing DHCP server; `origin` is the stage-0 server.
-    `is_range_ours` says that nobody stands in the range without a lease, so that no address needs a ping first.
+    `is_range_ours` says that nobody stands in the range without a lease, so that no address needs a ping first;
+    `options` are what else machines are told, `more_file` is read by dnsmasq after all of this.
 
     Everything in it can stand in dnsmasq's, ISC's and Kea's files, which know quotes, comments and lines; raises
     MalformedSettingError for what cannot.
@@ -65,11 +67,14 @@ class DhcpPlan:
     lease_file: str
     addresses: DhcpRange | None = None
     is_range_ours: bool = False
+    options: tuple[DhcpOption, ...] = ()
+    more_file: str = ""
 
     def __post_init__(self) -> None:
         """Check every text."""
         files = (self.files.bios, self.files.efi64, self.files.arm64)
         written = [(_INTERFACE, self.interface), (_PATH, self.tftp_root), (_PATH, self.lease_file)]
+        written += [(_PATH, self.more_file)] if self.more_file else []
         for pattern, text in [*written, *((_FILE, name) for name in files)]:
             if not pattern.match(text):
                 raise MalformedSettingError(
@@ -94,11 +99,12 @@ def parse_pxe(text: str) -> tuple[str, bool]:
     return interface, bool(comma)
 
 
-def parse_dhcp_range(text: str, network: ipaddress.IPv4Network) -> DhcpRange:
-    """Return the range in `FIRST,LAST[,DURATION]`; raise MalformedSettingError if it is not inside `network`."""
+def parse_dhcp_range(text: str, *networks: ipaddress.IPv4Network) -> DhcpRange:
+    """Return the range in `FIRST,LAST[,DURATION]`; raise MalformedSettingError if it is inside none of `networks`."""
     words = text.split(",")
+    within = " or ".join(map(str, networks))
     refusal = MalformedSettingError(
-        "--dhcp-range is malformed", expected=f"FIRST,LAST[,DURATION] within {network}", found=repr(text)
+        "--dhcp-range is malformed", expected=f"FIRST,LAST[,DURATION] within {within}", found=repr(text)
     )
     if len(words) not in (2, 3):
         raise refusal
@@ -106,7 +112,7 @@ def parse_dhcp_range(text: str, network: ipaddress.IPv4Network) -> DhcpRange:
         first, last = (ipaddress.IPv4Address(word.strip()) for word in words[:2])
     except ValueError as error:
         raise refusal from error
-    if first not in network or last not in network or first > last:
+    if first > last or not any(first in network and last in network for network in networks):
         raise refusal
     lease_s = round(parse_duration(words[2])) if len(words) == 3 else _LEASE_S
     return DhcpRange(first, last, max(120, lease_s))
@@ -138,6 +144,8 @@ def dnsmasq_config(plan: DhcpPlan) -> str:
         *(f"dhcp-mac=set:pi,{prefix}:*:*:*" for prefix in _PI_MACS),
         "tag-if=set:pxebios,tag:bios,tag:!pi,tag:!ipxe",
         *_boot_lines(plan),
+        *(option.line for option in plan.options),
+        *([f"conf-file={plan.more_file}"] if plan.more_file else []),
     ]
     return "\n".join(lines) + "\n"
 

@@ -25,9 +25,12 @@ from pathlib import Path
 
 import trio
 
+from seeder.http.authority import local_addresses
 from seeder.log import Log
+from seeder.stage0.dhcp_options import DhcpOption
 from seeder.stage0.dhcp_watch import DhcpWatch
 from seeder.stage0.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
+from seeder.stage0.networks import connected_networks, own_addresses
 from seeder.stage0.pool import PoolWatch
 from seeder.stage0.range_survey import strangers_in_range
 from seeder.stage0.watcher import Watcher
@@ -67,6 +70,8 @@ class PxeOptions:
     ipxe: Path
     folder: Path
     http_port: int
+    options: tuple[DhcpOption, ...] = ()
+    more_file: Path | None = None
 
 
 def find_boot_files(folder: Path) -> BootFiles:
@@ -104,11 +109,21 @@ def plan_dhcp(options: PxeOptions) -> DhcpPlan:
     """Return what dnsmasq is to do; raise SettingsError or ToolMissingError if it cannot be done."""
     interface, is_proxy = parse_pxe(options.pxe)
     address = interface_address(interface)
+    if is_proxy and (options.options or options.more_file):
+        raise MalformedSettingError(
+            "--dhcp-option and --dhcp-conf are for a DHCP server", expected="--dhcp-range",
+            found=f"--pxe {interface},proxy", hint="say it in the configuration of the server that is there",
+        )  # fmt: skip
     if is_proxy == bool(options.dhcp_range):
         raise MalformedSettingError(
             "--dhcp-range and proxy exclude each other" if is_proxy else "--pxe needs the addresses to give out",
             expected=f"--pxe {interface} --dhcp-range FIRST,LAST, or --pxe {interface},proxy beside a DHCP server",
         )
+    given = None
+    if not is_proxy:
+        places = [address, *_more_addresses(interface)]
+        given = parse_dhcp_range(options.dhcp_range, *dict.fromkeys(each.network for each in places))
+        address = next(each for each in places if given.first in each.network and given.last in each.network)
     port = "" if options.http_port == 80 else f":{options.http_port}"
     folder = Path(os.path.abspath(options.folder))  # noqa: PTH100 - dnsmasq works in /; a link stays as it was named
     return DhcpPlan(
@@ -118,8 +133,17 @@ def plan_dhcp(options: PxeOptions) -> DhcpPlan:
         files=find_boot_files(options.ipxe),
         tftp_root=str(folder / "tftp"),
         lease_file=str(folder / "dhcp.leases"),
-        addresses=None if is_proxy else parse_dhcp_range(options.dhcp_range, address.network),
+        addresses=given,
+        options=options.options,
+        more_file=os.path.abspath(options.more_file) if options.more_file else "",  # noqa: PTH100 - as the folder
     )
+
+
+def _more_addresses(interface: str) -> list[ipaddress.IPv4Interface]:
+    """Return the addresses that an interface has beside its first."""
+    routes = Path("/proc/self/net/route")
+    networks = connected_networks(routes.read_text(), interface) if routes.exists() else []
+    return own_addresses(networks, local_addresses())
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,13 @@ def read_offer(packet: bytes, transaction: bytes) -> dict[str, str] | None:
         "file": file.split(b"\0", 1)[0].decode(errors="replace"),
         "vendor": options.get(60, b"").decode(errors="replace"),
         "menu": options.get(43, b"").decode("latin-1"),
+        "routers": _addresses(options.get(3, b"")),
+        "name_servers": _addresses(options.get(6, b"")),
     }
+
+
+def _addresses(data: bytes) -> str:
+    return " ".join(socket.inet_ntoa(data[at : at + 4]) for at in range(0, len(data), 4))
 
 
 def main() -> None:

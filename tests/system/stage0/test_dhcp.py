@@ -137,6 +137,30 @@ def test_a_proxy_is_silent_to_whoever_does_not_boot_by_pxe(proxied: Wire) -> Non
     assert proxied.ask(arch=16, vendor=HTTP_CLASS) is None
 
 
+def test_machines_are_told_what_the_operator_says_in_any_network_of_the_interface(tmp_path: Path) -> None:
+    (tmp_path / "more.conf").write_text(f"dhcp-host={OWN},10.96.0.77\n")
+    with ExitStack() as stack:
+        rack = stack.enter_context(bare_rack(tmp_path / "rack"))
+        (tmp_path / "ipxe").mkdir()
+        (tmp_path / "ipxe" / FILES[0]).write_bytes(b"x")
+        rack.ip("address add 10.96.0.1/24 dev rack")
+        inside = stack.enter_context(other_network(rack))
+        told = (
+            "--dhcp-option",
+            "router,10.96.0.254",
+            "--dhcp-option",
+            "6,1.1.1.1,9.9.9.9",
+            "--dhcp-option",
+            "42,10.96.0.3",
+        )
+        pxe = ("--pxe", "rack", "--dhcp-range", "10.96.0.70,10.96.0.79", "--dhcp-conf", str(tmp_path / "more.conf"))
+        rack.serve(tiny_release_site(tmp_path), *pxe, *told, "--ipxe", str(tmp_path / "ipxe"))
+        offer = ask(inside, OWN, arch=0, vendor=PXE_CLASS)
+        assert offer is not None
+        assert (offer["address"], offer["server"], offer["file"]) == ("10.96.0.77", "10.96.0.1", FILES[0])
+        assert (offer["routers"], offer["name_servers"]) == ("10.96.0.254", "1.1.1.1 9.9.9.9")
+
+
 def test_no_address_is_pinged_first_as_nobody_stands_in_the_range(wire: Wire) -> None:
     assert "no-ping" in configuration(wire.rack)
     assert not [line for line in wire.rack.log if "without a lease" in line]

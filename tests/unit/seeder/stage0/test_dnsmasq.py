@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from seeder.stage0.dhcp_options import parse_dhcp_option
 from seeder.stage0.dnsmasq import (
     BootFiles,
     DhcpPlan,
@@ -149,3 +150,34 @@ def test_keas_classes_send_ipxe_to_the_script_and_nobody_twice() -> None:
 def test_iscs_part_has_a_branch_a_file_and_none_for_what_is_not_there() -> None:
     assert isc_config(FULL).count("filename") == 7
     assert isc_config(replace(FULL, files=BootFiles(bios="undionly.kpxe"))).count("filename") == 3
+
+
+def test_options_are_dnsmasqs_and_come_last_with_the_operators_file() -> None:
+    options = tuple(
+        map(parse_dhcp_option, ("router,10.0.0.254", "6,1.1.1.1,9.9.9.9", "domain-name,lab.example", "router"))
+    )
+    lines = dnsmasq_config(replace(FULL, options=options, more_file="/etc/more.conf")).splitlines()
+    assert lines[-5:] == [
+        "dhcp-option=option:router,10.0.0.254",
+        "dhcp-option=6,1.1.1.1,9.9.9.9",
+        "dhcp-option=option:domain-name,lab.example",
+        "dhcp-option=option:router",
+        "conf-file=/etc/more.conf",
+    ]
+    with pytest.raises(MalformedSettingError):
+        replace(FULL, more_file="/etc/a\nport=53")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "router,10.0.0", "6,dns.example", "0,x", "255,x", "Router,10.0.0.1", "domain-name,a\nport=53", "x,a#b"],
+)
+def test_an_option_that_cannot_be_said_is_refused(text: str) -> None:
+    with pytest.raises(MalformedSettingError, match="--dhcp-option is malformed"):
+        parse_dhcp_option(text)
+
+
+@pytest.mark.parametrize("text", ["67,x", "bootfile-name,x", "tftp-server,x", "60,PXEClient", "lease-time,5"])
+def test_what_is_booted_is_not_the_operators_to_say(text: str) -> None:
+    with pytest.raises(MalformedSettingError, match="is not yours to say"):
+        parse_dhcp_option(text)
