@@ -21,7 +21,8 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     from difflib import get_close_matches  # only who mistypes pays for it
 
     folded = {each.casefold(): each for each in reversed(known)}
-    found = get_close_matches(word, folded, 1, _ALIKE)
+    turned = [each for each in folded if sorted(each) == sorted(word)]  # of a word of two letters nothing else is alike
+    found = turned or get_close_matches(word, folded, 1, _ALIKE)
     return folded[found[0]] if found else ""
 
 

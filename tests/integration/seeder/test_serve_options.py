@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +121,17 @@ def test_a_user_without_a_home_is_told_which_option_to_give(fleet: Fleet, tmp_pa
     assert done.returncode == MalformedSettingError.exit_status, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.endswith(f"found none for user 54321; {hint}")
+
+
+def test_the_authority_is_made_before_there_is_a_server_and_is_the_one_it_serves_with(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    state, out = fleet.folder / "state", tmp_path / "ca.pem"
+    made = run("ca", "--state", state, "--out", out, "--json")
+    assert made.status == 0, made.err
+    assert run("ca", "--state", state, "--json").value["sha256"] == made.value["sha256"]
+    assert (state / "ca.key").stat().st_mode & 0o777 == 0o600
+    with serving(fleet) as seeder:
+        context = ssl.create_default_context(cafile=out)
+        with urllib.request.urlopen(f"{seeder.address}/channels/stable.swarm", context=context) as answer:
+            assert answer.status == 200

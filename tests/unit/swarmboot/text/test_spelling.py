@@ -6,7 +6,7 @@ import pytest
 
 from swarmboot.text.spelling import did_you_mean, nearest
 
-KNOWN = ("stable", "edge", "fleet_token", "gpu", "Rack")
+KNOWN = ("stable", "edge", "fleet_token", "gpu", "Rack", "ca")
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ KNOWN = ("stable", "edge", "fleet_token", "gpu", "Rack")
         ("fleet-token", "fleet_token"),
         ("gup", "gpu"),
         ("rakc", "Rack"),
+        ("ac", "ca"),
         ("wibble", ""),
         ("", ""),
         ("x" * 10_000, ""),
