@@ -59,15 +59,16 @@ def adopt(found: CoinbootFolder, out: Path, *, say: Callable[[str], None]) -> Ad
     """Make the release directory `out`, still without an initramfs.
 
     Raises ReleaseError for what cannot be read, ResourceError or ToolMissingError if a step cannot be done, and
-    UnreadableError if `out` is there and was not made here.
+    UnreadableError if `out` was not made here, or would be made anew and holds what somebody has put there.
     """
     stamp, made = _stamp(found), _read_stamp(out)
     is_new = made.get("of") != stamp
     if is_new:
+        _check_unchanged(out, made.get("files"))
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
             new = Path(work, "release")
-            made = {"of": stamp, **_make(found, new, say)}
+            made = {"of": stamp, **_make(found, new, say), "files": _files(new)}
             (new / STAMP).write_text(json.dumps(made))
             if out.exists():
                 out.rename(Path(work, "old"))
@@ -92,6 +93,25 @@ def _read_stamp(out: Path) -> dict[str, object]:
             found="a folder of something else", hint="choose another with --out",
         )  # fmt: skip
     return values if isinstance(values, dict) else {}
+
+
+def _files(release: Path) -> dict[str, list[int]]:
+    """Return size and time of each file that was made here, the initramfs apart, which may be built by hand."""
+    found = {str(path.relative_to(release)): path.lstat() for path in release.rglob("*") if not path.is_dir()}
+    own = {name: status for name, status in found.items() if not name.startswith((f"{PARTS}/", "initramfs.img"))}
+    return {name: [status.st_size, status.st_mtime_ns] for name, status in own.items()}
+
+
+def _check_unchanged(out: Path, made: object) -> None:
+    """Raise UnreadableError if a directory that is going to be made anew holds what was not made here."""
+    known = made if isinstance(made, dict) else {}
+    if others := sorted(name for name, facts in _files(out).items() if known.get(name) != facts):
+        raise UnreadableError(
+            f"{out} would be made anew, and {others[0]} in it is somebody's own",
+            expected="only what this command has made",
+            found=f"{len(others)} files that it has not",
+            hint="put them into Coinboot's folder, or choose another with --out",
+        )
 
 
 def _stamp(found: CoinbootFolder) -> str:

@@ -272,3 +272,23 @@ def test_a_sparse_file_of_a_plugin_is_whole_in_the_release(server: Path, tmp_pat
     taken = tmp_path / "release/plugins/sparse.tar.gz"
     subprocess.run(("tar", "-C", str(tmp_path / "to"), "-xzf", str(taken)), check=True)
     assert (tmp_path / "to/sparse").read_bytes() == b"x" + bytes((1 << 20) - 1)
+
+
+@pytest.mark.parametrize("name", ["plugins/50-mine.squashfs", "release.toml", "notes"])
+def test_what_somebody_has_put_into_the_release_is_not_lost_when_it_would_be_made_anew(
+    server: Path, tmp_path: Path, name: str
+) -> None:
+    release = tmp_path / "release"
+    imported(server, "--out", release)
+    (release / "initramfs.img").write_bytes(b"built by hand")
+    (release / name).write_text('name = "mine"\n')
+    assert "taken over before" in imported(server, "--out", release)
+    (server / "conf/environment/more.env").write_text("A=2\n")
+    said = imported(server, "--out", release, code=52)
+    assert f"{release} would be made anew, and {name} in it is somebody's own" in said
+    assert (release / name).read_text() == 'name = "mine"\n'
+    (release / name).unlink()
+    if name == "release.toml":
+        return
+    imported(server, "--out", release)
+    assert (release / "env/more.env").exists()
