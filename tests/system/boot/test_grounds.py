@@ -6,6 +6,7 @@ fresh debootstrap of two suites takes minutes and sid moves. The machines run tw
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -116,6 +117,18 @@ def test_a_node_boots_to_a_login_and_the_next_takes_nine_tenths_from_it(bench: B
     for name, called in DHCP_NAMES.items():
         assert len(bench.leases_of(mac_of(name))) == 1
         assert re.search(rf"\({called}, {mac_of(name)}, [^)]*\) images verified", bench.seeder_said())
+
+
+@pytest.mark.vm_all
+def test_a_node_goes_on_before_all_of_its_root_is_there_and_keeps_it_when_it_is(bench: Bench) -> None:
+    """Nothing is baked in: these kernels have FUSE built in."""
+    with bench.boot("lazy", "swarmboot.lazy=on") as machine:
+        machine.wait_for("the root is ready after .* the rest of it arrives", within_s=BOOT_S)
+        machine.wait_for("all is there; its files took the place", within_s=BOOT_S)
+        check_root(machine)
+        marks = machine.marks()
+    assert marks["fuse"] == ""
+    assert marks["image"] == hashlib.sha256(bench.ground.root_image.read_bytes()).hexdigest()
 
 
 @pytest.mark.vm_all

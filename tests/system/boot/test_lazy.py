@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.waiting import wait_until
 from tests.system.vm import images
-from tests.system.vm.lan import NAME, open_lan
-from tests.system.vm.machine import Machine, booting
+from tests.system.vm.lazy import lazy_machine
 from tests.system.vm.programs import PROMPT_S
 
 pytestmark = [
@@ -35,25 +32,6 @@ grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && say window ope
 for hog in 1 2 3; do tail /dev/zero; done
 say hogs "$(grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && echo open || echo over)"
 """
-
-
-@contextmanager
-def lazy_machine(
-    folder: Path, release: Path, *, uplink: str, generator: str = "initramfs-tools", memory: str = "1024",
-    cmdline: str = "",
-) -> Iterator[Machine]:  # fmt: skip
-    """Boot a machine whose root is in use before it is whole."""
-    fleet, kernel, site = images.fleet(), images.debian_kernel(), folder / "site"
-    images.publish(release, site=site, keys=fleet.keys)
-    initramfs = images.build_initramfs(
-        folder / "initramfs.img", kernel=kernel, trust=fleet.trust, authority=fleet.authority, generator=generator,
-        runtime=images.runtime_image(), defaults=("lazy=on",),
-    )  # fmt: skip
-    with open_lan(folder) as lan:
-        lan.seeders.append(lan.serve(site, state=fleet.state(folder / "state"), uplink=uplink))
-        words = f"swarmboot.server=https://{NAME}:8470 {cmdline}"
-        with booting(lan, "lazy", kernel=kernel.image, initramfs=initramfs, cmdline=words, memory=memory) as machine:
-            yield machine
 
 
 @pytest.mark.parametrize("generator", ["initramfs-tools", "dracut"])

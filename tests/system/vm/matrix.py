@@ -54,9 +54,9 @@ class Bench:
     lan: Lan
     seen: dict[str, str] = field(default_factory=dict)
 
-    def boot(self, name: str, **more: Any) -> AbstractContextManager[Machine]:
+    def boot(self, name: str, *arguments: str, **more: Any) -> AbstractContextManager[Machine]:
         """Return a machine of the suite's own root to power on for a block, `name` unlike any other's on the LAN."""
-        cmdline = f"{_COMMON} swarmboot.server=https://{NAME}:{_FULL_PORT}"
+        cmdline = " ".join((_COMMON, f"swarmboot.server=https://{NAME}:{_FULL_PORT}", *arguments))
         return self._booting(name, cmdline, **more)
 
     def boot_tiny(
