@@ -21,4 +21,8 @@ if __name__ == "__main__":
     mark_as_storage()
     with open(NUMBER, "w") as file:  # noqa: PTH123 - pathlib costs memory that stays
         file.write(f"{os.getpid()}\n")
-    main()
+    try:
+        main()
+    finally:
+        with suppress(OSError):  # by then the number may be another's
+            os.unlink(NUMBER)  # noqa: PTH108 - pathlib costs memory that stays
