@@ -25,7 +25,7 @@ UPLINK = "10mbit"
 """So scarce that a boot is over long before its root image is there."""
 
 
-SCARCE = "3mbit"
+SCARCE = "1mbit"
 """So scarce that the image is not there when all else is over."""
 HOGS = """
 grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && say window open
@@ -66,7 +66,7 @@ def test_a_machine_reboots_and_shuts_down_while_its_root_still_arrives(tmp_path:
 
 def test_memory_hogs_in_the_window_are_killed_and_the_root_goes_on_arriving(tmp_path: Path) -> None:
     release = images.write_release(tmp_path / "release", first=HOGS)
-    with lazy_machine(tmp_path, release, uplink=SCARCE, memory="512") as machine:
+    with lazy_machine(tmp_path, release, uplink="2mbit", memory="512") as machine:
         machine.wait_for("marker: hogs", within_s=BOOT_S)
         machine.wait_for("all is there; its files took the place", within_s=BOOT_S)
         machine.wait_for("marker: end of it", within_s=BOOT_S)
