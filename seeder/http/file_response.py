@@ -42,7 +42,8 @@ def chunk_bytes_for(uplink_bytes_per_s: float, responses: int = 1, *, weight: fl
     most = min(MAX_CHUNK_BYTES, CHUNKS_BYTES // max(1, responses))
     wanted = max(LEAST_CHUNK_BYTES, int(min(most, uplink_bytes_per_s * CHUNK_S)))
     size_bytes = 1 << (wanted.bit_length() - 1)
-    return size_bytes if weight <= 1 else max(size_bytes, min(AWAITED_CHUNK_BYTES, int(size_bytes * weight)))
+    awaited_bytes = min(AWAITED_CHUNK_BYTES, CHUNKS_BYTES // max(1, responses), int(size_bytes * weight))
+    return max(size_bytes, awaited_bytes)
 
 
 def is_exhausted(error: Exception) -> bool:

@@ -51,6 +51,7 @@ def test_a_turn_is_ten_milliseconds_of_the_uplink() -> None:
     assert chunk_bytes_for(125e6, 100_000) == file_response.LEAST_CHUNK_BYTES
     assert chunk_bytes_for(6.25e6, weight=8.0) == 8 * chunk_bytes_for(6.25e6)
     assert chunk_bytes_for(125e6, weight=32.0) == file_response.AWAITED_CHUNK_BYTES
+    assert chunk_bytes_for(125e6, 1000, weight=32.0) * 1000 <= file_response.CHUNKS_BYTES
 
 
 def test_a_file_is_open_once_however_many_read_it(tmp_path: Path) -> None:
