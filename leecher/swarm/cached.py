@@ -46,6 +46,7 @@ class Cached:
         self._reader: CacheReader | None = None
         self._under_way: dict[tuple[InfoHash, int], int] = {}
         self._misses = 0
+        self._is_slow = False
         policy.expected = self._copying.expected
 
     def begin(self, swarm: Swarm, documents: Mapping[str, bytes], *, now_s: float) -> None:
@@ -103,7 +104,9 @@ class Cached:
     def step(self, *, network_bytes_per_s: float, now_s: float) -> float:
         """Give up what the cache does not bring in time; return when to look again."""
         if self._copying.look(network_bytes_per_s=network_bytes_per_s, now_s=now_s):
-            self._tell("the cache reads slower than the network; fetching as well")
+            if not self._is_slow:
+                self._tell("the cache reads slower than the network; fetching as well")
+            self._is_slow = True
             self._leave()
         return self._copying.next_wake_s(now_s=now_s)
 

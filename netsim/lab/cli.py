@@ -99,7 +99,10 @@ def run(*, strategy: str, is_lazy: bool, as_json: bool, **given: Any) -> None:
 @lab.command()
 @_with_options
 @click.option(
-    "--strategy", type=click.Choice(NAMES), multiple=True, help=f"Repeatable.  [default: all but {LAZY}, {STAGE0}]"
+    "--strategy",
+    type=click.Choice(NAMES),
+    multiple=True,
+    help=f"Repeatable.  [default: all but {LAZY}, {CACHE}, {STAGE0}]",
 )
 def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Run several strategies in turn over the same links.
@@ -115,7 +118,7 @@ def compare(*, strategy: tuple[str, ...], as_json: bool, **given: Any) -> None:
     with stopped_by_signals():
         for name in strategy or COMPARED:
             try:
-                results.append(_run(_plan(name, {**given, "trace": given["trace"] if name == LAZY else None})))
+                results.append(_run(_plan(name, _for(name, given))))
             except SwarmbootError as error:
                 failures.append(error)
     if as_json:
@@ -185,6 +188,12 @@ def calibrate(
 
 lab.add_command(chaos)
 lab.add_command(soak)
+
+
+def _for(strategy: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a strategy among others: without those that are meant for one alone."""
+    alone = {"trace": LAZY, "cache_from": CACHE}
+    return {name: None if alone.get(name, strategy) != strategy else value for name, value in given.items()}
 
 
 def _plan(strategy: str, given: dict[str, Any]) -> LabPlan:

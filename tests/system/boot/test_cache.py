@@ -45,7 +45,7 @@ def test_a_machine_keeps_what_it_boots_on_its_disk_and_fetches_no_byte_of_it_aga
     images.publish(release, site=site, keys=fleet.keys)
     initramfs = images.build_initramfs(
         tmp_path / "initramfs.img", kernel=kernel, trust=fleet.trust, authority=fleet.authority, generator=generator,
-        runtime=images.runtime_image(),
+        runtime=images.runtime_image(), defaults=("cache=LABEL=swarmboot",),
     )  # fmt: skip
     disk = tmp_path / "disk"
     with disk.open("wb") as file:
