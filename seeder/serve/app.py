@@ -59,6 +59,7 @@ from swarmboot.wire.report import FAILED, REPORT_MAX_BYTES, decode_report
 REFRESH_S = 1.0
 HIDDEN_MAX = 16
 STATUS_PATH = "/status"
+CHANNELS_PATH = "/channels"
 _FILES = {
     "blobs": (re.compile(r"[0-9a-f]{64}\Z"), "application/octet-stream", True),
     "torrents": (re.compile(r"[0-9a-f]{64}\.torrent\Z"), "application/x-bittorrent", True),
@@ -122,6 +123,7 @@ class SeederApp:
             routes=[
                 Route(REPORT_PATH, self._report, methods=["POST"]),
                 Route(STATUS_PATH, self._status),
+                Route(CHANNELS_PATH, self._channels),
                 *monitoring_routes(self._scrapes, lambda: self.ends(), self.page.may_read),
                 *self.more_routes(self.page.may_read),
                 *self.api.routes(),
@@ -298,6 +300,11 @@ class SeederApp:
                 "stage0": self.current.stage0.status() if self.current.stage0 else None,
             }
         )
+
+    async def _channels(self, _request: Request) -> Response:
+        """Say which channels there are, which are signed one by one; `swarmboot pull` asks."""
+        names = await trio.to_thread.run_sync(channel_names, self.catalogue.folder)
+        return JSONResponse({"channels": names}, headers={"cache-control": "no-cache"})
 
     def _counted(self) -> Counted:
         return Counted(self.sent_bytes, self._refusals.count, self.log.left_out, self.guard.refused)

@@ -108,18 +108,28 @@ def _pointed(
 ) -> Pointed:
     relative = layout.manifest_path(target.sequence)
     data = read_site_file(site, relative, most_bytes=trust.ENVELOPE_MAX_BYTES)
+    return open_pointed(data, target, pointer, rotations, keys, where=str(site / relative))
+
+
+def open_pointed(
+    data: bytes, target: trust.Channel, pointer: bytes, rotations: tuple[bytes, ...], keys: trust.KeySet, *, where: str
+) -> Pointed:
+    """Return what a verified pointer points to, whose file's bytes are these; `where` says where they are from.
+
+    Raises BlobError for another manifest than the one that is pointed to, and trust errors as `trust.verify` does.
+    """
     manifest = decode(trust.verify(data, trust.Kind.MANIFEST, keys))
     found = hashlib.sha256(data).digest()
     if found != target.manifest_sha256:
         raise BlobError(
-            f"{site / relative} is not the manifest that the channel points to",
+            f"{where} is not the manifest that the channel points to",
             expected=f"sha256 {target.manifest_sha256.hex()}",
             found=found.hex(),
             hint="publish the release again",
         )
     if (manifest.sequence, manifest.fleet) != (target.sequence, target.fleet):
         raise ManifestError(
-            f"{relative} contradicts the channel",
+            f"{where} contradicts the channel",
             expected=f"manifest {target.sequence} of fleet {target.fleet}",
             found=f"manifest {manifest.sequence} of fleet {manifest.fleet}",
         )

@@ -50,8 +50,8 @@ PLAINLY = {
 """A command of each verb that is done in a moment, and a name in what it prints as JSON, if that is an object."""
 
 LONG = {("hook", "build-runtime"), ("hook", "build-initramfs"), ("hook", "inspect"), ("lab", "run"), ("lab", "compare"),
-        ("lab", "calibrate"), ("lab", "soak")}  # fmt: skip
-"""Verbs that take a minute, a machine or an initramfs; their own tests run them."""
+        ("lab", "calibrate"), ("lab", "soak"), ("pull",)}  # fmt: skip
+"""Verbs that take a minute, a machine, a server or an initramfs; their own tests run them."""
 
 WRONGLY = {
     "keygen --out keys": "keys/swarmboot.key is there already",
@@ -70,6 +70,10 @@ WRONGLY = {
     f"verify none {KEYS}": "none",
     f"rotate none {KEYS} --new-trust keys/swarmboot.pub --key keys/swarmboot.key": "none",
     "prune none": "none",
+    "pull https://127.0.0.1:1 --trust none.pub": "none.pub cannot be read",
+    f"pull https://127.0.0.1:1 {KEYS} --ca none.pem": "none.pem holds no certificate",
+    f"pull https://127.0.0.1:1 {KEYS} --fleet-token none.token": "none.token",
+    f"pull 127.0.0.1:1 {KEYS}": "not a server's address",
     "status --state none": "none",
     "status --server https://127.0.0.1:1 --ca release.toml": "release.toml",
     "status --server https://127.0.0.1:1 --token-file none.token": "none.token cannot be read",
