@@ -34,13 +34,12 @@ class Chunker:
 
     def update(self, part: bytes) -> None:
         """Take the next bytes."""
-        before = len(self._tail)
-        seen = self._tail + part
+        across = self._tail + part[: _WINDOW_BYTES - 1]
         view, done = memoryview(part), 0
-        for end in self._ends(seen):
-            done = self._cut(view, done, end - before)
+        for end in (*(end - len(self._tail) for end in self._ends(across)), *self._ends(part)):
+            done = self._cut(view, done, end)
         self._cut(view, done, None)
-        self._tail = seen[-(_WINDOW_BYTES - 1) :]
+        self._tail = (self._tail + part[1 - _WINDOW_BYTES :])[1 - _WINDOW_BYTES :]
 
     def _cut(self, view: memoryview, done: int, end: int | None) -> int:
         """Take the bytes up to `end`, where a chunk may end, or to the last; return how many of the part are taken."""
@@ -55,7 +54,7 @@ class Chunker:
         return stop
 
     def _ends(self, data: bytes) -> list[int]:
-        """Return where a chunk may end in `data`, rising; windows across parts are seen by the three bytes before."""
+        """Return where a chunk may end in `data`, rising."""
         found = []
         for start in range(0, len(data) - _WINDOW_BYTES + 1, _AT_ONCE_BYTES):
             last = min(len(data), start + _AT_ONCE_BYTES + _WINDOW_BYTES - 1)

@@ -28,6 +28,7 @@ from swarmboot.crypto.fleet_token import (
 )
 from swarmboot.errors import (
     KeyFileError,
+    MalformedSettingError,
     OriginError,
     ProofRefusedError,
     ProtocolError,
@@ -90,10 +91,10 @@ class Remote:
         """Return the names of its channels, none if it does not say: an older seeder, or a plain web server."""
         try:
             names: Any = json.loads(self.document(CHANNELS_PATH, max_bytes=_LIST_MAX_BYTES))["channels"]
-        except (OriginError, ProtocolError, ValueError, KeyError, TypeError):
+            is_right = isinstance(names, list) and all(isinstance(name, str) for name in names)
+            return tuple(layout.check_channel_name(name) for name in names) if is_right else ()
+        except (OriginError, ProtocolError, MalformedSettingError, ValueError, KeyError, TypeError, RecursionError):
             return ()
-        is_right = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        return tuple(layout.check_channel_name(name) for name in names) if is_right else ()
 
     def secrets(self, digest: Digest, token: FleetToken) -> bytes:
         """Return sealed settings, which are given only to who proves the fleet token, and over TLS."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from seeder.pull.assembly import FOLDER, Assembly, Brought
 from seeder.pull.client import Remote
 from seeder.pull.promise import Promise, read_promise, was_at
+from seeder.site.issue import note_leaving
 from seeder.site.progress import Progress
 from seeder.site.reader import read_unbelieved
 from seeder.site.torrent import info_hash_of, layer_of
@@ -113,6 +114,8 @@ class _Pull:
                 version = trust.decode_key_set(trust.open_envelope(rotation, trust.Kind.KEYS).payload).version
                 self._put(layout.keys_path(version), rotation)
         for promise in self._pulled.promises:
+            if not self._writer.holds_bytes(promise.channel_path, promise.channel_file):
+                note_leaving(self._writer, promise.target.name)
             self._put(promise.channel_path, promise.channel_file)
         self._tidy()
 

@@ -51,11 +51,11 @@ def point(
     pointer = trust.Channel(manifest.fleet, channel, manifest.sequence, digest, expires_unix_s)
     signed_pointer = trust.sign(trust.Kind.CHANNEL, trust.encode_channel(pointer), keys)
     channel_file = trust.encode_channel_file(signed_pointer, layout.rotations(writer.site))
-    _note_leaving(writer, channel)
+    note_leaving(writer, channel)
     writer.write(layout.channel_path(channel), channel_file)
 
 
-def _note_leaving(writer: SiteWriter, channel: str) -> None:
-    """Note at a manifest's file when a channel left it: nodes may still be booting it (`seeder.site.prune`)."""
+def note_leaving(writer: SiteWriter, channel: str) -> None:
+    """Note at a manifest's file that a channel leaves it now: nodes may still be booting it (`seeder.site.prune`)."""
     with suppress(BlobError, ManifestError):
         writer.touch(layout.manifest_path(pointed_number(writer.site, channel)))

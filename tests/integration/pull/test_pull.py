@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from seeder.pull.client import Remote
 from swarmboot import errors
 from swarmboot.release import layout
 from swarmboot.release.chunks import MAX_CHUNK_BYTES
@@ -318,3 +321,25 @@ def test_what_a_stopped_pull_has_left_of_a_release_that_is_overtaken_goes_with_t
     with hostile(fleet, "none", times=0) as server:
         pulled(server, fleet, here)
     assert not list((here / ".pulling").iterdir())
+
+
+def test_a_release_that_a_channel_leaves_is_spared_by_prune_for_nodes_that_boot_it(fleet: Fleet, here: Path) -> None:
+    os.utime(here / "manifests/1.swarm", (1e9, 1e9))
+    change(fleet.folder / "release")
+    publish(fleet)
+    with hostile(fleet, "none", times=0) as server:
+        pulled(server, fleet, here)
+    assert run("prune", here, "--keep", "1", "--json").value["spared"] == [1]
+
+
+@pytest.mark.parametrize("said", ["no JSON", "[]", '{"channels": 7}', '{"channels": ["../../etc"]}', "[" * 9999])
+def test_a_server_that_names_no_channels_rightly_is_asked_for_the_usual_one(
+    fleet: Fleet, tmp_path: Path, said: str
+) -> None:
+    site = tmp_path / "odd"
+    shutil.copytree(fleet.site, site)
+    (site / "channels").rename(site / "pointers")
+    (site / "channels").write_text(said)
+    with hostile(fleet, "none", times=0) as server, closing(Remote(server.address, ca=server.ca)) as remote:
+        server.site = site
+        assert remote.channels() == ()
