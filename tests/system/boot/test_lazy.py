@@ -27,9 +27,10 @@ UPLINK = "10mbit"
 
 SCARCE = "1mbit"
 """So scarce that the image is not there when all else is over."""
+# Each in a unit of its own: systemd ends all of a unit of which the kernel has killed one (OOMPolicy=).
 HOGS = """
 grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && say window open
-for hog in 1 2 3; do tail /dev/zero; done
+for hog in 1 2 3; do systemd-run --quiet --wait tail /dev/zero; done
 say hogs "$(grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && echo open || echo over)"
 """
 
