@@ -13,10 +13,14 @@ from pathlib import Path
 import pytest
 
 from leecher.boot import hand_off
+from seeder.hook.files import hook_folder
 from swarmboot.errors import ResourceError
 from swarmboot.ids import Digest
 from swarmboot.release import manifest as manifests
 from tests.support.builders import build_artifact, build_bytes, build_manifest
+from tests.support.tree import TREE
+from tests.support.waiting import wait_until
+from tests.system.install.systemd import systemd_running
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mkfs.ext4", "losetup", "debugfs")]
 
@@ -99,3 +103,33 @@ def test_a_disk_without_a_file_system_costs_a_line(state: Path, disk: Path) -> N
     assert done.returncode == ResourceError.exit_status
     assert len(done.stderr.splitlines()) == 1
     assert "cannot be mounted for writing" in done.stderr
+
+
+_UNIT = "swarmboot-keep.service"
+_OURS = f"""[Service]
+ProtectHome=no
+Environment=PYTHONPATH={TREE}
+ExecStart=
+ExecStart={sys.executable} -m leecher.initramfs.keep
+"""
+
+
+@pytest.mark.needs("/usr/lib/systemd/systemd")
+def test_the_service_may_do_what_keeping_takes(state: Path, disk: Path) -> None:
+    device = (state / hand_off.FOLDER / hand_off.CACHE).read_text().strip()
+    files = {
+        f"etc/systemd/system/{_UNIT}": (hook_folder() / "keep.service").read_text(),
+        f"etc/systemd/system/{_UNIT}.d/ours.conf": _OURS,
+    }
+    with systemd_running(state, files) as container:
+        number = device.removeprefix("/dev/loop")
+        container.run(
+            "sh", "-euc",
+            f"mknod {device} b 7 {number}; mkdir -p /run/swarmboot; mount --bind {state} /run/swarmboot; "
+            "mkdir -p /run/swarmboot/runtime; mount --bind / /run/swarmboot/runtime",
+        )  # fmt: skip
+        container.start(_UNIT)
+        wait_until("its end", lambda: container.shown(_UNIT, "SubState") in ("dead", "failed"), every_s=0.1)
+        said = container.journal(_UNIT)
+    assert "976.6 KiB written to the cache" in said, said
+    assert f"{DIGEST.hexdigest()}" in debugfs(disk, "ls -p /images")
