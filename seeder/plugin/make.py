@@ -12,7 +12,7 @@ from pathlib import Path
 from seeder.plugin.build import Ground, check_can_build, run_script
 from seeder.plugin.left_out import why_left_out
 from seeder.plugin.overlay import Below, clamped, needed, plain
-from seeder.plugin.packing import format_of, pack
+from seeder.plugin.packing import check_target, format_of, pack
 from seeder.plugin.places import Places, kernel_of, landing, places
 from seeder.plugin.recipe import Recipe
 from seeder.plugin.root_image import RootImage, as_squashfs, read_root
@@ -43,7 +43,7 @@ def make(recipe: Recipe, over: Path, output: Path | None, *, is_shell: bool, bou
     check_can_build()
     root = read_root(over)
     target = output or _usual(recipe, root)
-    format_of(target)
+    check_target(target)
     with tempfile.TemporaryDirectory(prefix="swarmboot-plugin.") as work:
         image, time_s = as_squashfs(root, Path(work))
         time_s = _epoch(time_s)
@@ -63,8 +63,6 @@ def make(recipe: Recipe, over: Path, output: Path | None, *, is_shell: bool, bou
 
 def _usual(recipe: Recipe, root: RootImage) -> Path:
     folder = root.release.folder / "plugins" if root.release else Path()
-    if root.release:
-        folder.mkdir(exist_ok=True)
     return folder / f"{recipe.name}.squashfs"
 
 

@@ -42,6 +42,14 @@ def format_of(target: Path) -> str:
     return kind
 
 
+def check_target(target: Path) -> str:
+    """Return the format of a plugin that is going to be written, before what takes long; raises as `pack` does."""
+    parent = target.parent
+    if not parent.is_dir() and not (parent.name == "plugins" and parent.parent.is_dir()):
+        raise MalformedSettingError(f"there is no folder {parent}", hint="make it, or name another --output")
+    return format_of(target)
+
+
 def pack(entries: Iterable[Entry], target: Path, *, time_s: int, is_quick: bool = False) -> None:
     """Write entries, folders before what is in them, into a file of the format that its name says.
 
@@ -49,8 +57,8 @@ def pack(entries: Iterable[Entry], target: Path, *, time_s: int, is_quick: bool 
 
     Raises ToolMissingError, ResourceError if the program for it fails, ReleaseError for what cannot be packed.
     """
-    if not target.parent.is_dir():
-        raise MalformedSettingError(f"there is no folder {target.parent}", hint="make it, or name another --output")
+    check_target(target)
+    target.parent.mkdir(exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
     try:
         with _packer(format_of(target), temporary, time_s, is_quick) as stream, _tar(stream) as tar:

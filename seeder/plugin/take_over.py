@@ -23,7 +23,7 @@ from seeder.coinboot.plugin import STATUS
 from seeder.plugin.left_out import why_left_out
 from seeder.plugin.make import Made, attribute_notes, check_for_tar
 from seeder.plugin.overlay import Below, needed, plain, with_folders
-from seeder.plugin.packing import format_of, pack
+from seeder.plugin.packing import check_target, pack
 from seeder.plugin.places import landing
 from seeder.plugin.root_image import RootImage, text_of
 from seeder.plugin.upper import as_link, linked, upper_entries
@@ -46,7 +46,7 @@ def take_over(source: Path, output: Path | None, root: RootImage | None) -> Made
     Raises ReleaseError for what cannot be taken over whole, UnreadableError for what is no plugin.
     """
     target = output or _usual(source, root)
-    is_layer = format_of(target) == "squashfs"
+    is_layer = check_target(target) == "squashfs"
     if is_layer and root is None:
         raise MalformedSettingError(
             "a squashfs needs the modes of the folders around its files",
@@ -59,7 +59,6 @@ def take_over(source: Path, output: Path | None, root: RootImage | None) -> Made
 def _usual(source: Path, root: RootImage | None) -> Path:
     name = next((source.name.removesuffix(end) for end in (*_ARCHIVES, ".squashfs") if source.name.endswith(end)), "")
     folder = root.release.folder / "plugins" if root and root.release else Path()
-    folder.mkdir(exist_ok=True)
     return folder / f"{name or source.resolve().name}{'.squashfs' if root else '.tar.gz'}"
 
 

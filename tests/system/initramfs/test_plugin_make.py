@@ -220,6 +220,14 @@ def test_a_recipe_that_fails_writes_nothing(tmp_path: Path, images: Path, text: 
     assert sorted(path.name for path in images.iterdir()) == ["rootfs.squashfs"]
 
 
+def test_where_nothing_can_be_written_nothing_is_run(tmp_path: Path, images: Path) -> None:
+    script = recipe(tmp_path, "echo I was run >&2; echo x >/etc/x")
+    for output in (tmp_path / "nowhere/1.squashfs", tmp_path / "1.txt"):
+        done = run_program("plugin", "make", script, images / "rootfs.squashfs", "--output", output)
+        assert done.status == 42
+        assert "I was run" not in done.err
+
+
 def test_a_recipe_has_its_time_and_what_it_started_ends_with_it(tmp_path: Path, images: Path) -> None:
     script = recipe(tmp_path, "setsid sleep 4322 & sleep 4322")
     done = run_program(
