@@ -1,0 +1,1 @@
+"""`swarmboot doctor`: what of this machine is in a server's way, and how to mend it."""

@@ -1,0 +1,115 @@
+"""Reads what this machine says of itself: ports and who has them, firewall rules, programs, limits. Judges nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from seeder.doctor.checks import Port
+
+_BOUND_S = 10.0
+_TIME_ERROR = 5
+_TIMEX_BYTES = 1024
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def with_holder(port: Port, host: str, interface: str = "") -> Port:
+    """Return a port with the program that has it, as far as this user may see that."""
+    kind = socket.SOCK_STREAM if port.protocol == "tcp" else socket.SOCK_DGRAM
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as trial:
+        if kind == socket.SOCK_STREAM:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            if interface:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+            trial.bind((host, port.number))
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                return port  # below 1024 for who is not root: nothing is said of who has it
+            holder = _holder(port) if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            return Port(port.protocol, port.number, port.use, holder)
+    return port
+
+
+def _holder(port: Port) -> str:
+    """Return the name of the program that has a port, from /proc/self/net (proc(5)) and processes' descriptors."""
+    inodes = set(_inodes(port))
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            links = {os.readlink(link) for link in (process / "fd").iterdir()}  # noqa: PTH115 - no path
+            if inodes & links:
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                name = "swarmboot" if "swarmboot" in " ".join(words[:4]) else Path(words[0]).name
+                return f"{name} (process {process.name})"
+    return "another program"
+
+
+def _inodes(port: Port) -> Iterator[str]:
+    for table in (port.protocol, f"{port.protocol}6"):
+        with suppress(OSError):
+            for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
+                words = line.split()
+                if int(words[1].rpartition(":")[2], 16) == port.number and (port.protocol == "udp" or words[3] == "0A"):
+                    yield f"socket:[{words[9]}]"
+
+
+def firewall_rules() -> str | None:
+    """Return nft's rules, or iptables' where there is no nft; None if they cannot be read."""
+    for command in (("nft", "list", "ruleset"), ("iptables-save", "-t", "filter")):
+        if (said := _said(command)) is not None:
+            return said
+    return None
+
+
+def dnsmasq_version() -> str | None:
+    """Return the first line that dnsmasq says of itself, None without it."""
+    said = _said(("dnsmasq", "--version"))
+    return said.splitlines()[0] if said else None
+
+
+def _said(command: tuple[str, ...]) -> str | None:
+    if shutil.which(command[0], path=_PATH) is None:
+        return None
+    environment = {**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8"}
+    with suppress(subprocess.SubprocessError, OSError):
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_BOUND_S,
+            check=False, env=environment,
+        )  # fmt: skip
+        return done.stdout if done.returncode == 0 else None
+    return None
+
+
+def is_clock_kept() -> bool | None:
+    """Return whether the kernel knows its clock to be set from elsewhere (adjtimex(2)); None if it cannot be asked."""
+    with suppress(AttributeError, OSError):
+        return bool(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) != _TIME_ERROR)
+    return None
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much room there is where a folder is, or is going to be."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(there).free
+
+
+def neighbour_room() -> int | None:
+    """Return the most hardware addresses that the kernel keeps, gc_thresh3 of arp(7)."""
+    with suppress(OSError, ValueError):
+        return int(Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3").read_text())
+    return None
+
+
+def descriptors_most() -> int:
+    """Return how many files and connections a program may have open, its hard limit."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return hard if hard != resource.RLIM_INFINITY else 1 << 30
