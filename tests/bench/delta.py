@@ -40,6 +40,7 @@ def build(folder: Path) -> None:
     old, new = folder / "old", folder / "new"
     folder.mkdir(parents=True, exist_ok=True)
     _run("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "trixie", old, _MIRROR)
+    _inside(old, "apt-get clean")
     _pack(old)
     _run("cp", "-a", old, new)
     (new / "etc/apt/sources.list").write_text(_SOURCES)
