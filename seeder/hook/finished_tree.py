@@ -12,12 +12,11 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from seeder.squashfs import sort_file
 from swarmboot.errors import ResourceError
 from swarmboot.host.programs import run_program
 
 _BOUND_S = 600
-_HIGHEST = 32767
-"""What mksquashfs(1) packs first. Files of one priority it turns around, so each file has its own."""
 _ALWAYS = (
     "-all-root", "-noappend", "-no-xattrs", "-no-exports", "-no-progress", "-quiet", "-all-time", "0",
     "-mkfs-time", "0",
@@ -54,18 +53,16 @@ def read_order(tree: Path, borrowed: Iterable[Path]) -> list[str]:
     return run_in(tree, "leecher.initramfs.read_order", borrowed).splitlines()
 
 
-def sort_lines(read: Iterable[str], files: Iterable[str]) -> str:
+def sort_lines(read: Iterable[str], files: Iterable[str]) -> bytes:
     """Return what `mksquashfs -sort` wants to pack those of `files` first that are read: byte code in the order of
     reading, then programs and libraries in theirs, because the two compress better apart.
 
-    `read` are paths as seen from inside the tree, `files` names below it. What has no line comes last: what is not
-    read; a name with a blank, where the format would end it; what is beyond the last priority above 0.
+    `read` are paths as seen from inside the tree, `files` names below it. What is not read has no line and comes last.
     """
     there = set(files)
     names = (path.removeprefix("/") for path in dict.fromkeys(read))
-    listed = [name for name in names if name in there and not any(map(str.isspace, name))]
-    listed.sort(key=lambda name: not name.endswith(".pyc"))
-    return "".join(f"{name} {_HIGHEST - number}\n" for number, name in enumerate(listed[:_HIGHEST]))
+    listed = sorted((name for name in names if name in there), key=lambda name: not name.endswith(".pyc"))
+    return sort_file.sort_lines([os.fsencode(name) for name in listed])[0]
 
 
 def options_of(compression: str) -> tuple[str, ...]:
@@ -82,7 +79,7 @@ def pack(tree: Path, image: Path, options: Sequence[str], read: Iterable[str]) -
     The same tree makes the same bytes. Raises ResourceError.
     """
     files = (str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
-    with tempfile.NamedTemporaryFile("w", prefix="swarmboot-order.") as order:
+    with tempfile.NamedTemporaryFile(prefix="swarmboot-order.") as order:
         order.write(sort_lines(read, files))
         order.flush()
         sort = ("-sort", order.name) if order.tell() else ()

@@ -83,6 +83,8 @@ def keygen(out: Path | None, fleet_token: Path | None, is_json: bool) -> None:
 @click.option("--fleet-token", type=_PATH, metavar="FILE",
               help="Seal the release's secret settings for the holders of this token.")  # fmt: skip
 @click.option("--trace", type=_PATH, metavar="FILE", help="What a boot reads, in order: nodes fetch that first.")
+@click.option("--sort", "is_sorted", is_flag=True,
+              help="Pack the trace's squashfs images again in its order; needs root and squashfs-tools.")  # fmt: skip
 @click.option("--nodes", type=click.IntRange(min=0), default=0, metavar="N", help="Say what stage 0 costs N nodes.")
 @click.option("--uplink", "uplink_bytes_per_s", type=RATE, default="1gbit", show_default=True, metavar="RATE",
               help="The server's link, for --nodes.")  # fmt: skip
@@ -100,7 +102,8 @@ def keygen(out: Path | None, fleet_token: Path | None, is_json: bool) -> None:
 def publish(
     release: Path, site: Path | None, keys: tuple[Path, ...], channel: str, fleet: str, life_s: float | None,
     pointer_life_s: float | None, piece_bytes: int, trust: tuple[Path, ...], new_keys: bool, fleet_token: Path | None,
-    trace: Path | None, is_check: bool, is_dry: bool, is_forced: bool, is_json: bool, **stage0: Any,
+    trace: Path | None, is_sorted: bool, is_check: bool, is_dry: bool, is_forced: bool, is_json: bool,
+    **stage0: Any,
 ) -> None:  # fmt: skip
     """Publish the RELEASE directory as a signed, content-addressed site.
 
@@ -139,6 +142,7 @@ def publish(
         has_new_keys=new_keys,
         tokens=_tokens(fleet_token, [site, release]),
         trace=read_trace(trace) if trace else None,
+        is_sorted=is_sorted,
     )
     manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json, is_dry=is_dry)
     _publish(release, site, keys, options, _Stage0(**stage0), manner)
@@ -188,6 +192,7 @@ def _publish(
     """Look at a release, publish it and say so."""
     from seeder.publish import publish as work
     from seeder.publish import uki as stage0_uki
+    from seeder.publish.reading_order import check_sorting, in_order
     from seeder.publish.release_dir import read_release
     from seeder.publish.scratch import scratch_of
     from seeder.publish.stage0 import sign_stage0
@@ -195,6 +200,7 @@ def _publish(
     from seeder.site.progress import choose_progress
     from seeder.site.writer import writing
 
+    check_sorting(options.trace, is_sorted=options.is_sorted)
     found = read_release(release)
     _check_apart(release, site)
     secureboot = _secureboot(stage0.secureboot_key, stage0.secureboot_cert, is_wanted=stage0.uki)
@@ -208,9 +214,11 @@ def _publish(
     progress = choose_progress("hashed", is_quiet=manner.is_json)
     with (scratch_of if manner.is_dry else writing)(site) as writer:
         found = stage0_uki.unify(found, writer.site, secureboot) if stage0.uki else found
-        published = work.publish(
-            found, signing, writer=writer, options=options, now_unix_s=time.time(), progress=progress
-        )
+        with in_order(found, options.trace, writer, is_sorted=options.is_sorted) as ordered:
+            published = work.publish(
+                ordered.release, signing, writer=writer, options=replace(options, trace=ordered.trace),
+                now_unix_s=time.time(), progress=progress,
+            )  # fmt: skip
         key = None if manner.is_dry else stage0.stage0_key
         said = sign_stage0(writer, published.manifest, key) if key else []
     said += _stage0_costs(published, stage0)

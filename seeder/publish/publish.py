@@ -43,7 +43,7 @@ class PublishOptions:
     built with, if it is known; `pointer_life_s` is how long the channel's pointer may be taken for the newest, None for
     no end of its own; `has_new_keys` allows keys that are not the site's, and forgets its rotations. Secret
     settings are sealed for the holders of each of `tokens`. `trace` are the reads of a boot by image, None to keep what
-    the channel has for images that are the same.
+    the channel has for images that are the same; `is_sorted` has its images packed again in that order before.
     """
 
     channel: str = layout.DEFAULT_CHANNEL
@@ -55,6 +55,7 @@ class PublishOptions:
     tokens: tuple[FleetToken, ...] = ()
     pointer_life_s: float | None = None
     trace: Mapping[str, tuple[Read, ...]] | None = None
+    is_sorted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,6 +190,16 @@ class SiteWriter:
             path.unlink()
 
     @contextlib.contextmanager
+    def workshop(self) -> Iterator[Path]:
+        """Give a folder on the site's disk that its owner alone can enter; killed, the next writer clears it."""
+        folder = self.path(_INCOMING) / os.urandom(8).hex()
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
     def _incoming(self, size_bytes: int) -> Iterator[tuple[Path, BinaryIO]]:
         path = self.path(_INCOMING) / os.urandom(8).hex()
         try:
@@ -234,7 +244,10 @@ def writing(site: Path) -> Iterator[SiteWriter]:
     try:
         _take_lock(lock, site)
         for left_over in (site / _INCOMING).iterdir():
-            left_over.unlink()
+            if left_over.is_dir() and not left_over.is_symlink():
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink()
         yield SiteWriter(site)
     finally:
         os.close(lock)
