@@ -3,14 +3,19 @@
 # chroot and sleep.
 # shellcheck disable=SC2154 # what is not set here, driver.sh sets
 
-# Succeed if swarmboot.lazy asks for it and this kernel has what it takes.
+# Succeed if swarmboot.lazy or swarmboot.trace asks for it and this kernel has what it takes.
 swarmboot_is_lazy() {
-    case $(swarmboot_argument lazy) in 1 | [Yy][Ee][Ss] | [Oo][Nn] | [Tt][Rr][Uu][Ee]) ;; *) return 1 ;; esac
+    swarmboot_is_on lazy || swarmboot_is_on trace || return 1
     modprobe -q fuse || :
     # Where the module is not there its device may be, and a shell that cannot open what it is to `exec` ends.
     [ -c "$swarmboot_fuse" ] && (: <>"$swarmboot_fuse") 2>/dev/null && return 0
     swarmboot_say 'swarmboot.lazy is on, and FUSE is not there: fetching all of it first'
     return 1
+}
+
+# Succeed if the argument $1 is a switch that is on.
+swarmboot_is_on() {
+    case $(swarmboot_argument "$1") in 1 | [Yy][Ee][Ss] | [Oo][Nn] | [Tt][Rr][Uu][Ee]) ;; *) return 1 ;; esac
 }
 
 # Start the leecher below its server of reads, and return when the root can be put together: with 0 then, though not all

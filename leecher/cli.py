@@ -8,7 +8,7 @@ import click
 
 from swarmboot.settings import TABLE, Setting
 
-_SWITCHES = ("linger", "discovery", "lazy")
+_SWITCHES = ("linger", "discovery", "lazy", "trace")
 
 
 def _option(setting: Setting) -> Any:

@@ -110,6 +110,7 @@ class NodeSettings:
     stage0: str
     fleet: str
     lazy: bool
+    trace: bool
     log: Path | None
     metrics_port: int
     cache: str
@@ -311,6 +312,10 @@ TABLE: tuple[Setting, ...] = (
         "fleet", check_fleet_name, "", "name of the fleet whose releases alone may be booted; empty for any", "hall-3"
     ),
     Setting("lazy", _truth, "off", "use images before they are whole, what a boot reads first", "on"),
+    Setting(
+        "trace", _truth, "off", "hand to the seeder what this boot reads of its images, which is lazy then (initramfs "
+        "only)", "on",
+    ),
     Setting(
         "log", _log, "", "hand to the seeder what the kernel and this program say: on, off, or a file in place of "
         f"{KERNEL_LOG}; on in the initramfs and after it, else off", "off",

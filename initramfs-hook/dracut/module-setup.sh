@@ -30,7 +30,7 @@ installkernel() {
     local config=${SWARMBOOT_CONFIG:-/etc/swarmboot}
     instmods loop squashfs overlay af_packet
     # Nodes that go on before all is there (swarmboot.lazy) say so in what is baked in.
-    ! grep -qsiE '^lazy=(1|on|yes|true)' "$config/defaults" || instmods fuse
+    ! grep -qsiE '^(lazy|trace)=(1|on|yes|true)' "$config/defaults" || instmods fuse
     # So do those that have a cache on a disk (swarmboot.cache).
     ! grep -qsE '^cache=(LABEL=|UUID=|/)' "$config/defaults" ||
         instmods ext4 virtio_blk virtio_scsi nvme ahci sd_mod mmc_block xen-blkfront hv_storvsc

@@ -206,6 +206,10 @@ class Boot:
         self.counters.end_phase("verification")
         if window is not None:
             await window.finish()
+            if window.has_boot_trace:
+                from leecher.boot.boot_trace import hand_in
+
+                await hand_in(origin, self.settings, self.counters, window.trace(), tell=self._tell)
         progress.finish()
         await self._reporter.report(origin, self.counters.report())
         if self.settings.cache and not self._options.is_unpacked:
@@ -229,13 +233,20 @@ class Boot:
         """Return the time in which images are in use before they are whole, if this boot has one."""
         if not self.settings.lazy or self._is_again:
             return None
+        from leecher.boot.boot_trace import BootTrace
         from leecher.boot.lazy_window import LazyWindow, open_link
 
         link = open_link()
         if link is None:
             return None
         return LazyWindow(
-            link, fetch_loop, selection.artifacts, into=self.settings.into, ready=self._ready, tell=self._tell
+            link,
+            fetch_loop,
+            selection.artifacts,
+            into=self.settings.into,
+            ready=self._ready,
+            tell=self._tell,
+            boot_trace=BootTrace(self.settings.into.parent) if self.settings.trace else None,
         )
 
     def _ready(self, devices: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import trio
 
+from leecher.boot.boot_trace import BootTrace
 from leecher.lazy.image import ImageFacts
 from leecher.lazy.link import VARIABLE, Link, images_text
 from leecher.neighbour.stage0 import sha256_of
@@ -52,7 +53,8 @@ class LazyWindow:
     """One boot's, of images that arrive in `into`. `tell` takes lines for the console.
 
     `ready` is called with the devices when the boot set is there: from then on they are in use, as they are if an
-    earlier process had come that far below the same server.
+    earlier process had come that far below the same server. `boot_trace` is told of every read, and has the window held
+    open until it has all of them.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class LazyWindow:
         into: Path,
         ready: Callable[[Devices], None],
         tell: Callable[[str], None],
+        boot_trace: BootTrace | None = None,
     ) -> None:
         self.exchange_ms = 0.0
         self._link = link
@@ -76,9 +79,15 @@ class LazyWindow:
         self._devices: tuple[str, ...] = ()
         self._fault = self._refusal = ""
         self._is_in_use = _is_begun(into / STATE)
+        self._boot_trace = None if self._is_in_use else boot_trace  # what was read before this process nobody knows now
         self._is_done = self._is_whole = self._is_lost = False
         self._layers: list[tuple[bytes, ...]] = []
         self._news = trio.Event()
+
+    @property
+    def has_boot_trace(self) -> bool:
+        """Return whether all that this boot has read is known."""
+        return self._boot_trace is not None and self._is_done
 
     @property
     def _fetcher(self) -> Fetcher:
@@ -102,6 +111,8 @@ class LazyWindow:
         )
         threading.Thread(target=self._hear, args=(caller(self._wake),), name="lazy window", daemon=True).start()
         self._layers = [layer_of(each, documents[layout.torrent_path(each.info_hash)]) for each in self._images]
+        if self._boot_trace is not None:
+            self._link.send("trace")
         self._link.send("images", images_text(self._facts()))
         await self._until(self._has_answer)
         if self._refusal:
@@ -164,6 +175,10 @@ class LazyWindow:
                     fact = PieceRead(image.info_hash, PieceIndex(int(words[1])), is_missing=word == "wait")
                     self._fetcher.inbox.post(fact)
                     continue
+                case "touch":
+                    if self._boot_trace is not None:
+                        self._boot_trace.touch(rest)
+                    continue
                 case "loops":
                     self._devices = tuple(words)
                 case "done":
@@ -207,6 +222,9 @@ class LazyWindow:
         await self._until(self._has_answer)
         if self._refusal:
             return
+        if self._boot_trace is not None:
+            self._link.send("images", images_text(self._facts()))  # what was not opened yet has another name by now
+            await self._boot_trace.until_up(self._check)
         self._link.send("whole", images_text(self._facts()))
         await self._until(lambda: self._is_done)
         self._write_state()
@@ -215,6 +233,10 @@ class LazyWindow:
 
     def trace(self) -> str:
         """Return what was read in this window so far, as a trace."""
+        if self._boot_trace is not None:
+            return self._boot_trace.text(
+                [each.name for each in self._images], [each.size_bytes for each in self._images]
+            )
         reads = self._fetcher.reads
         images = {image.info_hash: image for image in self._images}
         touched = reads.touched if reads else {}

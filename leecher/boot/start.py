@@ -112,7 +112,7 @@ def _parse() -> dict[str, Any]:
         "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
     )
     for setting in TABLE:
-        is_switch = setting.name in ("linger", "discovery", "lazy")
+        is_switch = setting.name in ("linger", "discovery", "lazy", "trace")
         parser.add_argument(
             *setting.flags,
             dest=setting.name,

@@ -128,7 +128,8 @@ def settings_of(forced: Mapping[str, str]) -> NodeSettings:
     defaults = {"log": "on"}
     defaults |= parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
     defaults |= parse_node_file(_text(node), where=str(node)) if node.is_file() else {}
-    return node_settings(_cmdline(), defaults, forced)
+    settings = node_settings(_cmdline(), defaults, forced)
+    return replace(settings, lazy=settings.lazy or settings.trace)
 
 
 def _cmdline() -> str:
@@ -262,6 +263,10 @@ def seed(started_s: float) -> None:
 def wait_for_the_window() -> None:
     """Wait until images that were in use before they were whole are: until then their own leecher gives them."""
     state = STATE / "images" / "lazy.json"
+    if state.is_file():
+        from leecher.boot.boot_trace import mark_as_up
+
+        mark_as_up(STATE)
     while state.is_file() and '"exchange_ms": null' in state.read_text():
         time.sleep(_LOOK_S)
 

@@ -109,6 +109,8 @@ class Window:
     def _hear(self, link: Link) -> None:
         for word, rest in link.lines():
             match word:
+                case "trace":
+                    self._server.touch = self._touch
                 case "images":
                     self._serve(link, rest)
                 case "used":
@@ -121,6 +123,9 @@ class Window:
     def _tell(self, image: int, index: int, is_missing: bool) -> None:
         if self._link is not None:
             self._link.hint("wait" if is_missing else "read", image, index)
+
+    def _touch(self, image: int, first_byte: int, size_bytes: int) -> bool:
+        return self._link is not None and self._link.hint("touch", image, first_byte, size_bytes)
 
     def _serve(self, link: Link, text: str) -> None:
         """Serve images and put loop devices over them, once."""

@@ -1,10 +1,12 @@
 """What the server of reads and the one who fetches say to each other: lines of text over a socket pair.
 
-    to the server     images JSON         what to serve: path, size, length and hashes of the pieces of each
+    to the server     trace               what is read of each image is to be told to the byte
+                      images JSON         what to serve: path, size, length and hashes of the pieces of each
                       came                a piece that was waited for is there
                       used                a root stands on the devices from now on
                       whole JSON          all of that is there and right: exchange the files
-    to the fetcher    read IMAGE PIECE    it was read for the first time, and was there
+    to the fetcher    touch IMAGE FIRST_BYTE BYTES   it was read for the first time, as far as that is to be told
+                      read IMAGE PIECE    it was read for the first time, and was there
                       wait IMAGE PIECE    a read waits for it; said again from time to time
                       loops PATH...       the devices, one an image, in order
                       done MILLISECONDS   the files have been exchanged
@@ -41,10 +43,15 @@ class Link:
         with self._lock, contextlib.suppress(OSError):
             self._end.sendall(line)
 
-    def hint(self, *words: object) -> None:
-        """Send a short line if there is room for it at once: a read must not wait for who fetches to hear of it."""
-        with contextlib.suppress(OSError):
+    def hint(self, *words: object) -> bool:
+        """Send a short line if there is room for it at once, and return whether there was: a read must not wait for who
+        fetches to hear of it.
+        """
+        try:
             self._end.send(" ".join(map(str, words)).encode() + b"\n", socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        return True
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield what comes as a line's first word and the rest, until the other end is gone."""

@@ -23,6 +23,7 @@ WORKERS = 6
 READ_S = 300.0
 _AGAIN_S = 0.01
 _AGAIN_MAX_S = 1.0
+_TOUCH_BYTES = 4096
 _STACK_BYTES = 1 << 18
 _OVER = frozenset({errno.ENODEV, errno.EBADF, errno.ECONNABORTED})
 """The connection has ended; ECONNABORTED is read by who was taking a request up at that moment (fuse_dev_do_read)."""
@@ -34,7 +35,8 @@ class FileServer:
     """Answers the kernel on one FUSE descriptor until the connection ends.
 
     `tell` is called, in any thread, with an image, a piece and whether it is missing: when a piece is first read, and
-    when a read has to wait for it.
+    when a read has to wait for it. `touch`, where there is one before there are files, is called as well with an image,
+    first byte and bytes of a read of what was not read before, again and again until it returns that it was heard.
     """
 
     def __init__(self, descriptor: int, tell: Callable[[int, int, bool], None], *, read_s: float = READ_S) -> None:
@@ -43,6 +45,8 @@ class FileServer:
         self._read_s = read_s
         self._files: tuple[VerifiedFile, ...] = ()
         self._seen: list[bytearray] = []
+        self._touched: list[bytearray] = []
+        self.touch: Callable[[int, int, int], bool] | None = None
         self._arrival = threading.Condition()
         self._arrivals = 0
         self._workers: list[threading.Thread] = []
@@ -67,6 +71,8 @@ class FileServer:
         if not self._files:
             self._seen = [bytearray(image.pieces) for image in images]
             self._files = tuple(map(VerifiedFile, images))
+            if self.touch is not None:
+                self._touched = [bytearray(-(-image.size_bytes // _TOUCH_BYTES)) for image in images]
         elif [file.facts.layer for file in self._files] != [image.layer for image in images]:
             raise ValueError("other images than are being served")
         else:
@@ -149,6 +155,8 @@ class FileServer:
         """Fill `view` and return how many bytes there are, and an error."""
         image, file = node - fuse.ROOT - 1, self._file(node)
         until_s = time.monotonic() + self._read_s
+        if self._touched:
+            self._note(image, first_byte, len(view))
         try:
             for index in file.span(first_byte, len(view)):
                 if not self._is_there(image, index, room) and not self._wait(image, index, room, until_s):
@@ -158,6 +166,17 @@ class FileServer:
         except OSError as error:
             self.failed_reads += 1
             return 0, error.errno or errno.EIO
+
+    def _note(self, image: int, first_byte: int, size_bytes: int) -> None:
+        """Tell of a read of what was not read before."""
+        blocks, first, end = (
+            self._touched[image],
+            first_byte // _TOUCH_BYTES,
+            -(-(first_byte + size_bytes) // _TOUCH_BYTES),
+        )
+        if self.touch is not None and blocks.find(0, first, end) >= 0 and self.touch(image, first_byte, size_bytes):
+            for block in range(first, min(end, len(blocks))):
+                blocks[block] = 1
 
     def _is_there(self, image: int, index: int, room: memoryview) -> bool:
         is_there = self._files[image].verify(index, room)

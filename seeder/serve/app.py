@@ -184,7 +184,7 @@ class SeederApp:
         for answer in answers:
             self._held.give(answer.ticket, answer.handout)
 
-    async def _posted(
+    async def posted(
         self, scope: Scope, receive: Receive, path: str, most: int
     ) -> tuple[Proof | None, bytes] | Response:
         """Return what a node has posted, undecoded, and its proof; or the answer to one that is refused."""
@@ -208,7 +208,7 @@ class SeederApp:
         host = connection_address(scope["client"][0] if scope.get("client") else "")
         if not is_dialable(host, is_here=True):
             return self._refuse("address", 400, "no node can be reached at the address this comes from")
-        posted = await self._posted(scope, receive, ANNOUNCE_PATH, ANNOUNCE_MAX_BYTES)
+        posted = await self.posted(scope, receive, ANNOUNCE_PATH, ANNOUNCE_MAX_BYTES)
         if isinstance(posted, Response):
             return posted
         proof, body = posted
@@ -234,7 +234,7 @@ class SeederApp:
     async def _lines(self, scope: Scope, receive: Receive) -> ASGIApp:
         assert self.lines is not None
         host = connection_address(scope["client"][0] if scope.get("client") else "")
-        posted = await self._posted(scope, receive, LOG_PATH, LOG_MAX_BYTES)
+        posted = await self.posted(scope, receive, LOG_PATH, LOG_MAX_BYTES)
         if isinstance(posted, Response):
             return posted
         proof, body = posted
@@ -249,7 +249,7 @@ class SeederApp:
             return self._refuse("impostor", 403, str(error))
 
     async def _report(self, request: Request) -> Response:
-        posted = await self._posted(request.scope, request.receive, REPORT_PATH, REPORT_MAX_BYTES)
+        posted = await self.posted(request.scope, request.receive, REPORT_PATH, REPORT_MAX_BYTES)
         if isinstance(posted, Response):
             return posted
         proof, body = posted

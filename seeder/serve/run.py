@@ -35,6 +35,7 @@ from seeder.serve import collector
 from seeder.serve.app import SeederApp
 from seeder.serve.guard import Guard, served_certificate
 from seeder.serve.node_lines import LinesTaken
+from seeder.serve.node_traces import TracesTaken
 from seeder.serve.renewal import Renewal
 from seeder.serve.watching import Watching
 from seeder.site.catalogue import Catalogue
@@ -147,7 +148,10 @@ def _put_together(options: ServeOptions) -> tuple[SeederApp, Renewal, NodeLog]:
     app.ends = lambda: (*renewal.all_lifetimes(), *site_lifetimes(catalogue.folder, catalogue.manifests))
     node_log = NodeLog(Store(options.state / NODE_LOG), options.log, partial(_who, record), options.watching.loki)
     app.lines = LinesTaken(node_log, registry)
-    app.more_routes = partial(log_routes, node_log.store, partial(_files_of, record))
+    traces = TracesTaken(options.state, registry, catalogue, guard, tell=options.log.tell)
+    app.more_routes = lambda may_read: (
+        *log_routes(node_log.store, partial(_files_of, record), may_read), *traces.routes(app.posted)
+    )  # fmt: skip
     return app, renewal, node_log
 
 

@@ -17,6 +17,9 @@ from random import Random
 
 import pytest
 
+from leecher.boot.boot_trace import mark_as_up
+from seeder.trace.export import export
+from swarmboot.release.trace import parse_trace
 from swarmboot.wire.report import VERIFIED
 from tests.support.lazy import (
     LazyNode,
@@ -127,6 +130,29 @@ def test_images_are_read_before_they_are_whole_and_their_files_exchanged_under_r
         wait_until("the end of the connection", lambda: connections() < before)
         subprocess.run(["sh", "-c", "echo 3 >/proc/sys/vm/drop_caches"], check=False)
         read_all(node, held)
+
+
+def test_a_boot_that_is_traced_hands_in_what_it_has_read_once_its_system_is_up(
+    tmp_path: Path, release: tuple[Fleet, Held]
+) -> None:
+    fleet, held = release
+    wanted = [*held["rootfs.squashfs"]][::20]
+    with serving(fleet) as seeder, booting_lazily(tmp_path, 1, *asking(seeder, fleet), "--trace") as node:
+        for name in wanted:
+            assert (node.mounted["rootfs.squashfs"] / name).read_bytes() == held["rootfs.squashfs"][name]
+        whole = [node.leecher.into / name for name in held]
+        wait_until("whole images", lambda: all(path.is_file() for path in whole), process=node.server)
+        assert node.exchange_ms() is None, "the window was closed before the system was up"
+        mark_as_up(tmp_path)  # there is no folder for the mark
+        (tmp_path / "stage0").mkdir()
+        mark_as_up(tmp_path)
+        node.wait_for_exchange()
+        assert node.leecher.end()[0] == 0
+        seeder.wait_for_line("handed in what its boot has read of manifest 1")
+        text, _ = export(seeder.ca.parent, fleet.site)
+    reads = parse_trace(text, where="trace")["rootfs.squashfs"]
+    assert {f"/{name}" for name in wanted} <= {read.path for read in reads}
+    assert len({read.path for read in reads}) < len(held["rootfs.squashfs"]) // 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to"])

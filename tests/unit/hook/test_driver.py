@@ -326,7 +326,14 @@ def test_why_an_image_cannot_be_unpacked_reaches_the_seeder(shell: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    ("cmdline", "is_lazy"), [("", False), ("swarmboot.lazy", True), ("swarmboot.lazy=on swarmboot.lazy=off", False)]
+    ("cmdline", "is_lazy"),
+    [
+        ("", False),
+        ("swarmboot.lazy", True),
+        ("swarmboot.lazy=on swarmboot.lazy=off", False),
+        ("swarmboot.trace=on", True),
+        ("swarmboot.trace=0", False),
+    ],
 )
 def test_a_root_is_used_before_it_is_whole_only_where_that_is_asked_for(
     shell: tuple[str, ...], tmp_path: Path, cmdline: str, is_lazy: bool
