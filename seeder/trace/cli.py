@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from swarmboot.host.files import write_whole
-from swarmboot.parameters import JSON
+from swarmboot.parameters import JSON, duration
 from swarmboot.printable import printable
 from swarmboot.verbs import Verbs
 
@@ -77,6 +77,36 @@ def export(site: Path, state: Path | None, manifest: int | None, output: Path | 
 
     check_site(site)
     text, said = work(_state(state), site, manifest or 0)
+    _write(text, said, output, is_json=is_json)
+
+
+@trace.command()
+@click.argument("release", type=_PATH)
+@_OUTPUT
+@click.option("--within", "within_s", type=duration(1, "1s or longer"), default="20m", show_default=True,
+              metavar="TIME", help="How long its boot may take; without KVM it takes minutes.")  # fmt: skip
+@click.option("--memory", "memory_mib", type=click.IntRange(min=0), default=0, metavar="MIB",
+              help="The machine's memory in MiB; by the size of the images without it.")  # fmt: skip
+@click.option("--profile", default="", metavar="NAME", help="Boot it as a machine of this profile.")
+@JSON
+def record(release: Path, output: Path | None, within_s: float, memory_mib: int, profile: str, is_json: bool) -> None:
+    """Boot the RELEASE directory once, in QEMU, and write what it has read as a trace that names files.
+
+    Its kernel and initramfs are in it, the initramfs with the hook and `--default lazy=on`. The machine reaches nothing
+    but a seeder of its own; secret settings are left out. Needs qemu-system-x86_64, and no root.
+
+    \b
+    Example:
+      swarmboot trace record release/ --output trace
+      swarmboot publish release/ --trace trace --sort
+    """
+    from seeder.trace.record import Recording
+    from seeder.trace.record import record as work
+
+    def tell(line: str) -> None:
+        print(f"swarmboot: {printable(line)}", file=sys.stderr)
+
+    text, said = work(release, Recording(within_s, memory_mib, profile), tell=tell)
     _write(text, said, output, is_json=is_json)
 
 
