@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.vm.grounds import GENERATORS, ground
-from tests.system.vm.machine import OWN_CLOCK, Machine, mac_of
+from tests.system.vm.machine import Machine, mac_of
 from tests.system.vm.matrix import (
     BOOT_S,
     CARDS,
@@ -86,7 +86,7 @@ def check_tiny(machine: Machine) -> str:
 def test_both_generators_of_debian_13_boot_to_a_login(tmp_path: Path) -> None:
     with ExitStack() as stack:
         benches = [
-            stack.enter_context(open_bench(ground("trixie", generator), tmp_path / generator))
+            stack.enter_context(open_bench(ground("trixie", generator, is_lean=True), tmp_path / generator))
             for generator in GENERATORS
         ]
         machines = [stack.enter_context(bench.boot("first")) for bench in benches]
@@ -138,8 +138,7 @@ def test_a_second_card_without_an_address_costs_at_most_five_seconds(bench: Benc
     for pair in (names[:2], names[2:]):
         with ExitStack() as stack:
             machines = {
-                name: stack.enter_context(bench.boot_tiny(name.replace(" ", "-"), cards=CARDS[name], more=OWN_CLOCK))
-                for name in pair
+                name: stack.enter_context(bench.boot_tiny(name.replace(" ", "-"), cards=CARDS[name])) for name in pair
             }
             for name, machine in machines.items():
                 check_tiny(machine)

@@ -17,7 +17,7 @@ from tests.system.install import test_deb
 from tests.system.vm import images
 from tests.system.vm.grounds import Chroot, fresh
 from tests.system.vm.lan import NAME, open_lan
-from tests.system.vm.machine import booting
+from tests.system.vm.machine import OWN_CLOCK, booting
 from tests.system.vm.programs import PROMPT_S, run
 from tests.system.vm.roots import write_tiny_root
 
@@ -138,7 +138,9 @@ def test_a_node_boots_by_what_the_packages_have_made(suite: str, generator: str,
     with open_lan(tmp_path / "lan") as lan:
         lan.serve(tmp_path / "site", state=fleet.state(tmp_path / "state"))
         cmdline = f"swarmboot.server=https://{NAME}:8470"
-        with booting(lan, "node", kernel=kernel, initramfs=initramfs, cmdline=cmdline, memory="1024") as machine:
+        with booting(
+            lan, "node", kernel=kernel, initramfs=initramfs, cmdline=cmdline, memory="1024", more=OWN_CLOCK
+        ) as machine:
             machine.wait_for(END, within_s=BOOT_S)
             machine.wait_for("login:", within_s=PROMPT_S)
             assert machine.marks()["seed"] == "active"
