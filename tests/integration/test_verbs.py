@@ -30,6 +30,12 @@ PLAINLY = {
     f"verify site {KEYS}": "site",
     f"rotate site {KEYS} --new-trust keys/swarmboot.pub --key keys/swarmboot.key": "version",
     "prune site": "kept",
+    "releases site --state state": "releases",
+    "rollback site --to 1": "sequence",
+    "promote site stable stable": "sequence",
+    "pin site 1": "pinned",
+    "release init new-release": "made",
+    "release diff site 1 stable": "cost_bytes",
     "status --state state": "nodes",
     "nodes --state state": "nodes",
     "why node-1 --state state": "phases",
@@ -50,7 +56,7 @@ PLAINLY = {
 """A command of each verb that is done in a moment, and a name in what it prints as JSON, if that is an object."""
 
 LONG = {("hook", "build-runtime"), ("hook", "build-initramfs"), ("hook", "inspect"), ("lab", "run"), ("lab", "compare"),
-        ("lab", "calibrate"), ("lab", "soak"), ("pull",)}  # fmt: skip
+        ("lab", "calibrate"), ("lab", "soak"), ("pull",), ("release", "import")}  # fmt: skip
 """Verbs that take a minute, a machine, a server or an initramfs; their own tests run them."""
 
 WRONGLY = {
@@ -70,6 +76,13 @@ WRONGLY = {
     f"verify none {KEYS}": "none",
     f"rotate none {KEYS} --new-trust keys/swarmboot.pub --key keys/swarmboot.key": "none",
     "prune none": "none",
+    "releases none": "none",
+    "rollback none": "none",
+    "promote none edge stable": "none",
+    "pin none 1": "none",
+    "release init site": "site is there already",
+    "release diff none 1 2": "none",
+    "release import none --no-initramfs": "none is not Coinboot's server folder",
     "pull https://127.0.0.1:1 --trust none.pub": "none.pub cannot be read",
     f"pull https://127.0.0.1:1 {KEYS} --ca none.pem": "none.pem holds no certificate",
     f"pull https://127.0.0.1:1 {KEYS} --fleet-token none.token": "none.token",
