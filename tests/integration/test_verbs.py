@@ -46,6 +46,9 @@ PLAINLY = {
     "pxe config --pxe lo --dhcp-range 127.0.0.10,127.0.0.20 --ipxe ipxe": "config",
     "pxe chainload 10.0.0.1 --ipxe": "config",
     "pxe chainload [fd00::1]:8080 --grub": "config",
+    "ca --state state": "authority",
+    "doctor site --state state --listen 127.0.0.1:0": "checks",
+    "trace list --state state": "manifests",
     "hook settings": "settings",
     f"hook install --initramfs-tools --root root {KEYS} --ca ca.pem": "installed",
     "simulate --nodes 2 --strategy https": "",
@@ -55,8 +58,13 @@ PLAINLY = {
 }
 """A command of each verb that is done in a moment, and a name in what it prints as JSON, if that is an object."""
 
-LONG = {("hook", "build-runtime"), ("hook", "build-initramfs"), ("hook", "inspect"), ("lab", "run"), ("lab", "compare"),
-        ("lab", "calibrate"), ("lab", "soak"), ("pull",), ("release", "import")}  # fmt: skip
+LONG = {
+    *(("hook", verb) for verb in ("build-runtime", "build-initramfs", "inspect")),
+    *(("lab", verb) for verb in ("run", "compare", "calibrate", "soak")),
+    *(("plugin", verb) for verb in ("make", "import", "show")),
+    *(("trace", verb) for verb in ("record", "export")),
+    ("pull",), ("release", "import"),
+}  # fmt: skip
 """Verbs that take a minute, a machine, a server or an initramfs; their own tests run them."""
 
 WRONGLY = {
@@ -103,6 +111,12 @@ WRONGLY = {
     "pxe chainload 10.0.0.1 --usb none/stick.img": "none is no folder",
     "pxe chainload 10.0.0.1 --usb ipxe": "ipxe is no file",
     "pxe chainload 10.0.0.1/24 --grub": "SERVER is malformed",
+    "plugin show none": "none cannot be read",
+    "plugin show release/rootfs.squashfs --against none": "none",
+    "plugin make none.sh release": "none.sh cannot be read",
+    "plugin import none": "none is no plugin",
+    "trace record none": "none is no release",
+    "trace export none --state state": "none is not a published site",
     "serve none": "none",
     "serve site --fleet-token none.token": "none.token",
     f"serve site --state state --racks none.racks {PXE}": "none.racks cannot be read",
