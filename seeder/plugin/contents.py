@@ -5,15 +5,16 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seeder.plugin.root_image import RootImage, everything
 from seeder.publish.check.finding import Finding, some
-from seeder.publish.check.plugins import check_plugin, laid_over
+from seeder.publish.check.plugins import CAPABILITY, CAPABLE, check_plugin, laid_over
 from seeder.publish.check.readers.images import read_image
 from seeder.publish.check.readers.tree import Inode, Layer, Tree
 from seeder.publish.release_dir import PLUGIN_FORMATS, ReleaseFile, check_regular
+from seeder.squashfs.attributes import attribute_names
 from swarmboot.archive import Entry, refusal
 from swarmboot.errors import UnreadableError
 from swarmboot.release.manifest import Role
@@ -76,6 +77,8 @@ def read_plugin(path: Path, root: RootImage | None) -> Contents:
     """Return what a plugin holds and, over a root image and among its release's plugins, does; raises as readers do."""
     file = plugin_file(path)
     layer = read_image(file, is_kept=everything).layer
+    if file.format == "squashfs":
+        layer = replace(layer, attributes=attribute_names(path, label=file.label))
     release = root.release if root else None
     others = [
         each
@@ -104,7 +107,7 @@ def contents(
         file.size_bytes,
         sum(inode.size_bytes for inode in inodes.values() if inode.kind == "file"),
         Counter(inode.kind for inode in inodes.values()),
-        _special(inodes),
+        _special(inodes, layer),
         sorted(f"/{path}" for path, inode in inodes.items() if inode.kind == "whiteout"),
         None if root is None else _hidden(inodes, root.inodes),
         None
@@ -114,8 +117,10 @@ def contents(
     )
 
 
-def _special(inodes: Mapping[str, Inode]) -> dict[str, list[str]]:
+def _special(inodes: Mapping[str, Inode], layer: Layer) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
+    if CAPABILITY in layer.attributes:
+        found["setuid"] = [CAPABLE]
     for path, inode in sorted(inodes.items()):
         entry = Entry(path, inode.kind, inode.mode, device=1, has_capability=inode.has_capability)
         if word := refusal(entry, ()):

@@ -12,15 +12,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from seeder.publish.check.overlay_words import overlay_word
 from seeder.publish.check.readers.tree import Inode
 from swarmboot.archive import Entry
 from swarmboot.errors import ReleaseError
 
-_PREFIXES = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
-_BOOKKEEPING = frozenset({"origin", "impure", "nlink", "uuid", "protattr", "upper"})
-"""What overlayfs keeps for itself, of no meaning in another overlay."""
 _WHITEOUT, _OPAQUE, _AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."
-_BY_NAME = "user.containers.override_stat"
+_UNDERSTOOD = ("", "opaque", "whiteout")
 
 
 def whiteout(path: str) -> Entry:
@@ -80,15 +78,14 @@ def _words(entry: Entry, label: str) -> dict[str, bytes]:
     """Return what overlayfs says of a file, without its bookkeeping; raise ReleaseError for what is not known here."""
     words = {}
     for name, value in entry.attributes:
-        prefix = next((each for each in _PREFIXES if name.startswith(each)), "")
-        word = name.removeprefix(prefix)
-        if name == _BY_NAME or (prefix and word not in _BOOKKEEPING | {"opaque", "whiteout"}):
+        word = overlay_word(name)
+        if word not in _UNDERSTOOD:
             raise ReleaseError(
                 f"{label} holds /{entry.name} with the attribute {name}: what it means lies elsewhere",
                 expected="whole files, as an overlay with redirect_dir=off,metacopy=off keeps them, made as root",
                 hint="make it again by `swarmboot plugin make`",
             )
-        if prefix and word not in _BOOKKEEPING:
+        if word:
             words[word] = value
     return words
 

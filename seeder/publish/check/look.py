@@ -33,6 +33,7 @@ from seeder.publish.check.stage0 import (
 )
 from seeder.publish.release_dir import Release, ReleaseFile
 from seeder.site.writer import SourceFile, source_file
+from seeder.squashfs.attributes import attribute_names
 from swarmboot.errors import ReleaseError, ResourceError, SwarmbootError
 from swarmboot.release.manifest import UNIFIED, Role
 
@@ -84,6 +85,9 @@ class _Seen:
             return None
         if image.unpacked_bytes:
             self.counted[source] = image.unpacked_bytes
+        if file.role is Role.PLUGIN and file.format == "squashfs":
+            names = self.read(file.label, lambda: attribute_names(file.path, label=file.label))
+            return replace(image.layer, attributes=names or frozenset())
         return image.layer
 
     def all(self) -> list[Finding]:

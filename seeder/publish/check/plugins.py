@@ -9,10 +9,14 @@ import posixpath
 from collections.abc import Iterable
 
 from seeder.publish.check.finding import Finding, fatal, some
+from seeder.publish.check.overlay_words import is_heeded, overlay_word
 from seeder.publish.check.readers.tree import Inode, Layer, Tree
 from swarmboot.archive import Entry, refusal
 
 _CACHE, _CONFIG = "etc/ld.so.cache", "etc/ld.so.conf.d/"
+CAPABILITY = "security.capability"
+CAPABLE = f"a file with {CAPABILITY}"
+"""What is said of a squashfs that has one: no tool lists whose it is."""
 _NO_WHITEOUT = 1
 """A device that is not 0:0: whiteouts are a kind of their own in a `Tree`."""
 
@@ -22,15 +26,38 @@ def check_plugin(plugin: Layer, root: Layer, *, is_layer: bool, allow: tuple[str
 
     `is_layer` says that it is a squashfs; `allow` is what the release allows.
     """
-    findings = _check_allowed(plugin, allow)
+    findings = _check_allowed(plugin, allow, is_layer=is_layer) + _check_attributes(plugin, is_layer=is_layer)
     if is_layer:
         return findings + _check_links(plugin, root) + _check_hidden(plugin, root)
     laid = laid_over(plugin, Tree([root]))
     return findings + _check_whiteouts(plugin) + _check_replaced(laid, root)
 
 
-def _check_allowed(plugin: Layer, allow: tuple[str, ...]) -> list[Finding]:
+def _check_attributes(plugin: Layer, *, is_layer: bool) -> list[Finding]:
+    """Return what a plugin says by extended attributes that nodes pass over.
+
+    An overlay that was made without root says by `user.` attributes what it deletes and replaces, and whose a file is.
+    """
+    passed_over = sorted(
+        name for name in plugin.attributes if overlay_word(name) and not (is_layer and is_heeded(name))
+    )
+    if not passed_over:
+        return []
+    return [
+        fatal(
+            f"{plugin.label} says by attributes of an overlay what it deletes or replaces, which nodes pass over",
+            expected="character devices 0:0, which take a name away",
+            found=some(passed_over),
+            hint="take it over by `swarmboot plugin import`, or make it again by `swarmboot plugin make`",
+        )
+    ]
+
+
+def _check_allowed(plugin: Layer, allow: tuple[str, ...], *, is_layer: bool) -> list[Finding]:
     special: dict[str, list[str]] = {}
+    capable = Entry("", "file", has_capability=is_layer and CAPABILITY in plugin.attributes)
+    if word := refusal(capable, allow):
+        special[word] = [CAPABLE]
     for path, inode in plugin.inodes.items():
         entry = Entry(path, inode.kind, inode.mode, device=_NO_WHITEOUT, has_capability=inode.has_capability)
         if word := refusal(entry, allow):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from seeder.squashfs.attributes import attribute_names
 from tests.support.releases.release_bench import BOOTS, REFUSED, Bench
 
 pytestmark = pytest.mark.needs("mksquashfs", "unsquashfs")
@@ -100,3 +102,59 @@ def test_two_linkers_caches_are_noted(bench: Bench, ending: str) -> None:
     assert "/etc/ld.so.cache in plugins/10" in bench.check()[2]
     shutil.copy(bench.root / "usr/lib/systemd/systemd", bench.root / "usr/sbin/ldconfig")
     assert bench.check()[2] == ""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("name", "attribute"), [
+    ("40-hand.squashfs", "user.overlay.opaque"),
+    ("40-hand.squashfs", "user.fuseoverlayfs.opaque"),
+    ("40-hand.squashfs", "user.containers.override_stat"),
+    ("40-hand.tar.gz", "user.overlay.opaque"),
+    ("40-hand.tar.gz", "trusted.overlay.opaque"),
+])  # fmt: skip
+def test_a_plugin_that_says_by_attributes_what_it_deletes_is_refused(bench: Bench, name: str, attribute: str) -> None:
+    plugin = bench.plugin(name)
+    (plugin / "etc").mkdir(parents=True)
+    for at, word in ((plugin / "etc", attribute), (plugin, "user.overlay.origin"), (plugin / "etc", "user.other")):
+        os.setxattr(at, word, b"y")
+    status, refused, _ = bench.check()
+    assert status == REFUSED
+    assert f"plugins/{name} says by attributes of an overlay what it deletes or replaces" in refused
+    assert f" {attribute} take it over by `swarmboot plugin import`" in refused
+
+
+@pytest.mark.root
+def test_a_squashfs_plugin_may_have_attributes_of_an_overlay_that_root_mounted(bench: Bench) -> None:
+    plugin = bench.plugin("40-hand.squashfs")
+    (plugin / "etc").mkdir(parents=True)
+    for word in ("trusted.overlay.opaque", "user.mime_type", "user.overlay.impure"):
+        os.setxattr(plugin / "etc", word, b"y" * 300)
+    assert bench.check() == (BOOTS, "", "")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("options", ["-comp zstd", "-comp xz", "-comp lz4", "-comp gzip", "-noX", "-comp zstd -noX"])
+def test_names_of_attributes_are_read_from_a_squashfs_however_it_is_packed(tmp_path: Path, options: str) -> None:
+    names = {f"user.n{number}" for number in range(400)} | {"trusted.t", "security.s"}
+    (tmp_path / "tree").mkdir()
+    for number, name in enumerate(sorted(names)):
+        (file := tmp_path / "tree" / str(number)).touch()
+        os.setxattr(file, name, b"v" * (number * 7 % 1000))
+        os.setxattr(file, "user.shared", b"w" * 2000)  # one value for all, which lies elsewhere
+    image = tmp_path / "image"
+    command = ["mksquashfs", str(tmp_path / "tree"), str(image), "-quiet", "-no-progress", *options.split()]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert attribute_names(image, label="image") == names | {"user.shared"}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["10-ping.squashfs", "10-ping.tar.gz"])
+def test_a_file_with_a_capability_needs_to_be_allowed_as_nodes_have_it(bench: Bench, name: str) -> None:
+    (program := bench.plugin(name) / "usr/lib/ping").parent.mkdir(parents=True)
+    program.touch()
+    os.setxattr(program, "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    status, refused, _ = bench.check()
+    assert status == REFUSED
+    assert 'write allow = ["setuid"]' in refused
+    bench.file("release.toml", 'allow = ["setuid"]')
+    assert bench.check() == (BOOTS, "", "")

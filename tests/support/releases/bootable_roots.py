@@ -43,9 +43,10 @@ def squash(folder: Path, image: Path) -> Path:
 
 
 def tar(folder: Path, image: Path) -> Path:
-    """Pack a folder as tar(1) does, by the compression that the name says."""
+    """Pack a folder as tar(1) does, by the compression that the name says, with all extended attributes."""
     packer = "zstd -q" if image.suffix == ".zst" else "gzip -n"
-    command = ("tar", "-C", folder, "-I", packer, "--owner=0", "--group=0", "-cf", image, ".")
+    attributes = ("--xattrs", "--xattrs-include=*")
+    command = ("tar", "-C", folder, "-I", packer, "--owner=0", "--group=0", *attributes, "-cf", image, ".")
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     return image
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from seeder.program import HEAD_BYTES, Program, parse_program
+from seeder.publish.check.overlay_words import overlay_word
 from seeder.publish.check.readers.bounds import Bounds
 from seeder.publish.check.readers.tree import Inode, Layer
 from seeder.publish.release_dir import ReleaseFile
@@ -185,6 +186,7 @@ class _ArchiveReader:
     inodes: dict[str, Inode] = field(default_factory=dict)
     programs: dict[str, Program | None] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    attributes: set[str] = field(default_factory=set)
     bounds: Bounds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -199,13 +201,17 @@ class _ArchiveReader:
                 self._take(entry)
             archive.drain()
         self.unpacked_bytes = archive.count_bytes
-        return Layer(self.file.label, self.inodes, self.programs.get, lambda path: self.texts.get(path, ""))
+        return Layer(
+            self.file.label, self.inodes, self.programs.get, lambda path: self.texts.get(path, ""),
+            frozenset(self.attributes),
+        )  # fmt: skip
 
     def _take(self, entry: Entry) -> None:
         self.bounds.look()
         if not entry.name:
             return
         inode = self._inode(entry)
+        self._note(entry)
         if not self.is_kept(entry.name, inode):
             return
         self.bounds.keep(entry.name, entry.target)
@@ -221,6 +227,12 @@ class _ArchiveReader:
                 self.programs[entry.target] = program
         elif entry.read is not None and entry.name in _READ:
             self.texts[entry.name] = entry.read(_TEXT_MAX_BYTES).decode(errors="replace")
+
+    def _note(self, entry: Entry) -> None:
+        for name, _ in entry.attributes:
+            if overlay_word(name) and name not in self.attributes:
+                self.bounds.keep(name)
+                self.attributes.add(name)
 
     def _inode(self, entry: Entry) -> Inode:
         if entry.kind == "hard link":

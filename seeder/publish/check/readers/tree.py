@@ -46,12 +46,14 @@ class Layer:
     """What an image holds, by path without a leading slash: folders, links, programs and what else was asked for.
 
     `program` returns what a program says of itself, None if it cannot be started; `text` a small file's contents.
+    `attributes` are names of extended attributes that it has, whosoever: a squashfs's all, a tar's of overlays.
     """
 
     label: str
     inodes: Mapping[str, Inode]
     program: Callable[[str], Program | None] = field(default=_no_program)
     text: Callable[[str], str] = field(default=_no_text)
+    attributes: frozenset[str] = frozenset()
 
     def children(self, folder: str) -> list[str]:
         """Return the names in a folder of this layer, sorted."""
