@@ -33,9 +33,10 @@ from seeder.stage0.cli import STAGE0_PORT
 from seeder.stage0.dnsmasq import parse_pxe
 from seeder.stage0.dnsmasq_process import IPXE_FOLDER, find_boot_files, interface_address
 from swarmboot.crypto.validity import validity
-from swarmboot.errors import KeyFileError, ResourceError, ToolMissingError
+from swarmboot.errors import KeyFileError, ResourceError, SiteError, ToolMissingError
 from swarmboot.parameters import JSON
 from swarmboot.printable import printable
+from swarmboot.release import layout
 
 _PATH = click.Path(path_type=Path)
 
@@ -66,7 +67,11 @@ def doctor(
     """
     host, port = parse_listen(address)
     ports = [Port("tcp", port, "HTTPS")]
-    checks = [*_of_machine(site, state or state_folder(), nodes), *_certificates(state or state_folder(), tls_cert)]
+    checks = [
+        _site(site),
+        *_of_machine(site, state or state_folder(), nodes),
+        *_certificates(state or state_folder(), tls_cert),
+    ]
     if pxe:
         interface, is_proxy = parse_pxe(pxe)
         own = str(interface_address(interface).ip)
@@ -76,6 +81,14 @@ def doctor(
         ports += bare
     checks += [check_port(machine.with_holder(ports[0], host)), *_firewall(ports)]
     _tell(checks, is_json=is_json)
+
+
+def _site(site: Path) -> Check:
+    try:
+        newest = layout.manifest_numbers(layout.check_site(site))[-1]
+    except SiteError as error:
+        return Check("site", State.NOTE, str(error))
+    return Check("site", State.OK, f"manifest {newest} in {site}")
 
 
 def _of_machine(site: Path, state: Path, nodes: int) -> Iterator[Check]:

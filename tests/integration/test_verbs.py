@@ -237,6 +237,14 @@ def test_a_verbs_output_is_json_where_that_is_asked_for_and_names_files_as_they_
         assert str(desk.folder) not in said + complaints
 
 
+def test_the_doctor_says_what_is_published_and_where_nothing_is(desk: Desk, run: Run) -> None:
+    rest = "--state state --listen 127.0.0.1:0"
+    assert "ok    site: manifest " in run(f"doctor site {rest}")[1]
+    status, said, _ = run(f"doctor none {rest}")
+    assert status == 0
+    assert "site: none is not a published site" in said
+
+
 @pytest.mark.parametrize("command", WRONGLY)
 def test_a_refusal_names_a_file_as_it_was_typed(desk: Desk, run: Run, command: str) -> None:
     status, said, complaints = run(command)
