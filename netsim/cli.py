@@ -124,9 +124,10 @@ def _plan_power(scenario: Scenario, strategies: tuple[str, ...], uplink_share: s
     if as_json:
         click.echo(json.dumps(plan.as_json()))
         return
+    pace = f"Power on a node every {format_duration(plan.stagger_s)}" if plan.stagger_s else "Power all on at once"
     click.echo(
-        f"Power on a node every {format_duration(plan.stagger_s)}: the last of {scenario.nodes} is up after "
-        f"{format_duration(plan.last_up_s)}, the uplink at most {plan.share:.0%} used over any {WINDOW_S:g} s."
+        f"{pace}: the last of {scenario.nodes} is up after {format_duration(plan.last_up_s)}, the uplink at most "
+        f"{plan.share:.0%} used over any {WINDOW_S:g} s."
     )
     for line in plan.lines():
         click.echo(line)

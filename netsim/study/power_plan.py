@@ -51,10 +51,8 @@ class PowerPlan:
         for rack in sorted(set(self.racks)):
             times_s = [time_s for time_s, of in zip(self.power_on_s, self.racks, strict=True) if of == rack]
             nodes = [node for node, of in enumerate(self.racks) if of == rack]
-            lines.append(
-                f"rack {rack}: nodes {nodes[0]} to {nodes[-1]} from {times_s[0]:.1f} s to {times_s[-1]:.1f} s, "
-                f"one every {self.stagger_s:.3f} s"
-            )
+            span = f"from {times_s[0]:.1f} s to {times_s[-1]:.1f} s, one every {self.stagger_s:.3f} s"
+            lines.append(f"rack {rack}: nodes {nodes[0]} to {nodes[-1]} {span if self.stagger_s else 'at once'}")
         return lines
 
 
