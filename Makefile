@@ -39,7 +39,7 @@ test-vm: $(ready) ## of these, the tests that boot virtual machines
 	@.ci/packages test
 	@$(python) -m pytest -m 'vm and not vm_all' $(PYTEST_ARGS)
 
-test-vm-all: $(ready) ## the cases on every Debian suite and initramfs generator, an hour, and arm64; the table of docs/boot.md
+test-vm-all: $(ready) ## the cases on every Debian suite and initramfs generator, hours, and arm64; the table of docs/boot.md
 	@.ci/packages test
 	@.ci/packages test-vm-all
 	@$(python) -m pytest -m vm_all $(PYTEST_ARGS)
