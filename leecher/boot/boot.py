@@ -22,7 +22,7 @@ from leecher.boot.about import learn_about
 from leecher.boot.head_start import HeadStart
 from leecher.boot.options import BootOptions, check_settings
 from leecher.boot.release_search import Acquired, ReleaseSearch
-from leecher.boot.reporting import Reporter
+from leecher.boot.reports.reporting import Reporter
 from leecher.boot.secret_settings import SecretSettings
 from leecher.boot.selection import choose
 from leecher.cache.plan import plan_of
@@ -188,8 +188,7 @@ class Boot:
         nursery.start_soon(self._show, progress)
         nursery.start_soon(meet, discovery, fetcher, Lookout(self._random), bool(self.settings.server))
         nursery.start_soon(self._move, discovery, fetcher)
-        window = self._window(fetch_loop, selection)
-        if window is not None:
+        if (window := self._window(fetch_loop, selection)) is not None:
             nursery.start_soon(window.run, acquired.release.documents, secrets.written)
         early = self._early_stage0(origin, selection, acquired.release.manifest, fetch_loop)
         nursery.start_soon(early.run)
@@ -205,11 +204,7 @@ class Boot:
         await secrets.written.wait()
         self.counters.end_phase("verification")
         if window is not None:
-            await window.finish()
-            if window.has_boot_trace:
-                from leecher.boot.boot_trace import hand_in
-
-                await hand_in(origin, self.settings, self.counters, window.trace(), tell=self._tell)
+            await self._close(window, origin)
         progress.finish()
         await self._reporter.report(origin, self.counters.report())
         if self.settings.cache and not self._options.is_unpacked:
@@ -217,6 +212,14 @@ class Boot:
         if self.settings.linger:
             nursery.start_soon(self._stage0_neighbour(acquired, fetch_loop).run)
         return True
+
+    async def _close(self, window: LazyWindow, origin: Origin) -> None:
+        """Exchange the images under the running root, and hand in what the boot has read if that is asked for."""
+        await window.finish()
+        if window.has_boot_trace:
+            from leecher.boot.reports.boot_trace import hand_in
+
+            await hand_in(origin, self.settings, self.counters, window.trace(), tell=self._tell)
 
     def _keep(self, origin: Origin, release: Release, selection: Selection) -> None:
         """Keep the images in this node's cache; takes as long as writing them does."""
@@ -233,8 +236,8 @@ class Boot:
         """Return the time in which images are in use before they are whole, if this boot has one."""
         if not self.settings.lazy or self._is_again:
             return None
-        from leecher.boot.boot_trace import BootTrace
         from leecher.boot.lazy_window import LazyWindow, open_link
+        from leecher.boot.reports.boot_trace import BootTrace
 
         link = open_link()
         if link is None:

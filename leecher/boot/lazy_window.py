@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from leecher.boot.boot_trace import BootTrace
+from leecher.boot.reports.boot_trace import BootTrace
 from leecher.lazy.image import ImageFacts
 from leecher.lazy.link import VARIABLE, Link, images_text
 from leecher.neighbour.stage0 import sha256_of

@@ -14,8 +14,8 @@ OnReady: TypeAlias = "Callable[[Manifest, Selection, Mapping[str, str]], None]"
 """Takes a release, what this node gets of it, and the devices where images can be read, by their names."""
 
 if TYPE_CHECKING:
-    from leecher.boot.log_sender import LogSource
-    from leecher.boot.reporting import FirstWord
+    from leecher.boot.reports.log_sender import LogSource
+    from leecher.boot.reports.reporting import FirstWord
     from swarmboot.release.manifest import Manifest
     from swarmboot.release.profile import Selection
 

@@ -8,8 +8,8 @@ import trio
 
 from leecher.boot.boot import Boot
 from leecher.boot.head_start import HeadStart
-from leecher.boot.log_sender import log_sent
 from leecher.boot.options import BootOptions
+from leecher.boot.reports.log_sender import log_sent
 from leecher.machine.console import tell
 from leecher.origin.nursery import open_nursery
 

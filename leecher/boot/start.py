@@ -25,7 +25,7 @@ from swarmboot.text.spelling import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from leecher.boot.boot import Boot
-    from leecher.boot.log_sender import LogSource
+    from leecher.boot.reports.log_sender import LogSource
 
 _INTERRUPTED = 130
 _OURS = "SWARMBOOT_"
@@ -49,7 +49,7 @@ def options_for(settings: NodeSettings, started_s: float) -> BootOptions:
     """Return how a boot with these settings is run outside of an initramfs."""
 
     def log() -> LogSource | None:
-        from leecher.boot.log_sender import LogSource
+        from leecher.boot.reports.log_sender import LogSource
         from leecher.machine.kernel_log import open_kernel_log
 
         return LogSource(open_kernel_log(settings.log)) if settings.log else None

@@ -59,7 +59,7 @@ from swarmboot.wire.report import FAILED, BootReport, encode_report
 if TYPE_CHECKING:
     from leecher.boot.boot import Boot
     from leecher.boot.options import OnReady
-    from leecher.boot.reporting import FirstWord
+    from leecher.boot.reports.reporting import FirstWord
     from swarmboot.release.manifest import Manifest
     from swarmboot.release.profile import Selection
 
@@ -264,7 +264,7 @@ def wait_for_the_window() -> None:
     """Wait until images that were in use before they were whole are: until then their own leecher gives them."""
     state = STATE / "images" / "lazy.json"
     if state.is_file():
-        from leecher.boot.boot_trace import mark_as_up
+        from leecher.boot.reports.boot_trace import mark_as_up
 
         mark_as_up(STATE)
     while state.is_file() and '"exchange_ms": null' in state.read_text():
@@ -273,7 +273,7 @@ def wait_for_the_window() -> None:
 
 def _first_word() -> FirstWord:
     """Return what a booted system says to the seeder: nothing if this service was only started again."""
-    from leecher.boot.reporting import FirstWord, word_of_a_booted_system
+    from leecher.boot.reports.reporting import FirstWord, word_of_a_booted_system
 
     said, left = STATE / "stage0" / ".booted", STATE / "boot.json"
     if said.is_symlink() or said.exists():

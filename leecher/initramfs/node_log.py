@@ -17,7 +17,7 @@ from swarmboot.crypto.fleet_token import Prover
 from swarmboot.ids import NodeId, NodeKey
 
 if TYPE_CHECKING:
-    from leecher.boot.log_sender import LogSource
+    from leecher.boot.reports.log_sender import LogSource
 
 CURSOR = "log"
 _LISTEN_FD = 3
@@ -33,7 +33,7 @@ def mirror(line: str) -> None:
 
 def kernels_lines(state: Path) -> LogSource:
     """Return what of the kernel's log the seeder does not have yet; `state` is the hook's own folder."""
-    from leecher.boot.log_sender import LogSource
+    from leecher.boot.reports.log_sender import LogSource
     from leecher.machine.kernel_log import KMSG, open_kernel_log
 
     cursor = state / FOLDER / CURSOR
@@ -46,7 +46,7 @@ def kernels_lines(state: Path) -> LogSource:
 
 def seeds_lines(state: Path) -> LogSource:
     """Return the same and a neighbour's own lines; it is root still, or was passed the kernel's log."""
-    from leecher.boot.log_sender import LogSource
+    from leecher.boot.reports.log_sender import LogSource
     from leecher.machine.kernel_log import KMSG, KernelLog, open_kernel_log
 
     after = _noted(state / FOLDER / CURSOR)
@@ -65,7 +65,7 @@ def send_rest(
     server: str, connections: Connections, node: NodeId, prover: Prover | None, *, state: Path, within_s: float
 ) -> None:
     """Hand in what is left, as a node that never announced, within so many seconds."""
-    from leecher.boot.log_sender import LogSender, Speaker
+    from leecher.boot.reports.log_sender import LogSender, Speaker
 
     speaker = Speaker(node, NodeKey(b""), prover)
     LogSender(server, connections, kernels_lines(state), lambda: speaker, Random(node)).flush(within_s)

@@ -23,7 +23,7 @@ from netsim.lab.rack.plan import LAZY, LabPlan
 from netsim.lab.rack.signals import stopped_by_signals
 from netsim.lab.run.run import run_strategy
 from netsim.lab.strategies import side_by_side
-from netsim.lab.strategies.lazy_node import reads_of
+from netsim.lab.strategies.programs.lazy_node import reads_of
 from swarmboot.cli import exit_for
 from swarmboot.errors import IntegrityError, SwarmbootError
 from swarmboot.text.units import format_rate, format_size, parse_rate

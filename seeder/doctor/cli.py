@@ -30,8 +30,8 @@ from seeder.http.authority import first_certificate, local_addresses
 from seeder.record.place import state_folder
 from seeder.serve.cli import DEFAULT_PORT, parse_listen
 from seeder.stage0.cli import STAGE0_PORT
-from seeder.stage0.dnsmasq import parse_pxe
-from seeder.stage0.dnsmasq_process import IPXE_FOLDER, find_boot_files, interface_address
+from seeder.stage0.dhcp.dnsmasq import parse_pxe
+from seeder.stage0.dhcp.dnsmasq_process import IPXE_FOLDER, find_boot_files, interface_address
 from swarmboot.crypto.validity import validity
 from swarmboot.errors import KeyFileError, ResourceError, SiteError, ToolMissingError
 from swarmboot.parameters import JSON

@@ -27,7 +27,7 @@ from seeder.plugin.packing import check_target, pack
 from seeder.plugin.places import landing
 from seeder.plugin.root_image import RootImage, text_of
 from seeder.plugin.upper import as_link, linked, upper_entries
-from seeder.publish.unpacked_size import unpacking
+from seeder.publish.images.unpacked_size import unpacking
 from swarmboot.archive import Entry, tar_entries
 from swarmboot.errors import MalformedSettingError, PrivilegeError, ReleaseError, UnreadableError
 from swarmboot.host.programs import run_program

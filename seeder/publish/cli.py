@@ -121,8 +121,8 @@ def publish(
     """
     from seeder.coinboot.folder import is_coinboot
     from seeder.coinboot.verb import look_at
+    from seeder.publish.images.traced import read_trace
     from seeder.publish.publish import PublishOptions
-    from seeder.publish.traced import read_trace
     from seeder.publish.verdict import Manner
 
     site = site or beside(release)
@@ -192,7 +192,7 @@ def _publish(
     """Look at a release, publish it and say so."""
     from seeder.publish import publish as work
     from seeder.publish import uki as stage0_uki
-    from seeder.publish.reading_order import check_sorting, in_order
+    from seeder.publish.images.reading_order import check_sorting, in_order
     from seeder.publish.release_dir import read_release
     from seeder.publish.scratch import scratch_of
     from seeder.publish.stage0 import sign_stage0

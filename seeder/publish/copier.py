@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 
+from seeder.publish.images.unpacked_size import unpacked_bytes
 from seeder.publish.release_dir import Release, ReleaseFile
 from seeder.publish.stage0 import read_kernel_version
-from seeder.publish.unpacked_size import unpacked_bytes
 from seeder.site.chunk_hasher import Take, beside
 from seeder.site.progress import Progress
 from seeder.site.torrent import Hashes, build_torrent, check_piece_bytes
@@ -86,7 +86,9 @@ class Copier:
 
     def _chunked(self, source: SourceFile) -> tuple[Hashes, Pinned]:
         """Bring a file into the site, and the list of its chunks, which is made in a thread in the same pass."""
-        from seeder.publish.chunker import Chunker  # numpy takes a while to import, and small releases need none of it
+        from seeder.publish.images.chunker import (
+            Chunker,  # numpy takes a while to import, and small releases need none of it
+        )
 
         chunker = Chunker()
         with beside(chunker.update) as also:

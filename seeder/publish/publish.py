@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seeder.publish.check.memory import Boot
 from seeder.publish.copier import Copier
+from seeder.publish.images.traced import traced, whole_first
 from seeder.publish.release_dir import Release
-from seeder.publish.traced import traced, whole_first
 from seeder.site.issue import issue, point
 from seeder.site.progress import Progress
 from seeder.site.reader import Pointed, read_own_channel

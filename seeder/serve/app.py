@@ -36,9 +36,9 @@ from seeder.policy.tracker import Answer, Tracker
 from seeder.record.api import Api
 from seeder.record.recorder import Recorder
 from seeder.serve.guard import Guard
-from seeder.serve.node_lines import LinesTaken
+from seeder.serve.lines.node_lines import LinesTaken
+from seeder.serve.lines.report_line import report_line
 from seeder.serve.private import private_routes
-from seeder.serve.report_line import report_line
 from seeder.serve.witness import Witness
 from seeder.site.catalogue import Catalogue
 from seeder.site.lifetimes import Lifetime

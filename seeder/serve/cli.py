@@ -18,9 +18,9 @@ from seeder.http.listener import listen
 from seeder.http.server_names import read_name, usable_names
 from seeder.log import Format, Log, Records, keep_standard_streams
 from seeder.record.place import leave_address, state_folder
+from seeder.serve.lines.start_lines import start_lines
 from seeder.serve.run import ServeOptions, link_rate_bytes_per_s
 from seeder.serve.run import serve as run
-from seeder.serve.start_lines import start_lines
 from seeder.serve.watching import WatchingFlags, watching_options
 from seeder.stage0.cli import Stage0Flags, stage0_options
 from seeder.stage0.rack_map import check_node_files, node_files_notes

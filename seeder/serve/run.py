@@ -34,7 +34,7 @@ from seeder.record.recorder import Recorder
 from seeder.serve import collector
 from seeder.serve.app import SeederApp
 from seeder.serve.guard import Guard, served_certificate
-from seeder.serve.node_lines import LinesTaken
+from seeder.serve.lines.node_lines import LinesTaken
 from seeder.serve.node_traces import TracesTaken
 from seeder.serve.renewal import Renewal
 from seeder.serve.watching import Watching

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seeder.boot_script.load import Stage0Trust
-from seeder.stage0.dhcp_options import DhcpOption, parse_dhcp_option
+from seeder.stage0.dhcp.dhcp_options import DhcpOption, parse_dhcp_option
 from swarmboot.errors import MalformedSettingError, UnreadableError
 from swarmboot.parameters import JSON
 from swarmboot.text.addresses import read_server, split_host_port
@@ -20,7 +20,7 @@ from swarmboot.verbs import Verbs
 
 if TYPE_CHECKING:
     from seeder.boot_script.grammar import Source
-    from seeder.stage0.dnsmasq_process import PxeOptions
+    from seeder.stage0.dhcp.dnsmasq_process import PxeOptions
     from seeder.stage0.run import Stage0Options
 
 STAGE0_PORT = 80
@@ -103,7 +103,7 @@ class Stage0Flags:
                 raise MalformedSettingError(f"{word} needs --pxe", hint="say which interface to answer on")
             return None
         from seeder.http.listener import listen
-        from seeder.stage0.dnsmasq_process import plan_dhcp, prepare
+        from seeder.stage0.dhcp.dnsmasq_process import plan_dhcp, prepare
         from seeder.stage0.run import Stage0Options
 
         host, port = parse(self.pxe_listen, "--pxe-listen")[0] if self.pxe_listen else "", self.port(parse)
@@ -127,7 +127,7 @@ class Stage0Flags:
 
     def pxe_options(self, folder: Path, http_port: int) -> PxeOptions:
         """Return what dnsmasq's plan is made from."""
-        from seeder.stage0.dnsmasq_process import PxeOptions
+        from seeder.stage0.dhcp.dnsmasq_process import PxeOptions
 
         return PxeOptions(
             pxe=self.pxe, dhcp_range=self.dhcp_range, ipxe=self.ipxe, folder=folder, http_port=http_port,
@@ -170,8 +170,8 @@ def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, 
       swarmboot pxe config --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
       swarmboot pxe config --pxe eth1,proxy --for kea
     """
-    from seeder.stage0.dnsmasq import dnsmasq_config, isc_config, kea_config
-    from seeder.stage0.dnsmasq_process import PxeOptions, plan_dhcp
+    from seeder.stage0.dhcp.dnsmasq import dnsmasq_config, isc_config, kea_config
+    from seeder.stage0.dhcp.dnsmasq_process import PxeOptions, plan_dhcp
 
     plan = plan_dhcp(PxeOptions(pxe=interface, dhcp_range=dhcp_range, ipxe=ipxe, folder=tftp, http_port=port))
     text = {"dnsmasq": dnsmasq_config, "isc": isc_config, "kea": kea_config}[server](plan)

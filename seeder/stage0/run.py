@@ -19,7 +19,7 @@ from seeder.policy.facts.registry import Registry
 from seeder.policy.stage0_queue import Stage0Queue
 from seeder.site.catalogue import Catalogue
 from seeder.stage0.app import Stage0App, Stage0Config
-from seeder.stage0.dnsmasq_process import IPXE_FOLDER, Dnsmasq, dnsmasq_running
+from seeder.stage0.dhcp.dnsmasq_process import IPXE_FOLDER, Dnsmasq, dnsmasq_running
 from seeder.stage0.rack_map import RackMap
 from seeder.stage0.watcher import Nobody, Watcher
 

@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from seeder.publish.reading_order import named_parts
-from seeder.publish.traced import read_trace
+from seeder.publish.images.reading_order import named_parts
+from seeder.publish.images.traced import read_trace
 from seeder.serve.node_traces import TRACES, kept
 from seeder.site.reader import read_unbelieved
 from seeder.squashfs.reader import read_squashfs

@@ -83,7 +83,7 @@ def _line(name: str, read: Read) -> str:
 def ranges_of(reads: Sequence[Read], *, size_bytes: int, piece_bytes: int, where: str) -> Ranges:
     """Return the pieces that reads touch, in order; raise ReleaseError, naming `where`, for one beyond the image.
 
-    Reads of files are read as bytes of the image (`seeder.publish.reading_order`) before.
+    Reads of files are read as bytes of the image (`seeder.publish.images.reading_order`) before.
     """
     seen: Pieces = 0
     ranges: list[tuple[int, int]] = []

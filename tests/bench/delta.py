@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from seeder.publish.chunker import Chunker
+from seeder.publish.images.chunker import Chunker
 from swarmboot.release.chunks import ChunkList, copies
 
 _MIRROR = "http://deb.debian.org/debian"

@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from random import Random
 
-from seeder.publish.reading_order import in_order
+from seeder.publish.images.reading_order import in_order
+from seeder.publish.images.traced import read_trace
 from seeder.publish.release_dir import read_release
-from seeder.publish.traced import read_trace
 from seeder.site.writer import writing
 from seeder.squashfs.reader import read_squashfs
 from swarmboot.release.manifest import Role

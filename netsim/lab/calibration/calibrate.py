@@ -164,7 +164,8 @@ def compare(row: Row, runs: Sequence[Measurement]) -> Comparison:
 def import_s() -> float:
     """Return the processor seconds that a Python program with libtorrent takes to start on this machine."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-c", "import netsim.lab.strategies.stock_peer, libtorrent; libtorrent.session()"]
+    program = "import netsim.lab.strategies.programs.stock_peer, libtorrent; libtorrent.session()"
+    command = [sys.executable, "-c", program]
     subprocess.run(command, check=True, timeout=60)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

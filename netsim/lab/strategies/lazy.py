@@ -36,7 +36,7 @@ class LazyScatter(Scatter):
         plain = super().join(context, node)
         folder, ready = context.node_folder(node), self.ready_path(context, node)
         reader = (
-            "unshare", "--mount", sys.executable, "-S", "-m", "netsim.lab.strategies.lazy_node",
+            "unshare", "--mount", sys.executable, "-S", "-m", "netsim.lab.strategies.programs.lazy_node",
             str(folder), str(ready), str(context.plan.trace or ""),
         )  # fmt: skip
         environment, leecher = plain.argv[:2], plain.argv[2:]

@@ -6,9 +6,9 @@ import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.lab.rack.layout import SERVER_ADDRESS
+from netsim.lab.strategies.programs.tracker import PORT
 from netsim.lab.strategies.strategy import NodeProgram
 from netsim.lab.strategies.torrent import Version, make_torrent
-from netsim.lab.strategies.tracker import PORT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from netsim.lab.rack.layout import Node
     from netsim.lab.strategies.strategy import RunContext
 
+_PROGRAMS = "netsim.lab.strategies.programs"
+
 
 def start_tracker(context: RunContext) -> Path:
     """Start the tracker and return its log, which has a line as soon as somebody has announced."""
     log_path = context.directory / "announces.log"
     tracker = context.start_server(
-        "tracker", sys.executable, "-m", "netsim.lab.strategies.tracker", SERVER_ADDRESS, str(PORT), str(log_path)
+        "tracker", sys.executable, "-m", f"{_PROGRAMS}.tracker", SERVER_ADDRESS, str(PORT), str(log_path)
     )
     context.await_port(tracker, PORT)
     return log_path
@@ -29,7 +31,7 @@ def start_tracker(context: RunContext) -> Path:
 
 def _peer(context: RunContext, folder: Path, done_path: Path, *more: str) -> tuple[str, ...]:
     torrent = str(context.directory / "image.torrent")
-    return (sys.executable, "-m", "netsim.lab.strategies.stock_peer", torrent, str(folder), str(done_path), *more)
+    return (sys.executable, "-m", f"{_PROGRAMS}.stock_peer", torrent, str(folder), str(done_path), *more)
 
 
 class StockLibtorrent:

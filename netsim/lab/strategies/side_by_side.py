@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from netsim.lab.strategies.lazy import LazyScatter
-from netsim.lab.strategies.lazy_node import RECORD
+from netsim.lab.strategies.programs.lazy_node import RECORD
 from netsim.lab.strategies.strategy import NodeProgram
 from netsim.lab.strategies.swarmboot import Scatter
 
@@ -50,7 +50,7 @@ class SideBySide(LazyScatter):
         plain = Scatter.join(self, context, node)
         ready = self.ready_path(context, node)
         reader = (
-            "unshare", "--mount", sys.executable, "-S", "-m", "netsim.lab.strategies.whole_node",
+            "unshare", "--mount", sys.executable, "-S", "-m", "netsim.lab.strategies.programs.whole_node",
             str(context.node_folder(node)), str(ready), str(context.plan.trace), context.payload.image.name,
         )  # fmt: skip
         environment, leecher = plain.argv[:2], plain.argv[2:]

@@ -1,7 +1,7 @@
 """swarmboot from stage 0 on: machines that load kernel and initramfs from the server and each other, then a leecher.
 
-Every machine is `netsim.lab.strategies.firmware` and then the leecher that the kernel would start; nodes serve stage 0
-from their leecher's first seconds on, at real doors.
+Every machine is `netsim.lab.strategies.programs.firmware` and then the leecher that the kernel would start; nodes
+serve stage 0 from their leecher's first seconds on, at real doors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Stage0Scatter(Scatter):
         folder = context.node_folder(node)
         mac = f"52:54:00:00:{node.index >> 8:02x}:{node.index & 255:02x}"
         report, kernel_s = str(stage0_report(folder)), f"{context.plan.kernel_s:.3f}"
-        program = (sys.executable, "-S", "-m", "netsim.lab.strategies.firmware")
+        program = (sys.executable, "-S", "-m", "netsim.lab.strategies.programs.firmware")
         where = (f"{SERVER_ADDRESS}:{DOOR}", mac, kernel_s, str(folder), report)
         firmware = ("env", f"PYTHONPATH={Path(__file__).parents[3]}", *program, *where)
         both = f"{shlex.join(firmware)} && {shlex.join(leecher.argv)}; exit $?"

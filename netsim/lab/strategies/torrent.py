@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import libtorrent as lt
 
 from netsim.lab.rack.layout import SERVER_ADDRESS
-from netsim.lab.strategies.tracker import PORT
+from netsim.lab.strategies.programs.tracker import PORT
 
 if TYPE_CHECKING:
     from pathlib import Path

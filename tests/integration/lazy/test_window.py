@@ -17,7 +17,7 @@ from random import Random
 
 import pytest
 
-from leecher.boot.boot_trace import mark_as_up
+from leecher.boot.reports.boot_trace import mark_as_up
 from seeder.trace.export import export
 from swarmboot.release.trace import parse_trace
 from swarmboot.wire.report import VERIFIED

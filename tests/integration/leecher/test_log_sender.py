@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from leecher.boot.log_sender import LogSender, LogSource, Speaker, log_sent
+from leecher.boot.reports.log_sender import LogSender, LogSource, Speaker, log_sent
 from leecher.machine.kernel_log import open_kernel_log
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.swarm.counters import BootCounters

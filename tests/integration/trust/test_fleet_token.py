@@ -229,7 +229,7 @@ _NEIGHBOUR = """
 import sys, time
 from leecher.boot.options import BootOptions
 from leecher.boot.start import boot
-from leecher.boot.reporting import FirstWord
+from leecher.boot.reports.reporting import FirstWord
 from swarmboot.wire.report import BOOTED, BootReport
 from swarmboot.settings import build_settings
 credentials, *words = sys.argv[1:]

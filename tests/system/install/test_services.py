@@ -14,7 +14,7 @@ from seeder.hook import install
 from seeder.hook.install import Bake
 from seeder.http.authority import issue_certificate
 from seeder.serve.unit_cli import plan_unit
-from seeder.stage0.dnsmasq_process import CAPABILITIES
+from seeder.stage0.dhcp.dnsmasq_process import CAPABILITIES
 from seeder.systemd.unit import NAME, unit_text
 from swarmboot.crypto.fleet_token import write_token
 from tests.support.loopback import Fleet, build_fleet, build_release

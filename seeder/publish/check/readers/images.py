@@ -24,8 +24,8 @@ from seeder.program import HEAD_BYTES, Program, parse_program
 from seeder.publish.check.overlay_words import overlay_word
 from seeder.publish.check.readers.bounds import Bounds
 from seeder.publish.check.readers.tree import Inode, Layer
+from seeder.publish.images.unpacked_size import unpacking
 from seeder.publish.release_dir import ReleaseFile
-from seeder.publish.unpacked_size import unpacking
 from swarmboot.archive import Entry, cpio_entries, tar_entries
 from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError
 

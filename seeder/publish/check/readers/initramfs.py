@@ -20,7 +20,7 @@ from seeder.initramfs.choice import why_out
 from seeder.initramfs.groups import RUNTIME, kernel_of, module_of
 from seeder.publish.check.readers.bounds import RUNTIME_MAX_BYTES, Bounds
 from seeder.publish.check.readers.images import list_squashfs
-from seeder.publish.unpacked_size import Counted
+from seeder.publish.images.unpacked_size import Counted
 from swarmboot.archive import Entry
 from swarmboot.errors import ReleaseError, ResourceError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leecher.boot.reporting import word_of_a_booted_system
+from leecher.boot.reports.reporting import word_of_a_booted_system
 from leecher.machine import this_boot
 from leecher.machine.this_boot import host_name, mac_address, read_machine
 from swarmboot.wire.report import BOOTED, VERIFIED, BootReport, decode_report, encode_report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netsim.lab.strategies.tracker import Swarms, answer, bencoded, compact
+from netsim.lab.strategies.programs.tracker import Swarms, answer, bencoded, compact
 
 QUERY = "info_hash=%ff%00abc&port={port}&left=1"
 

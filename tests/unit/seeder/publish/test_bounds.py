@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from seeder.program import parse_program
-from seeder.publish import unpacked_size
 from seeder.publish.check.readers import bounds, initramfs
 from seeder.publish.check.readers.images import list_squashfs, read_image
 from seeder.publish.check.readers.initramfs import read_initramfs
+from seeder.publish.images import unpacked_size
 from seeder.publish.release_dir import ReleaseFile
 from swarmboot.errors import ReleaseError, ResourceError
 from swarmboot.release.manifest import Role

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from seeder.serve.unit_cli import plan_unit, unit
-from seeder.stage0.dnsmasq_process import CAPABILITIES, lacking_capabilities
+from seeder.stage0.dhcp.dnsmasq_process import CAPABILITIES, lacking_capabilities
 from seeder.systemd.notify import watchdog_s
 from seeder.systemd.unit import NAME, ServeUnit, credential, needed_capabilities, quoted, unit_text
 from swarmboot.errors import MalformedSettingError, SiteError, UnreadableError

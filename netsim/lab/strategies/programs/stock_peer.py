@@ -1,4 +1,6 @@
-"""An ordinary libtorrent peer, all settings but uTP the library's: `python -m netsim.lab.strategies.stock_peer`.
+"""An ordinary libtorrent peer, all settings but uTP the library's.
+
+A program, `python -m netsim.lab.strategies.programs.stock_peer`:
 
     stock_peer TORRENT FOLDER DONEFILE         download, write DONEFILE when complete, go on seeding
     stock_peer TORRENT FOLDER DONEFILE seed    seed what FOLDER holds; DONEFILE says that the tracker knows

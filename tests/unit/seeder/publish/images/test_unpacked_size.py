@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seeder.publish.unpacked_size import unpacked_bytes
+from seeder.publish.images.unpacked_size import unpacked_bytes
 from swarmboot.errors import ReleaseError
 
 SIZE = 3_000_001

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from seeder.stage0.networks import connected_networks, own_addresses
+from seeder.stage0.dhcp.networks import connected_networks, own_addresses
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0

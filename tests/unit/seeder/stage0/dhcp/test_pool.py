@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seeder.stage0.pool import PoolWatch
+from seeder.stage0.dhcp.pool import PoolWatch
 
 FULL = "dnsmasq-dhcp: DHCPDISCOVER(eth1) 52:54:00:00:00:{:02x} no address available"
 

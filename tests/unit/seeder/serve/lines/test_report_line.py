@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seeder.serve.report_line import report_line
+from seeder.serve.lines.report_line import report_line
 from swarmboot.wire.report import BOOTED, FAILED, VERIFIED, BootReport
 
 NODE = "0123456789abcdef" * 2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seeder.publish.chunker import Chunker
+from seeder.publish.images.chunker import Chunker
 from seeder.site.chunk_hasher import ChunkChecker, beside
 from swarmboot.release.chunks import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, ChunkList, copies, decode_chunks, encode_chunks
 

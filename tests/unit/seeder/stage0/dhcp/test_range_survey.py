@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from seeder.stage0.range_survey import leased_addresses, who_answered
+from seeder.stage0.dhcp.range_survey import leased_addresses, who_answered
 
 ARP = """IP address       HW type     Flags       HW address            Mask     Device
 10.0.0.120       0x1         0x2         52:54:00:00:98:01     *        eth1

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from leecher.boot.boot_trace import BootTrace, mark_as_up
+from leecher.boot.reports.boot_trace import BootTrace, mark_as_up
 from swarmboot.release.trace import Read, parse_trace
 from swarmboot.wire.trace_report import TEXT_MAX_BYTES
 

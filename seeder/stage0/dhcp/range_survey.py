@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from seeder.stage0.dnsmasq import DhcpPlan
+from seeder.stage0.dhcp.dnsmasq import DhcpPlan
 
 _ARP_TABLE = Path("/proc/self/net/arp")
 """Not by way of /proc/net, which a service with `ProcSubset=pid` does not have (systemd.exec(5))."""

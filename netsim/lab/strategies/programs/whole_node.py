@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from netsim.lab.strategies.lazy_node import mount_layers, replay, write_ready
+from netsim.lab.strategies.programs.lazy_node import mount_layers, replay, write_ready
 
 _LOOK_S = 0.01
 

@@ -13,7 +13,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from seeder.stage0.dhcp_options import DhcpOption
+from seeder.stage0.dhcp.dhcp_options import DhcpOption
 from swarmboot.errors import MalformedSettingError
 from swarmboot.text.addresses import read_server
 from swarmboot.text.units import parse_duration

@@ -1,4 +1,6 @@
-"""What a machine does before any of our code runs on it, as iPXE does it: `python -m netsim.lab.strategies.firmware`.
+"""What a machine does before any of our code runs on it, as iPXE does it.
+
+A program, `python -m netsim.lab.strategies.programs.firmware`:
 
     firmware SERVER MAC KERNEL_S FOLDER REPORT
 

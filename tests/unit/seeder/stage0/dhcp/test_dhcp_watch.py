@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seeder.stage0.dhcp_watch import DhcpWatch
+from seeder.stage0.dhcp.dhcp_watch import DhcpWatch
 
 MAC = "52:54:00:00:98:77"
 

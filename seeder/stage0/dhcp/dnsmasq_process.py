@@ -4,7 +4,7 @@ dnsmasq answers on the one interface that was named and on no other. It ends whe
 For a service systemd sees to that (systemd.kill(5)). Elsewhere, where setpriv(1) is there, the kernel sends it SIGTERM
 (prctl(2), PR_SET_PDEATHSIG). That does not survive a change of user or group, so dnsmasq then stays whoever started it,
 root mostly; and it is sent when the thread ends that started the child, so that must be the main one. What dnsmasq is
-told is written by `seeder.stage0.dnsmasq`.
+told is written by `seeder.stage0.dhcp.dnsmasq`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import trio
 
 from seeder.http.authority import local_addresses
 from seeder.log import Log
-from seeder.stage0.dhcp_options import DhcpOption
-from seeder.stage0.dhcp_watch import DhcpWatch
-from seeder.stage0.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
-from seeder.stage0.networks import connected_networks, own_addresses
-from seeder.stage0.pool import PoolWatch
-from seeder.stage0.range_survey import strangers_in_range
+from seeder.stage0.dhcp.dhcp_options import DhcpOption
+from seeder.stage0.dhcp.dhcp_watch import DhcpWatch
+from seeder.stage0.dhcp.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
+from seeder.stage0.dhcp.networks import connected_networks, own_addresses
+from seeder.stage0.dhcp.pool import PoolWatch
+from seeder.stage0.dhcp.range_survey import strangers_in_range
 from seeder.stage0.watcher import Watcher
 from swarmboot.errors import (
     MalformedSettingError,

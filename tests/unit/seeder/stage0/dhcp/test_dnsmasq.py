@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from seeder.stage0.dhcp_options import parse_dhcp_option
-from seeder.stage0.dnsmasq import (
+from seeder.stage0.dhcp.dhcp_options import parse_dhcp_option
+from seeder.stage0.dhcp.dnsmasq import (
     BootFiles,
     DhcpPlan,
     dnsmasq_config,

@@ -1,8 +1,8 @@
 """A small BitTorrent HTTP tracker (BEP 3, compact peers of BEP 23) for the strategies that need an ordinary one.
 
-It runs as a program in the server's namespace: `python -m netsim.lab.strategies.tracker ADDRESS PORT LOGFILE`. It holds
-peers in memory, one swarm for each info-hash, and appends one line for each announce to its log. It will not expire
-peers, scrape, or choose whom to introduce: an ordinary tracker returns everyone up to `numwant`.
+It runs as a program in the server's namespace, `python -m netsim.lab.strategies.programs.tracker ADDRESS PORT LOGFILE`,
+holds peers in memory, one swarm for each info-hash, and appends one line for each announce to its log. It will not
+expire peers, scrape, or choose whom to introduce: an ordinary tracker returns everyone up to `numwant`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What a boot tells of itself."""

@@ -1,0 +1,1 @@
+"""Programs that strategies run, each in a namespace of its own."""

@@ -1,0 +1,1 @@
+"""Lines that a running seeder says, of itself and of its nodes."""
