@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trio
@@ -30,9 +30,19 @@ KERNEL = Artifact(
 )
 
 
+class Counting(NeighbourServer):
+    """Counts the connections that it takes."""
+
+    taken = 0
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        self.taken += 1
+        return super().verify_request(request, client_address)
+
+
 @contextmanager
-def serving(*, documents: Mapping[str, bytes] | None = None, stage0: Path | None = None) -> Iterator[NeighbourServer]:
-    server = NeighbourServer("127.0.0.1", metrics=str)
+def serving(*, documents: Mapping[str, bytes] | None = None, stage0: Path | None = None) -> Iterator[Counting]:
+    server = Counting("127.0.0.1", metrics=str)
     server.documents = documents or {}
     server.files = {KERNEL.sha256.hex(): stage0} if stage0 else {}
     server.start()
@@ -71,6 +81,7 @@ def test_what_a_neighbour_has_other_than_signed_is_fetched_from_the_server(tmp_p
     ):
         bring(early_stage0)
     assert (tmp_path / KERNEL.sha256.hex()).read_bytes() == RIGHT
+    assert neighbour.taken == 1
 
 
 def test_a_server_that_has_other_than_signed_is_asked_once(tmp_path: Path) -> None:
@@ -81,6 +92,7 @@ def test_a_server_that_has_other_than_signed_is_asked_once(tmp_path: Path) -> No
     ):
         bring(early_stage0)
     assert not (tmp_path / KERNEL.sha256.hex()).exists()
+    assert origin.taken == 1
 
 
 def test_a_place_that_is_full_ends_it_and_is_no_fault_of_the_server(tmp_path: Path) -> None:

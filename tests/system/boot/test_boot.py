@@ -38,6 +38,7 @@ BOOT_S = 300.0
 READY = "the root is ready after"
 END = "marker: end of it"
 ONE_ARGUMENT = f"swarmboot.server=https://{NAME}:8470"
+GROWTH_MAX_BYTES = 10_000_000
 BESIDE_RUNTIME_MAX_BYTES = 6_650_000
 """With the runtime that `build-runtime` makes, in xz, that is an initramfs of at most 15.1 MB."""
 
@@ -146,6 +147,17 @@ def first(pair: Pair) -> Machine:
     pair.first.wait_for(END, within_s=BOOT_S)
     tell_phases(pair.first)
     return pair.first
+
+
+def test_the_initramfs_grows_by_at_most_ten_megabytes(bench: Bench) -> None:
+    base = images.base_initramfs(bench.work / "base.img", kernel=bench.kernel)
+    whole = images.build_initramfs(
+        bench.work / "whole.img", kernel=bench.kernel, trust=images.fleet().trust, authority=images.fleet().authority,
+        runtime=images.runtime_image(), is_lean=False,
+    )  # fmt: skip
+    growth_bytes = whole.stat().st_size - base.stat().st_size
+    print(f"\nthe initramfs grows by {growth_bytes / 1e6:.2f} MB")
+    assert growth_bytes <= GROWTH_MAX_BYTES
 
 
 def test_the_lean_initramfs_is_no_larger_beside_its_runtime_than_it_was(bench: Bench) -> None:

@@ -24,6 +24,7 @@ _MARKER = """#!/bin/sh
 say() { echo "marker: $*" >/dev/console; }
 say root "$(awk '$2 == "/" {fs = $3} END {print fs}' /proc/mounts)"
 while grep -q '"exchange_ms": null' /run/swarmboot/images/lazy.json 2>/dev/null; do sleep 1; done
+[ ! -d /sys/fs/fuse/connections ] || mount -t fusectl none /sys/fs/fuse/connections 2>/dev/null
 say fuse "$(ls /sys/fs/fuse/connections 2>/dev/null)"
 say plugin "$(. /etc/hello.conf && echo "$HELLO")"
 say motd "$([ -e /etc/motd ] && echo there || echo gone)"
@@ -210,11 +211,12 @@ def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = (),
 
 def build_initramfs(
     out: Path, *, kernel: Kernel, trust: Path, authority: Path, generator: str = "initramfs-tools", runtime: Path,
-    beside: Path | None = None, defaults: Sequence[str] = (),
+    beside: Path | None = None, defaults: Sequence[str] = (), is_lean: bool = True,
 ) -> Path:  # fmt: skip
-    """Build a lean initramfs with these keys, and settings as NAME=VALUE, baked in and return it."""
+    """Build an initramfs, lean or whole, with these keys, and settings as NAME=VALUE, baked in and return it."""
     run(
-        *kernel.around(beside), *SWARMBOOT, "hook", "build-initramfs", "--lean", "--kernel", kernel.version,
+        *kernel.around(beside), *SWARMBOOT, "hook", "build-initramfs", *(("--lean",) if is_lean else ()),
+        "--kernel", kernel.version,
         "--out", str(out), "--generator", generator, "--runtime", str(runtime), "--trust", str(trust),
         "--ca", str(authority), *(word for default in defaults for word in ("--default", default)),
     )  # fmt: skip
