@@ -22,7 +22,7 @@ pytestmark = [
         "lintian", "busybox", "mksquashfs",
         *(f"/usr/share/doc/python3-{name}" for name in (
             "click", "rich", "h2", "wsproto", "priority", "libtorrent", "trio", "httpx", "msgpack", "cryptography",
-            "prometheus-client",
+            "prometheus-client", "numpy",
         )),
     ),
 ]  # fmt: skip
