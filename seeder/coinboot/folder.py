@@ -18,6 +18,7 @@ from pathlib import Path
 from seeder.coinboot.ipxe_script import kernel_arguments
 from seeder.coinboot.shell_env import parse_shell_env
 from swarmboot.errors import EscapeError, ReleaseError, UnreadableError
+from swarmboot.host.text_files import read_text
 
 KERNEL, INITRAMFS = "coinboot-vmlinuz-", "coinboot-initramfs-"
 _SCRIPT = "coinboot.ipxe"
@@ -29,7 +30,6 @@ _PLUGINS = ("plugins/enabled", "plugins")
 _PLUGIN_FORMAT = ".tar.gz"
 _LINKS = {"vmlinuz": KERNEL, "initramfs": INITRAMFS}
 _OWN = ("release.toml",)
-_TEXT_MAX_BYTES = 1 << 20
 _LOST = {
     "conf/dnsmasq": "DHCP is `swarmboot serve --pxe` or your own server (docs/stage0.md)",
     "docker-compose": "containers: `swarmboot unit install` makes a service (docs/service.md)",
@@ -150,17 +150,7 @@ class _Reader:
         return {label: parse_shell_env(self._text(label), where=label) for label in labels}
 
     def _text(self, label: str) -> str:
-        path = self._file(label)
-        try:
-            with path.open("rb") as file:
-                data = file.read(_TEXT_MAX_BYTES + 1)
-            if len(data) > _TEXT_MAX_BYTES:
-                raise ReleaseError(f"{label} is too large for a text file", expected=f"at most {_TEXT_MAX_BYTES} bytes")
-            return data.decode("utf-8-sig")
-        except OSError as error:
-            raise UnreadableError(f"{label} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ReleaseError(f"{label} is no text", expected="UTF-8", found=f"byte {error.start} is not") from error
+        return read_text(self._file(label), label=label)
 
     def _version(self, settings: dict[str, dict[str, str]]) -> str:
         """Return the kernel's version: where the link vmlinuz leads, what KERNEL says, or the only one there is."""

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -59,9 +59,13 @@ def write_root_image(
         raise ToolMissingError("mksquashfs is not installed", hint="install the package squashfs-tools")
     command = ("mksquashfs", "-", str(out), *_PACK, *_ROOT)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(newest_s)}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
-    ) as process:
+    with (
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        ) as process,
+        ExitStack() as on_failure,
+    ):
+        on_failure.callback(process.kill)
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -72,9 +76,7 @@ def write_root_image(
         except BrokenPipeError:  # what it said is told below
             with suppress(BrokenPipeError):
                 process.stdin.close()
-        except BaseException:
-            process.kill()
-            raise
+        on_failure.pop_all()
         said = process.stdout.read().decode(errors="replace")
     if process.returncode:
         raise ReleaseError(f"{label} cannot be packed into a squashfs", found=last_words(said))

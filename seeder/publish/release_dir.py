@@ -21,6 +21,7 @@ from seeder.publish.env_file import parse_env
 from seeder.publish.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from seeder.site.writer import SourceFile
 from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
+from swarmboot.host.text_files import read_text
 from swarmboot.release.manifest import MAX_ARTIFACTS, UNIFIED, Role, is_safe_name
 
 ROOT_FORMATS = ("squashfs", "tar.zst", "tar.gz", "cpio.zst", "cpio.gz")
@@ -28,7 +29,6 @@ PLUGIN_FORMATS = ("squashfs", "tar.gz", "tar.zst")
 _KERNELS = ("vmlinuz", "vmlinuz-*")
 _UNIFIED = ("boot.efi",)
 _INITRAMFS = ("initramfs.img", "initrd.img", "initramfs-*", "initrd.img-*")
-_TEXT_MAX_BYTES = 1 << 20
 _SEALED = (".secret.env",)
 
 
@@ -215,16 +215,7 @@ class _Reader:
     def _text(self, label: str) -> str:
         real = self._inside(self._folder / label, label)
         check_regular(real, label=label, may_be_empty=True)
-        try:
-            with real.open("rb") as file:
-                data = file.read(_TEXT_MAX_BYTES + 1)
-            if len(data) > _TEXT_MAX_BYTES:
-                raise ReleaseError(f"{label} is too large for a text file", expected=f"at most {_TEXT_MAX_BYTES} bytes")
-            return data.decode("utf-8-sig")
-        except OSError as error:
-            raise UnreadableError(f"{label} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ReleaseError(f"{label} is no text", expected="UTF-8", found=f"byte {error.start} is not") from error
+        return read_text(real, label=label)
 
 
 def check_regular(path: Path, *, label: str, may_be_empty: bool = False) -> os.stat_result:

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,13 +123,12 @@ class Assembly:
         with self._partial.open("r+b", buffering=0) as target, ThreadPoolExecutor(_AT_ONCE) as pool:
             requests = byte_ranges.in_requests(wanted, most_bytes=_REQUEST_BYTES)
             futures = [pool.submit(self._fetch_one, target.fileno(), *request, advance) for request in requests]
-            try:
+            with ExitStack() as on_failure:
+                on_failure.callback(pool.shutdown, wait=True, cancel_futures=True)
+                on_failure.callback(self._stopped.set)  # called first
                 for future in as_completed(futures):
                     self._fetched_bytes += future.result()
-            except BaseException:
-                self._stopped.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+                on_failure.pop_all()
 
     def _fetch_one(self, target: int, first_byte: int, size_bytes: int, advance: Advance) -> int:
         """Write one part into the file, tried again from where it broke off, and return its size."""

@@ -9,6 +9,7 @@ that are is Debian's affair; it prints them. `share`: how much of NEW is in OLD,
 from __future__ import annotations
 
 import hashlib
+import platform
 import resource
 import statistics
 import subprocess
@@ -17,19 +18,19 @@ import tempfile
 import time
 from pathlib import Path
 
+from netsim.demo import debian
 from seeder.publish.images.chunker import Chunker
 from swarmboot.release.chunks import ChunkList, copies
 
-_MIRROR = "http://deb.debian.org/debian"
 _PACKAGES = (
     "ca-certificates,systemd-sysv,udev,openssh-server,python3,curl,git,vim-nox,nginx-light,perl,gnupg,bind9-dnsutils,"
     "linux-image-cloud-amd64,libtiff6,ffmpeg,libxml2-utils,rsync,wget,sudo,tcpdump,iproute2,iputils-ping,less,man-db,"
     "openssl,postgresql-client,imagemagick,ghostscript,python3-requests,python3-urllib3,python3-jinja2,php-cli,ruby,"
     "unbound-host"
 )
-_SOURCES = f"""deb {_MIRROR} trixie main
-deb {_MIRROR} trixie-updates main
-deb {_MIRROR}-security trixie-security main
+_SOURCES = """deb {0} trixie main
+deb {0} trixie-updates main
+deb {0}-security trixie-security main
 """
 _ROUNDS = 7
 _WITHOUT = "import seeder.publish.copier as c, swarmboot.cli as s; c.MIN_CHUNKED_BYTES = {}; s.main()"
@@ -39,11 +40,12 @@ def build(folder: Path) -> None:
     """Make both images, and print which packages differ."""
     old, new = folder / "old", folder / "new"
     folder.mkdir(parents=True, exist_ok=True)
-    _run("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "trixie", old, _MIRROR)
+    mirror = debian.mirror(platform.freedesktop_os_release()["VERSION_CODENAME"], "amd64").rstrip("/")
+    _run("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "trixie", old, mirror)
     _inside(old, "apt-get clean")
     _pack(old)
     _run("cp", "-a", old, new)
-    (new / "etc/apt/sources.list").write_text(_SOURCES)
+    (new / "etc/apt/sources.list").write_text(_SOURCES.format(mirror))
     (new / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
     (new / "usr/sbin/policy-rc.d").chmod(0o755)
     _inside(new, "apt-get -q update")
