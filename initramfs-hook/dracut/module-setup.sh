@@ -51,8 +51,8 @@ install() {
     for name in seed.service seed.socket seed.init keep.service runtime.squashfs runtime.libraries; do
         inst_simple "$code/$name" "/usr/lib/swarmboot/$name"
     done
-    for name in "$config"/*; do
-        inst_simple "$name" "/etc/swarmboot/${name##*/}"
+    for name in fleet.pub ca.pem defaults fleet.token; do # and nothing else of the server's, whose folder it may be
+        [ ! -e "$config/$name" ] || inst_simple "$config/$name" "/etc/swarmboot/$name"
     done
     # The hooks wait themselves, for an address on any card; these wait for an answer on every one.
     # shellcheck disable=SC2154
