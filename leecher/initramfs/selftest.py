@@ -45,6 +45,7 @@ NOT_ON_A_NODE = (
     "leecher.__main__",
     "swarmboot.cli",
     "swarmboot.__main__",
+    "swarmboot.config_file",
     "swarmboot.parameters",
     "swarmboot.verbs",
     "swarmboot.text.toml",

@@ -26,6 +26,7 @@ from seeder.stage0.cli import Stage0Flags, stage0_options
 from seeder.stage0.rack_map import check_node_files, node_files_notes
 from seeder.stage0.run import Stage0Options
 from seeder.systemd import notify
+from swarmboot.config_file import ConfiguredCommand
 from swarmboot.crypto.fleet_token import FleetToken, read_tokens
 from swarmboot.errors import MalformedSettingError, refusal_in
 from swarmboot.parameters import RATE, SERVER
@@ -33,6 +34,7 @@ from swarmboot.release import layout
 from swarmboot.text.addresses import host_port, split_host_port
 
 DEFAULT_PORT = 8470
+CONFIG_FILE = Path("/etc/swarmboot/serve.toml")
 
 
 def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
@@ -46,7 +48,7 @@ def parse_listen(text: str, option: str = "--listen") -> tuple[str, int]:
     return host or "0.0.0.0", port  # noqa: S104 - the operator asked for every address
 
 
-@click.command()
+@click.command(cls=ConfiguredCommand, config_file=CONFIG_FILE, environment="SWARMBOOT_SERVE")
 @click.argument("site", type=click.Path(path_type=Path), default="site")
 @click.option(
     "--listen",
@@ -106,6 +108,7 @@ def serve(
     \b
     Example:
       swarmboot serve site/ --listen 10.0.0.1:8470 --uplink 900mbit
+      swarmboot serve site/ --listen 10.0.0.1:8470 --print-config > /etc/swarmboot/serve.toml
       swarmboot serve site/ --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
     """
     keep_standard_streams()

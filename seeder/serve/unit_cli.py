@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from seeder.systemd.unit import NAME, ServeUnit, credential, is_hidden, needed_capabilities, unit_text
+from swarmboot.config_file import config_file_of, given_values, in_a_file, naming_the_file
 from swarmboot.errors import MalformedSettingError, PrivilegeError, UnreadableError
 from swarmboot.host.files import write_whole
 from swarmboot.parameters import JSON
@@ -79,11 +81,18 @@ def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
 
     Raises what `serve` would say of its options, and SiteError if there is no site.
     """
-    from seeder.serve.cli import parse_listen, serve
+    from seeder.serve.cli import serve
+
+    context = serve.make_context("swarmboot unit", list(arguments))
+    with naming_the_file(context):
+        return _plan(context, arguments)
+
+
+def _plan(context: click.Context, arguments: tuple[str, ...]) -> ServeUnit:
+    from seeder.serve.cli import parse_listen
     from seeder.serve.watching import WatchingFlags
     from seeder.stage0.cli import Stage0Flags
 
-    context = serve.make_context("swarmboot unit", list(arguments))
     given = context.params
     if given["state"] is not None:
         raise MalformedSettingError(
@@ -95,6 +104,7 @@ def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
     ports += WatchingFlags(**{name: given[name] for name in WatchingFlags.__dataclass_fields__}).ports(parse_listen)
     secrets = {name: _absolute(given[name]) for name in _SECRETS if given.get(name) is not None}
     paths = [value for name, value in given.items() if isinstance(value, Path) and name not in secrets]
+    paths += filter(None, [config_file_of(context)])
     code = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent.parent)
     return ServeUnit(
         command=(sys.executable, "-I", "-m", "swarmboot", "serve", *_again(context, arguments)),
@@ -106,24 +116,24 @@ def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
 
 
 def _again(context: click.Context, arguments: tuple[str, ...]) -> Iterator[str]:
-    """Return the arguments that a command was given, as typed, but paths absolute and secrets credentials."""
-    typed, _, _ = context.command.make_parser(context).parse_args(list(arguments))
-    for parameter in context.command.params:
+    """Return the arguments that a command was given, as typed, but paths absolute and secrets credentials.
+
+    What its file says stays there, where it can be changed, but for the secrets.
+    """
+    if (path := config_file_of(context)) is not None:
+        yield from ("--config", str(_absolute(path)))
+    values = given_values(context, arguments)
+    for parameter in in_a_file(context.command):
         name = parameter.name or ""
-        if isinstance(parameter, click.Argument):
+        is_in_file = context.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+        if name in _SECRETS and name in values:
+            yield from (parameter.opts[0], credential(_word(name)))
+        elif isinstance(parameter, click.Argument) and not is_in_file:
             yield str(_absolute(context.params[name]))
-        elif name in typed:
-            flag, value = parameter.opts[0], typed[name]
-            if value is True:
-                yield flag
-                continue
+        elif name in values and not is_in_file:
+            value = values[name]
             for each in value if isinstance(value, list) else (value,):
-                yield flag
-                yield credential(_word(name)) if name in _SECRETS else _text(parameter, each)
-
-
-def _text(parameter: click.Parameter, typed: str) -> str:
-    return str(_absolute(Path(typed))) if isinstance(parameter.type, click.Path) else typed
+                yield from (parameter.opts[0], each)
 
 
 def _absolute(path: Path) -> Path:

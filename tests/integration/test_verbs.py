@@ -118,6 +118,8 @@ WRONGLY = {
     "trace record none": "none is no release",
     "trace export none --state state": "none is not a published site",
     "serve none": "none",
+    "serve site --config none.toml": "none.toml cannot be read",
+    "unit show site --config none.toml": "none.toml cannot be read",
     "serve site --fleet-token none.token": "none.token",
     f"serve site --state state --racks none.racks {PXE}": "none.racks cannot be read",
     f"serve site --state state --node-files none {PXE}": "none",

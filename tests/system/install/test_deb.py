@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -102,10 +103,17 @@ def test_a_package_holds_readable_files_of_root_and_nothing_compiled(built: Buil
             assert not name.endswith((".pyc", "__pycache__/")), line
 
 
-def test_the_service_is_there_for_a_site_at_its_usual_place(built: Built) -> None:
+def test_the_service_is_there_for_a_site_at_its_usual_place_with_its_options_in_a_file_of_the_operators(
+    built: Built, tmp_path: Path
+) -> None:
     unit = (built.tree / "usr/lib/systemd/system/swarmboot.service").read_text()
-    assert "\nExecStart=/usr/bin/python3 -I -m swarmboot serve /srv/swarmboot/site\n" in unit
-    assert not (built.tree / "etc").exists()
+    assert "\nExecStart=/usr/bin/python3 -I -m swarmboot serve --config /etc/swarmboot/serve.toml\n" in unit
+    assert [path.name for path in (built.tree / "etc").rglob("*") if path.is_file()] == ["serve.toml"]
+    assert run("dpkg-deb", "--info", str(built.packages[0]), "conffiles") == "/etc/swarmboot/serve.toml\n"
+    text = (built.tree / "etc/swarmboot/serve.toml").read_text()
+    assert tomllib.loads(text) == {"site": "/srv/swarmboot/site"}
+    options = ("/srv/swarmboot/site", "--config", "/dev/null", "--print-config")
+    assert built.run("swarmboot", "serve", *options, folder=tmp_path) == text
 
 
 def test_a_release_is_published_served_and_fetched_by_what_is_installed(built: Built, tmp_path: Path) -> None:
