@@ -25,8 +25,9 @@ def node_cmdline(
     profile: Profile | None = None,
     named: str = "",
     is_kept: bool = False,
+    channel: str = "",
 ) -> CommandLine:
-    """Return a node's kernel command line: the release's, the profile's, then what this server adds.
+    """Return a node's kernel command line: the release's, the profile's, then what this server adds, `channel` too.
 
     `named` is the profile that the rack map names; `is_kept` has the kernel keep its initramfs, for others, where it
     can be read again and there is room to say so. Raises ReleaseError if it is too long for the kernel or a word in it
@@ -36,6 +37,8 @@ def node_cmdline(
     if mac:
         words.append(f"BOOTIF=01-{mac.replace(':', '-')}")
     words += [f"swarmboot.server={server}", f"swarmboot.stage0={stage0.prefixes}"]
+    if channel:
+        words.append(f"swarmboot.channel={channel}")
     if rack:
         words.append(f"swarmboot.rack={rack}")
     if named:

@@ -59,11 +59,20 @@ def _releases(fleet: Values) -> Iterator[str]:
     for each in fleet.get("releases", ())[:_LISTED]:
         channels = ", ".join(each["channels"]) or "no channel"
         yield f"  {each['sequence']} {each['name']} ({channels}): {how_many(each['nodes'])}"
+    for each in fleet.get("canaries", ()):
+        own, others = _states(each["nodes"]), _states(each["others"])
+        yield f"  canary {each['channel']} ({each['who']}): {own}; the others: {others}"
     ends = sorted(fleet.get("ends", ()), key=lambda each: float(each["unix_s"]))
     if ends:
         left_s = ends[0]["unix_s"] - fleet["time"]
         when = f"in {left_s / 86400:.0f} days" if left_s > 0 else "is over"
         yield f"  ends first: {day(ends[0]['unix_s'])} ({when}), {ends[0]['what']}"
+
+
+def _states(nodes: Values) -> str:
+    """Return how many are up, and how many are not as they should be."""
+    shown = (f"{nodes.get(state, 0)} {state}" for state in _STATES if nodes.get(state) or state in ("up", "failed"))
+    return ", ".join(shown)
 
 
 def how_many(nodes: int) -> str:

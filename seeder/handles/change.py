@@ -13,6 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seeder.handles.choice import before, is_pointed_to, is_same, renewed
+from seeder.site.canaries import end_canary, read_canary
 from seeder.site.issue import issue, point
 from seeder.site.reader import Pointed, channel_names, files_of, read_channel, read_own_channel, read_site_file
 from seeder.site.signers import check_signers, own_keys, shown_ids
@@ -34,12 +35,16 @@ class Signing:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a channel points to now. `origin` is the number of the release that this is; `is_new` whether it changed."""
+    """What a channel points to now. `origin` is the number of the release that this is; `is_new` whether it changed.
+
+    `canary` is whom the canary that ended by it was for, empty if none did.
+    """
 
     channel: str
     manifest: Manifest
     origin: Sequence
     is_new: bool
+    canary: str = ""
 
 
 def roll_back(writer: SiteWriter, signing: Signing, *, channel: str, to: Sequence | None, now_unix_s: float) -> Moved:
@@ -48,12 +53,12 @@ def roll_back(writer: SiteWriter, signing: Signing, *, channel: str, to: Sequenc
     Raises SiteError without such a channel, ThresholdError for keys that nodes would not believe, trust errors for what
     these have not signed, ReleaseError if there is nothing to go back to, and BlobError if parts of it are gone.
     """
-    believed = _believed(writer.site, signing)
-    current = _pointed(writer.site, channel, signing, believed)
-    known = readable(writer.site, believed)
+    keys = believed(writer.site, signing)
+    current = pointed(writer.site, channel, signing, keys)
+    known = readable(writer.site, keys)
     if to is None:
         to = before(current.manifest, known, channels=len(channel_names(writer.site)))
-    wanted = known.get(to) or _read(writer.site, to, believed)
+    wanted = known.get(to) or _read(writer.site, to, keys)
     if is_same(wanted, current.manifest):
         return Moved(channel, current.manifest, to, is_new=False)
     end_unix_s = _pointer_end(current, signing, now_unix_s)
@@ -67,26 +72,41 @@ def promote(writer: SiteWriter, signing: Signing, *, source: str, target: str, n
 
     Raises what `roll_back` does, and ReleaseError if the two are of different fleets.
     """
-    believed = _believed(writer.site, signing)
-    found = _pointed(writer.site, source, signing, believed).manifest
+    keys = believed(writer.site, signing)
+    found = pointed(writer.site, source, signing, keys).manifest
     is_there = target in channel_names(writer.site)
-    current = _pointed(writer.site, target, signing, believed) if is_there else None
+    current = pointed(writer.site, target, signing, keys) if is_there else None
     if current is not None and current.manifest.fleet != found.fleet:
         raise ReleaseError(
             f"channel {target} is another fleet's", expected=f"fleet {found.fleet}", found=current.manifest.fleet
         )
     if current is not None and is_same(found, current.manifest):
-        return Moved(target, current.manifest, found.sequence, is_new=False)
+        ended = _end_canary(writer, source=source, target=target)
+        return Moved(target, current.manifest, found.sequence, is_new=False, canary=ended)
     end_unix_s = _pointer_end(current, signing, now_unix_s)
     check_whole(writer.site, found)
     if is_pointed_to(found, current.manifest if current else None, now_unix_s=now_unix_s):
         point(writer, found, target, signing.keys, expires_unix_s=end_unix_s)
-        return Moved(target, found, found.sequence, is_new=True)
-    issued = issue(writer, renewed(found, now_unix_s=now_unix_s), target, signing.keys, end_unix_s)
-    return Moved(target, issued, found.sequence, is_new=True)
+        issued = found
+    else:
+        issued = issue(writer, renewed(found, now_unix_s=now_unix_s), target, signing.keys, end_unix_s)
+    ended = _end_canary(writer, source=source, target=target)
+    return Moved(target, issued, found.sequence, is_new=True, canary=ended)
 
 
-def _believed(site: Path, signing: Signing) -> trust.KeySet:
+def _end_canary(writer: SiteWriter, *, source: str, target: str) -> str:
+    """End the canary of `target` if it boots `source`, which all boot now; return whom it was for, empty for none."""
+    try:
+        canary = read_canary(writer.site, target, None)
+    except (BlobError, TrustError):
+        return ""  # it is not this one's to judge: `verify` names it
+    if canary is None or canary.source != source:
+        return ""
+    end_canary(writer, target)
+    return canary.who
+
+
+def believed(site: Path, signing: Signing) -> trust.KeySet:
     """Return the key set that must have signed what is signed again: the nodes', or all of the keys at hand."""
     check_signers(site, signing.keys, trusted=signing.trusted, has_new_keys=False)
     if signing.trusted is not None:
@@ -95,7 +115,7 @@ def _believed(site: Path, signing: Signing) -> trust.KeySet:
     return trust.key_set(own.keys.values(), threshold=len(own.keys))
 
 
-def _pointed(site: Path, channel: str, signing: Signing, believed: trust.KeySet) -> Pointed:
+def pointed(site: Path, channel: str, signing: Signing, believed: trust.KeySet) -> Pointed:
     """Return what a channel points to; raise SiteError without such a channel, trust errors for other keys' words."""
     if signing.trusted is not None or channel not in channel_names(site):
         return read_channel(site, channel, signing.trusted or believed)[1]

@@ -23,7 +23,7 @@ _PATH = click.Path(path_type=Path)
 _NUMBER = click.IntRange(1, MAX_SEQUENCE)
 
 
-def _signing(command: Callable[..., None]) -> Callable[..., None]:
+def signs(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a command that signs."""
     for option in (
         click.option("--pointer-expires", "pointer_life_s", type=duration(1, "from 1s to 36500d"), metavar="DURATION",
@@ -66,7 +66,7 @@ def releases(
 @click.argument("site", type=_PATH)
 @click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="Channel to take back.")
 @click.option("--to", type=_NUMBER, metavar="N", help="Release to go back to; the one before without it.")
-@_signing
+@signs
 @JSON
 def rollback(
     site: Path, channel: str, to: int | None, keys: tuple[Path, ...], trust: tuple[Path, ...],
@@ -85,7 +85,7 @@ def rollback(
     from seeder.site.writer import writing
 
     check_channel_name(channel)
-    signing = _signing_of(site, keys, trust, pointer_life_s)
+    signing = signing_of(site, keys, trust, pointer_life_s)
     number = None if to is None else Sequence(to)
     with writing(check_site(site)) as writer:
         moved = roll_back(writer, signing, channel=channel, to=number, now_unix_s=time.time())
@@ -96,7 +96,7 @@ def rollback(
 @click.argument("site", type=_PATH)
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@_signing
+@signs
 @JSON
 def promote(
     site: Path, source: str, target: str, keys: tuple[Path, ...], trust: tuple[Path, ...],
@@ -114,7 +114,7 @@ def promote(
 
     for name in (source, target):
         check_channel_name(name)
-    signing = _signing_of(site, keys, trust, pointer_life_s)
+    signing = signing_of(site, keys, trust, pointer_life_s)
     with writing(check_site(site)) as writer:
         moved = work(writer, signing, source=source, target=target, now_unix_s=time.time())
     _print_moved(moved, is_json=is_json)
@@ -142,7 +142,7 @@ def pin(site: Path, numbers: tuple[int, ...], is_removed: bool, is_json: bool) -
     _print([said], {"pinned": list(pins)}, is_json=is_json)
 
 
-def _signing_of(site: Path, keys: tuple[Path, ...], trusted: tuple[Path, ...], life_s: float | None) -> Signing:
+def signing_of(site: Path, keys: tuple[Path, ...], trusted: tuple[Path, ...], life_s: float | None) -> Signing:
     """Return who signs; raise KeyFileError if there is no key."""
     from seeder.handles.change import Signing
     from seeder.publish.keys_at_hand import known_keys
@@ -156,12 +156,14 @@ def _print_moved(moved: Moved, *, is_json: bool) -> None:
     what = f"channel {moved.channel} has {manifest.name} as manifest {manifest.sequence}"
     origin = f", which is release {moved.origin}" if moved.origin != manifest.sequence else ""
     line = f"{what}{origin}" if moved.is_new else f"nothing changed: {what}"
+    line += f"; the canary ({moved.canary}) is over" if moved.canary else ""
     value = {
         "channel": moved.channel,
         "name": manifest.name,
         "sequence": manifest.sequence,
         "origin": moved.origin,
         "is_new": moved.is_new,
+        "canary_ended": moved.canary,
     }
     _print([line], value, is_json=is_json)
 

@@ -6,14 +6,16 @@ Signatures are not checked here; `swarmboot verify` does, and nodes do. One that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from seeder.site.canaries import canary_channels, read_canary
 from seeder.site.pins import pinned
 from seeder.site.reader import channel_names, pointed_number, read_unbelieved
-from swarmboot.errors import BlobError, ManifestError
+from swarmboot.errors import BlobError, ManifestError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
@@ -22,12 +24,13 @@ from swarmboot.text.units import format_size
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One release. `fault` says why it cannot be read, and there is no manifest then."""
+    """One release. `canary` says who boots it as one; `fault` why it cannot be read: there is no manifest then."""
 
     number: Sequence
     manifest: Manifest | None
     channels: tuple[str, ...] = ()
     is_pinned: bool = False
+    canary: str = ""
     fault: str = ""
 
 
@@ -48,7 +51,7 @@ def read_listing(site: Path, nodes: Mapping[int, int] | None) -> Listing:
             channels.setdefault(pointed_number(site, name), []).append(name)
         except (BlobError, ManifestError):
             continue
-    pins = pinned(site)
+    pins, canaries = pinned(site), _canaries(site)
     found = []
     for number in reversed(layout.manifest_numbers(site)):
         manifest, fault = None, ""
@@ -56,8 +59,20 @@ def read_listing(site: Path, nodes: Mapping[int, int] | None) -> Listing:
             manifest = read_unbelieved(site, number)
         except (BlobError, ManifestError) as error:
             fault = error.what
-        found.append(Listed(number, manifest, tuple(channels.get(number, ())), number in pins, fault))
+        names = tuple(channels.get(number, ()))
+        who = "; ".join(canaries[name] for name in names if name in canaries)
+        found.append(Listed(number, manifest, names, number in pins, who, fault))
     return Listing(tuple(found), nodes)
+
+
+def _canaries(site: Path) -> dict[str, str]:
+    """Return who boots which channel as a canary; one that cannot be read is nobody's."""
+    found = {}
+    for channel in canary_channels(site):
+        with suppress(BlobError, TrustError):
+            if canary := read_canary(site, channel, None):
+                found[canary.source] = canary.who
+    return found
 
 
 def lines(listing: Listing) -> list[str]:
@@ -72,7 +87,8 @@ def lines(listing: Listing) -> list[str]:
         channels = ", ".join(each.channels) or "-"
         size = format_size(sum(artifact.size_bytes for artifact in each.manifest.artifacts))
         days = (_day(each.manifest.issued_unix_s), _day(each.manifest.expires_unix_s))
-        rows.append((head, each.manifest.name, channels, size, nodes, *days, "pinned" if each.is_pinned else ""))
+        marks = ("pinned" if each.is_pinned else "", f"canary: {each.canary}" if each.canary else "")
+        rows.append((head, each.manifest.name, channels, size, nodes, *days, ", ".join(filter(None, marks))))
     widths = [max(len(row[column]) for row in rows if "?" not in row[1][:1]) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -89,6 +105,7 @@ def value(listing: Listing) -> dict[str, Any]:
 
 def _value(each: Listed, nodes: Mapping[int, int] | None) -> dict[str, Any]:
     known: dict[str, Any] = {"sequence": each.number, "channels": list(each.channels), "is_pinned": each.is_pinned}
+    known["canary"] = each.canary
     if each.manifest is None:
         return {**known, "fault": each.fault}
     return {

@@ -101,6 +101,11 @@ class Stage0Queue:
         self._able: tuple[Node, ...] = ()
         self._surveyed_s: float | None = None
 
+    def another(self) -> Stage0Queue:
+        """Return a queue for another release on the same uplink, with nobody in it."""
+        uplink = self._uplink_bytes_per_s
+        return Stage0Queue(self._registry, trust=self.trust, uplink_bytes_per_s=uplink, slots=self._slots)
+
     def _limits(self, load_bytes: int) -> AdmissionLimits:
         slots = {"server_slots": self._slots, "are_slots_fixed": True} if self._slots else {}
         rate = self._uplink_bytes_per_s * GOODPUT

@@ -134,9 +134,9 @@ class Recorder:
         """Occurs when a machine is told to wait."""
         self._ledger.waits(mac, host=host, ahead=ahead, now_s=self._clock())
 
-    def granted(self, mac: str, host: str) -> None:
-        """Occurs when a machine may load stage 0."""
-        self._ledger.granted(mac, host=host, now_s=self._clock())
+    def granted(self, mac: str, host: str, channel: str) -> None:
+        """Occurs when a machine may load the stage 0 of what a channel has."""
+        self._ledger.granted(mac, host=host, channel=channel, now_s=self._clock())
 
     def loaded(self, mac: str, host: str) -> None:
         """Occurs when a machine has loaded stage 0."""
@@ -161,8 +161,9 @@ class Recorder:
         boots, limits_s, now_s = tuple(self._ledger.boots.values()), self._ledger.pace.limits_s(), self._clock()
         offered = releases(self._site, self._catalogue.manifests)
         ends, lost, traffic = self._site.ends, self._writer.lost if self._writer else 0, self._traffic()
+        trials = tuple(self._site.canaries.values())
         return lambda: build_view(
-            boots, limits_s, now_s=now_s, releases=offered, ends=ends, traffic=traffic, lost=lost
+            boots, limits_s, now_s=now_s, releases=offered, ends=ends, traffic=traffic, lost=lost, trials=trials
         )  # fmt: skip
 
     def _traffic(self) -> Traffic:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seeder.record.policy.view import Release
+from seeder.record.policy.view import Release, Trial
+from seeder.site.canaries import canary_channels, read_canary
 from seeder.site.lifetimes import Lifetime, site_lifetimes
 from seeder.site.reader import channel_names, pointed_number
 from swarmboot.errors import SwarmbootError
@@ -17,10 +18,11 @@ from swarmboot.release.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class SiteFacts:
-    """A site's channels by name, and when what ends."""
+    """A site's channels by name, when what ends, and who boots which channel as a canary."""
 
     channels: Mapping[str, int] = field(default_factory=dict)
     ends: tuple[tuple[str, float], ...] = ()
+    canaries: Mapping[str, Trial] = field(default_factory=dict)
 
 
 def site_facts(
@@ -34,7 +36,18 @@ def site_facts(
             channels[name] = int(pointed_number(folder, name))
     with suppress(SwarmbootError, OSError):
         ends = [*own_lives(), *site_lifetimes(folder, manifests)]
-    return SiteFacts(channels, tuple((each.what.rstrip(","), each.ends_s) for each in ends if not each.is_endless))
+    ending = tuple((each.what.rstrip(","), each.ends_s) for each in ends if not each.is_endless)
+    return SiteFacts(channels, ending, _canaries(folder))
+
+
+def _canaries(folder: Path) -> dict[str, Trial]:
+    """Return the canaries by the channel that they boot; one that cannot be read is passed over here."""
+    found = {}
+    for channel in canary_channels(folder):
+        with suppress(SwarmbootError, OSError):
+            if canary := read_canary(folder, channel, None):
+                found[canary.source] = Trial(canary.source, channel, canary.who)
+    return found
 
 
 def releases(facts: SiteFacts, manifests: Mapping[Number, Manifest]) -> tuple[Release, ...]:

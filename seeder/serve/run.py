@@ -92,8 +92,8 @@ async def serve(options: ServeOptions, listener: socket.socket, tell_started: Ca
         await stack.enter_async_context(node_log.running(syslog, netconsole))
         if options.stage0 is not None:
             stage0 = await stack.enter_async_context(_stage0(options, options.stage0, app, renewal))
-            app.current.stage0, app.tracker.invite = stage0, stage0.queue.invite
-            app.more_for = stage0.queue.more_for_node
+            app.current.stage0, app.tracker.invite = stage0, stage0.releases.invite
+            app.more_for = stage0.releases.more_for_node
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(watch_signals, signals)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from seeder.site.canaries import canary_channels, end_canary, read_canary, write_canary
 from seeder.site.issue import issue
 from seeder.site.reader import channel_names, read_channel
 from seeder.site.signers import check_threshold, signer_ids
 from seeder.site.writer import SiteWriter
-from swarmboot.errors import ReleaseError
+from swarmboot.errors import BlobError, ReleaseError, TrustError
 from swarmboot.release import layout, trust
+from swarmboot.release.canary import Canary
 from swarmboot.release.manifest import Manifest
 
 
@@ -40,7 +42,8 @@ def rotate(
 ) -> Rotated:
     """Make `new` the key set of the writer's site, and issue what its channels point to anew, signed by it.
 
-    Without `is_reissued` the keys alone are changed: for channels that stolen keys have pointed elsewhere. `old` is
+    Without `is_reissued` the keys alone are changed: for channels that stolen keys have pointed elsewhere; canaries end
+    by it. `old` is
     what nodes were built with. A rotation that was interrupted is completed. Raises ThresholdError if `keys` do not
     reach the threshold of the present key set and of the new one, and trust errors for a channel that the present keys
     did not sign.
@@ -50,9 +53,12 @@ def rotate(
     check_threshold(present, keys)
     check_threshold(new, keys)
     pointed = {name: read_channel(writer.site, name, old)[1] for name in channel_names(writer.site) if is_reissued}
+    canaries = _canaries(writer, present, is_kept=is_reissued)
     if is_new:
         present = _write_rotation(writer, keys, present, new)
     signing = [key for key in keys if signer_ids([key]) <= set(new.keys)]
+    for canary in canaries:
+        write_canary(writer, canary, signing)
     rotations = tuple(layout.rotations(writer.site))
     manifests = {
         name: issue(writer, _renewed(found.manifest, now_unix_s), name, signing)
@@ -60,6 +66,21 @@ def rotate(
         if found.rotations != rotations
     }
     return Rotated(present.version, is_new, manifests)
+
+
+def _canaries(writer: SiteWriter, present: trust.KeySet, *, is_kept: bool) -> list[Canary]:
+    """Return the canaries that are to be signed anew; those that these keys did not sign, or all, are ended."""
+    kept = []
+    for channel in canary_channels(writer.site):
+        try:
+            canary = read_canary(writer.site, channel, present)
+        except (BlobError, TrustError):
+            canary = None
+        if canary is not None and is_kept:
+            kept.append(canary)
+        else:
+            end_canary(writer, channel)
+    return kept
 
 
 def _write_rotation(

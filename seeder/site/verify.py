@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from seeder.site.canaries import canary_channels, read_canary
 from seeder.site.chunk_hasher import ChunkChecker, Take, beside
 from seeder.site.progress import Progress
 from seeder.site.reader import Pointed, channel_names, files_of, read_channel, read_site_file, read_unbelieved
@@ -58,6 +59,8 @@ def verify_site(site: Path, trusted: trust.KeySet, *, channel: str, now_unix_s: 
             _check_secrets(site, digest)
         except BlobError as error:
             faults.append(error)
+    for name in set(names) & set(canary_channels(site)):
+        read_canary(site, name, read_channel(site, name, trusted)[0])
     if faults:
         raise _joined(faults)
     return Verified(

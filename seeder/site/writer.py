@@ -234,7 +234,18 @@ def writing(site: Path) -> Iterator[SiteWriter]:
     there is no room even for that.
     """
     try:
-        for name in ("", "blobs", "torrents", "manifests", "channels", "keys", "secrets", "pins", _INCOMING):
+        for name in (
+            "",
+            "blobs",
+            "torrents",
+            "manifests",
+            "channels",
+            "keys",
+            "secrets",
+            "pins",
+            "canaries",
+            _INCOMING,
+        ):
             _make_folder(site / name)
         lock = os.open(site / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:

@@ -30,22 +30,22 @@ from seeder.boot_script import ipxe
 from seeder.boot_script.grammar import CommandLine, Mac, Source, parse_mac
 from seeder.boot_script.grub import GRUB
 from seeder.boot_script.kernel_cmdline import check_carried, node_cmdline
-from seeder.boot_script.load import Dialect, Load, Stage0, stage0_of
+from seeder.boot_script.load import Dialect, Load, Stage0
 from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
 from seeder.http.held_requests import HeldRequests
 from seeder.http.pacer import Pacer
 from seeder.log import Log
 from seeder.policy.stage0_queue import Granted, Queued, Stage0Queue, Verdict
 from seeder.site.catalogue import Catalogue
-from seeder.site.reader import read_regular_file
 from seeder.stage0.asked_at import asked_at, server_url
 from seeder.stage0.capitals import with_capitals
 from seeder.stage0.node_images import NodeImageResponse, NodeImages
 from seeder.stage0.rack_map import RackMap
+from seeder.stage0.served import Served, ServedReleases
 from seeder.stage0.watcher import Nobody, Watcher
-from swarmboot.errors import ReleaseError, SwarmbootError, TrustError
+from swarmboot.errors import ReleaseError, SwarmbootError
 from swarmboot.ids import Digest
-from swarmboot.release import layout, trust
+from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
 from swarmboot.release.profile import Identity, select
 from swarmboot.release.stage0 import IMAGES_AT
@@ -88,18 +88,18 @@ class Stage0App:
         *,
         pacer: Pacer | None = None,
         watcher: Watcher | None = None,
+        canary: Stage0Queue | None = None,
     ) -> None:
         self.queue = queue
+        self.releases = ServedReleases(place.site, place.channel, catalogue, queue, canary or queue.another())
         self._pacer = pacer or Pacer(math.inf)
         self._node_images = NodeImages(place.node_files)
         self._watcher = watcher or Nobody()
         self._log = log
         self.sent_bytes = 0
         self.machines = 0
-        self._catalogue = catalogue
         self._place = place
-        self._held = HeldRequests[Granted | Queued](lambda now_s: queue.next_tick_s(now_s=now_s))
-        self._manifest: Manifest | None = None
+        self._held = HeldRequests[Granted | Queued](lambda now_s: self.releases.next_tick_s(now_s=now_s))
         self._files = OpenFiles()
         self._uncovered: set[str] = set()
 
@@ -128,6 +128,7 @@ class Stage0App:
             "loading": self.queue.admission.loading,
             "neighbours": self.queue.neighbours,
             "sent_bytes": self.sent_bytes,
+            "canary": self.releases.canary_status(),
         }
 
     @asynccontextmanager
@@ -141,32 +142,27 @@ class Stage0App:
             nursery.cancel_scope.cancel()
 
     def _tick(self, now_s: float) -> None:
-        self._deliver(self.queue.tick(now_s=now_s))
+        self._deliver(self.releases.tick(now_s=now_s))
 
     async def _refresh(self) -> None:
         while True:
             await trio.sleep(REFRESH_S)
             self._follow()
-            self._deliver(self.queue.tick(now_s=time.monotonic()))
+            self._deliver(self.releases.tick(now_s=time.monotonic()))
 
     def _follow(self) -> None:
-        """Take the release that the channel points to; the nodes themselves check who signed it."""
-        path = self._place.site / layout.channel_path(self._place.channel)
-        try:
-            pointer, _ = trust.split_channel_file(read_regular_file(path, most_bytes=trust.CHANNEL_MAX_BYTES))
-            sequence = trust.decode_channel(trust.open_envelope(pointer, trust.Kind.CHANNEL).payload).sequence
-        except (TrustError, OSError):
-            return
-        manifest = self._catalogue.manifests.get(sequence)
-        if manifest is None or manifest is self._manifest:
-            return
-        self._manifest = manifest
-        stage0 = stage0_of(manifest)
-        self.queue.serve(stage0)
-        what = "it has no kernel and initramfs, so machines cannot boot it" if stage0 is None else "machines boot it"
-        self._log.tell(f"stage 0: manifest {manifest.sequence} ({manifest.name}); {what}")
-        if stage0 is not None:
-            self._tell_uncarried(manifest)
+        """Take the releases that machines boot; the nodes themselves check who signed them."""
+        for news in self.releases.follow():
+            if isinstance(news, str):
+                self._log.tell(f"stage 0: {news}")
+                continue
+            manifest, channel = news.manifest, f", channel {news.told}" if news.told else ""
+            assert manifest is not None
+            is_bootable = news.queue.stage0 is not None
+            what = "machines boot it" if is_bootable else "it has no kernel and initramfs, so machines cannot boot it"
+            self._log.tell(f"stage 0: manifest {manifest.sequence} ({manifest.name}{channel}); {what}")
+            if is_bootable:
+                self._tell_uncarried(manifest)
 
     def _tell_uncarried(self, manifest: Manifest) -> None:
         """Say what of a release, published before that was refused, scripts leave out or machines are refused for."""
@@ -190,60 +186,64 @@ class Stage0App:
         if not mac:
             return dialect.entry(origin)
         try:
-            stage0, answer = await self._turn(request, mac)
+            served, stage0, answer = await self._turn(request, mac)
             if isinstance(answer, Queued):
                 self._watcher.waits(mac, _host(request), answer.ahead)
                 return dialect.wait(origin, Mac(mac), answer.ahead, answer.wait_s)
-            return dialect.boot(stage0, self._load(request, origin, mac, stage0, answer))
+            return dialect.boot(stage0, self._load(request, origin, mac, served, stage0, answer))
         except SwarmbootError as error:
             self._watcher.script_refused(mac, _host(request), str(error))
             return dialect.refusal(origin, Mac(mac), str(error))
 
-    async def _turn(self, request: Request, mac: str) -> tuple[Stage0, Granted | Queued]:
+    async def _turn(self, request: Request, mac: str) -> tuple[Served, Stage0, Granted | Queued]:
         """Return what to boot and the queue's answer, once it comes; raise ReleaseError if there is nothing to boot."""
-        stage0 = self.queue.stage0
+        place = self._place.racks.place(mac, _host(request))
+        served = self.releases.of(mac, place.rack)
+        queue, stage0 = served.queue, served.queue.stage0
         if stage0 is None:
             hint = "publish one with vmlinuz and initramfs.img in it"
             raise ReleaseError("this server has no release with a kernel and an initramfs", hint=hint)
-        self._cmdline(request, mac, stage0)
+        self._cmdline(request, mac, served, stage0)
         held = self._held.open()
-        place = self._place.racks.place(mac, _host(request))
         self._watcher.asked(mac, _host(request), place.rack)
         try:
-            self._deliver(self.queue.ask(held, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
+            self._deliver(queue.ask(held, mac, host=_host(request), rack=place.rack, now_s=time.monotonic()))
             self._held.stir()
             answer = await held.answer_or_hang_up(request.receive) or Queued(0, 1)  # which who hung up will not hear
         finally:
             if self._held.close(held):
-                self.queue.hung_up(held, now_s=time.monotonic())
+                queue.hung_up(held, now_s=time.monotonic())
         if isinstance(answer, Granted):
             self.machines += 1
-            self._watcher.granted(mac, _host(request))
+            self._watcher.granted(mac, _host(request), served.channel)
             neighbours = (host_port(each.host, each.port) for each in answer.neighbours)
             sources = ", ".join([*neighbours, "the server"])
             where = f" in rack {place.rack}" if place.rack else ""
-            self._log.tell(f"machine {mac}{where} loads from {sources}", source=counted_as(_host(request)))
-        return stage0, answer
+            what = f" the canary, {served.told}," if served.told else ""
+            self._log.tell(f"machine {mac}{where} loads{what} from {sources}", source=counted_as(_host(request)))
+        return served, stage0, answer
 
-    def _load(self, request: Request, origin: Source, mac: str, stage0: Stage0, granted: Granted) -> Load:
+    def _load(
+        self, request: Request, origin: Source, mac: str, served: Served, stage0: Stage0, granted: Granted
+    ) -> Load:
         return Load(
             mac=Mac(mac),
             origin=origin,
-            cmdline=self._cmdline(request, mac, stage0),
+            cmdline=self._cmdline(request, mac, served, stage0),
             neighbours=granted.neighbours,
             trust=self.queue.trust,
             has_node_image=bool(self._node_images.image(mac, now_s=time.monotonic()).data),
         )
 
-    def _cmdline(self, request: Request, mac: str, stage0: Stage0) -> CommandLine:
-        assert self._manifest is not None
+    def _cmdline(self, request: Request, mac: str, served: Served, stage0: Stage0) -> CommandLine:
+        assert served.manifest is not None
         place = self._place.racks.place(mac, _host(request))
-        chosen = select(self._manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
+        chosen = select(served.manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
         profile = next((each for each in stage0.profiles if each.name == chosen), None)
         server = self._place.server or self._server(request)
         return node_cmdline(
             stage0, mac=mac, server=server, rack=place.rack, profile=profile, named=place.profile,
-            is_kept=self.queue.trust.has_neighbours and not self.queue.is_split,
+            is_kept=served.queue.trust.has_neighbours and not served.queue.is_split, channel=served.told,
         )  # fmt: skip
 
     def _server(self, request: Request) -> str:
@@ -268,12 +268,12 @@ class Stage0App:
 
     async def _image(self, request: Request) -> Response:
         match = _BLOB.match(request.path_params["name"])
-        stage0 = self.queue.stage0
-        known = {image.sha256.hex() for image in stage0.images} if stage0 else set()
-        if not match or match[1] not in known:
+        digest = Digest(bytes.fromhex(match[1])) if match else Digest(b"")
+        served = self.releases.with_image(digest)
+        if not match or not served:
             return PlainTextResponse("no such file\n", status_code=404)
         folder = self._place.site / ("stage0" if match[2] else "blobs")
-        mac, digest = parse_mac(request.query_params.get("mac", "")), Digest(bytes.fromhex(match[1]))
+        mac = parse_mac(request.query_params.get("mac", ""))
         is_load = bool(mac) and not match[2] and request.method == "GET"
         left_bytes = math.inf
 
@@ -282,9 +282,11 @@ class Stage0App:
             nonlocal left_bytes
             left_bytes -= size_bytes
             if is_load:
-                self._sent(mac, digest, is_whole=left_bytes <= 0, host=_host(request))
+                for each in served:
+                    self._sent(each.queue, mac, digest, is_whole=left_bytes <= 0, host=_host(request))
 
-        more = self.queue.more_for_machine(mac, host=_host(request)) if is_load else 0.0
+        weights = (each.queue.more_for_machine(mac, host=_host(request)) for each in served)
+        more = max(weights) if is_load else 0.0
         response = self._open(request, folder / match[0], "application/octet-stream", tell, more=more)
         if isinstance(response, BlobResponse):
             left_bytes = response.size_bytes
@@ -329,10 +331,10 @@ class Stage0App:
     def _chunk_bytes(self, weight: float = 1.0) -> int:
         return chunk_bytes_for(self._pacer.rate_bytes_per_s, self._files.readers, weight=weight)
 
-    def _sent(self, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
-        was_loading = self.queue.is_loading(mac, host=host)
-        verdicts = self.queue.sent(mac, digest, host=host, is_whole=is_whole, now_s=time.monotonic())
-        if was_loading and not self.queue.is_loading(mac, host=host):
+    def _sent(self, queue: Stage0Queue, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
+        was_loading = queue.is_loading(mac, host=host)
+        verdicts = queue.sent(mac, digest, host=host, is_whole=is_whole, now_s=time.monotonic())
+        if was_loading and not queue.is_loading(mac, host=host):
             self._watcher.loaded(mac, host)
             self._log.tell(f"machine {mac} has stage 0", source=counted_as(host))
         self._deliver(verdicts)

@@ -17,8 +17,8 @@ class Watcher(Protocol):
     def waits(self, mac: str, host: str, ahead: int) -> None:
         """Occurs when a machine is told that so many are served before it."""
 
-    def granted(self, mac: str, host: str) -> None:
-        """Occurs when a machine may load."""
+    def granted(self, mac: str, host: str, channel: str) -> None:
+        """Occurs when a machine may load what a channel has."""
 
     def loaded(self, mac: str, host: str) -> None:
         """Occurs when a machine has loaded all that it loads from this server."""
@@ -39,7 +39,7 @@ class Nobody:
     def waits(self, mac: str, host: str, ahead: int) -> None:
         """Do nothing."""
 
-    def granted(self, mac: str, host: str) -> None:
+    def granted(self, mac: str, host: str, channel: str) -> None:
         """Do nothing."""
 
     def loaded(self, mac: str, host: str) -> None:

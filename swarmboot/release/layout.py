@@ -7,8 +7,9 @@
     keys/<version>.swarm         signed key sets, when keys were rotated
     secrets/<sha256>             settings sealed for the holders of the fleet token
     pins/<n>                     manifest number n is not to be pruned; for the publisher alone
+    canaries/<name>.swarm        signed: which machines boot another channel in place of this one; for the server alone
 
-Everything but the channels is immutable. This module names and reads files; it will not write any.
+Everything but the channels and canaries is immutable. This module names and reads files; it will not write any.
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ def secrets_path(sha256: Digest) -> str:
 def pin_path(sequence: Sequence) -> str:
     """Return the file that keeps a manifest from being pruned."""
     return f"pins/{sequence}"
+
+
+def canary_path(channel: str) -> str:
+    """Return where it is said which machines boot another channel in place of this one."""
+    return f"canaries/{channel}.swarm"
 
 
 def check_channel_name(name: str) -> str:

@@ -59,9 +59,10 @@ class Kind(StrEnum):
     MANIFEST = "manifest"
     CHANNEL = "channel"
     KEYS = "keys"
+    CANARY = "canary"
 
 
-_WORDS = {Kind.MANIFEST: "manifest", Kind.CHANNEL: "channel", Kind.KEYS: "key set"}
+_WORDS = {Kind.MANIFEST: "manifest", Kind.CHANNEL: "channel", Kind.KEYS: "key set", Kind.CANARY: "canary"}
 
 
 @dataclass(frozen=True, slots=True)

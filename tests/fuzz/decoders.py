@@ -49,7 +49,7 @@ from swarmboot.errors import (
     TrustError,
 )
 from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex, Sequence
-from swarmboot.release import manifest, trust
+from swarmboot.release import canary, manifest, trust
 from swarmboot.release.manifest import Profile
 from swarmboot.text import addresses, units
 from swarmboot.text.toml import TomlError
@@ -105,6 +105,9 @@ def _encode_datagram(value: Probe | Presence) -> bytes:
 
 _NODE, _HASH = NodeId(bytes(range(16))), InfoHash(bytes(range(32)))
 _KEYS = build_key_set(1, 2, threshold=1)
+_CANARY = canary.encode_canary(
+    canary.Canary(fleet="test", channel="stable", source="edge", macs=("52:54:*",), racks=("r1",), share_ppm=50_000)
+)
 _CHANNEL = trust.Channel("test", "stable", Sequence(7), bytes(32), 1_800_000_000)
 _ANNOUNCE = announce.Announce(
     _NODE, Sequence(7), announce.NodeState.FETCHING, 6881, 8471, rack="r1", have={_HASH: b"\x01"}, free_lease_slots=4,
@@ -262,6 +265,7 @@ DECODERS: tuple[Decoder, ...] = (
         (ManifestError,),
         (trust.encode_channel(_CHANNEL),),
     ),
+    Decoder("canary", _twice(canary.decode_canary, canary.encode_canary), (ManifestError,), (_CANARY,)),
     Decoder(
         "key set", _twice(trust.decode_key_set, trust.encode_key_set), (ManifestError,), (trust.encode_key_set(_KEYS),)
     ),

@@ -34,6 +34,8 @@ PLAINLY = {
     "rollback site --to 1": "sequence",
     "promote site stable stable": "sequence",
     "pin site 1": "pinned",
+    "canary show site": "canary",
+    "canary clear site": "is_new",
     "release init new-release": "made",
     "release diff site 1 stable": "cost_bytes",
     "status --state state": "nodes",
@@ -63,9 +65,9 @@ LONG = {
     *(("lab", verb) for verb in ("run", "compare", "calibrate", "soak")),
     *(("plugin", verb) for verb in ("make", "import", "show")),
     *(("trace", verb) for verb in ("record", "export")),
-    ("pull",), ("release", "import"),
+    ("pull",), ("release", "import"), ("canary", "set"),
 }  # fmt: skip
-"""Verbs that take a minute, a machine, a server or an initramfs; their own tests run them."""
+"""Verbs that take a minute, a machine, a server, an initramfs or another release; their own tests run them."""
 
 WRONGLY = {
     "keygen --out keys": "keys/swarmboot.key is there already",
@@ -88,6 +90,9 @@ WRONGLY = {
     "rollback none": "none",
     "promote none edge stable": "none",
     "pin none 1": "none",
+    "canary set none edge --share 5%": "none",
+    "canary show none": "none",
+    "canary clear none": "none",
     "release init site": "site is there already",
     "release diff none 1 2": "none",
     "release import none --no-initramfs": "none is not Coinboot's server folder",

@@ -54,9 +54,10 @@ def asked(boot: Boot, *, host: str, rack: str, now_s: float) -> Boot:
     return replace(boot, addresses=addresses, rack=rack or boot.rack, phases=phases, heard_s=now_s)
 
 
-def granted(boot: Boot, *, now_s: float) -> Boot:
-    """Return a boot whose machine may load kernel and initramfs now."""
-    return replace(boot, phases=_begun(boot.phases, "stage0", now_s), heard_s=now_s, ahead=0)
+def granted(boot: Boot, *, channel: str = "", now_s: float) -> Boot:
+    """Return a boot whose machine may load kernel and initramfs of what a channel has now."""
+    phases = _begun(boot.phases, "stage0", now_s)
+    return replace(boot, phases=phases, heard_s=now_s, ahead=0, channel=channel or boot.channel)
 
 
 def loaded(boot: Boot, *, now_s: float) -> Boot:

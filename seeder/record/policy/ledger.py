@@ -118,9 +118,9 @@ class Ledger:
         """Occurs when a machine is told how many are served before it."""
         self._change_bare(mac, host, lambda boot: replace(boot, ahead=ahead, heard_s=now_s))
 
-    def granted(self, mac: str, *, host: str, now_s: float) -> None:
-        """Occurs when a machine may load."""
-        self._change_bare(mac, host, lambda boot: facts.granted(boot, now_s=now_s))
+    def granted(self, mac: str, *, host: str, channel: str = "", now_s: float) -> None:
+        """Occurs when a machine may load what a channel has."""
+        self._change_bare(mac, host, lambda boot: facts.granted(boot, channel=channel, now_s=now_s))
 
     def loaded(self, mac: str, *, host: str, now_s: float) -> None:
         """Occurs when a machine has all that it loads from this server."""
@@ -316,6 +316,7 @@ def _merged(bare: Boot, new: Boot) -> Boot:
         began_s=min(bare.began_s, new.began_s),
         mac=new.mac or bare.mac,
         rack=new.rack or bare.rack,
+        channel=new.channel or bare.channel,
         addresses=with_first((*bare.addresses,), new.address) if new.address else bare.addresses,
         phases=phases,
         faults=(*bare.faults, *new.faults),

@@ -12,7 +12,7 @@ from typing import Any
 
 from seeder.record.policy.boot import PHASES, Boot, Span
 from seeder.record.policy.state import State
-from seeder.record.policy.view import Row, View
+from seeder.record.policy.view import Row, Trial, View
 
 _LISTED = 20
 """So many of the slowest, failed and stuck are in the fleet's summary."""
@@ -53,9 +53,19 @@ def fleet(view: View) -> Values:
             }
             for each in view.releases
         ],
+        "canaries": [_trial(view, each) for each in view.trials],
         "ends": [{"what": what, "unix_s": ends_s} for what, ends_s in view.ends],
         "history_lost": view.lost,
     }
+
+
+def _trial(view: View, trial: Trial) -> Values:
+    """Return a canary, and how the current boots of its channel and of the one that it stands in for are."""
+    states = Counter((row.boot.channel, row.how.state) for row in view.rows)
+    own, others = (
+        {state.value: states[channel, state] for state in State} for channel in (trial.source, trial.channel)
+    )
+    return {"channel": trial.source, "in_place_of": trial.channel, "who": trial.who, "nodes": own, "others": others}
 
 
 def uplink(view: View) -> Values:

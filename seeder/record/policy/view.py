@@ -21,6 +21,15 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A canary: who, in words, boots `source` in place of `channel`."""
+
+    source: str
+    channel: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """What this server sends: bytes a second now and at most, and how many copies of the newest release so far.
 
@@ -54,6 +63,7 @@ class View:
     ends: tuple[tuple[str, float], ...] = ()
     traffic: Traffic = Traffic()
     lost: int = 0
+    trials: tuple[Trial, ...] = ()
 
 
 def build_view(
@@ -65,13 +75,14 @@ def build_view(
     ends: tuple[tuple[str, float], ...] = (),
     traffic: Traffic = Traffic(),
     lost: int = 0,
+    trials: tuple[Trial, ...] = (),
 ) -> View:
     """Return the view of these boots, in the order of `in_order`."""
     site = Site({channel: each.sequence for each in releases for channel in each.channels})
     rows = [row_of(boot, limits_s, site, now_s=now_s) for boot in boots]
     return View(
         now_s=now_s, rows=tuple(sorted(rows, key=in_order)), limits_s=limits_s, releases=releases, ends=ends,
-        traffic=traffic, lost=lost,
+        traffic=traffic, lost=lost, trials=trials,
     )  # fmt: skip
 
 

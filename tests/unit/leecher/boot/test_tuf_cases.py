@@ -27,6 +27,7 @@ from swarmboot.errors import (
 from swarmboot.ids import MAX_SEQUENCE, Sequence
 from swarmboot.release import layout, trust
 from swarmboot.release import manifest as manifests
+from swarmboot.release.canary import Canary, decode_canary, encode_canary
 from swarmboot.release.manifest import Manifest
 from swarmboot.release.trust import KeySet, Kind
 from tests.support.builders import NOW_UNIX_S, build_key_set, build_keys, build_manifest
@@ -283,8 +284,12 @@ def test_a_field_that_this_version_does_not_know_is_signed_like_any_other(kind: 
         Kind.MANIFEST: manifests.encode(build_manifest()),
         Kind.CHANNEL: trust.encode_channel(trust.Channel("test", "stable", Sequence(7), bytes(32))),
         Kind.KEYS: trust.encode_key_set(build_key_set(2, version=2)),
+        Kind.CANARY: encode_canary(Canary(fleet="test", channel="stable", source="edge")),
     }
-    decode = {Kind.MANIFEST: manifests.decode, Kind.CHANNEL: trust.decode_channel, Kind.KEYS: trust.decode_key_set}
+    decode = {
+        Kind.MANIFEST: manifests.decode, Kind.CHANNEL: trust.decode_channel, Kind.KEYS: trust.decode_key_set,
+        Kind.CANARY: decode_canary,
+    }  # fmt: skip
     payload = pack({**unpack(payloads[kind], max_bytes=1 << 20), "custom-field": {"a": 1}})
     data = signed(kind, payload, (1,))
     assert trust.verify(data, kind, build_key_set(1)) == payload
