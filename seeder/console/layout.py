@@ -21,7 +21,7 @@ LEAST_WIDTH = 40
 _STATES = ("up", "booting", "stuck", "failed", "gone")
 _CELLS = {"up": "#", "booting": "=", "stuck": "?", "failed": "!", "gone": "."}
 _MARKS = {"failed": "!", "stuck": "?"}
-_LISTED = 8
+_LISTED, _MACS = 8, 3
 _WIDE_ENOUGH = 100
 """Where lines are shorter there is no room for a table."""
 
@@ -42,6 +42,9 @@ def status(fleet: Values, *, where: str, width: int, height: int = 0) -> list[st
         lines.append(f"uplink {now} of {format_rate(limit)}, {fleet['copies_sent']:.2f} copies sent")
     if fleet.get("history_lost"):
         lines.append(f"! {fleet['history_lost']} records could not be written: is the disk full?")
+    without = fleet.get("without_address") or {"total": 0}
+    if without["total"]:
+        lines += _paragraph("! ", _no_address(without), width)
     listed = _LISTED if not height else max(2, (height - len(lines) - 8) // 3)
     for title, name in (("FAILED", "failed"), ("STUCK", "stuck"), ("SLOWEST", "slowest")):
         found = fleet.get(name, ())
@@ -51,6 +54,15 @@ def status(fleet: Values, *, where: str, width: int, height: int = 0) -> list[st
             lines += [f"  and {more} more: swarmboot nodes --{name}"] if more > 0 and name != "slowest" else []
     lines += _releases(fleet)
     return fit(lines, width)
+
+
+def _no_address(without: Values) -> str:
+    """Return what to say of machines for which DHCP has no address left."""
+    total, macs = without["total"], without["macs"][-_MACS:]
+    named = ", ".join(macs) + (", ..." if total > len(macs) else "")
+    machines = "1 machine" if total == 1 else f"{total} machines"
+    mend = "give a larger --dhcp-range, or leases that end sooner"
+    return f"DHCP has no address left for {machines} ({named}): {mend}"
 
 
 def _releases(fleet: Values) -> Iterator[str]:

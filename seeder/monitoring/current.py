@@ -37,7 +37,9 @@ class Counted:
 
 @dataclass(slots=True, eq=False)
 class Current(Collector):
-    """Reads a running seeder. `ends` are put there before each scrape: reading them touches files."""
+    """Reads a running seeder. `addressless` says for how many machines DHCP has no address, and how often it had none.
+
+    `ends` are put there before each scrape: reading them touches files."""
 
     registry: Registry
     catalogue: Catalogue
@@ -45,6 +47,7 @@ class Current(Collector):
     uplink_bytes_per_s: float
     counted: Callable[[], Counted]
     stage0: Stage0App | None = None
+    addressless: Callable[[], tuple[int, int]] = lambda: (0, 0)
     ends: tuple[Lifetime, ...] = ()
 
     @property
@@ -114,6 +117,10 @@ class Current(Collector):
             "stage0_turns", "Turns to load a kernel and an initramfs that were given.", _one(self.stage0.machines)
         )
         yield _gauge("stage0_neighbours", "Booted nodes that can serve stage 0.", _one(self.stage0.queue.neighbours))
+        machines_without, times = self.addressless()
+        text = "Machines that asked within five minutes and for which DHCP has no address left."
+        yield _gauge("stage0_machines_without_address", text, _one(machines_without))
+        yield _counter("stage0_turned_away", "Times that DHCP had no address left for a machine.", _one(times))
 
     def _releases(self) -> Iterator[Metric]:
         yield _gauge("manifest_newest", "The highest manifest number of the site.", _one(self.catalogue.newest))

@@ -18,6 +18,7 @@ import trio
 from seeder.policy.facts.node import Node
 from seeder.policy.facts.registry import Registry
 from seeder.record.policy import facts
+from seeder.record.policy.addressless import Addressless
 from seeder.record.policy.boot import Boot, Outcome
 from seeder.record.policy.facts import Heard
 from seeder.record.policy.ledger import CURRENT_MAX, Ledger
@@ -70,6 +71,7 @@ class Recorder:
         self.sent_bytes: Callable[[], int] = lambda: 0
         self.sent_of: Counter[str] = Counter()
         self.lives: Callable[[], Sequence[Lifetime]] = lambda: ()
+        self.addressless = Addressless()
         self._registry, self._catalogue = registry, catalogue
         self._tell, self._clock, self._steady = tell, clock, steady
         self._ledger = Ledger(self._read_current(), floor_s=stuck_after_s)
@@ -126,6 +128,14 @@ class Recorder:
         """Occurs when a machine is told by DHCP what to boot."""
         self._ledger.offered(mac, now_s=self._clock())
 
+    def turned_away(self, mac: str) -> None:
+        """Occurs when DHCP has no address left for a machine."""
+        self.addressless.turned_away(mac, now_s=self._steady())
+
+    def given(self, mac: str) -> None:
+        """Occurs when a machine gets an address by DHCP."""
+        self.addressless.given(mac)
+
     def asked(self, mac: str, host: str, rack: str) -> None:
         """Occurs when a machine asks what to boot."""
         self._ledger.asked(mac, host=host, rack=rack, now_s=self._clock())
@@ -162,9 +172,15 @@ class Recorder:
         offered = releases(self._site, self._catalogue.manifests)
         ends, lost, traffic = self._site.ends, self._writer.lost if self._writer else 0, self._traffic()
         trials = tuple(self._site.canaries.values())
+        addressless = self.addressless.machines(self._steady())
         return lambda: build_view(
-            boots, limits_s, now_s=now_s, releases=offered, ends=ends, traffic=traffic, lost=lost, trials=trials
+            boots, limits_s, now_s=now_s, releases=offered, ends=ends, traffic=traffic, lost=lost, trials=trials,
+            addressless=addressless,
         )  # fmt: skip
+
+    def without_address(self) -> tuple[int, int]:
+        """Return for how many machines DHCP has no address now, and how often it had none in all."""
+        return len(self.addressless.machines(self._steady())), self.addressless.times
 
     def _traffic(self) -> Traffic:
         manifests = self._catalogue.manifests

@@ -107,6 +107,7 @@ class SeederApp:
         self._told_hidden: set[str] = set()
         self.meters = Meters()
         self.current = Current(tracker.registry, catalogue, crowd, tracker.limits.uplink_bytes_per_s, self._counted)
+        self.current.addressless = self.record.without_address
         self._scrapes = Scrapes(self.meters, self.current)
         self.ends: Callable[[], tuple[Lifetime, ...]] = tuple
         self.lines: LinesTaken | None = None

@@ -11,6 +11,12 @@ class Watcher(Protocol):
     def offered(self, mac: str) -> None:
         """Occurs when a machine is told by DHCP what to boot."""
 
+    def turned_away(self, mac: str) -> None:
+        """Occurs when DHCP has no address left for a machine."""
+
+    def given(self, mac: str) -> None:
+        """Occurs when a machine is offered or given an address by DHCP."""
+
     def asked(self, mac: str, host: str, rack: str) -> None:
         """Occurs when a machine asks what to boot."""
 
@@ -31,6 +37,12 @@ class Nobody:
     """Is told, and does nothing."""
 
     def offered(self, mac: str) -> None:
+        """Do nothing."""
+
+    def turned_away(self, mac: str) -> None:
+        """Do nothing."""
+
+    def given(self, mac: str) -> None:
         """Do nothing."""
 
     def asked(self, mac: str, host: str, rack: str) -> None:

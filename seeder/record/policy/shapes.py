@@ -56,6 +56,7 @@ def fleet(view: View) -> Values:
         "canaries": [_trial(view, each) for each in view.trials],
         "ends": [{"what": what, "unix_s": ends_s} for what, ends_s in view.ends],
         "history_lost": view.lost,
+        "without_address": {"total": len(view.addressless), "macs": list(view.addressless[-_LISTED:])},
     }
 
 

@@ -54,7 +54,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A moment. `ends` has what ends and when, `lost` how many records could not be written."""
+    """A moment. `ends` has what ends and when, `lost` how many records could not be written.
+
+    `addressless` are the MAC addresses of machines for which DHCP has no address left.
+    """
 
     now_s: float
     rows: tuple[Row, ...]
@@ -64,6 +67,7 @@ class View:
     traffic: Traffic = Traffic()
     lost: int = 0
     trials: tuple[Trial, ...] = ()
+    addressless: tuple[str, ...] = ()
 
 
 def build_view(
@@ -76,13 +80,14 @@ def build_view(
     traffic: Traffic = Traffic(),
     lost: int = 0,
     trials: tuple[Trial, ...] = (),
+    addressless: tuple[str, ...] = (),
 ) -> View:
     """Return the view of these boots, in the order of `in_order`."""
     site = Site({channel: each.sequence for each in releases for channel in each.channels})
     rows = [row_of(boot, limits_s, site, now_s=now_s) for boot in boots]
     return View(
         now_s=now_s, rows=tuple(sorted(rows, key=in_order)), limits_s=limits_s, releases=releases, ends=ends,
-        traffic=traffic, lost=lost, trials=trials,
+        traffic=traffic, lost=lost, trials=trials, addressless=addressless,
     )  # fmt: skip
 
 

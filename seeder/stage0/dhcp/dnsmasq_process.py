@@ -31,7 +31,7 @@ from seeder.stage0.dhcp.dhcp_options import DhcpOption
 from seeder.stage0.dhcp.dhcp_watch import DhcpWatch
 from seeder.stage0.dhcp.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
 from seeder.stage0.dhcp.networks import connected_networks, own_addresses
-from seeder.stage0.dhcp.pool import PoolWatch
+from seeder.stage0.dhcp.pool import PoolWatch, given, turned_away
 from seeder.stage0.dhcp.range_survey import strangers_in_range
 from seeder.stage0.watcher import Watcher
 from swarmboot.errors import (
@@ -279,8 +279,12 @@ async def _watch(process: subprocess.Popen[bytes], interface: str, log: Log, wat
                 lines = [*lines, text][-_LAST_LINES:]
                 if "warning" in text or "failed" in text or "no address range" in text:
                     log.tell(f"dnsmasq: {text}", source="dnsmasq")
-                if told := pool.hear(text, now_s=trio.current_time()):
-                    log.tell(told)
+                if mac := turned_away(text):
+                    watcher.turned_away(mac)
+                    if told := pool.turned_away(mac, now_s=trio.current_time()):
+                        log.tell(told)
+                elif mac := given(text):
+                    watcher.given(mac)
                 if mac := dhcp.hear(text):
                     watcher.offered(mac)
     raise _end(lines, await trio.to_thread.run_sync(process.wait, _END_BOUND_S), interface)

@@ -1,7 +1,7 @@
 """What is said when a DHCP server has no address left: at once, and then once a minute with how many asked in vain.
 
 dnsmasq names each machine that it has to turn away (rfc2131.c: "no address available", and "no leases left" at
-`dhcp-lease-max`). Pure: lines and the time come in.
+`dhcp-lease-max`), and each that it gives an address. Pure: lines and the time come in.
 """
 
 from __future__ import annotations
@@ -10,7 +10,21 @@ import re
 
 TELL_EVERY_S = 60.0
 _MACHINES_MAX = 4096
-_TURNED_AWAY = re.compile(r"([0-9a-f]{2}(?::[0-9a-f]{2}){5}) .*(?:no address available|no leases left)")
+_MAC = "([0-9a-f]{2}(?::[0-9a-f]{2}){5})"
+_TURNED_AWAY = re.compile(rf"{_MAC} .*(?:no address available|no leases left)")
+_GIVEN = re.compile(rf" DHCP(?:OFFER|ACK)\(\S+\) \S+ {_MAC}\b")
+
+
+def turned_away(line: str) -> str:
+    """Return the MAC address of a machine for which dnsmasq has no address; mostly nothing."""
+    match = _TURNED_AWAY.search(line)
+    return match[1] if match else ""
+
+
+def given(line: str) -> str:
+    """Return the MAC address of a machine that dnsmasq gives an address; mostly nothing."""
+    match = _GIVEN.search(line)
+    return match[1] if match else ""
 
 
 class PoolWatch:
@@ -20,20 +34,17 @@ class PoolWatch:
         self._machines: set[str] = set()
         self._told_s = -TELL_EVERY_S
 
-    def hear(self, line: str, *, now_s: float) -> str:
-        """Return what there is to say after one more line of dnsmasq's; mostly nothing."""
-        match = _TURNED_AWAY.search(line)
-        if match is None:
-            return ""
+    def turned_away(self, mac: str, *, now_s: float) -> str:
+        """Return what there is to say after one more machine was turned away; mostly nothing."""
         if len(self._machines) < _MACHINES_MAX:
-            self._machines.add(match[1])
+            self._machines.add(mac)
         if now_s - self._told_s < TELL_EVERY_S:
             return ""
-        others = len(self._machines - {match[1]})
+        others = len(self._machines - {mac})
         also = f" and {others} other machine{'s' if others > 1 else ''} since the last such line" if others else ""
         self._machines.clear()
         self._told_s = now_s
         return (
-            f"no address is left in --dhcp-range for {match[1]}{also}: give a larger range, or leases that end sooner "
+            f"no address is left in --dhcp-range for {mac}{also}: give a larger range, or leases that end sooner "
             "(FIRST,LAST,10m)"
         )

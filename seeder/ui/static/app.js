@@ -5,7 +5,7 @@ import { Fleet, keyOf } from "./model.js";
 import { Racks } from "./racks.js";
 import { Source } from "./source.js";
 import { Story } from "./story.js";
-import { tellCopies, tellLooks, tellReleases, tellVerdict } from "./summary.js";
+import { tellAddressless, tellCopies, tellLooks, tellReleases, tellVerdict } from "./summary.js";
 import { Trouble } from "./trouble.js";
 import { Uplink } from "./uplink.js";
 import { clock, count } from "./words.js";
@@ -83,6 +83,7 @@ new Source({
     heard = Date.now() / 1000;
     uplink.take(summary);
     tellReleases(summary);
+    tellAddressless(summary.without_address);
     tellSoon();
   },
   onNodes(nodes, gone, isWhole) {

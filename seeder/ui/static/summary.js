@@ -21,6 +21,15 @@ export function tellVerdict(looks, total) {
   document.title = failed || stuck ? `(${failed + stuck}) swarmboot` : total ? `${up}/${total} swarmboot` : "swarmboot";
 }
 
+/** Tell of machines that no row of the page shows, because DHCP has no address for them. */
+export function tellAddressless(without) {
+  const total = Number(without?.total) || 0;
+  byId("addressless").hidden = !total;
+  if (!total) return;
+  const macs = (without.macs ?? []).slice(-3).join(", ") + (total > 3 ? ", …" : "");
+  say(byId("addressless"), `DHCP has no address left for ${count(total, "machine")} (${macs}): give a larger --dhcp-range, or leases that end sooner`);
+}
+
 const rank = new Map([...LOOKS.keys()].map((look, index) => [look, index]));
 const inOrder = (looks) => [...looks].sort(([a], [b]) => (rank.get(a) ?? 99) - (rank.get(b) ?? 99));
 

@@ -33,6 +33,8 @@ tests:
       - {{series: 'swarmboot_boots_failed_total{{instance="s",status="23"}}', values: '0x120'}}
       - {{series: 'swarmboot_end_timestamp_seconds{{instance="s",kind="manifest",name="stable"}}', values: '20000x120'}}
       - {{series: 'swarmboot_life_seconds{{instance="s",kind="manifest",name="stable"}}', values: '60000x120'}}
+      - {{series: 'swarmboot_stage0_machines_without_address{{instance="s"}}', values: '0x110 2x10'}}
+      - {{series: 'swarmboot_stage0_machines_without_address{{instance="other"}}', values: '2x110 0x10'}}
       - {{series: 'swarmboot_end_timestamp_seconds{{instance="s",kind="authority",name=""}}', values: '90000x120'}}
       - {{series: 'swarmboot_life_seconds{{instance="s",kind="authority",name=""}}', values: '100000x120'}}
     promql_expr_test:
@@ -44,6 +46,9 @@ tests:
             value: 1
           - labels: >-
               ALERTS{{alertname="SwarmbootEndsSoon",alertstate="firing",instance="s",kind="manifest",name="stable",severity="warning"}}
+            value: 1
+          - labels: >-
+              ALERTS{{alertname="SwarmbootNoAddressLeft",alertstate="firing",instance="s",severity="critical"}}
             value: 1
 """
 

@@ -17,7 +17,7 @@ from swarmboot.errors import ResourceError
 from tests.support.waiting import wait_until
 from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PXE_CLASS, Offer, ask
 from tests.system.bare.rack import ADDRESS, PXE, BareRack, bare_rack, other_network, tiny_release_site
-from tests.system.vm.programs import run
+from tests.system.vm.programs import SWARMBOOT, run
 
 Served = tuple[subprocess.Popen[bytes], int]
 
@@ -219,6 +219,12 @@ def test_machines_that_find_no_address_left_are_named_with_what_to_do(rack: Bare
         line for line in rack.log if line.startswith(f"no address is left in --dhcp-range for {OWN}: give a larger")
     ]
     assert len(said) == 1, rack.log
+    state = ("--state", str(rack.work / "state"))
+    shown = " ".join(run(*rack.inside, *SWARMBOOT, "status", *state).split())
+    assert f"! DHCP has no address left for 1 machine ({OWN}): give a larger --dhcp-range" in shown
+    figures = run(*rack.inside, "curl", "--silent", "--insecure", f"https://{ADDRESS}:8470/metrics")
+    assert "\nswarmboot_stage0_machines_without_address 1.0\n" in figures
+    assert float(figures.partition("\nswarmboot_stage0_turned_away_total ")[2].split()[0]) >= 1
 
 
 def test_dnsmasq_ends_with_a_seeder_that_is_killed(served: Served) -> None:

@@ -131,6 +131,22 @@ def test_nodes_fill_and_the_one_that_fails_stands_first_with_its_cause(
         assert_it_kept_to_itself(browser, seeder)
 
 
+def test_machines_that_have_no_address_are_told_above_the_nodes(browser: Browser, seeder: Seeder) -> None:
+    browser.open(f"{seeder.address}/ui/")
+    browser.until("document.querySelector('#way').dataset.way == 'live'")
+    assert browser.script("return document.querySelector('#addressless').hidden")
+    tell = """return import('/ui/summary.js').then((page) => {
+        page.tellAddressless(arguments[0]);
+        return [addressless.hidden, addressless.innerText];
+    })"""
+    macs = [f"52:54:00:00:00:0{number}" for number in range(5)]
+    hidden, said = browser.script(tell, {"total": 5, "macs": macs})
+    assert not hidden
+    assert said.startswith(f"DHCP has no address left for 5 machines ({', '.join(macs[2:])}, …): give a larger")
+    assert browser.script(tell, {"total": 0, "macs": []})[0]
+    assert_it_kept_to_itself(browser, seeder)
+
+
 def test_a_waterfall_is_opened_walked_and_closed_by_keyboard(browser: Browser, seeder: Seeder, fleet: Fleet) -> None:
     with SimulatedFleet(seeder, fleet) as simulated:
         for node in build_nodes(90):
