@@ -19,7 +19,7 @@ swarmboot_assemble() {
     chmod 0755 "$swarmboot_run/changes/upper"
     swarmboot_stack "$1" || swarmboot_fail 'the layers cannot be put together as an overlay' || return 1
     if [ $swarmboot_tars != no ] || [ -s "$1/etc/environment" ] || [ -L "$1/etc/environment" ] ||
-        [ -s "$swarmboot_run/handover/secret.env" ]; then
+        [ -s "$swarmboot_run/handover/secret.env" ] || [ -s "$swarmboot_run/handover/own-files" ]; then
         swarmboot_unpack plugins "$1" || swarmboot_fail_as_told 'a plugin cannot be unpacked' || return 1
     elif [ -s "$swarmboot_run/handover/environment" ]; then
         cp "$swarmboot_run/handover/environment" "$1/etc/environment"

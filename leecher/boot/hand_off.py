@@ -8,9 +8,9 @@ Three files in one folder. `plan` is for the shell, a line an image, of words wi
 
 `environment` is the /etc/environment of a root that has none, and `handover.json` is for `leecher.initramfs.root`,
 which unpacks what cannot be mounted and merges settings. `secret.env` are the release's secret settings, if it has
-some, for root only, and `credentials` what the neighbour in the booted system announces with. `devices` names, a
-line an image, where one can be read that is not whole yet. `keep` is the manifest, where images are to be kept in a
-cache. It will not mount or unpack anything.
+some, for root only, `own-files` what this node alone gets in its root, and `credentials` what the neighbour in the
+booted system announces with. `devices` names, a line an image, where one can be read that is not whole yet. `keep` is
+the manifest, where images are to be kept in a cache. It will not mount or unpack anything.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from swarmboot.errors import ResourceError
 from swarmboot.host.files import write_whole
 from swarmboot.release.manifest import Manifest
+from swarmboot.release.node_root import NodeRoot
 from swarmboot.release.profile import Selection
 from swarmboot.settings import NodeSettings
 
@@ -39,6 +40,7 @@ KEEP = "keep"
 """The manifest of what is to be kept in the cache."""
 ENVIRONMENT = "environment"
 SECRETS = "secret.env"
+OWN_FILES = "own-files"
 CREDENTIALS = "credentials"
 ALL_ALLOWED = frozenset({"devices", "setuid"})
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*\Z")
@@ -55,7 +57,9 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class HandOff:
-    """Everything that the root is made of. `allow` names what plugins may bring beyond plain files."""
+    """Everything that the root is made of. `allow` names what plugins may bring beyond plain files; `hostname` is the
+    name that this node is given, empty for none.
+    """
 
     folder: str
     images: tuple[Image, ...]
@@ -63,13 +67,18 @@ class HandOff:
     allow: tuple[str, ...]
     overlay: str
     is_seeding: bool
+    hostname: str = ""
 
 
-def hand_off_of(manifest: Manifest, selection: Selection, settings: NodeSettings) -> HandOff:
-    """Return what a booted selection becomes."""
+def hand_off_of(
+    manifest: Manifest, selection: Selection, settings: NodeSettings, own: NodeRoot | None = None
+) -> HandOff:
+    """Return what a booted selection becomes; `own` is what this node alone gets."""
+    own = own or NodeRoot()
     images = tuple(Image(each.role.value, each.format, each.name) for each in selection.artifacts)
     folder = str(settings.into)
-    return HandOff(folder, images, dict(selection.env), manifest.allow, settings.overlay, settings.seed_bytes_per_s > 0)
+    env, is_seeding = {**selection.env, **own.env}, settings.seed_bytes_per_s > 0
+    return HandOff(folder, images, env, manifest.allow, settings.overlay, is_seeding, own.hostname)
 
 
 def plan(hand_off: HandOff) -> str:
@@ -93,12 +102,17 @@ def write(hand_off: HandOff, folder: Path, devices: Mapping[str, str] | None = N
 
 def write_secret(path: Path, text: str) -> None:
     """Write a file that only its owner may read, in place of one that was there; raises OSError."""
+    write_private(path, text.encode(errors="surrogateescape"))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of any bytes that only its owner may read, in place of one that was there; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)
-        file.write(text)
+        file.write(data)
 
 
 def read(folder: Path) -> HandOff:

@@ -24,7 +24,7 @@ def choose(manifest: Manifest, settings: NodeSettings, *, is_unpacked: bool) -> 
     selection = select(manifest, name=settings.profile, identity=read_identity())
     drop_others({artifact.sha256.hex() for artifact in manifest.artifacts}, settings.into)
     needed_bytes = sum(missing_bytes(each, settings.into, keeps_old=not is_unpacked) for each in selection.artifacts)
-    roles = (Role.ROOT, Role.PLUGIN) if is_unpacked else ()
+    roles = (Role.ROOT, Role.PLUGIN, Role.NODES) if is_unpacked else ()
     check_unpackers(each.format for each in selection.artifacts if each.role in roles)
     unpacked = [sum(each.unpacked_bytes for each in selection.artifacts if each.role is role) for role in roles]
     check_space(

@@ -27,17 +27,20 @@ from typing import IO, NoReturn
 
 from leecher.boot import hand_off as hand_off_files
 from leecher.boot.hand_off import HandOff, Image
+from leecher.initramfs.own_files import ETC_HOSTS, entry_of, hosts_text
 from leecher.initramfs.placing import place, take_away
 from leecher.machine.console import tell
 from leecher.machine.unpackers import check_unpackers
 from swarmboot.archive import KINDS, Entry, cpio_entries, refusal, tar_entries
 from swarmboot.errors import ReleaseError, ResourceError, SpaceError, SwarmbootError
 from swarmboot.host.files import write_whole
+from swarmboot.release.node_overlay import NodeFile, decode_files
 
 HAND_OFF = Path("/run/swarmboot/handover")
 SECRETS = Path("/etc/swarmboot/secret.env")
 """Where the new root finds the release's secret settings: mode 0600, in a folder that is made with mode 0700."""
 FAILURE = "failure"
+_OWN = Image("plugin", "nodes.gz", "the release's nodes/")
 _STAGES = ("image", "layers", "plugins", "libraries")
 _USAGE = 64
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
@@ -198,7 +201,7 @@ def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
         check_layers(hand_off, root)
         return
     images, allow = _stage(hand_off, stage)
-    secrets = _secrets() if stage == "plugins" else ""
+    secrets, own_files = (_secrets(), _own_files()) if stage == "plugins" else ("", ())
     folder = os.open(hand_off.folder, os.O_PATH | os.O_DIRECTORY)
     old_root = os.open("/", os.O_PATH | os.O_DIRECTORY)
     for image in images:
@@ -209,6 +212,7 @@ def run(stage: str, root: Path, *, tell: Callable[[str], None]) -> None:
             os.chroot(".")
     os.close(folder)
     _enter(root)
+    lay_down(own_files, hand_off.hostname)
     if stage == "plugins" and hand_off.env:
         path = Path("/etc/environment")
         old = path.read_text(errors="replace") if path.is_file() else ""
@@ -234,6 +238,24 @@ def renew_library_cache(root: Path) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise ReleaseError("the root's ldconfig has failed", found=str(error)[:200]) from error
     return "several plugins bring libraries: the root's ld.so.cache is written anew"
+
+
+def lay_down(files: tuple[NodeFile, ...], hostname: str) -> None:
+    """Make a node's own files below /, and have its name lead to itself; raises ReleaseError and SpaceError."""
+    for file in files:
+        _place(entry_of(file), _OWN)
+    if hostname and ETC_HOSTS not in (file.path for file in files):
+        path = Path("/", ETC_HOSTS)
+        old = path.read_text(errors="surrogateescape") if path.is_file() else ""
+        if (text := hosts_text(old, hostname)) != old and not path.is_symlink():
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, text.encode(errors="surrogateescape"), mode=0o644, is_flushed=False)
+
+
+def _own_files() -> tuple[NodeFile, ...]:
+    """Return the files that this node alone gets; none if there are none."""
+    path = HAND_OFF / hand_off_files.OWN_FILES
+    return decode_files(path.read_bytes()) if path.is_file() else ()
 
 
 def _secrets() -> str:

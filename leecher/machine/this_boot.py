@@ -8,6 +8,7 @@ sysfs. What cannot be told is left empty.
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import os
 import re
 import socket
@@ -54,6 +55,28 @@ def read_machine(server: str, bind: str = "") -> Machine:
         re.sub(r"[^A-Za-z0-9._+~-]", "_", os.uname().release)[:_NAME_MAX_BYTES],
         os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     )
+
+
+def boot_card(server: str, bind: str = "") -> tuple[str, str]:
+    """Return MAC address and address of the card that this machine boots by, each empty if it cannot be told.
+
+    It is the one with the address `bind`, or the only one that has an address beyond its link; the seeder at the URL
+    `server`, whose name may have to be asked for, is thought of only where several have one.
+    """
+    known = {path.parent.name: _beyond_link(_addresses(path.parent.name)) for path in _CARDS.glob("*/address")}
+    named = {card: found for card, found in known.items() if found and card != "lo"}
+    own = bind or (next(iter(named.values()))[0] if len(named) == 1 else _own_address(server) if server else "")
+    return mac_address(own, _CARDS), own
+
+
+def _beyond_link(addresses: set[str]) -> list[str]:
+    """Return the addresses that lead beyond a link, those of IPv4 first."""
+    parsed = (ipaddress.ip_address(address) for address in addresses)
+    return [str(each) for each in sorted(parsed, key=lambda each: (each.version, each.packed)) if _is_usable(each)]
+
+
+def _is_usable(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return not (address.is_link_local or address.is_loopback or address.is_unspecified)
 
 
 def uptime_s() -> float:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from seeder.publish.check.memory import Boot
 from seeder.publish.copier import Copier
 from seeder.publish.images.traced import traced, whole_first
+from seeder.publish.nodes.image import with_nodes
 from seeder.publish.release_dir import Release
 from seeder.site.issue import issue, point
 from seeder.site.progress import Progress
@@ -97,7 +98,8 @@ def publish(
     check_signers(writer.site, keys, trusted=options.trust, has_new_keys=options.has_new_keys)
     notes = [*release.notes, *_key_notes(writer.site, keys)]
     copier = Copier(writer, piece_bytes=options.piece_bytes, progress=progress)
-    artifacts = copier.copy(release)
+    with with_nodes(release) as whole:
+        artifacts = copier.copy(whole)
     current = read_own_channel(writer.site, options.channel, own_keys(keys))
     artifacts = traced(artifacts, options.trace, current.manifest.artifacts if current else ())
     cmdlines = [release.settings.cmdline, *(profile.cmdline for profile in release.settings.profiles)]

@@ -4,7 +4,7 @@
     boot.efi                   in place of both, a unified kernel image
     rootfs.squashfs            the root image, exactly one  env/      KEY=value files: data, never sourced
     release.toml               optional: name, cmdline, allow, profiles
-                                                            env/*.secret.env   secret ones, sealed for the fleet token
+    nodes/  files for single nodes, racks and profiles      env/*.secret.env   secret ones, sealed for the fleet token
 
 Every file is named by its path inside the directory, and a symbolic link may not lead out of it.
 """
@@ -18,11 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seeder.publish.env_file import parse_env
+from seeder.publish.nodes.hosts import parse_hosts
+from seeder.publish.nodes.layers import FOLDER as NODES
+from seeder.publish.nodes.layers import HOSTS, layer_notes, read_layers
 from seeder.publish.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from seeder.site.writer import SourceFile
 from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
 from swarmboot.host.text_files import read_text
 from swarmboot.release.manifest import MAX_ARTIFACTS, UNIFIED, Role, is_safe_name
+from swarmboot.release.node_overlay import NodeOverlays
 
 ROOT_FORMATS = ("squashfs", "tar.zst", "tar.gz", "cpio.zst", "cpio.gz")
 PLUGIN_FORMATS = ("squashfs", "tar.gz", "tar.zst")
@@ -48,7 +52,8 @@ class ReleaseFile:
 class Release:
     """A release directory as read: its files in the manifest's order, its settings, and what a person should know.
 
-    `names` are all that is in it, hidden names left out; `counted` is what archives take unpacked, where it is known.
+    `names` are all that is in it, hidden names left out; `counted` is what archives take unpacked, where it is known;
+    `overlays` is what it brings for single nodes, None for nothing.
     """
 
     folder: Path
@@ -60,6 +65,7 @@ class Release:
     secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     names: tuple[str, ...] = ()
     counted: Mapping[SourceFile, int] = field(default_factory=dict)
+    overlays: NodeOverlays | None = None
 
     @property
     def secrets(self) -> Mapping[str, Mapping[str, str]]:
@@ -90,6 +96,7 @@ def read_release(folder: Path) -> Release:
     _check_secrets({*env, *(key for each in settings.profiles for key in each.env)}, secret_env, settings)
     check_plugins(settings.profiles, {plugin.name: plugin for plugin in plugins}, where="release.toml")
     name = settings.name or folder.resolve().name or "release"
+    overlays = reader.overlays(settings)
     return Release(
         folder=folder,
         name=name,
@@ -99,6 +106,7 @@ def read_release(folder: Path) -> Release:
         secret_env=secret_env,
         notes=tuple(reader.notes),
         names=tuple(reader.names()),
+        overlays=overlays,
     )
 
 
@@ -211,6 +219,27 @@ class _Reader:
         if "release.toml" not in self.names():
             return ReleaseSettings()
         return parse_release_toml(self._text("release.toml"), where="release.toml")
+
+    def overlays(self, settings: ReleaseSettings) -> NodeOverlays | None:
+        """Return what nodes/ and the template of host names say, None if there is neither."""
+        names = self.names(NODES)
+        if not names and not settings.hostname:
+            return None
+        layers, hosts = {}, {}
+        profiles = {profile.name for profile in settings.profiles}
+        if names:
+            found = read_layers(self._inside(self._folder / NODES, NODES))
+            self.notes += found.notes
+            layers = found.layers
+        if HOSTS in names:
+            label = f"{NODES}/{HOSTS}"
+            table = parse_hosts(self._text(label), where=label, profiles=profiles)
+            if table.faults:
+                more = f"{len(table.faults) - 1} more are wrong: " if len(table.faults) > 1 else ""
+                raise ReleaseError(table.faults[0], hint=f"{more}swarmboot nodes import {label} --dry-run says all")
+            hosts = dict(table.hosts)
+        self.notes += layer_notes(layers, hosts, profiles)
+        return NodeOverlays(layers, hosts, settings.hostname)
 
     def _text(self, label: str) -> str:
         real = self._inside(self._folder / label, label)

@@ -9,10 +9,12 @@ from typing import Any
 
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import Profile
+from swarmboot.release.node_overlay import VALUES, is_host_name
 from swarmboot.text.spelling import did_you_mean
+from swarmboot.text.template import TemplateError, filled_in, names_in
 from swarmboot.text.toml import TomlError, parse_toml
 
-_TOP = frozenset({"name", "cmdline", "allow", "profiles", "lazy"})
+_TOP = frozenset({"name", "cmdline", "allow", "profiles", "lazy", "hostname"})
 _PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline", "lazy"})
 _SECRET = frozenset({"secret_env"})
 _MAC = re.compile(r"(?=.{1,17}\Z)[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
@@ -24,13 +26,16 @@ _WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSettings:
-    """What a release.toml says; the defaults stand for a release without one. `secret_env` is by profile's name."""
+    """What a release.toml says; the defaults stand for a release without one. `secret_env` is by profile's name;
+    `hostname` is a template of `swarmboot.text.template`.
+    """
 
     name: str = ""
     cmdline: str = ""
     allow: tuple[str, ...] = ()
     profiles: tuple[Profile, ...] = field(default=())
     secret_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    hostname: str = ""
 
 
 class _Table:
@@ -146,7 +151,21 @@ def parse_release_toml(text: str, *, where: str) -> ReleaseSettings:
         allow,
         profiles,
         {name: env for name, env in secrets.items() if env},
+        _hostname(top),
     )
+
+
+def _hostname(table: _Table) -> str:
+    """Return the template of host names; one that no name could be made of is refused."""
+    text = table.text("hostname")
+    try:
+        names = names_in(text, set(VALUES) - {"hostname"})
+    except TemplateError as error:
+        raise table.refuse("hostname", f"text and names of values; {error}") from error
+    trial = filled_in(text, dict.fromkeys(names, "0")).lower()
+    if text and ("mac" in names or not is_host_name(trial)):
+        raise table.refuse("hostname", 'letters, digits, dashes and values, as in "node-{mac_dashes}"')
+    return text
 
 
 def _cmdline(table: _Table) -> str:

@@ -106,7 +106,7 @@ class _Pull:
         artifacts = {each.sha256: each for manifest in manifests for each in manifest.artifacts}
         for artifact in artifacts.values():
             self._image(artifact)
-        for digest in {digest: None for manifest in manifests for digest in manifest.secrets.values()}:
+        for digest in {digest: None for manifest in manifests for digest in manifest.sealed}:
             self._secrets(digest)
         for promise in self._pulled.promises:
             self._put(promise.manifest_path, promise.manifest_file)

@@ -140,7 +140,7 @@ def open_pointed(
 
 def files_of(manifest: Manifest) -> set[str]:
     """Return the files that a manifest names, as paths in its site."""
-    files = {layout.secrets_path(digest) for digest in manifest.secrets.values()}
+    files = {layout.secrets_path(digest) for digest in manifest.sealed}
     for artifact in manifest.artifacts:
         files |= {layout.blob_path(artifact.sha256), layout.torrent_path(artifact.info_hash)}
         if artifact.chunks is not None:

@@ -54,7 +54,7 @@ def verify_site(site: Path, trusted: trust.KeySet, *, channel: str, now_unix_s: 
             _check_artifact(site, artifact, progress)
         except BlobError as error:
             faults.append(error)
-    for digest in {digest for found in pointed for digest in found.manifest.secrets.values()}:
+    for digest in {digest for found in pointed for digest in found.manifest.sealed}:
         try:
             _check_secrets(site, digest)
         except BlobError as error:

@@ -22,6 +22,7 @@ from swarmboot.release.trace import MAX_RANGES, Ranges, pieces_of
 MANIFEST_MAX_BYTES = 1 << 20
 MAX_ARTIFACTS = 256
 MAX_PIECES = 1 << 20
+MAX_NODE_SECRETS = 4096
 UNIFIED = "uki"
 """The format of a kernel that holds its initramfs and command line too: a unified kernel image."""
 
@@ -29,7 +30,7 @@ MOUNTED = "squashfs"
 _FORMAT = 1
 _KNOWN = frozenset(
     {"format", "fleet", "name", "sequence", "issued", "expires", "cmdline", "artifacts", "env", "profiles", "allow"}
-    | {"secrets"}
+    | {"secrets", "nodes", "node_secrets"}
 )
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")
 
@@ -41,6 +42,8 @@ class Role(StrEnum):
     INITRAMFS = "initramfs"
     ROOT = "root"
     PLUGIN = "plugin"
+    NODES = "nodes"
+    """The overlays of nodes, of which each takes its own; named apart from the others, for versions without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,8 @@ class Profile:
 class Manifest:
     """A release as signed. Times in Unix seconds; `allow` names what plugins may do beyond plain files.
 
-    `secrets` maps a profile's name, the empty one for no profile, to the digest of the sealed settings of its nodes.
+    `secrets` maps a profile's name, the empty one for no profile, to the digest of the sealed settings of its nodes,
+    `node_secrets` a layer of the nodes' overlays to that of its sealed files.
     """
 
     fleet: str
@@ -123,6 +127,12 @@ class Manifest:
     profiles: tuple[Profile, ...] = ()
     allow: tuple[str, ...] = ()
     secrets: Mapping[str, Digest] = field(default_factory=dict)
+    node_secrets: Mapping[str, Digest] = field(default_factory=dict)
+
+    @property
+    def sealed(self) -> tuple[Digest, ...]:
+        """Return the digests of all that is sealed, each once."""
+        return tuple(dict.fromkeys((*self.secrets.values(), *self.node_secrets.values())))
 
     @property
     def root(self) -> Artifact:
@@ -136,10 +146,11 @@ class Manifest:
 
 def encode(manifest: Manifest) -> bytes:
     """Return the manifest's canonical bytes: what is signed."""
-    secrets = {"secrets": dict(manifest.secrets)} if manifest.secrets else {}
+    nodes = [_artifact_value(artifact) for artifact in manifest.with_role(Role.NODES)]
+    optional = {"secrets": dict(manifest.secrets), "node_secrets": dict(manifest.node_secrets), "nodes": nodes}
     return pack(
         {
-            **secrets,
+            **{name: value for name, value in optional.items() if value},
             "format": _FORMAT,
             "fleet": manifest.fleet,
             "name": manifest.name,
@@ -147,7 +158,7 @@ def encode(manifest: Manifest) -> bytes:
             "issued": manifest.issued_unix_s,
             "expires": manifest.expires_unix_s,
             "cmdline": manifest.cmdline,
-            "artifacts": [_artifact_value(artifact) for artifact in manifest.artifacts],
+            "artifacts": [_artifact_value(each) for each in manifest.artifacts if each.role is not Role.NODES],
             "env": dict(manifest.env),
             "profiles": [_profile_value(profile) for profile in manifest.profiles],
             "allow": list(manifest.allow),
@@ -198,7 +209,11 @@ def _decode(data: bytes) -> Manifest:
     if fields.integer("format") != _FORMAT:
         raise DecodeError(f"format {fields.integer('format')}, this version knows {_FORMAT}")
     fields.check_critical(_KNOWN)
-    artifacts = tuple(_artifact(value) for value in fields.items("artifacts", most=MAX_ARTIFACTS))
+    images = tuple(_artifact(value) for value in fields.items("artifacts", most=MAX_ARTIFACTS))
+    nodes = tuple(_artifact(value) for value in fields.items("nodes", most=1))
+    if any((each.role is Role.NODES) is not (each in nodes) for each in (*images, *nodes)):
+        raise DecodeError("overlays of nodes among the images, or the other way round")
+    artifacts = (*images, *nodes)
     names = [artifact.name for artifact in artifacts]
     if len(set(names)) != len(names):
         raise DecodeError("two artifacts share a name")
@@ -206,7 +221,8 @@ def _decode(data: bytes) -> Manifest:
         raise DecodeError("two artifacts are the same bytes")
     if [artifact.role for artifact in artifacts].count(Role.ROOT) != 1:
         raise DecodeError("not exactly one root image")
-    profiles = tuple(_profile(value, set(names)) for value in fields.items("profiles", most=1024))
+    plugins = {artifact.name for artifact in images}
+    profiles = tuple(_profile(value, plugins) for value in fields.items("profiles", most=1024))
     return Manifest(
         fleet=fields.text("fleet"),
         name=fields.text("name"),
@@ -219,6 +235,7 @@ def _decode(data: bytes) -> Manifest:
         profiles=profiles,
         allow=fields.texts("allow", most=16),
         secrets=_secrets(fields.mapping("secrets"), {"", *(profile.name for profile in profiles)}),
+        node_secrets=_node_secrets(fields.mapping("node_secrets")),
     )
 
 
@@ -227,6 +244,14 @@ def _secrets(value: object, names: set[str]) -> dict[str, Digest]:
     assert isinstance(value, dict)
     if not value.keys() <= names:
         raise DecodeError("manifest.secrets names a profile that is not there")
+    return {name: Digest(fields.raw(name, exactly=DIGEST_BYTES)) for name in value}
+
+
+def _node_secrets(value: object) -> dict[str, Digest]:
+    fields = Fields(value, "manifest.node_secrets")
+    assert isinstance(value, dict)
+    if len(value) > MAX_NODE_SECRETS or not all(isinstance(name, str) for name in value):
+        raise DecodeError(f"manifest.node_secrets is no map of at most {MAX_NODE_SECRETS} layers")
     return {name: Digest(fields.raw(name, exactly=DIGEST_BYTES)) for name in value}
 
 

@@ -22,7 +22,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What one node boots: the root image and its plugins in stacking order, its settings, its sealed ones' digest."""
+    """What one node boots: the root image, its plugins in stacking order and what has the nodes' overlays, if there are
+    any; its settings, and its sealed ones' digest."""
 
     profile: str
     artifacts: tuple[Artifact, ...]
@@ -51,7 +52,7 @@ def select(manifest: Manifest, *, name: str = "", identity: Identity | None = No
         plugins = tuple(plugin for plugin in plugins if plugin.name in chosen.plugins)
     return Selection(
         profile=chosen.name if chosen else "",
-        artifacts=(manifest.root, *plugins),
+        artifacts=(manifest.root, *plugins, *manifest.with_role(Role.NODES)),
         env={**manifest.env, **(chosen.env if chosen else {})},
         secrets=manifest.secrets.get(chosen.name if chosen else ""),
     )

@@ -48,8 +48,8 @@ from swarmboot.errors import (
     SettingsError,
     TrustError,
 )
-from swarmboot.ids import InfoHash, LeaseId, NodeId, PieceIndex, Sequence
-from swarmboot.release import canary, manifest, trust
+from swarmboot.ids import Digest, InfoHash, LeaseId, NodeId, PieceIndex, Sequence
+from swarmboot.release import canary, manifest, node_overlay, trust
 from swarmboot.release.manifest import Profile
 from swarmboot.text import addresses, units
 from swarmboot.text.toml import TomlError
@@ -119,10 +119,22 @@ _HANDOUT = announce.Handout(
     ("https://10.0.0.1:8470",), True, 2.0, True, (announce.Neighbour("10.0.0.8", 6881, 8471),), 1e8,
 )  # fmt: skip
 _MANIFEST = build_manifest(
-    artifacts=(build_artifact(), build_plugin("10-a.squashfs")),
+    artifacts=(build_artifact(), build_plugin("10-a.squashfs"), build_artifact("nodes.gz", role=manifest.Role.NODES)),
+    node_secrets={"default": Digest(bytes(32))},
     env={"A": "1"},
     profiles=(Profile("gpu", ("52:54:00:*",), {"sys_vendor": "*"}, ("10-a.squashfs",), {"B": "2"}, "quiet"),),
     allow=("setuid",),
+)
+
+
+_OWN_FILES = (
+    node_overlay.NodeFile("etc/a", data=b"{mac}", is_template=True),
+    node_overlay.NodeFile("etc/b", target="a"),
+)
+_OVERLAYS = node_overlay.NodeOverlays(
+    {"default": _OWN_FILES},
+    {"52:54:00:00:00:01": node_overlay.Host("n1", "r1", "gpu", "10.0.0.5", {"A": "1"})},
+    "node-{mac_dashes}",
 )
 
 
@@ -270,6 +282,18 @@ DECODERS: tuple[Decoder, ...] = (
         "key set", _twice(trust.decode_key_set, trust.encode_key_set), (ManifestError,), (trust.encode_key_set(_KEYS),)
     ),
     Decoder("manifest", _twice(manifest.decode, manifest.encode), (ManifestError,), (manifest.encode(_MANIFEST),)),
+    Decoder(
+        "nodes' overlays",
+        lambda data: node_overlay.encode_overlays(node_overlay.decode_overlays(gzip.compress(data))),
+        (ManifestError,),
+        (gzip.decompress(node_overlay.encode_overlays(_OVERLAYS)),),
+    ),
+    Decoder(
+        "a node's own files",
+        _twice(node_overlay.decode_files, node_overlay.encode_files),
+        (DecodeError,),
+        (node_overlay.encode_files(_OWN_FILES),),
+    ),
     Decoder(
         "announce",
         _twice(announce.decode_announce, announce.encode_announce),

@@ -38,6 +38,7 @@ BOOT_S = 300.0
 READY = "the root is ready after"
 END = "marker: end of it"
 ONE_ARGUMENT = f"swarmboot.server=https://{NAME}:8470"
+NAMED = "machine1"
 GROWTH_MAX_BYTES = 10_000_000
 BESIDE_RUNTIME_MAX_BYTES = 6_650_000
 """With the runtime that `build-runtime` makes, in xz, that is an initramfs of at most 15.1 MB."""
@@ -77,7 +78,7 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     work = tmp_path_factory.mktemp("vm")
     fleet, site = images.fleet(), work / "site"
-    images.publish(images.write_release(work / "release"), site=site, keys=fleet.keys)
+    images.publish(with_nodes(images.write_release(work / "release")), site=site, keys=fleet.keys)
     with ExitStack() as stack:
         lans = []
         for name in ("lan", "lan-of-dracut"):
@@ -88,6 +89,25 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         initramfs, dracut = images.initramfs(), images.initramfs("dracut")
         lan, lan_of_dracut = lans
         yield Bench(work, images.debian_kernel(), fleet, initramfs, dracut, stack, lan, lan_of_dracut, digest)
+
+
+def with_nodes(release: Path) -> Path:
+    """Give a release a file for every node, with what differs between them in it, and one of them a name."""
+    (release / "nodes/default/etc").mkdir(parents=True)
+    (release / "nodes/default/etc/node.tmpl").write_text("{mac} {address} in {rack}|")
+    (release / "nodes/hosts.csv").write_text(f"mac;name;rack\r\n{mac_of(NAMED)};web-1;r12\r\n")
+    (release / "release.toml").write_text('hostname = "node-{mac_dashes}"\n')
+    return release
+
+
+def check_own(machine: Machine) -> None:
+    """Check what a machine has in its root for itself, and that its name is its own and leads to itself."""
+    mac = mac_of(machine.name)
+    name, rack = ("web-1", "r12") if machine.name == NAMED else (f"node-{mac.replace(':', '-')}", "")
+    node, _, rest = machine.marks()["own"].partition("|")
+    assert re.fullmatch(rf"{mac} 10\.99\.[0-9.]+ in {rack}", node)
+    assert rest.split()[:1] == [name]
+    assert rest.split()[1:] in ([], ["127.0.1.1", name])
 
 
 def report_of(machine: Machine) -> dict[str, Any]:
@@ -112,6 +132,7 @@ def check_root(machine: Machine, bench: Bench) -> None:
     assert marks["user"] != "root"
     assert marks["rights"] == f"CapPrm:{0:016x} CapBnd:{0:016x} NoNewPrivs:1 Seccomp:2"
     assert marks["restarts"] == "0"
+    check_own(machine)
 
 
 def tell_phases(machine: Machine) -> None:

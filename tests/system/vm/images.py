@@ -29,6 +29,7 @@ say fuse "$(ls /sys/fs/fuse/connections 2>/dev/null)"
 say plugin "$(. /etc/hello.conf && echo "$HELLO")"
 say motd "$([ -e /etc/motd ] && echo there || echo gone)"
 say environment "$(tr '\\n' ' ' </etc/environment)"
+say own "$(cat /etc/node 2>/dev/null)$(uname -n) $(getent hosts "$(uname -n)" | head -n 1)"
 say tree "$(cat /opt/tree 2>/dev/null)"
 for image in /run/swarmboot/images/rootfs.*; do say image "$(sha256sum <"$image" | cut -c1-64)"; done
 say clock "$(date +%s)"

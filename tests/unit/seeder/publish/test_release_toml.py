@@ -63,7 +63,10 @@ def test_an_empty_file_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('\nnmae = "x"\n', "release.toml:2: nmae is no key: expected one of allow, cmdline, lazy, name, profiles"),
+        (
+            '\nnmae = "x"\n',
+            "release.toml:2: nmae is no key: expected one of allow, cmdline, hostname, lazy, name, profiles",
+        ),
         ('name = "x"\n[extra]\n', "release.toml:2: extra is no key"),
         ('[[profiles]]\nname = "a"\nmac = ["x"]\n', "release.toml:3: profiles[1].mac is no key"),
         ("name = 1", "release.toml:1: name has the wrong value: expected text on one line"),
@@ -90,6 +93,13 @@ def test_an_empty_file_says_nothing() -> None:
         ('[[profiles]]\nname = "a"\nplugins = [1]', "release.toml:3: profiles[1].plugins has the wrong value"),
         ('[[profiles]]\nname = "a"\n[[profiles]]\nname = "a"', "release.toml: two profiles are named a"),
         ("name = ", "release.toml is no TOML"),
+        ('hostname = "node-{mac}"', "release.toml:1: hostname has the wrong value: expected letters, digits, dashes"),
+        ('hostname = "a_b"', "release.toml:1: hostname has the wrong value: expected letters, digits, dashes"),
+        (
+            'hostname = "{rak}"',
+            "release.toml:1: hostname has the wrong value: expected text and names of values; line 1:",
+        ),
+        ('hostname = "{hostname}"', "release.toml:1: hostname has the wrong value: expected text and names"),
     ],
 )
 def test_a_mistake_is_refused_with_its_key_and_line(text: str, line: str) -> None:

@@ -1,0 +1,126 @@
+"""The folder nodes/ of a release: what becomes a layer, and everything that is refused before it could reach a root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seeder.publish.nodes import layers as work
+from seeder.publish.nodes.layers import layer_notes, read_layers
+from swarmboot.errors import EscapeError, ReleaseError, SwarmbootError
+from swarmboot.release.node_overlay import Host, NodeFile
+
+LAYER = "52-54-00-12-34-56"
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Path:
+    for layer in ("default", LAYER):
+        (tmp_path / layer / "etc").mkdir(parents=True)
+        (tmp_path / layer / "etc/motd").write_text(f"{layer}\n")
+    return tmp_path
+
+
+def test_files_links_and_programs_become_layers_in_order(nodes: Path) -> None:
+    (nodes / "default/etc/issue.tmpl").write_text("{hostname}\n")
+    (nodes / "default/etc/localtime").symlink_to("/usr/share/zoneinfo/UTC")
+    (nodes / "default/root/.ssh").mkdir(parents=True)
+    (nodes / "default/root/.ssh/authorized_keys").write_text("ssh-ed25519 AAAA\n")
+    (nodes / "default/usr").mkdir()
+    (nodes / "default/usr/tool").write_text("#!/bin/sh\n")
+    (nodes / "default/usr/tool").chmod(0o700 | 0o004)
+    (nodes / "hosts.csv").write_text("mac\n")
+    (nodes / ".git").mkdir()
+    found = read_layers(nodes)
+    assert found.notes == []
+    assert found.layers == {
+        LAYER: (NodeFile("etc/motd", data=f"{LAYER}\n".encode()),),
+        "default": (
+            NodeFile("etc/issue", data=b"{hostname}\n", is_template=True),
+            NodeFile("etc/localtime", target="/usr/share/zoneinfo/UTC"),
+            NodeFile("etc/motd", data=b"default\n"),
+            NodeFile("root/.ssh/authorized_keys", data=b"ssh-ed25519 AAAA\n"),
+            NodeFile("usr/tool", 0o755, b"#!/bin/sh\n"),
+        ),
+    }
+
+
+def _write(path: str, text: str = "x", mode: int = 0o644) -> Callable[[Path], None]:
+    def make(nodes: Path) -> None:
+        (nodes / path).parent.mkdir(parents=True, exist_ok=True)
+        (nodes / path).write_text(text)
+        (nodes / path).chmod(mode)
+
+    return make
+
+
+def _link(path: str, target: str) -> Callable[[Path], None]:
+    def make(nodes: Path) -> None:
+        (nodes / path).parent.mkdir(parents=True, exist_ok=True)
+        (nodes / path).symlink_to(target)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (_write("defualt/etc/x"), ReleaseError, "nodes/defualt is no layer of nodes' files.*did you mean default"),
+        (_write("52:54:00:12:34:57/x"), ReleaseError, "52:54:00:12:34:57 is no layer.*as in 52-54-00-12-34-56"),
+        (_write("rack=r1"), ReleaseError, "nodes/rack=r1 is no folder"),
+        (_link("rack=r1", "default"), ReleaseError, "nodes/rack=r1 is no folder.*found a link"),
+        (_link("default/etc/x", "../../../etc/shadow"), EscapeError, "default/etc/x is a link that leads out"),
+        (_write("default/usr/su", mode=0o4755), ReleaseError, "default/usr/su is setuid or setgid"),
+        (lambda nodes: os.mkfifo(nodes / "default/etc/p"), ReleaseError, "default/etc/p is no file, folder or link"),
+        (_write("default/run/x"), ReleaseError, "default/run: nobody would see it, /run is mounted over"),
+        (_write("default/etc/swarmboot/secret.env"), ReleaseError, "/etc/swarmboot is for secret settings"),
+        (_write("default/etc/machine-id"), ReleaseError, "machines that share an identity"),
+        (_write("default/etc/machine-id.tmpl"), ReleaseError, "machines that share an identity"),
+        (_write("default/etc/x.tmpl", "\n{hosntame}"), ReleaseError, "x.tmpl, line 2: {hosntame} .*mean hostname"),
+        (_write("default/etc/motd.tmpl"), ReleaseError, "etc/motd is there as a file and as a template"),
+        (_write(os.fsdecode(b"default/etc/\xff")), ReleaseError, "a name that cannot be published"),
+        (_write("default/etc/a\nb"), ReleaseError, "a name that cannot be published"),
+    ],
+)  # fmt: skip
+def test_what_no_root_may_be_given_is_refused(
+    nodes: Path, make: Callable[[Path], None], error: type[SwarmbootError], said: str
+) -> None:
+    make(nodes)
+    with pytest.raises(error, match=f"(?s){said}"):
+        read_layers(nodes)
+
+
+def test_one_machine_may_have_an_identity_of_its_own(nodes: Path) -> None:
+    _write(f"{LAYER}/etc/machine-id", "0123456789abcdef0123456789abcdef\n")(nodes)
+    assert [file.path for file in read_layers(nodes).layers[LAYER]] == ["etc/machine-id", "etc/motd"]
+
+
+def test_all_of_it_has_one_bound(nodes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "OVERLAYS_MAX_BYTES", 100)
+    _write("default/etc/a", "x" * 60)(nodes)
+    read_layers(nodes)
+    _write(f"{LAYER}/etc/b", "x" * 60)(nodes)
+    with pytest.raises(ReleaseError, match=r"nodes' files are too large in all.*a plugin"):
+        read_layers(nodes)
+
+
+def test_what_looks_like_a_secret_is_noted(nodes: Path) -> None:
+    _write("default/etc/token", mode=0o600)(nodes)
+    _write("default/etc/ssh/key", "-----BEGIN OPENSSH PRIVATE KEY-----\n")(nodes)
+    notes = read_layers(nodes).notes
+    assert [note.split(",")[0] for note in notes] == [
+        "nodes/default/etc/ssh/key is a private key",
+        "nodes/default/etc/token is not for everybody",
+    ]
+    assert read_layers(nodes, is_secret=True).notes == []
+
+
+def test_layers_that_nobody_gets_are_noted() -> None:
+    layers = {"default": (), "profile=gup": (), "profile=web": (), "name=wbe-1": (), "rack=r1": ()}
+    assert layer_notes(layers, {LAYER: Host("web-1")}, {"gpu", "web"}) == [
+        "nodes/profile=gup: the release has no profile gup; did you mean gpu?",
+        "nodes/name=wbe-1: nodes/hosts.csv has no host wbe-1; did you mean web-1?",
+    ]
