@@ -53,7 +53,7 @@ swarmboot_boot() {
     fi
     swarmboot_keep_seeding "$1"
     swarmboot_keep_images "$1"
-    rm -f "$swarmboot_run/handover/own-files" # they are in the root now, and may be secret
+    rm -f "$swarmboot_run/handover/own-files" "$swarmboot_run/handover/own-secrets" # they are in the root now, and may be secret
     if [ -s "$swarmboot_run/handover/devices" ]; then # the leecher goes on, with its folders and its token
         swarmboot_spare_server
         swarmboot_say "the root is ready after $(swarmboot_uptime) s, the rest of it arrives"

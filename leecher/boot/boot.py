@@ -258,7 +258,10 @@ class Boot:
 
     def _secrets(self, manifest: Manifest, selection: Selection) -> SecretSettings:
         settings, counters = self.settings, self.counters
-        return SecretSettings(manifest, selection, settings, counters, random=self._random, tell=self._tell)
+        return SecretSettings(
+            manifest, selection, settings, counters, random=self._random, tell=self._tell,
+            has_files=self._options.is_unpacked,
+        )  # fmt: skip
 
     async def _wait_and_check(
         self, selection: Selection, fetch_loop: FetchLoop, release: Release

@@ -41,6 +41,8 @@ KEEP = "keep"
 ENVIRONMENT = "environment"
 SECRETS = "secret.env"
 OWN_FILES = "own-files"
+OWN_SECRETS = "own-secrets"
+"""What is secret among a node's own files, until they are put together; both are gone once the root is."""
 CREDENTIALS = "credentials"
 ALL_ALLOWED = frozenset({"devices", "setuid"})
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*\Z")

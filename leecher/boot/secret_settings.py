@@ -1,8 +1,9 @@
-"""A release's secret settings: asked for in private, opened with the fleet token, kept in memory and in one file.
+"""A release's secret settings and this node's secret files: asked for in private, opened with the fleet token, kept in
+memory and in one file each.
 
 The signed manifest pins the digest of what is sealed, so whoever serves it cannot choose it. Only the seeder gives it,
 and only over HTTPS: neighbours and mirrors have none, and a node that finds no seeder waits for one. What is opened is
-never logged, reported or served; the file has mode 0600.
+never logged, reported or served; the files have mode 0600.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from random import Random
 
 import trio
 
-from leecher.boot.hand_off import environment_text, write_secret
+from leecher.boot.hand_off import OWN_SECRETS, environment_text, write_private, write_secret
+from leecher.machine.identity import read_identity
 from leecher.origin.client import Origin
 from leecher.origin.small_request import SmallRequest
 from leecher.origin.threads import in_thread
 from leecher.swarm.counters import BootCounters
 from swarmboot.backoff import Backoff
-from swarmboot.crypto.fleet_token import SEALED_MAX_BYTES, SECRETS_PATH, unseal
+from swarmboot.codec import DecodeError
+from swarmboot.crypto.fleet_token import SEALED_MAX_BYTES, SECRETS_PATH, unseal, unseal_files
 from swarmboot.errors import ArtifactError, OriginError, ProofRefusedError, TokenError, TransferError
 from swarmboot.ids import Digest
 from swarmboot.release.manifest import Manifest
+from swarmboot.release.node_overlay import NodeFile, decode_files, encode_files
+from swarmboot.release.node_root import NodeFacts, secret_layers
 from swarmboot.release.profile import Selection
 from swarmboot.settings import NodeSettings
 from swarmboot.wire.announce import WIRE_TYPE
@@ -40,6 +45,8 @@ class _GoneError(OriginError):
 class SecretSettings:
     """The secret settings of one node's release. `written` is set when there are none, or they are in their file.
 
+    With `has_files` the node's secret files are left beside that, as `hand_off` calls them.
+
     Raises TokenError if the release has some for this node and it can have none of them.
     """
 
@@ -52,6 +59,7 @@ class SecretSettings:
         *,
         random: Random,
         tell: Callable[[str], None],
+        has_files: bool = False,
     ) -> None:
         self.written = trio.Event()
         self._fleet, self._profile = manifest.fleet, selection.profile
@@ -64,7 +72,9 @@ class SecretSettings:
         self.last_failure: TransferError | None = None
         if self._path is not None:
             self._path.unlink(missing_ok=True)
-        if self._digest is None:
+            self._path.with_name(OWN_SECRETS).unlink(missing_ok=True)
+        self._layers = self._layers_of(manifest) if has_files and settings.secrets else {}
+        if self._digest is None and not self._layers:
             self.written.set()
             if selection.secrets is not None and counters.proving.one is None:
                 tell("the release has secret settings, which are left out: --secrets says where to write them")
@@ -77,13 +87,34 @@ class SecretSettings:
         Raises TokenError if it does not accept the token or they cannot be opened, ArtifactError if it gives others,
         OriginError if it has none.
         """
-        if self._digest is None or self._path is None:
+        if self._path is None or self.written.is_set():
             return
+        files: dict[str, NodeFile] = {}
+        for layer, digest in self._layers.items():
+            sealed = self._checked(await self._asked_for(origin, digest), digest)
+            packed = unseal_files(self._counters.proving.tokens, sealed, fleet=self._fleet, layer=layer)
+            files |= {file.path: file for file in _files(packed)}
+        if files:
+            merged = encode_files(file for _, file in sorted(files.items()))
+            write_private(self._path.with_name(OWN_SECRETS), merged)
+        if self._digest is not None:
+            sealed = self._checked(await self._asked_for(origin, self._digest), self._digest)
+            env = unseal(self._counters.proving.tokens, sealed, fleet=self._fleet, profile=self._profile)
+            write_secret(self._path, environment_text("", env))
+        self.written.set()
+
+    def _layers_of(self, manifest: Manifest) -> dict[str, Digest]:
+        """Return the layers of secret files that this node gets, the later one winning, and their digests."""
+        if not manifest.node_secrets:
+            return {}
+        facts = NodeFacts(tuple(sorted(read_identity().macs)), profile=self._profile)
+        return {layer: manifest.node_secrets[layer] for layer in secret_layers(manifest.node_secrets, facts)}
+
+    async def _asked_for(self, origin: Origin, digest: Digest) -> bytes:
         backoff, told = Backoff(self._random, first_s=_PAUSE_S, max_s=_PAUSE_MAX_S), ""
         while True:
             try:
-                sealed = await self._ask(origin, self._digest)
-                break
+                return await self._ask(origin, digest)
             except ProofRefusedError as error:
                 raise TokenError("this server does not accept the node's fleet token", hint=error.hint) from error
             except _GoneError:
@@ -94,8 +125,6 @@ class SecretSettings:
                     told = str(error)
                     self._tell(f"{told}; the secret settings are asked for again")
             await trio.sleep(backoff.next_s())
-        write_secret(self._path, environment_text("", self._open(sealed)))
-        self.written.set()
 
     async def _ask(self, origin: Origin, digest: Digest) -> bytes:
         request = SmallRequest(
@@ -114,14 +143,23 @@ class SecretSettings:
             raise
         return request.answer
 
-    def _open(self, sealed: bytes) -> dict[str, str]:
+    def _checked(self, sealed: bytes, digest: Digest) -> bytes:
         found = hashlib.sha256(sealed).digest()
-        if found != self._digest:
+        if found != digest:
             raise ArtifactError(
                 "the server gives other secret settings than were signed", found=found.hex()[:16],
                 hint="run `swarmboot verify` on the site",
             )  # fmt: skip
-        return unseal(self._counters.proving.tokens, sealed, fleet=self._fleet, profile=self._profile)
+        return sealed
+
+
+def _files(packed: bytes) -> tuple[NodeFile, ...]:
+    """Return the files in what was sealed; raise TokenError if they are none that this version lays down."""
+    try:
+        return decode_files(packed)
+    except DecodeError as error:
+        hint = "publish with the same version of swarmboot, or rebuild this node's initramfs"
+        raise TokenError(f"this node's secret files cannot be used: {error}", hint=hint) from error
 
 
 def _check(settings: NodeSettings, counters: BootCounters) -> None:

@@ -15,7 +15,7 @@ from leecher.machine.identity import read_identity
 from leecher.machine.this_boot import boot_card
 from swarmboot.archive import Entry
 from swarmboot.release.manifest import Role
-from swarmboot.release.node_overlay import NodeFile, decode_overlays, encode_files
+from swarmboot.release.node_overlay import NodeFile, NodeOverlays, decode_files, decode_overlays, encode_files
 from swarmboot.release.node_root import NodeFacts, NodeRoot, node_root
 from swarmboot.release.profile import Selection
 from swarmboot.settings import NodeSettings
@@ -27,10 +27,11 @@ _OWN_ADDRESS = "127.0.1.1"
 def own_root(selection: Selection, settings: NodeSettings, *, tell: Callable[[str], None]) -> NodeRoot:
     """Return what this node gets for itself of the images that it has; raise ManifestError if that cannot be read."""
     image = next((each for each in selection.artifacts if each.role is Role.NODES), None)
-    if image is None:
+    secret = _secret_files(settings)
+    if image is None and not secret:
         return NodeRoot()
-    overlays = decode_overlays((settings.into / image.name).read_bytes())
-    found = node_root(overlays, _facts(selection, settings))
+    overlays = decode_overlays((settings.into / image.name).read_bytes()) if image else NodeOverlays()
+    found = node_root(overlays, _facts(selection, settings), secret)
     for note in found.notes:
         tell(note)
     if found.files:
@@ -38,6 +39,11 @@ def own_root(selection: Selection, settings: NodeSettings, *, tell: Callable[[st
             f"this node gets {len(found.files)} files of its own from {', '.join(found.layers) or 'the table of hosts'}"
         )
     return found
+
+
+def _secret_files(settings: NodeSettings) -> tuple[NodeFile, ...]:
+    path = settings.secrets.with_name(hand_off.OWN_SECRETS) if settings.secrets else None
+    return decode_files(path.read_bytes()) if path and path.is_file() else ()
 
 
 def _facts(selection: Selection, settings: NodeSettings) -> NodeFacts:

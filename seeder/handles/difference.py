@@ -126,6 +126,8 @@ def _settings(old: Manifest, new: Manifest) -> list[str]:
     lines += [f"profile {name}: {_word(name, *profiles)}" for name in _changed(*profiles)]
     secrets = [{name: digest.hex() for name, digest in manifest.secrets.items()} for manifest in (old, new)]
     lines += [f"secret settings{f' of {name}' if name else ''}: {_word(name, *secrets)}" for name in _changed(*secrets)]
+    files = [{name: digest.hex() for name, digest in manifest.node_secrets.items()} for manifest in (old, new)]
+    lines += [f"secret files of {name}: {_word(name, *files)}" for name in _changed(*files)]
     if [each.name for each in old.profiles] != [each.name for each in new.profiles] and not _changed(*profiles):
         lines.append("profiles: in another order")
     return lines

@@ -36,6 +36,7 @@ def published_value(published: Published, *, site: Path) -> dict[str, Any]:
         "artifacts": [artifact_value(artifact) for artifact in manifest.artifacts],
         "settings": len(manifest.env),
         "secrets": {name: digest.hex() for name, digest in manifest.secrets.items()},
+        "node_secrets": {layer: digest.hex() for layer, digest in manifest.node_secrets.items()},
         "profiles": [profile.name for profile in manifest.profiles],
         "signers": [signer.hex() for signer in published.signers],
         "copied_bytes": published.copied_bytes,
@@ -78,7 +79,7 @@ def published_lines(published: Published, *, site: Path, is_dry: bool = False) -
     copied, reused = format_size(published.copied_bytes), format_size(published.reused_bytes)
     how = "to copy" if is_dry else "copied"
     lines.append(f"site {site}: {copied} {how}, {reused} there already; may be booted until {_day(manifest)}")
-    if manifest.secrets:
+    if manifest.sealed:
         lines.append("secret settings are sealed for the fleet token: serve with --fleet-token, and bake it into nodes")
     lines.append(f"fleet {manifest.fleet}, signed by {shown_ids(published.signers)}")
     last = "nothing was written" if is_dry else f"serve it: swarmboot serve {site}"

@@ -24,10 +24,11 @@ from seeder.site.reader import Pointed, read_own_channel
 from seeder.site.signers import check_signers, last_signers, own_keys, signer_ids
 from seeder.site.writer import SiteWriter
 from swarmboot import ids
-from swarmboot.crypto.fleet_token import FleetToken, seal
+from swarmboot.crypto.fleet_token import FleetToken, seal, seal_files
 from swarmboot.errors import ReleaseError
 from swarmboot.release import layout, trust
 from swarmboot.release.manifest import Artifact, Manifest
+from swarmboot.release.node_overlay import encode_files
 from swarmboot.release.profile import Selection, select
 from swarmboot.release.trace import Read
 
@@ -108,7 +109,11 @@ def publish(
         writer.remove_rotations()
         current = read_own_channel(writer.site, options.channel, own_keys(keys))
     wanted = _manifest(release, artifacts, options=options, current=current, now_unix_s=now_unix_s)
-    wanted = replace(wanted, secrets=_seal(writer, release, options.tokens, fleet=wanted.fleet))
+    wanted = replace(
+        wanted,
+        secrets=_seal(writer, release, options.tokens, fleet=wanted.fleet),
+        node_secrets=_seal_files(writer, release, options.tokens, fleet=wanted.fleet),
+    )
     manifest = _issued(writer, wanted, keys, current=current, options=options, now_unix_s=now_unix_s)
     return Published(
         manifest=manifest,
@@ -144,9 +149,9 @@ def _issued(
 
 
 def _check_tokens(release: Release, tokens: tuple[FleetToken, ...]) -> None:
-    if release.secrets and not tokens:
+    if (release.secrets or release.node_secrets) and not tokens:
         raise ReleaseError(
-            "the release has secret settings, which reach nodes only with a fleet token",
+            "the release has secret settings or files, which reach nodes only with a fleet token",
             expected="--fleet-token FILE",
             found="none",
             hint="make one with `swarmboot keygen --fleet-token FILE`; serve and the nodes' initramfs need it too",
@@ -157,11 +162,26 @@ def _seal(writer: SiteWriter, release: Release, tokens: tuple[FleetToken, ...], 
     """Write each profile's secret settings, sealed, and return their digests; what is there already stays."""
     digests = {}
     for profile, env in release.secrets.items():
-        sealed = seal(tokens, env, fleet=fleet, profile=profile)
-        digests[profile] = ids.Digest(hashlib.sha256(sealed).digest())
-        if not writer.holds_bytes(layout.secrets_path(digests[profile]), sealed):
-            writer.write(layout.secrets_path(digests[profile]), sealed)
+        digests[profile] = _kept(writer, seal(tokens, env, fleet=fleet, profile=profile))
     return digests
+
+
+def _seal_files(
+    writer: SiteWriter, release: Release, tokens: tuple[FleetToken, ...], *, fleet: str
+) -> dict[str, ids.Digest]:
+    """Write the secret files of each layer of nodes, sealed, and return their digests; what is there already stays."""
+    return {
+        layer: _kept(writer, seal_files(tokens, encode_files(files), fleet=fleet, layer=layer))
+        for layer, files in release.node_secrets.items()
+    }
+
+
+def _kept(writer: SiteWriter, sealed: bytes) -> ids.Digest:
+    """Write what is sealed, unless it is there, and return its digest."""
+    digest = ids.Digest(hashlib.sha256(sealed).digest())
+    if not writer.holds_bytes(layout.secrets_path(digest), sealed):
+        writer.write(layout.secrets_path(digest), sealed)
+    return digest
 
 
 def _pointer_end(options: PublishOptions, now_unix_s: float) -> int:

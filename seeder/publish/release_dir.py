@@ -20,13 +20,13 @@ from pathlib import Path
 from seeder.publish.env_file import parse_env
 from seeder.publish.nodes.hosts import parse_hosts
 from seeder.publish.nodes.layers import FOLDER as NODES
-from seeder.publish.nodes.layers import HOSTS, layer_notes, read_layers
+from seeder.publish.nodes.layers import HOSTS, SEALED_FOLDER, by_machine, layer_notes, read_layers
 from seeder.publish.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from seeder.site.writer import SourceFile
 from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
 from swarmboot.host.text_files import read_text
 from swarmboot.release.manifest import MAX_ARTIFACTS, UNIFIED, Role, is_safe_name
-from swarmboot.release.node_overlay import NodeOverlays
+from swarmboot.release.node_overlay import NodeFile, NodeOverlays
 
 ROOT_FORMATS = ("squashfs", "tar.zst", "tar.gz", "cpio.zst", "cpio.gz")
 PLUGIN_FORMATS = ("squashfs", "tar.gz", "tar.zst")
@@ -53,7 +53,7 @@ class Release:
     """A release directory as read: its files in the manifest's order, its settings, and what a person should know.
 
     `names` are all that is in it, hidden names left out; `counted` is what archives take unpacked, where it is known;
-    `overlays` is what it brings for single nodes, None for nothing.
+    `overlays` is what it brings for single nodes, None for nothing, and `node_secrets` their secret files, by layer.
     """
 
     folder: Path
@@ -66,6 +66,7 @@ class Release:
     names: tuple[str, ...] = ()
     counted: Mapping[SourceFile, int] = field(default_factory=dict)
     overlays: NodeOverlays | None = None
+    node_secrets: Mapping[str, tuple[NodeFile, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def secrets(self) -> Mapping[str, Mapping[str, str]]:
@@ -107,6 +108,7 @@ def read_release(folder: Path) -> Release:
         notes=tuple(reader.notes),
         names=tuple(reader.names()),
         overlays=overlays,
+        node_secrets=reader.node_secrets(overlays),
     )
 
 
@@ -240,6 +242,16 @@ class _Reader:
             hosts = dict(table.hosts)
         self.notes += layer_notes(layers, hosts, profiles)
         return NodeOverlays(layers, hosts, settings.hostname)
+
+    def node_secrets(self, overlays: NodeOverlays | None) -> dict[str, tuple[NodeFile, ...]]:
+        """Return the secret files of nodes.secret/ by layer, those of a name by its MAC address."""
+        if not self.names(SEALED_FOLDER):
+            return {}
+        found = read_layers(
+            self._inside(self._folder / SEALED_FOLDER, SEALED_FOLDER), label=SEALED_FOLDER, is_secret=True
+        )
+        self.notes += found.notes
+        return by_machine(found.layers, overlays.hosts if overlays else {})
 
     def _text(self, label: str) -> str:
         real = self._inside(self._folder / label, label)

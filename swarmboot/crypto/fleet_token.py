@@ -42,11 +42,15 @@ TOKEN_BYTES = 32
 MAX_TOKENS = 8
 SECRETS_MAX_BYTES = 1 << 16
 MAX_SECRETS = 1024
+SECRET_FILES_MAX_BYTES = 45_000
+"""What the secret files of a layer may take, packed: in base64 they fit where settings do."""
+
 SEALED_MAX_BYTES = 1 << 20
 EXAMPLE = bytes(range(32, 64))
 """The token that documentation shows: known to everybody, so never taken."""
 
 _LABEL = "swarmboot-token"
+_FILES = "files"
 _FILE_MAX_BYTES = 4096
 _FEWEST_VALUES = 16
 _ID_BYTES = 8
@@ -176,6 +180,32 @@ def seal(tokens: Sequence[FleetToken], env: Mapping[str, str], *, fleet: str, pr
         )
     context = pack([fleet, profile])
     return pack({token.name: _sealed(token, text, context) for token in tokens})
+
+
+def seal_files(tokens: Sequence[FleetToken], files: bytes, *, fleet: str, layer: str) -> bytes:
+    """Return a layer's secret files, packed, sealed for the holders of each of these tokens.
+
+    Raises ReleaseError if they are larger than SECRET_FILES_MAX_BYTES. No profile has a blank in its name, so nothing
+    that is sealed for a layer can be opened as settings, nor the other way round.
+    """
+    if len(files) > SECRET_FILES_MAX_BYTES:
+        raise ReleaseError(
+            f"the secret files of {layer} are too large",
+            expected=f"at most {SECRET_FILES_MAX_BYTES} bytes",
+            found=str(len(files)),
+        )
+    text = base64.b64encode(files).decode()
+    return seal(tokens, {_FILES: text}, fleet=fleet, profile=_context(layer))
+
+
+def unseal_files(tokens: Iterable[FleetToken], sealed: bytes, *, fleet: str, layer: str) -> bytes:
+    """Return what `seal_files` was given; raises TokenError as `unseal` does."""
+    found = unseal(tokens, sealed, fleet=fleet, profile=_context(layer))
+    return base64.b64decode(found.get(_FILES, ""))
+
+
+def _context(layer: str) -> str:
+    return f"nodes {layer}"
 
 
 def _sealed(token: FleetToken, text: bytes, context: bytes) -> bytes:

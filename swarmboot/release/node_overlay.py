@@ -7,7 +7,7 @@ gzip (RFC 1952), is one value of `swarmboot.codec`:
     {"format": 1, "hostname": TEMPLATE, "hosts": {MAC: {"name": ...}}, "layers": {LAYER: [{"path": ..., ...}]}}
 
 A layer is `default`, `profile=NAME`, `rack=NAME`, `name=NAME` or a MAC address as in `52-54-00-12-34-56`. Everything in
-it is root's, a file has mode 0644 or 0755, and a link leads to a place in the root. Pure: bytes to a value and back.
+it is root's, a file has mode 0644 or 0755, a secret one 0600 or 0700, and a link leads to a place in the root. Pure.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LAYER = re.compile(r"(?:default|[0-9a-f]{2}(?:-[0-9a-f]{2}){5}|(?:profile|rack|
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _NAME = re.compile(r"(?=.{1,64}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 _LABEL = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
-_MODES = (0o644, 0o755)
+_MODES = (0o600, 0o644, 0o700, 0o755)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ and the address that the node has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from swarmboot.release.node_overlay import (
@@ -47,8 +47,17 @@ class NodeRoot:
     notes: tuple[str, ...] = ()
 
 
-def node_root(overlays: NodeOverlays, facts: NodeFacts) -> NodeRoot:
-    """Return what this node gets; a value that a template names and nobody knows is left empty, with a note."""
+def secret_layers(known: Collection[str], facts: NodeFacts) -> tuple[str, ...]:
+    """Return which layers of secret files a node gets, the later one winning: by profile and MAC addresses alone."""
+    keys = (DEFAULT_LAYER, f"profile={facts.profile}", *(mac.replace(":", "-") for mac in facts.macs))
+    return tuple(key for key in keys if key in known)
+
+
+def node_root(overlays: NodeOverlays, facts: NodeFacts, secret: Iterable[NodeFile] = ()) -> NodeRoot:
+    """Return what this node gets; a value that a template names and nobody knows is left empty, with a note.
+
+    `secret` are its secret files, which go over all others.
+    """
     mac = next((each for each in reversed(facts.macs) if each in overlays.hosts), facts.macs[-1] if facts.macs else "")
     host = overlays.hosts.get(mac, Host())
     rack = host.rack or (facts.rack if is_label(facts.rack) else "")
@@ -70,6 +79,7 @@ def node_root(overlays: NodeOverlays, facts: NodeFacts) -> NodeRoot:
     )
     layers = tuple(key for key in keys if key in overlays.layers)
     found = {file.path: file for layer in layers for file in overlays.layers[layer]}
+    found |= {file.path: file for file in secret}
     if values["hostname"] and HOST_NAME not in found:
         found[HOST_NAME] = NodeFile(HOST_NAME, data=f"{values['hostname']}\n".encode())
     files = tuple(_filled(file, values, notes) for _, file in sorted(found.items()))

@@ -33,6 +33,7 @@ from swarmboot.text.template import TemplateError, names_in
 from swarmboot.text.units import format_size
 
 FOLDER = "nodes"
+SEALED_FOLDER = "nodes.secret"
 HOSTS = "hosts.csv"
 TEMPLATE = ".tmpl"
 _MOUNTED_OVER = ("dev", "proc", "run", "sys", "tmp")
@@ -62,7 +63,7 @@ def read_layers(folder: Path, *, label: str = FOLDER, is_secret: bool = False) -
         where = f"{label}/{entry.name}"
         if entry.name.startswith(".") or (entry.name == HOSTS and not is_secret):
             continue
-        _check_layer(entry, where)
+        _check_layer(entry, where, is_secret=is_secret)
         files = []
         for file in _files(Path(entry.path), where, "", left_bytes, found.notes, is_secret=is_secret):
             left_bytes -= len(file.data)
@@ -71,7 +72,9 @@ def read_layers(folder: Path, *, label: str = FOLDER, is_secret: bool = False) -
     return found
 
 
-def _check_layer(entry: os.DirEntry[str], where: str) -> None:
+def _check_layer(entry: os.DirEntry[str], where: str, *, is_secret: bool) -> None:
+    if is_secret and entry.name.startswith("rack="):
+        raise ReleaseError(f"{where}: secret files go by machine or profile", hint="name the machines, or a profile")
     if not is_layer(entry.name):
         known = ("default", "profile=", "rack=", "name=")
         raise ReleaseError(
@@ -115,7 +118,7 @@ def _files(
         _check_path(path, where)
         if entry.is_dir(follow_symlinks=False):
             yield from _files(Path(entry.path), where, f"{path}/", left_bytes, notes, is_secret=is_secret)
-        elif entry.is_symlink():
+        elif entry.is_symlink() and not is_secret:
             yield _link(entry, path, where)
         else:
             file = _file(entry, path, where, left_bytes, notes, is_secret=is_secret)
@@ -183,11 +186,15 @@ def _file(
     if not is_secret and (not mode & stat.S_IROTH or _KEY_MARK in data):
         what = "is not for everybody" if not mode & stat.S_IROTH else "is a private key"
         notes.append(f"{where}/{path} {what}, and whoever reaches the site can read it: secrets go into nodes.secret/")
-    run = stat.S_IMODE(mode) & stat.S_IXUSR
+    if is_secret and mode & stat.S_IROTH:
+        notes.append(f"everybody on this machine can read {where}/{path}: chmod 600 it")
+    plain, runnable = (0o600, 0o700) if is_secret else (0o644, 0o755)
     is_template = path.endswith(TEMPLATE)
     if is_template:
         _check_template(data, f"{where}/{path}")
-    return NodeFile(path.removesuffix(TEMPLATE), 0o755 if run else 0o644, data, is_template=is_template)
+    return NodeFile(
+        path.removesuffix(TEMPLATE), runnable if mode & stat.S_IXUSR else plain, data, is_template=is_template
+    )
 
 
 def _check_template(data: bytes, where: str) -> None:
@@ -197,6 +204,27 @@ def _check_template(data: bytes, where: str) -> None:
         raise ReleaseError(f"{where} is no template", expected="text in UTF-8", found=str(error)[:80]) from error
     except TemplateError as error:
         raise ReleaseError(f"{where}, {error}", hint="without .tmpl in its name it is laid down as it is") from error
+
+
+def by_machine(
+    layers: Mapping[str, tuple[NodeFile, ...]], hosts: Mapping[str, Host]
+) -> dict[str, tuple[NodeFile, ...]]:
+    """Return secret layers with those of names under the MAC addresses that the table has for them.
+
+    Raises ReleaseError for a name that the table has not.
+    """
+    macs = {host.name: mac.replace(":", "-") for mac, host in hosts.items() if host.name}
+    found = {layer: files for layer, files in layers.items() if not layer.startswith("name=")}
+    for layer, files in layers.items():
+        name = layer.removeprefix("name=")
+        if name == layer:
+            continue
+        if name not in macs:
+            hint = did_you_mean(name, sorted(macs), otherwise=f"put it into {FOLDER}/{HOSTS}")
+            raise ReleaseError(f"{SEALED_FOLDER}/{layer}: {FOLDER}/{HOSTS} has no host {name}", hint=hint)
+        both = {file.path: file for file in (*files, *found.get(macs[name], ()))}
+        found[macs[name]] = tuple(file for _, file in sorted(both.items()))
+    return found
 
 
 def layer_notes(layers: Mapping[str, object], hosts: Mapping[str, Host], profiles: Collection[str]) -> list[str]:

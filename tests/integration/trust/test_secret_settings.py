@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from leecher.machine.identity import read_identity
+from swarmboot.release.node_overlay import decode_files
 from tests.integration.trust.test_fleet_token import make_token
 from tests.support.loopback import Fleet, Seeder, asking, booting, build_release, program, serving
 
+KEY_MARK = "not-for-everybody-0815"
 PASSWORD, GPU_KEY = "correct-horse-battery", "gpu-licence-4711"
 TOML = f"""
 [[profiles]]
@@ -237,3 +240,35 @@ def test_a_token_in_the_site_or_the_release_is_refused(tmp_path: Path) -> None:
     fleet = build_secret_fleet(tmp_path)
     done = publish(fleet, "--fleet-token", make_token(tmp_path / "release/fleet.token"))
     assert (done.returncode, "lies in the release or the site" in done.stderr) == (13, True), done.stderr
+
+
+def test_a_node_gets_its_own_secret_files_and_no_file_of_another_and_they_are_nowhere_else(tmp_path: Path) -> None:
+    fleet = build_secret_fleet(tmp_path)
+    macs = sorted(read_identity().macs)
+    if not macs:
+        pytest.skip("this machine has no card with a MAC address")
+    folder = fleet.folder / "release/nodes.secret"
+    for layer, text in (
+        ("default", "of all"), (macs[0].replace(":", "-"), "mine of {hostname}"), ("02-ff-ff-ff-ff-ff", "another's"),
+    ):  # fmt: skip
+        (folder / layer / "etc/ssh").mkdir(parents=True)
+        (folder / layer / "etc/ssh/key.tmpl").write_text(f"{KEY_MARK} {text}")
+        (folder / layer / "etc/ssh/key.tmpl").chmod(0o600)
+    assert publish(fleet).returncode == 50, "without a token"
+    assert publish(fleet, "--fleet-token", token_of(fleet)).returncode == 0
+    assert "nothing changed" in publish(fleet, "--fleet-token", token_of(fleet)).stdout
+    assert program("swarmboot", "prune", fleet.site, "--keep", "1", "--grace", "0").returncode == 0
+    assert program("swarmboot", "verify", fleet.site, "--trust", fleet.pub).returncode == 0
+    handed = tmp_path / "handover"
+    with serving(fleet, "--fleet-token", str(token_of(fleet))) as seeder:
+        done = program(
+            "tests.support.boot_unpacked", *asking(seeder, fleet), "--fleet-token", token_of(fleet),
+            "--into", tmp_path / "images", "--secrets", handed / "secret.env", "--reserve", "0",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (file,) = decode_files((handed / "own-secrets").read_bytes())
+    assert (file.path, file.mode, file.data.decode()) == ("etc/ssh/key", 0o600, f"{KEY_MARK} mine of {{hostname}}")
+    assert (handed / "own-secrets").stat().st_mode & 0o777 == 0o600
+    public = known_to_all(fleet, done.stdout.encode(), done.stderr.encode(), "\n".join(seeder.lines).encode())
+    public += b"".join(path.read_bytes() for path in (tmp_path / "images").rglob("*") if path.is_file())
+    assert KEY_MARK.encode() not in public

@@ -109,7 +109,8 @@ def test_secrets_are_left_to_the_leecher_in_the_new_root(
 
 
 def test_the_booted_system_is_left_neither_token_nor_secrets(shell: tuple[str, ...], tmp_path: Path) -> None:
-    for name in ("handover/secret.env", "handover/credentials", "etc/fleet.token", "etc/fleet.pub"):
+    own = ("handover/own-files", "handover/own-secrets")
+    for name in ("handover/secret.env", "handover/credentials", "etc/fleet.token", "etc/fleet.pub", *own):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x\n")
     call = """

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from swarmboot.codec import DecodeError
 from swarmboot.crypto.fleet_token import (
     EXAMPLE,
+    SECRET_FILES_MAX_BYTES,
     FleetProver,
     FleetToken,
     NodeProver,
@@ -26,10 +27,12 @@ from swarmboot.crypto.fleet_token import (
     parse_tokens,
     read_tokens,
     seal,
+    seal_files,
     unseal,
+    unseal_files,
     write_token,
 )
-from swarmboot.errors import KeyFileError, TokenError
+from swarmboot.errors import KeyFileError, ReleaseError, TokenError
 from swarmboot.ids import NodeId
 
 TOKEN, OTHER = FleetToken(os.urandom(32)), FleetToken(os.urandom(32))
@@ -210,3 +213,19 @@ def test_a_node_file_has_a_plain_path(path: str) -> None:
 
     with pytest.raises(DecodeError):
         private.decode_files(private.encode_files({path: (0o644, b"")}))
+
+
+def test_a_layers_files_are_opened_as_that_layers_alone_and_bounded() -> None:
+    tokens = (TOKEN,)
+    sealed = seal_files(tokens, b"files", fleet="f", layer="default")
+    assert unseal_files(tokens, sealed, fleet="f", layer="default") == b"files"
+    for call in (
+        lambda: unseal_files(tokens, sealed, fleet="f", layer="52-54-00-12-34-56"),
+        lambda: unseal_files(tokens, sealed, fleet="g", layer="default"),
+        lambda: unseal(tokens, sealed, fleet="f", profile="default"),
+    ):
+        with pytest.raises(TokenError):
+            call()
+    assert seal_files(tokens, bytes(SECRET_FILES_MAX_BYTES), fleet="f", layer="default")
+    with pytest.raises(ReleaseError, match="the secret files of default are too large"):
+        seal_files(tokens, bytes(SECRET_FILES_MAX_BYTES + 1), fleet="f", layer="default")

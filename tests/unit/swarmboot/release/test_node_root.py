@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swarmboot.release.node_overlay import Host, NodeFile, NodeOverlays
-from swarmboot.release.node_root import NodeFacts, NodeRoot, node_root
+from swarmboot.release.node_root import NodeFacts, NodeRoot, node_root, secret_layers
 
 MAC, OTHER = "52:54:00:12:34:56", "02:00:00:00:00:01"
 LAYERS = ("default", "profile=gpu", "rack=r12", "name=web-1", "52-54-00-12-34-56")
@@ -83,3 +83,11 @@ def test_a_rack_on_the_command_line_that_is_no_label_names_nothing() -> None:
 
 def test_a_node_that_nothing_is_for_gets_nothing() -> None:
     assert node_root(overlays("rack=r1", hosts={OTHER: Host("x")}), NodeFacts((MAC,))) == NodeRoot()
+
+
+def test_secret_files_go_by_profile_and_machine_and_over_all_others() -> None:
+    known = ("52-54-00-12-34-56", "default", "profile=gpu", "rack=r9", "02-00-00-00-00-02")
+    assert secret_layers(known, FACTS) == ("default", "profile=gpu", "52-54-00-12-34-56")
+    secret = NodeFile("etc/motd", 0o600, b"{hostname}", is_template=True)
+    found = node_root(overlays(*LAYERS, hosts={MAC: Host("web-1")}), FACTS, (secret,))
+    assert NodeFile("etc/motd", 0o600, b"web-1") in found.files

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seeder.publish.nodes import layers as work
-from seeder.publish.nodes.layers import layer_notes, read_layers
+from seeder.publish.nodes.layers import by_machine, layer_notes, read_layers
 from swarmboot.errors import EscapeError, ReleaseError, SwarmbootError
 from swarmboot.release.node_overlay import Host, NodeFile
 
@@ -115,7 +115,6 @@ def test_what_looks_like_a_secret_is_noted(nodes: Path) -> None:
         "nodes/default/etc/ssh/key is a private key",
         "nodes/default/etc/token is not for everybody",
     ]
-    assert read_layers(nodes, is_secret=True).notes == []
 
 
 def test_layers_that_nobody_gets_are_noted() -> None:
@@ -124,3 +123,26 @@ def test_layers_that_nobody_gets_are_noted() -> None:
         "nodes/profile=gup: the release has no profile gup; did you mean gpu?",
         "nodes/name=wbe-1: nodes/hosts.csv has no host wbe-1; did you mean web-1?",
     ]
+
+
+def test_secret_layers_go_by_machine_or_profile_and_are_their_owners_alone(nodes: Path) -> None:
+    (nodes / "default/etc/motd").chmod(0o600)
+    (nodes / LAYER / "etc/motd").chmod(0o744)
+    found = read_layers(nodes, label="nodes.secret", is_secret=True)
+    assert [files[0].mode for _, files in sorted(found.layers.items())] == [0o700, 0o600]
+    assert found.notes == [f"everybody on this machine can read nodes.secret/{LAYER}/etc/motd: chmod 600 it"]
+    (nodes / "rack=r1").mkdir()
+    with pytest.raises(ReleaseError, match=r"nodes\.secret/rack=r1: secret files go by machine or profile"):
+        read_layers(nodes, label="nodes.secret", is_secret=True)
+
+
+def test_secret_layers_of_a_name_are_its_machines_whose_own_go_over_them() -> None:
+    one, other, own = NodeFile("a", data=b"1"), NodeFile("b", data=b"2"), NodeFile("b", data=b"3")
+    hosts = {"52:54:00:12:34:56": Host("web-1")}
+    assert by_machine({"default": (one,), "name=web-1": (one, other)}, hosts) == {
+        "default": (one,),
+        LAYER: (one, other),
+    }
+    assert by_machine({LAYER: (own,), "name=web-1": (one, other)}, hosts) == {LAYER: (one, own)}
+    with pytest.raises(ReleaseError, match=r"has no host wbe-1: did you mean web-1\?|wbe-1; did you mean web-1\?"):
+        by_machine({"name=wbe-1": (one,)}, hosts)
