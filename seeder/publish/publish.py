@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seeder.publish.check.memory import Boot
 from seeder.publish.copier import Copier
+from seeder.publish.images.nodes import with_nodes
 from seeder.publish.images.traced import traced, whole_first
-from seeder.publish.nodes.image import with_nodes
 from seeder.publish.release_dir import Release
 from seeder.site.issue import issue, point
 from seeder.site.progress import Progress

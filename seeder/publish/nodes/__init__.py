@@ -1,1 +1,1 @@
-"""What a release brings for single nodes: the layers of `nodes/`, the table of hosts, and the image made of them."""
+"""What a release brings for single nodes: the layers of `nodes/` and the table of hosts."""
