@@ -25,6 +25,7 @@ import libtorrent as lt
 
 from leecher.policy.ahead import ahead_bytes, seed_ahead_bytes
 from leecher.policy.events import Event, NeighbourBanned, PieceFailed, PieceFinished
+from leecher.policy.urgency import urgencies
 from swarmboot.errors import ManifestError, PortInUseError, SpaceError
 from swarmboot.ids import DIGEST_BYTES, InfoHash
 from swarmboot.release import piece_set as sets
@@ -80,8 +81,6 @@ _SETTINGS: dict[str, Any] = {
     "dont_count_slow_torrents": True,
 }
 
-_FIRST, _LATER, _NEVER = 6, 4, 0
-"""libtorrent's priorities of pieces; a piece that is waited for has 7."""
 _BLOCK_BYTES = 1 << 14
 
 
@@ -207,9 +206,8 @@ class Swarm:
     def leave(self, artifact: Artifact, pieces: Pieces) -> None:
         """Ask no neighbour for these pieces of an artifact, but take them if they are handed in; ask for all others."""
         first = artifact.boot_set if self._is_lazy else 0
-        wanted = ((_FIRST if first >> i & 1 else _LATER) for i in range(artifact.pieces))
-        priorities = [_NEVER if pieces >> i & 1 else priority for i, priority in enumerate(wanted)]
-        self._handles[artifact.info_hash].prioritize_pieces(priorities)
+        priorities = urgencies(artifact.pieces, first=first, expected=pieces)
+        self._handles[artifact.info_hash].prioritize_pieces([*map(int, priorities)])
 
     def move(self, artifact: Artifact, torrent: bytes, folder: Path, file_name: str) -> None:
         """Have an artifact that was not started yet in another file, with what that holds, which is checked anew."""

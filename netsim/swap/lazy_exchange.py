@@ -1,7 +1,8 @@
 """The exchange of nodes that want some pieces before others: what libtorrent's priorities and deadlines do.
 
-A node that has several pieces to ask a neighbour for asks for one of its `first` ones. Deviations, beside those of
-`netsim.swap.exchange`: a deadline does not have a piece asked of two neighbours at once.
+A node that has several pieces to ask a neighbour for asks for one of its `first` ones, however rare the others are
+(`leecher.policy.urgency`). Deviations, beside those of `netsim.swap.exchange`: a deadline does not have a piece asked
+of two neighbours at once.
 """
 
 from __future__ import annotations

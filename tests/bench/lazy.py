@@ -3,6 +3,7 @@
 Runs the lab twice over the same links, a random image of `--size` and a trace of `--share` of its pieces at random
 places (or a `--release` and its `--trace`), and prints how the second compares with the first and with what is wanted;
 exits with 1 if a figure is missed. Takes some three minutes; a figure of a busy machine is that of the machine.
+`--stagger` has node I start I times that later: nodes that come late have most to catch up.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ def main() -> None:
     parser.add_argument("--rate", type=parse_rate, default=parse_rate("100mbit"))
     parser.add_argument("--size", type=parse_size, default=parse_size("512MiB"))
     parser.add_argument("--share", type=float, default=0.07)
+    parser.add_argument("--stagger", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--release", type=Path)
     parser.add_argument("--trace", type=Path)
     given = parser.parse_args()
-    row = Row(LAZY, given.nodes, given.rate, given.size, read_share=given.share)
+    row = Row(LAZY, given.nodes, given.rate, given.size, stagger_s=given.stagger, read_share=given.share)
     with tempfile.NamedTemporaryFile("w", prefix="swarmboot-trace-") as file:
         file.write(row.trace)
         file.flush()
