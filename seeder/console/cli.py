@@ -1,4 +1,7 @@
-"""The verbs `swarmboot status`, `nodes`, `why` and `history`: what an operator asks; nothing here changes anything."""
+"""The verbs `swarmboot status`, `nodes`, `why` and `history`: what an operator asks; nothing here changes anything.
+
+`nodes` has a verb of its own below it, which brings the table of hosts up to date.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ from typing import Any, TypeVar
 import click
 
 from seeder.console import layout
+from seeder.console.hosts_cli import import_hosts
 from seeder.console.source import Source, answer, find_source
 from swarmboot.printable import printable
 from swarmboot.text.spelling import did_you_mean
+from swarmboot.verbs import Verbs
 
 WATCH_S = 1.0
 _WIDE = 10_000
@@ -76,7 +81,7 @@ def status(
         time.sleep(WATCH_S)
 
 
-@click.command()
+@click.group(cls=Verbs, invoke_without_command=True)
 @reading
 @click.option("--failed", "wanted", flag_value="failed", help="Only nodes that said why they cannot boot.")
 @click.option("--stuck", "wanted", flag_value="stuck", help="Only nodes that take too long, or were turned away.")
@@ -84,7 +89,9 @@ def status(
 @click.option("--up", "wanted", flag_value="up", help="Only nodes that are up.")
 @click.option("--gone", "wanted", flag_value="gone", help="Only nodes that have left or are silent.")
 @click.option("--rack", help="Only nodes of this rack.")
+@click.pass_context
 def nodes(
+    context: click.Context,
     server: str,
     ca: Path | None,
     token_file: Path | None,
@@ -99,7 +106,10 @@ def nodes(
     Example:
       swarmboot nodes --stuck
       swarmboot nodes --rack r12 --json
+      swarmboot nodes import hosts.csv release/
     """
+    if context.invoked_subcommand is not None:
+        return
     source = find_source(server=server, ca=ca, token_file=token_file, state=state)
     found = source.nodes(state=wanted or "", rack=rack)
     _print(found, is_json, layout.nodes, source)
@@ -108,6 +118,9 @@ def nodes(
         if rack not in known:
             meant = did_you_mean(rack, known, otherwise=f"there are {', '.join(known) or 'none'}")
             print(printable(f"swarmboot: no node is in rack {rack}; {meant}"), file=sys.stderr)
+
+
+nodes.add_command(import_hosts)
 
 
 @click.command()

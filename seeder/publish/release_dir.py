@@ -112,6 +112,11 @@ def read_release(folder: Path) -> Release:
     )
 
 
+def read_profiles(folder: Path) -> frozenset[str]:
+    """Return the names of the profiles that a release.toml there has; raise ReleaseError for one that is wrong."""
+    return frozenset(profile.name for profile in _Reader(folder).settings().profiles)
+
+
 class _Reader:
     """Finds and opens what one release directory holds."""
 

@@ -40,6 +40,7 @@ PLAINLY = {
     "release diff site 1 stable": "cost_bytes",
     "status --state state": "nodes",
     "nodes --state state": "nodes",
+    "nodes import hosts.csv release": "hosts",
     "why node-1 --state state": "phases",
     "history --state state": "boots",
     "logs node-1 --state state": "lines",
@@ -94,6 +95,10 @@ WRONGLY = {
     "canary show none": "none",
     "canary clear none": "none",
     "release init site": "site is there already",
+    "nodes import none release": "none cannot be read",
+    "nodes import hosts.csv none": "none is no release",
+    "nodes import release.toml release": "release.toml:1: the column 'no certificate' is none",
+    "nodes import hosts.csv release --rack-map hosts.csv": "hosts.csv was not made by `nodes import`, and is kept",
     "release diff none 1 2": "none",
     "release import none --no-initramfs": "none is not Coinboot's server folder",
     "pull https://127.0.0.1:1 --trust none.pub": "none.pub cannot be read",
@@ -175,6 +180,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
         else:
             (folder / name / "rootfs.squashfs").unlink()
             (folder / name / "rootfs.squashfs").symlink_to("/etc/hostname")
+    (folder / "hosts.csv").write_text("mac,name\n52:54:00:12:34:56,web-1\n")
     (folder / "private").touch(mode=0o600)
     (folder / "release.toml").write_text("no certificate")
     (folder / "ipxe").mkdir()

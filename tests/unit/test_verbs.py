@@ -28,7 +28,11 @@ def walk(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
 
 
 FOUND = dict(walk(swarmboot))
-VERBS = {path: command for path, command in FOUND.items() if not isinstance(command, click.Group)}
+VERBS = {
+    path: command
+    for path, command in FOUND.items()
+    if not isinstance(command, click.Group) or (command.invoke_without_command and path)
+}
 GROUPS = [path for path, command in FOUND.items() if isinstance(command, click.Group)]
 
 
