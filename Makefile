@@ -16,7 +16,7 @@ ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: demo-lazy screenshots fuzz test-vm test-vm-all test-arm64 help venv demo test gate sample-release install-hook deb demo-vm clean
+.PHONY: demo-lazy screenshots fuzz test-vm test-vm-all test-arm64 help venv demo test gate docs sample-release install-hook deb demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,9 @@ install-hook: $(ready) ## put the hook where this machine's initramfs generator 
 screenshots: $(ready) ## the live page as a simulated rack boots, into docs/images
 	@.ci/packages screenshots
 	@$(python) -m tests.system.ui.screenshots docs/images
+
+docs: $(ready) ## build the documentation as a site into .cache/docs/; a broken link fails
+	@$(python) -m tests.docs .cache/docs
 
 deb: $(ready) ## build the Debian packages swarmboot and swarmboot-initramfs into .cache/deb/
 	@.ci/deb .cache/deb
