@@ -1,9 +1,7 @@
-"""Takes Coinboot's server folder over into a release directory, whole or not at all, and the same one every time.
+"""Takes Coinboot's server folder over into a release directory.
 
-    vmlinuz, rootfs.squashfs, plugins/*.tar.gz, env/*.env, release.toml      what `publish` takes
-    .coinboot/lib/modules/, .coinboot/boot/                                  what `hook build-initramfs --modules` takes
-
-The directory is made beside its place and renamed. A stamp in it says what it was made of: made of the same, it stays.
+vmlinuz, rootfs.squashfs, plugins/*.tar.gz, env/*.env, release.toml      what `publish` takes
+.coinboot/lib/modules/, .coinboot/boot/                                  what `hook build-initramfs --modules` takes
 """
 
 from __future__ import annotations
@@ -14,45 +12,23 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from seeder.coinboot.dpkg_status import merge
 from seeder.coinboot.folder import CoinbootFolder
 from seeder.coinboot.nested import STATUS, Nested, open_nested
 from seeder.coinboot.plugin import take_over
-from seeder.coinboot.root_image import write_root_image
 from seeder.coinboot.shell_env import format_env
+from seeder.takeover.directory import Adopted, Directory, remembered
+from seeder.takeover.root_image import write_root_image
 from swarmboot import __version__
-from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError, UnreadableError
+from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError
 from swarmboot.host.programs import run_program
 
-STAMP = ".coinboot/made-of.json"
 PARTS = ".coinboot"
 _FORMAT = 1
 _DEPMOD_S = 600
 _ENV = ".env"
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """What became of a folder. `lost` is a line for each thing that was not taken over."""
-
-    release: Path
-    is_new: bool
-    kernel: str
-    plugins: tuple[str, ...]
-    lost: tuple[str, ...]
-
-    @property
-    def modules(self) -> Path:
-        """Return the folder with the kernel's modules, as `hook build-initramfs --modules` takes it."""
-        return self.release / PARTS
-
-    @property
-    def initramfs(self) -> Path:
-        """Return where the release's initramfs is, or is to be."""
-        return self.release / "initramfs.img"
 
 
 def adopt(found: CoinbootFolder, out: Path, *, say: Callable[[str], None]) -> Adopted:
@@ -61,57 +37,10 @@ def adopt(found: CoinbootFolder, out: Path, *, say: Callable[[str], None]) -> Ad
     Raises ReleaseError for what cannot be read, ResourceError or ToolMissingError if a step cannot be done, and
     UnreadableError if `out` was not made here, or would be made anew and holds what somebody has put there.
     """
-    stamp, made = _stamp(found), _read_stamp(out)
-    is_new = made.get("of") != stamp
-    if is_new:
-        _check_unchanged(out, made.get("files"))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
-            new = Path(work, "release")
-            made = {"of": stamp, **_make(found, new, say), "files": _files(new)}
-            (new / STAMP).write_text(json.dumps(made))
-            if out.exists():
-                out.rename(Path(work, "old"))
-            new.rename(out)
+    directory = Directory(out, PARTS, "put them into Coinboot's folder, or choose another with --out")
+    is_new, made = directory.made_of(_stamp(found), lambda release: _make(found, release, say))
     plugins = tuple(plugin.name for plugin in found.plugins)
-    return Adopted(out, is_new, str(made["kernel"]), plugins, (*found.lost, *_listed(made["lost"])))
-
-
-def _listed(value: object) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else []
-
-
-def _read_stamp(out: Path) -> dict[str, object]:
-    """Return the stamp of a directory that was made here, nothing without one; raise UnreadableError for another."""
-    try:
-        values = json.loads((out / STAMP).read_bytes())
-    except (OSError, ValueError):
-        values = {}
-    if not values and out.is_dir() and any(out.iterdir()):
-        raise UnreadableError(
-            f"{out} is there already", expected="an empty folder, or one that this command made",
-            found="a folder of something else", hint="choose another with --out",
-        )  # fmt: skip
-    return values if isinstance(values, dict) else {}
-
-
-def _files(release: Path) -> dict[str, list[int]]:
-    """Return size and time of each file that was made here, the initramfs apart, which may be built by hand."""
-    found = {str(path.relative_to(release)): path.lstat() for path in release.rglob("*") if not path.is_dir()}
-    own = {name: status for name, status in found.items() if not name.startswith((f"{PARTS}/", "initramfs.img"))}
-    return {name: [status.st_size, status.st_mtime_ns] for name, status in own.items()}
-
-
-def _check_unchanged(out: Path, made: object) -> None:
-    """Raise UnreadableError if a directory that is going to be made anew holds what was not made here."""
-    known = made if isinstance(made, dict) else {}
-    if others := sorted(name for name, facts in _files(out).items() if known.get(name) != facts):
-        raise UnreadableError(
-            f"{out} would be made anew, and {others[0]} in it is somebody's own",
-            expected="only what this command has made",
-            found=f"{len(others)} files that it has not",
-            hint="put them into Coinboot's folder, or choose another with --out",
-        )
+    return Adopted(out, is_new, str(made["kernel"]), plugins, (*found.lost, *remembered(made, "lost")), PARTS)
 
 
 def _stamp(found: CoinbootFolder) -> str:
@@ -126,8 +55,8 @@ def _stamp(found: CoinbootFolder) -> str:
 
 def _make(found: CoinbootFolder, release: Path, say: Callable[[str], None]) -> dict[str, object]:
     """Make the release; return which kernel it is for, and what of its archives was not taken over."""
-    for name in ("plugins", "env", PARTS):
-        (release / name).mkdir(parents=True)
+    for name in ("plugins", "env"):
+        (release / name).mkdir()
     packages = {label: text for label, text in _write_plugins(found, release).items() if text is not None}
     lost = []
     with tempfile.TemporaryDirectory(prefix="swarmboot-coinboot.") as work:

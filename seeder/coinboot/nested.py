@@ -9,11 +9,12 @@ packs the root alone. Nothing of an archive is followed: only plain files are wr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seeder.initramfs.archives import initramfs_entries
+from seeder.takeover.root_image import data_of
 from swarmboot.archive import Entry
 from swarmboot.errors import ReleaseError
 
@@ -22,7 +23,6 @@ _INNER = re.compile(r"rootfs\.(c[a-z0-9]+|cpio(\.[a-z0-9]+)?)\Z")
 _INITS = ("sbin/init", "usr/sbin/init", "lib/systemd/systemd", "usr/lib/systemd/systemd")
 _MODULE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/(.+)\Z")
 _CONFIG = re.compile(r"boot/(config-[^/]+)\Z")
-_CHUNK_BYTES = 1 << 18
 
 
 @dataclass(slots=True)
@@ -102,13 +102,6 @@ def _bring(nested: Nested, beside: dict[str, Path]) -> Iterator[str]:
             to.parent.mkdir(parents=True, exist_ok=True)
             path.rename(to)
             yield f"{version}/{rest}"
-
-
-def data_of(entry: Entry) -> Iterator[bytes]:
-    """Yield an entry's data."""
-    read: Callable[[int], bytes] | None = entry.read
-    while read is not None and (part := read(_CHUNK_BYTES)):
-        yield part
 
 
 def _write(entry: Entry, path: Path) -> Path:

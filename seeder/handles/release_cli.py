@@ -28,8 +28,8 @@ def release() -> None:
 
 
 @release.command("import")
-@click.argument("folder", type=_PATH)
-@click.option("--out", type=_PATH, metavar="DIR", help="The release directory; FOLDER.release beside FOLDER without.")
+@click.argument("system", type=_PATH)
+@click.option("--out", type=_PATH, metavar="DIR", help="The release directory; SYSTEM.release beside SYSTEM without.")
 @click.option("--trust", type=_PATH, multiple=True, metavar="PUB",
               help="Public keys for the initramfs; your own signing key's without it.")  # fmt: skip
 @click.option("--ca", type=_PATH, metavar="PEM",
@@ -38,28 +38,31 @@ def release() -> None:
 @click.option("--no-initramfs", is_flag=True, help="Build none, and say by which command it is built.")
 @JSON
 def import_(
-    folder: Path, out: Path | None, trust: tuple[Path, ...], ca: Path | None, runtime: Path | None, no_initramfs: bool,
+    system: Path, out: Path | None, trust: tuple[Path, ...], ca: Path | None, runtime: Path | None, no_initramfs: bool,
     is_json: bool,
 ) -> None:  # fmt: skip
-    """Make a release directory of Coinboot's server FOLDER, as it is.
+    """Make a release directory of another SYSTEM, as it is: Coinboot's server folder, or a Debian Live image.
 
-    The root is taken out of the nested initramfs, dpkg is told of the plugins' packages, settings are read as a shell
-    reads assignments and never run, and our initramfs is built with the root's own kernel modules. `swarmboot publish
-    FOLDER` does the same and publishes it.
+    A live image is a netboot.tar, an ISO, or a folder of either. Our initramfs is built with the root's own kernel
+    modules, and settings are data that is never run. `swarmboot publish SYSTEM` does the same and publishes it.
 
     \b
     Example:
       swarmboot release import coinboot/server/ --out release/
+      swarmboot release import live-image-amd64.netboot.tar --out release/
       swarmboot publish release/
     """
-    from seeder.coinboot.verb import take_over
     from seeder.publish.initramfs_wanted import wanted
     from seeder.publish.keys_at_hand import signing_keys
+    from seeder.publish.known_systems import known_system, nothing_known
 
     say = partial(click.echo, err=is_json)
-    keys = [] if trust or no_initramfs else signing_keys((), folder, is_quiet=is_json)
+    known = known_system(system)
+    if known is None:
+        raise nothing_known(system)
+    keys = [] if trust or no_initramfs else signing_keys((), system, is_quiet=is_json)
     initramfs = None if no_initramfs else wanted(trust, keys, ca, runtime)
-    _, facts = take_over(folder, out, initramfs, is_kept=False, say=say)
+    _, facts = known.take_over(system, out, initramfs, is_kept=False, say=say)
     if is_json:
         click.echo(json.dumps(facts))
 

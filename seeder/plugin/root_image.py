@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from seeder.coinboot.root_image import whole_files, with_parents
 from seeder.plugin.packing import pack
 from seeder.publish.check.readers.images import file_of, read_image
 from seeder.publish.check.readers.tree import Inode, Layer
 from seeder.publish.images.unpacked_size import unpacking
 from seeder.publish.release_dir import ROOT_FORMATS, Release, ReleaseFile, check_regular, read_release
+from seeder.takeover.root_image import whole_files, with_parents
 from swarmboot.archive import Entry, cpio_entries, tar_entries
 from swarmboot.errors import UnreadableError
 from swarmboot.release.manifest import Role

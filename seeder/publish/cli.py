@@ -20,6 +20,7 @@ from swarmboot.release import key_files
 from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name, check_site
 
 if TYPE_CHECKING:
+    from seeder.publish.known_systems import System
     from seeder.publish.publish import Published, PublishOptions
     from seeder.publish.uki import Signing
     from seeder.publish.verdict import Manner
@@ -109,8 +110,8 @@ def publish(
 
     RELEASE holds rootfs.squashfs and, if you like, vmlinuz, initramfs.img, plugins/, env/ and release.toml. Without
     --key your own signing key is taken, and made the first time. Publishing the same release again changes nothing.
-    What no machine could boot is refused, unless --force. Coinboot's server folder is taken over as it is
-    (docs/coinboot.md).
+    What no machine could boot is refused, unless --force. Taken over as they are: Coinboot's server folder
+    (docs/coinboot.md), and Debian Live's netboot.tar, ISO or folder (docs/debian-live.md).
 
     \b
     Example:
@@ -118,20 +119,20 @@ def publish(
       swarmboot publish release/ --dry-run
       swarmboot publish release/
       swarmboot publish release/ --site /srv/site --key ~/fleet-keys/swarmboot.key
+      swarmboot publish live-image-amd64.netboot.tar
     """
-    from seeder.coinboot.folder import is_coinboot
-    from seeder.coinboot.verb import look_at
     from seeder.publish.images.traced import read_trace
+    from seeder.publish.known_systems import known_system
     from seeder.publish.publish import PublishOptions
     from seeder.publish.verdict import Manner
 
     site = site or beside(release)
-    if is_coinboot(release):
+    if system := known_system(release):
         if is_check or is_dry:
-            lines, facts = look_at(release)
+            lines, facts = system.look_at(release)
             _print(lines, facts, is_json=is_json)
             return
-        release = _taken_over(release, keys, site, trust, is_quiet=is_json)
+        release = _taken_over(system, release, keys, site, trust, is_quiet=is_json)
     options = PublishOptions(
         channel=check_channel_name(channel),
         fleet=check_fleet_name(fleet) if fleet else "",
@@ -155,14 +156,15 @@ def beside(release: Path) -> Path:
     return (said if said.resolve() == real else real) / "site"
 
 
-def _taken_over(folder: Path, keys: tuple[Path, ...], site: Path, trust: tuple[Path, ...], *, is_quiet: bool) -> Path:
-    """Return the release directory that is made of Coinboot's server folder, its initramfs for these keys."""
-    from seeder.coinboot.verb import take_over
+def _taken_over(
+    system: System, path: Path, keys: tuple[Path, ...], site: Path, trust: tuple[Path, ...], *, is_quiet: bool
+) -> Path:
+    """Return the release directory that is made of somebody else's system, its initramfs for these keys."""
     from seeder.publish.initramfs_wanted import wanted
 
     signing = signing_keys(keys, site, is_quiet=is_quiet)
     say = partial(click.echo, err=is_quiet)
-    return take_over(folder, None, wanted(trust, signing), is_kept=True, say=say)[0].release
+    return system.take_over(path, None, wanted(trust, signing), is_kept=True, say=say)[0].release
 
 
 def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:

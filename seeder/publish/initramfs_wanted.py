@@ -7,12 +7,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from seeder.coinboot.adopt import Adopted
-from seeder.coinboot.stage0 import Asked, Wanted
 from seeder.hook.cli import RUNTIME
 from seeder.hook.install import Bake
 from seeder.http.authority import make_authority
 from seeder.record.place import state_folder
+from seeder.takeover.directory import Adopted
+from seeder.takeover.stage0 import Asked, Wanted
 from swarmboot.errors import MalformedSettingError
 from swarmboot.release.trust import format_public, public_bytes
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seeder.boot_script.load import Stage0, stage0_of
+from seeder.initramfs.kernel import kernel_version
 from seeder.site.writer import SiteWriter
 from swarmboot.crypto.certificates import key_pem, make_certificate
 from swarmboot.errors import KeyFileError, ReleaseError
@@ -88,18 +89,6 @@ def cost_lines(manifest: Manifest, *, nodes: int, image_bytes: int, uplink_bytes
             "make the initramfs smaller, or let booted neighbours serve it: serve --stage0-trust"
         )
     return lines
-
-
-def kernel_version(head: bytes) -> str:
-    """Return what an x86 kernel says of itself, from its first 64 KiB; nothing for other kinds.
-
-    Follows the kernel's Documentation/arch/x86/boot.rst: "HdrS" at 0x202, kernel_version at 0x20e.
-    """
-    if head[0x202:0x206] != b"HdrS" or len(head) < 0x210:
-        return ""
-    (offset,) = struct.unpack_from("<H", head, 0x20E)
-    text = head[offset + 0x200 :].split(b"\0", 1)[0][:255] if offset else b""
-    return text.decode("ascii", errors="replace")
 
 
 def read_kernel_version(path: Path) -> str:

@@ -27,11 +27,11 @@ from leecher.swarm.session import check_torrent
 from netsim.scenario.toml import parse_scenario
 from seeder.boot_script.grammar import parse_mac
 from seeder.initramfs.compressed import compression_of, decompressed
+from seeder.initramfs.kernel import kernel_version, pe_machine, pe_sections
 from seeder.program import parse_program
-from seeder.publish.check.readers.kernel import pe_machine, pe_sections
 from seeder.publish.env_file import parse_env
 from seeder.publish.release_toml import parse_release_toml
-from seeder.publish.stage0 import kernel_version, linux_section
+from seeder.publish.stage0 import linux_section
 from seeder.site.torrent import PieceHasher, build_torrent, info_hash_of, layer_of
 from seeder.stage0.rack_map import parse_rack_map
 from swarmboot.archive import Stream, cpio_entries, tar_entries

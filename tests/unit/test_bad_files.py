@@ -17,8 +17,9 @@ from leecher.initramfs import __main__ as initramfs
 from leecher.swarm.session import check_torrent
 from netsim.scenario.toml import read_scenario
 from seeder.http.authority import given_certificate, issue_certificate
+from seeder.initramfs.kernel import kernel_version
 from seeder.publish.release_toml import parse_release_toml
-from seeder.publish.stage0 import kernel_version, linux_section, signer
+from seeder.publish.stage0 import linux_section, signer
 from seeder.site.torrent import PieceHasher, build_torrent, layer_of
 from seeder.stage0.rack_map import NODE_IMAGE_MAX_BYTES, node_image, parse_rack_map, read_node_files
 from swarmboot.codec import DecodeError, unpack

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from seeder.boot_script.kernel_cmdline import uncarried
+from seeder.initramfs.kernel import Kernel, read_kernel, read_sections
 from seeder.publish.check.finding import Finding, fatal, some
 from seeder.publish.check.memory import Boot
 from seeder.publish.check.names import check_names, check_pair
 from seeder.publish.check.plugins import check_plugin, check_together, laid_over
 from seeder.publish.check.readers.images import Image, is_watched, read_image
 from seeder.publish.check.readers.initramfs import Initramfs, read_initramfs
-from seeder.publish.check.readers.kernel import Kernel, read_kernel, read_sections
 from seeder.publish.check.readers.tree import Inode, Layer, Tree
 from seeder.publish.check.root import check_init, check_leftovers, init_of
 from seeder.publish.check.stage0 import (

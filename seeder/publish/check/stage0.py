@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seeder.initramfs.kernel import Kernel
 from seeder.publish.check.finding import Finding, fatal, some
 from seeder.publish.check.readers.initramfs import HOOK, Initramfs
-from seeder.publish.check.readers.kernel import Kernel
 from swarmboot.errors import SwarmbootError
 from swarmboot.ids import KeyId
 from swarmboot.release import trust

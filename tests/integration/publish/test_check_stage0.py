@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
+from seeder.initramfs.kernel import read_kernel
 from seeder.publish.check.readers.initramfs import HOOK, read_initramfs
-from seeder.publish.check.readers.kernel import read_kernel
 from swarmboot.errors import CannotBootError, ReleaseError
 from swarmboot.release import key_files
 from tests.support.commands import Done, run

@@ -214,7 +214,7 @@ def test_a_packer_that_fails_is_one_line_and_leaves_nothing(
 def test_a_release_directory_is_never_taken_for_coinboots(tmp_path: Path) -> None:
     (tmp_path / "rootfs.squashfs").write_bytes(b"hsqs")
     (tmp_path / "coinboot.ipxe").write_text("#!ipxe\n")
-    assert "is not Coinboot's server folder" in imported(tmp_path, code=50)
+    assert "is no system that is known here" in imported(tmp_path, code=50)
 
 
 def test_the_kernel_is_the_one_that_the_settings_or_the_link_name(server: Path, tmp_path: Path) -> None:

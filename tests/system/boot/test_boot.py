@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from seeder.initramfs.kernel import read_kernel
 from seeder.publish.check.memory import Boot
 from seeder.publish.check.readers.initramfs import read_initramfs
-from seeder.publish.check.readers.kernel import read_kernel
 from tests.support.waiting import wait_for_line, wait_until
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan

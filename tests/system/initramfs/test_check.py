@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from netsim.demo.release import sample_release
+from seeder.initramfs.kernel import read_kernel, read_sections
 from seeder.publish.check.readers.initramfs import read_initramfs
-from seeder.publish.check.readers.kernel import read_kernel, read_sections
 from swarmboot.errors import CannotBootError
 from tests.support.commands import Done, run
 from tests.support.releases.bootable_roots import build_root, squash

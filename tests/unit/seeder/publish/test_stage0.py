@@ -7,7 +7,8 @@ import struct
 import pytest
 
 from seeder.boot_script.grammar import CommandLine
-from seeder.publish.stage0 import cost_lines, kernel_version, linux_section, stage0_cost
+from seeder.initramfs.kernel import kernel_version
+from seeder.publish.stage0 import cost_lines, linux_section, stage0_cost
 from seeder.publish.uki import told_cmdline
 from swarmboot.release.manifest import Role, decode, encode
 from tests.support.builders import build_manifest

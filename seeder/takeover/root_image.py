@@ -11,18 +11,18 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from seeder.coinboot.nested import data_of
 from swarmboot.archive import Entry
 from swarmboot.errors import ReleaseError, ToolMissingError
 from swarmboot.host.programs import last_words
 
+_CHUNK_BYTES = 1 << 18
 _PACK = ("-tar", "-comp", "zstd", "-noappend", "-quiet", "-no-progress")
 _ROOT = ("-root-mode", "0755", "-root-uid", "0", "-root-gid", "0")
 """A tar's own `./` counts for nothing: without these anybody may write to the root folder."""
@@ -146,3 +146,10 @@ def with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
         if entry.kind != "folder" or entry.name not in seen:
             seen.add(entry.name)
             yield entry
+
+
+def data_of(entry: Entry) -> Iterator[bytes]:
+    """Yield an entry's data."""
+    read: Callable[[int], bytes] | None = entry.read
+    while read is not None and (part := read(_CHUNK_BYTES)):
+        yield part

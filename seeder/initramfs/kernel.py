@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seeder.initramfs.compressed import compression_of, decompressed
-from seeder.publish.stage0 import kernel_version
 from swarmboot.archive import Stream
 from swarmboot.errors import ReleaseError
 
@@ -90,6 +89,18 @@ def _kernel_of(head: bytes, whole: bytes | mmap.mmap, *, label: str) -> Kernel:
         found=known or f"a file that begins with {head[:8].hex()}",
         hint="copy the distribution's /boot/vmlinuz-VERSION",
     )
+
+
+def kernel_version(head: bytes) -> str:
+    """Return what an x86 kernel says of itself, from its first 64 KiB; nothing for other kinds.
+
+    Follows the kernel's Documentation/arch/x86/boot.rst: "HdrS" at 0x202, kernel_version at 0x20e.
+    """
+    if head[0x202:0x206] != b"HdrS" or len(head) < 0x210:
+        return ""
+    (offset,) = struct.unpack_from("<H", head, 0x20E)
+    text = head[offset + 0x200 :].split(b"\0", 1)[0][:255] if offset else b""
+    return text.decode("ascii", errors="replace")
 
 
 def _banner_version(whole: bytes | mmap.mmap) -> str:

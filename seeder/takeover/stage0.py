@@ -1,6 +1,6 @@
-"""The initramfs of a release that was Coinboot's: built here for its kernel, by this machine's generator.
+"""The initramfs of a release that was taken over: built here for its kernel, by this machine's generator.
 
-Coinboot's own unpacks its root and fetches plugins by HTTP; what nodes need in its place is our hook with that kernel's
+The system's own mounts or unpacks its root in its own way; what nodes need in its place is our hook with that kernel's
 modules. The modules are the root's, so the kernel need not be installed here, nor a generator in the root.
 """
 
@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seeder.coinboot.adopt import PARTS, Adopted
 from seeder.hook import build_initramfs, runtime_image
 from seeder.hook.install import Bake, authority_of
+from seeder.takeover.directory import Adopted
 from swarmboot import __version__
 from swarmboot.errors import PrivilegeError, ToolMissingError
 
 _GENERATORS = {"initramfs-tools": "mkinitramfs", "dracut": "dracut"}
-_STAMP = f"{PARTS}/initramfs-made-of"
+_STAMP = "initramfs-made-of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def build(adopted: Adopted, asked: Asked, *, say: Callable[[str], None]) -> bool
     wanted = asked(adopted)
     if not wanted.runtime.exists():
         runtime_image.build_runtime(wanted.runtime, origin="packages", compression="xz", say=say)
-    stamp, made_of = adopted.release / _STAMP, _made_of(adopted, wanted, generator)
+    stamp, made_of = adopted.modules / _STAMP, _made_of(adopted, wanted, generator)
     if adopted.initramfs.exists() and stamp.exists() and stamp.read_text() == made_of:
         return False
     stamp.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What others' systems hold, made into release directories: what is the same whoever the system is of."""

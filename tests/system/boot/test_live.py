@@ -1,0 +1,74 @@
+"""What live-build makes boots a bare machine by the two commands of docs/debian-live.md, its user there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.system.bare.rack import RANGE, bare_rack
+from tests.system.boot.test_coinboot import write_runtime
+from tests.system.vm import images
+from tests.system.vm.live import FULL_NAME, HOST_NAME, NETBOOT, USER, live_image
+from tests.system.vm.programs import SWARMBOOT, run
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.vm_all,
+    pytest.mark.timeout(3600),
+    pytest.mark.needs(
+        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "lb", "bsdtar",
+        "xorriso",
+        "/usr/lib/ipxe/undionly.kpxe",
+    ),
+]  # fmt: skip
+
+BOOT_S = 900.0
+_WITH_RUNTIME = 'mount -t overlay -o "lowerdir=$1/usr:/usr" beside /usr || exit; shift; exec "$@"'
+_XORRISO = ("xorriso", "-as", "mkisofs", "-quiet", "-r", "-J", "-iso-level", "3", "-o")
+
+
+def with_runtime(tree: Path) -> tuple[str, ...]:
+    """Return what to put before a command that is to find the runtime image where the package has it."""
+    contained = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", _WITH_RUNTIME, "sh")
+    return (*contained, str(write_runtime(tree)))
+
+
+def test_a_netboot_tar_of_live_build_boots_a_bare_machine_with_its_user_logged_in(tmp_path: Path) -> None:
+    fleet, tar = images.fleet(), tmp_path / NETBOOT
+    tar.hardlink_to(live_image() / NETBOOT)
+    with bare_rack(tmp_path / "rack") as rack:
+        state = fleet.state(rack.work / "state")
+        run(
+            *with_runtime(tmp_path / "beside"), "env", f"STATE_DIRECTORY={state}", *SWARMBOOT, "publish", str(tar),
+            "--key", str(fleet.keys / "swarmboot.key"),
+        )  # fmt: skip
+        rack.serve(tmp_path / "site", "--pxe", "rack", "--dhcp-range", RANGE, "--stage0-trust", "lan")
+        with rack.power_on("live", memory="1024") as node:
+            node.wait_for("marker: end of it", within_s=BOOT_S)
+            marks = node.marks()
+    print("\nlive:", json.loads(marks["report"])["phases"])
+    assert (marks["root"], marks["seed"], marks["plugin"]) == ("overlay", "active", "live")
+    assert marks["live"] == "active"
+    assert marks["user"].split(":")[4].startswith(FULL_NAME)  # as config.conf on the medium says
+    assert "sudo" in marks["groups"].split()
+    assert marks["sudo"] == "0"
+    assert f"--autologin {USER}" in marks["tty"]
+    assert marks["host"] == f"{HOST_NAME} {HOST_NAME}"
+    assert marks["medium"] == "/lib/live/mount config-hooks config.conf"
+    assert marks["hook"] == "ran"
+    assert int(marks["servers"]) >= 1
+
+
+def test_an_iso_and_the_folder_of_the_build_give_the_release_that_the_tar_gives(tmp_path: Path) -> None:
+    built, made = live_image(), []
+    iso = tmp_path / "live.iso"
+    run(*_XORRISO, str(iso), "-graft-points", f"/={built / 'binary'}", f"/live={built / 'tftpboot/live'}",
+        f"/isolinux={built / 'tftpboot'}")  # fmt: skip
+    for number, what in enumerate((built / NETBOOT, built, iso)):
+        made.append(tmp_path / f"{number}.release")
+        run(*SWARMBOOT, "release", "import", str(what), "--out", str(made[-1]), "--no-initramfs")
+    for name in ("vmlinuz", "rootfs.squashfs", "plugins/90-live-medium.squashfs"):
+        assert len({(release / name).read_bytes() for release in made}) == 1
+    assert len({(release / "release.toml").read_text().splitlines()[1] for release in made}) == 1
