@@ -361,20 +361,24 @@ class Policy:
             self.rescues += 1
 
     def _rescue_one(self, origin: str) -> bool:
-        for info_hash, want in self.wanted.items():
-            coming = self.expected.get(info_hash, 0)
-            for piece_range in self._ranges.values():
-                if piece_range.info_hash == info_hash:
-                    coming |= piece_set.span(piece_range.first, piece_range.count)
-            lacking = piece_set.all_pieces(want.count) & ~self.have[info_hash] & ~coming
-            lacking = lacking & want.first or lacking
-            if lacking:
+        """Start on a range of what is lacking, of any torrent's first pieces before the others; return if there is."""
+        lacking = [(want, self._lacking(want)) for want in self.wanted.values()]
+        for want, pieces in (*((want, pieces & want.first) for want, pieces in lacking), *lacking):
+            if pieces:
                 start = self._random.randrange(want.count)
-                beyond = lacking >> start << start
-                first, count = piece_set.first_run(beyond or lacking, max(1, self._rescue_bytes // want.piece_bytes))
-                self._start(info_hash, first, count, origin, None)
+                beyond = pieces >> start << start
+                first, count = piece_set.first_run(beyond or pieces, max(1, self._rescue_bytes // want.piece_bytes))
+                self._start(want.info_hash, first, count, origin, None)
                 return True
         return False
+
+    def _lacking(self, want: Wanted) -> Pieces:
+        """Return what is neither there nor on its way from an origin or a cache."""
+        lacking = piece_set.all_pieces(want.count) & ~self.have[want.info_hash] & ~self.expected.get(want.info_hash, 0)
+        for piece_range in self._ranges.values():
+            if piece_range.info_hash == want.info_hash:
+                lacking &= ~piece_set.span(piece_range.first, piece_range.count)
+        return lacking
 
     def fetch_now(self, info_hash: InfoHash, index: PieceIndex) -> None:
         """Fetch one piece from an origin unless it comes from one: occurs when a read has waited too long for it."""

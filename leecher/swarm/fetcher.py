@@ -86,7 +86,7 @@ class Fetcher:
         self.places = Places(
             known, settings.into, keeps_old=keeps_old, reserve_bytes=settings.reserve_bytes, wake=self.inbox.hurry
         )
-        first = {h: _first_of(each) if settings.lazy else 0 for h, each in known.items()}
+        first = {h: each.first if settings.lazy else 0 for h, each in known.items()}
         wanted = {h: Wanted(h, each.pieces, each.piece_bytes, first[h]) for h, each in known.items()}
         self.policy = policy = Policy(wanted, origin=settings.server, now_s=time.monotonic(), random=random)
         self._requests = requests = BackgroundRequests(connections, settings.server, self.inbox.post, counters.proving)
@@ -311,8 +311,3 @@ class Fetcher:
             if self._cached is not None:
                 self._cached.close()
             self.inbox.is_woken = True
-
-
-def _first_of(artifact: Artifact) -> Pieces:
-    """Return the pieces without which no boot goes on: what it reads of an image that is mounted, else all."""
-    return artifact.boot_set if artifact.is_mounted else sets.all_pieces(artifact.pieces)

@@ -124,9 +124,10 @@ class Catalogue:
     def _follow_torrents(self) -> None:
         named = {each.info_hash: each for found in self.manifests.values() for each in found.artifacts}
         self.artifacts = {each.sha256.hex(): each for each in named.values()}
-        for artifact in named.values():
+        first = {info_hash: each for found in self.manifests.values() for info_hash, each in found.boot_sets.items()}
+        for info_hash, artifact in named.items():
             self._registry.add_torrent(
-                Torrent(artifact.info_hash, artifact.size_bytes, artifact.piece_bytes, artifact.boot_set)
+                Torrent(info_hash, artifact.size_bytes, artifact.piece_bytes, first.get(info_hash, 0))
             )
         self.release_bytes = dict(_release_bytes(self.manifests))
         now_s = self._clock()

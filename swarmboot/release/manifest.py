@@ -16,7 +16,7 @@ from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import ManifestError
 from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, MAX_SEQUENCE, Digest, InfoHash, Sequence
 from swarmboot.release.chunks import CHUNK_LIST_MAX_BYTES
-from swarmboot.release.piece_set import Pieces, piece_count
+from swarmboot.release.piece_set import Pieces, all_pieces, piece_count
 from swarmboot.release.trace import MAX_RANGES, Ranges, pieces_of
 
 MANIFEST_MAX_BYTES = 1 << 20
@@ -87,6 +87,11 @@ class Artifact:
         return pieces_of(self.trace)
 
     @property
+    def first(self) -> Pieces:
+        """Return the pieces without which no lazy boot goes on: what it reads of an image that is mounted, else all."""
+        return self.boot_set if self.is_mounted else all_pieces(self.pieces)
+
+    @property
     def pieces(self) -> int:
         """Return the number of pieces."""
         return piece_count(self.size_bytes, self.piece_bytes)
@@ -128,6 +133,17 @@ class Manifest:
     allow: tuple[str, ...] = ()
     secrets: Mapping[str, Digest] = field(default_factory=dict)
     node_secrets: Mapping[str, Digest] = field(default_factory=dict)
+
+    @property
+    def boot_sets(self) -> dict[InfoHash, Pieces]:
+        """Return what of each image a lazy boot waits for; empty if nobody has recorded what a boot reads.
+
+        That is all of an image that is unpacked: behind the rest of a larger one it would keep everybody waiting.
+        """
+        if not any(artifact.trace for artifact in self.artifacts):
+            return {}
+        images = (each for each in self.artifacts if each.role not in (Role.KERNEL, Role.INITRAMFS))
+        return {each.info_hash: each.first for each in images if each.first}
 
     @property
     def sealed(self) -> tuple[Digest, ...]:

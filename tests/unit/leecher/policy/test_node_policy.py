@@ -321,3 +321,15 @@ def test_a_node_stops_helping_itself_only_when_neighbours_deliver_what_the_seede
     give_pieces(policy, next(index for index in range(512) if index not in asked), 1, now_s=7.2)
     policy.handout_arrived(is_supplied, now_s=7.3)
     assert receive(policy, second, now_s=7.4) == []
+
+
+def test_a_node_that_helps_itself_fetches_what_a_boot_waits_for_of_every_image_first() -> None:
+    plugin = InfoHash(b"p" * 32)
+    wanted = {ROOT: Wanted(ROOT, 512, 1 << 16, first=0b11), plugin: Wanted(plugin, 4, 1 << 16, first=0b1111)}
+    policy = Policy(wanted, origin="https://seeder", now_s=0.0, random=Random(1))
+    for _ in range(LIMITS.failures_alone):
+        policy.requests(now_s=0.0)
+        policy.announce_failed(now_s=0.0)
+    fetches = fetches_of(policy.requests(now_s=0.0))
+    assert {each.piece_range.info_hash for each in fetches} == {ROOT, plugin}
+    assert all(wanted[each.piece_range.info_hash].first >> each.piece_range.first & 1 for each in fetches)

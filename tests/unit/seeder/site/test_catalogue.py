@@ -12,7 +12,7 @@ from seeder.site.catalogue import GRACE_S, Catalogue
 from swarmboot.ids import NodeId, Sequence
 from swarmboot.release import layout, manifest, piece_set, trust
 from swarmboot.wire.announce import Announce, NodeState
-from tests.support.builders import build_artifact, build_keys, build_manifest
+from tests.support.builders import build_artifact, build_keys, build_manifest, build_plugin
 
 
 def publish(folder: Path, number: int) -> Path:
@@ -146,3 +146,14 @@ def test_a_manifest_for_which_there_was_no_descriptor_is_named_once_and_read_lat
         assert catalogue.refresh().complaints == ("manifest 1 is passed over, it cannot be read: Too many open files",)
         assert catalogue.refresh().complaints == ()
     assert list(catalogue.refresh().appeared) == [1]
+
+
+def test_an_image_that_is_unpacked_is_leased_with_what_a_boot_reads(tmp_path: Path) -> None:
+    root, archive = build_artifact(trace=((2, 1),)), build_plugin("more.tar", format="tar", size_bytes=150_000)
+    path = tmp_path / layout.manifest_path(Sequence(1))
+    path.parent.mkdir()
+    release = build_manifest(sequence=Sequence(1), artifacts=(root, archive))
+    path.write_bytes(trust.sign(trust.Kind.MANIFEST, manifest.encode(release), build_keys(1)))
+    registry = Registry()
+    Catalogue(tmp_path, registry).refresh()
+    assert [registry.torrents[each.info_hash].torrent.boot_set for each in (root, archive)] == [0b100, 0b111]

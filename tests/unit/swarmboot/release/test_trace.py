@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from swarmboot.errors import ReleaseError
+from swarmboot.release.manifest import Role
 from swarmboot.release.trace import Read, check_known, format_trace, parse_trace, pieces_of, ranges_of
+from tests.support.builders import build_artifact, build_manifest, build_plugin
 
 PIECE = 1 << 16
 
@@ -53,3 +55,15 @@ def test_an_image_that_is_not_there_is_named() -> None:
 
 def test_the_boot_set_are_all_pieces_of_the_trace() -> None:
     assert pieces_of(((9, 1), (0, 3))) == 0b10_0000_0111
+
+
+def test_a_boot_waits_for_what_it_reads_of_mounted_images_and_for_all_of_unpacked_ones() -> None:
+    root = build_artifact(trace=((2, 1), (5, 2)))
+    unread, archive = build_plugin("10-tools.squashfs"), build_plugin("20-more.tar", format="tar", size_bytes=150_000)
+    kernel = build_artifact("vmlinuz", role=Role.KERNEL, format="")
+    release = build_manifest(artifacts=(root, unread, archive, kernel))
+    assert release.boot_sets == {root.info_hash: 0b110_0100, archive.info_hash: 0b111}
+
+
+def test_without_a_trace_no_image_comes_before_another() -> None:
+    assert build_manifest(artifacts=(build_artifact(), build_plugin("more.tar", format="tar"))).boot_sets == {}
