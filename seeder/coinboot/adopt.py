@@ -19,7 +19,7 @@ from seeder.coinboot.folder import CoinbootFolder
 from seeder.coinboot.nested import STATUS, Nested, open_nested
 from seeder.coinboot.plugin import take_over
 from seeder.coinboot.shell_env import format_env
-from seeder.takeover.directory import Adopted, Directory, remembered
+from seeder.takeover.directory import Adopted, Directory, beside, remembered
 from seeder.takeover.root_image import write_root_image
 from swarmboot import __version__
 from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError
@@ -134,5 +134,4 @@ def _write_settings(found: CoinbootFolder, release: Path) -> None:
 
 def default_out(folder: Path) -> Path:
     """Return where a folder's release goes if that is not said: beside it."""
-    real = Path(os.path.realpath(folder))
-    return real.with_name(f"{real.name}.release")
+    return beside(folder, f"{folder.resolve().name}.release")

@@ -26,7 +26,7 @@ from swarmboot.text.units import format_size
 
 _BOUND_S = 1800
 _GENERATORS = {"initramfs-tools": "mkinitramfs", "dracut": "dracut"}
-_MODULES = Path("/lib/modules")
+_MODULES, _FIRMWARE = Path("/lib/modules"), Path("/lib/firmware")
 _ALIASES = "modules.alias"
 _CONFIGURATION = Path("/etc/initramfs-tools")
 _CONTAINED = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-e", "-c")
@@ -59,7 +59,7 @@ def build_initramfs(
     """Write an initramfs for a kernel version; return what a lean one holds. It has mode 0600 if it has a fleet token.
 
     The kernel's modules are under lib/modules and its configuration under boot in `modules`, this machine's root
-    without it.
+    without it; if there is a lib/firmware beside them, it takes the place of this machine's.
 
     Raises as `check_machine` does, KeyFileError, SettingsError, or ResourceError if the generator fails.
     """
@@ -159,6 +159,7 @@ exec "$@"
 _WITH_MODULES = """
 mount --bind "$1" /lib/modules
 mount --bind "$2" /boot
+if [ -d "$1/../firmware" ]; then mount --bind "$1/../firmware" /lib/firmware; fi
 shift 2
 exec "$@"
 """
@@ -175,7 +176,8 @@ def _around(tree: Path, stage: Path, command: tuple[str, ...]) -> tuple[str, ...
     if not boot.is_dir():
         boot = stage / "no-boot"
         boot.mkdir()
-    _MODULES.mkdir(exist_ok=True)
+    for folder in (_MODULES, _FIRMWARE):
+        folder.mkdir(exist_ok=True)
     modules = tree / _MODULES.relative_to("/")
     return (*_CONTAINED, _WITH_MODULES, "sh", str(modules.resolve()), str(boot.resolve()), *command)
 

@@ -3,7 +3,8 @@
 vmlinuz, rootfs.squashfs, release.toml      as in the image
 plugins/NN-*.squashfs                       further images of its root, in live-boot's order
 plugins/90-live-medium.squashfs             what live-boot would have left for live-config (`seeder.live.medium_layer`)
-.live/lib/modules/, .live/boot/             what `hook build-initramfs --modules` takes
+.live/lib/modules/, .live/boot/             what `hook build-initramfs --modules` takes,
+.live/lib/firmware/                         with the firmware of the root's drivers of network cards
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seeder.initramfs.kernel import read_kernel
+from seeder.live.firmware import firmware_wanted
 from seeder.live.image import LiveImage
 from seeder.live.medium import Medium
 from seeder.live.medium_layer import NAME, layer_entries
 from seeder.squashfs.reader import Squashfs, read_squashfs
-from seeder.takeover.directory import Adopted, Directory, remembered
+from seeder.takeover.directory import Adopted, Directory, beside, remembered
 from seeder.takeover.root_image import write_root_image
 from swarmboot import __version__
 from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError
@@ -102,16 +104,20 @@ def _take_modules(medium: Medium, image: LiveImage, images: list[Path], layers: 
             hint="take kernel and root of the same build",
         )
     number, path = found[version]
-    _unpack(images[number], (path, f"boot/config-{version}"), release / PARTS)
-    modules = release / PARTS / "lib/modules" / version
-    if path.startswith("usr/"):
-        modules.parent.mkdir(parents=True)
-        (release / PARTS / path).rename(modules)
-        shutil.rmtree(release / PARTS / "usr")
+    parts, library = release / PARTS, release / PARTS / "lib"
+    _unpack(images[number], [path, f"boot/config-{version}"], parts)
+    for file, layer in zip(images, layers, strict=True):
+        if wanted := firmware_wanted(parts / path, layer.nodes):
+            _unpack(file, wanted, parts)
+    if (parts / "usr/lib").is_dir():  # of a root whose /lib is a link
+        library.mkdir(exist_ok=True)
+        for each in (parts / "usr/lib").iterdir():
+            each.rename(library / each.name)
+        shutil.rmtree(parts / "usr")
     return version
 
 
-def _unpack(image: Path, names: tuple[str, ...], to: Path) -> None:
+def _unpack(image: Path, names: Sequence[str], to: Path) -> None:
     """Unpack folders and files of a squashfs into a folder; names that it has not are passed over."""
     if not shutil.which("unsquashfs"):
         raise ToolMissingError("unsquashfs is not installed", hint="install the package squashfs-tools")
@@ -127,5 +133,5 @@ def name_of(path: Path) -> str:
 
 def default_out(path: Path) -> Path:
     """Return where a release goes if that is not said: beside the file or folder it is made of."""
-    real = path.resolve()
-    return real.with_name(f"{real.name if path.is_dir() else _SUFFIX.sub('', real.name)}.release")
+    name = path.resolve().name
+    return beside(path, f"{name if path.is_dir() else _SUFFIX.sub('', name)}.release")

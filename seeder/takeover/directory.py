@@ -105,6 +105,13 @@ class Directory:
             )
 
 
+def beside(path: Path, name: str) -> Path:
+    """Return a name beside a file or folder, said as the path was where that is the same place."""
+    real = path.resolve()
+    is_same = path.name not in ("", "..") and path.parent.resolve() == real.parent
+    return path.with_name(name) if is_same else real.with_name(name)
+
+
 def remembered(made: Mapping[str, object], name: str) -> list[str]:
     """Return a list of texts that a directory's stamp has."""
     value = made.get(name)

@@ -100,7 +100,7 @@ WRONGLY = {
     "nodes import release.toml release": "release.toml:1: the column 'no certificate' is none",
     "nodes import hosts.csv release --rack-map hosts.csv": "hosts.csv was not made by `nodes import`, and is kept",
     "release diff none 1 2": "none",
-    "release import none --no-initramfs": "none is not Coinboot's server folder",
+    "release import none --no-initramfs": "none is no system that is known here",
     "pull https://127.0.0.1:1 --trust none.pub": "none.pub cannot be read",
     f"pull https://127.0.0.1:1 {KEYS} --ca none.pem": "none.pem holds no certificate",
     f"pull https://127.0.0.1:1 {KEYS} --fleet-token none.token": "none.token",

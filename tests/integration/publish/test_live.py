@@ -93,6 +93,42 @@ def test_a_root_that_looks_after_its_name_servers_keeps_its_resolv_conf(tmp_path
     assert not (layer / "etc").exists()
 
 
+@pytest.mark.needs("modinfo", "as")
+def test_firmware_that_the_roots_network_cards_ask_for_is_there_for_the_initramfs(tmp_path: Path) -> None:
+    root = write_small_root(tmp_path / "root")
+    drivers, firmware = root / f"usr/lib/modules/{VERSION}/kernel/drivers", root / "usr/lib/firmware"
+    for name in ("net/ethernet", "gpu"):
+        (drivers / name).mkdir(parents=True)
+    (firmware / "acme").mkdir(parents=True)
+    write_module(drivers / "net/ethernet/card.ko", "acme/card-*.fw", "old.fw")
+    write_module(drivers / "gpu/gpu.ko", "gpu.fw")
+    for name in ("acme/card-1.fw.xz", "gpu.fw", "other.fw"):
+        (firmware / name).write_bytes(name.encode())
+    (firmware / "old.fw").symlink_to("acme/real")
+    (firmware / "acme/real").write_bytes(b"real")
+    imported(write_built(tmp_path / "built", root), tmp_path / "release")
+    taken = tmp_path / "release/.live/lib/firmware"
+    names = sorted(str(path.relative_to(taken)) for path in taken.rglob("*") if not path.is_dir())
+    assert names == ["acme/card-1.fw.xz", "acme/real", "old.fw"]
+    assert (taken / "old.fw").read_bytes() == b"real"
+
+
+def write_module(path: Path, *firmware: str) -> None:
+    """Write an object file that says of itself, as a kernel module does, which firmware it asks for."""
+    asked = "".join(f'.asciz "firmware={name}"\n' for name in firmware)
+    source = f'.section .modinfo,"a"\n{asked}'
+    subprocess.run(("as", "-o", str(path), "-"), input=source.encode(), check=True)
+
+
+def test_a_release_is_beside_its_image_and_called_as_that_was(
+    tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("release", "import", tar.name, "--no-initramfs")
+    assert "release: live-image-amd64.release\n" in done.out
+    assert str(tmp_path) not in done.out
+
+
 def test_the_same_image_gives_the_same_bytes_and_nothing_is_done_twice(tar: Path, tmp_path: Path) -> None:
     imported(tar, tmp_path / "one")
     imported(tar, tmp_path / "two")
