@@ -30,6 +30,7 @@ from leecher.machine.addresses import changes
 from leecher.machine.space import make_folder
 from leecher.neighbour.discovery import Discovery
 from leecher.neighbour.early_stage0 import EarlyStage0
+from leecher.neighbour.giving_way import give_way
 from leecher.neighbour.http_server import NeighbourServer, open_server
 from leecher.neighbour.meeting import meet
 from leecher.neighbour.stage0 import Stage0Neighbour, stage0_faults
@@ -192,6 +193,8 @@ class Boot:
             nursery.start_soon(window.run, acquired.release.documents, secrets.written)
         early = self._early_stage0(origin, selection, acquired.release.manifest, fetch_loop)
         nursery.start_soon(early.run)
+        assert self._server is not None
+        nursery.start_soon(give_way, self._server, fetch_loop, self.settings.up_bytes_per_s)
         checksums = await self._wait_and_check(selection, fetch_loop, acquired.release)
         early.end(goes_on=checksums is not None and (self.settings.linger or self.counters.hands_off))
         if checksums is None:

@@ -15,7 +15,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from pathlib import Path
@@ -36,13 +37,16 @@ _LOAD_BYTES_PER_S = 128 << 10
 """An answer may take `_ANSWER_S`, and what its bytes take at this rate, or at half of its share of the pace."""
 _CHUNK_BYTES = 64 * 1024
 _BREATHER_S = 0.05
+AFTER_NODES_S = 1.0
+"""So long in all a machine's file waits for what nodes fetch to serve it as well; iPXE is patient for 5 s."""
 
 
 class NeighbourServer(ThreadingHTTPServer):
     """Serves `documents` by path, and `/metrics`, until closed.
 
     `files` are served to machines and nodes; `sent` counts which of them went whole to machines, who say which they
-    are, and `at_sent` is called, in any thread, after each.
+    are, and `at_sent` is called, in any thread, after each. `loads` is how many are being sent, `loads_bytes` what has
+    been sent of all, and `at_begun` is called likewise when one begins.
     """
 
     daemon_threads = True
@@ -57,6 +61,11 @@ class NeighbourServer(ThreadingHTTPServer):
         self.files: Mapping[str, Path] = {}
         self.sent: Counter[str] = Counter()
         self.at_sent: Callable[[], None] = lambda: None
+        self.at_begun: Callable[[], None] = lambda: None
+        self.loads = 0
+        self.loads_bytes = 0
+        self._nodes_loads = 0
+        self._counting = threading.Condition()
         self.token_bucket = TokenBucket(up_bytes_per_s)
         self.room = Room()
 
@@ -73,6 +82,33 @@ class NeighbourServer(ThreadingHTTPServer):
         """Serve no longer."""
         self.shutdown()
         self.server_close()
+
+    @contextmanager
+    def load(self, *, is_machine: bool) -> Iterator[None]:
+        """Count a load while the context is open; any thread may."""
+        with self._counting:
+            self.loads += 1
+            self._nodes_loads += not is_machine
+        self.at_begun()
+        try:
+            yield
+        finally:
+            with self._counting:
+                self.loads -= 1
+                self._nodes_loads -= not is_machine
+                self._counting.notify_all()
+
+    def sent_of_load(self, size_bytes: int) -> None:
+        """Count bytes of a load; any thread may."""
+        with self._counting:
+            self.loads_bytes += size_bytes
+
+    def wait_for_nodes(self, most_s: float) -> float:
+        """Wait, for so long at most, until no node fetches; return for how long."""
+        began_s = time.monotonic()
+        with self._counting:
+            self._counting.wait_for(lambda: not self._nodes_loads, most_s)
+        return time.monotonic() - began_s
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Return the next connection; without a descriptor for it, wait a little, for the kernel keeps it."""
@@ -189,21 +225,25 @@ class _Handler(BaseHTTPRequestHandler):
         if path is None:
             self._answer(404, b"no such file\n", "text/plain")
         elif self.server.room.may_load(self.connection):
-            self._send_file(path)
+            with self.server.load(is_machine=is_machine):
+                self._send_file(path, after_nodes_s=AFTER_NODES_S if is_machine else 0.0)
             if is_machine:
                 self.server.sent[digest] += 1
                 self.server.at_sent()
         else:
             self._answer(503, b"busy\n", "text/plain")
 
-    def _send_file(self, path: Path) -> None:
+    def _send_file(self, path: Path, *, after_nodes_s: float) -> None:
         with path.open("rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
             self._allow(size_bytes, _LOAD_BYTES_PER_S)
             self._begin(200, size_bytes, "application/octet-stream")
             while chunk := file.read(_CHUNK_BYTES):
+                if after_nodes_s > 0:
+                    after_nodes_s -= self.server.wait_for_nodes(after_nodes_s)
                 self.server.token_bucket.wait(len(chunk))
                 self.wfile.write(chunk)
+                self.server.sent_of_load(len(chunk))
 
     def _begin(self, status: int, size_bytes: int, media_type: str) -> None:
         self.send_response(status)

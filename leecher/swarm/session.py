@@ -121,10 +121,10 @@ class Swarm:
         self._listen_failure = ""
         self._storage_failure = ""
         if up_bytes_per_s:
-            self._limit_uploads(round(up_bytes_per_s))
+            self.limit_uploads(round(up_bytes_per_s))
 
-    def _limit_uploads(self, rate_bytes_per_s: int) -> None:
-        """Limit the classes `global` and `local`; private addresses are in the second, which has no limit otherwise."""
+    def limit_uploads(self, rate_bytes_per_s: int) -> None:
+        """Send no faster from now on, 0 for no limit: in both classes, private addresses are in `local` alone."""
         for name in (self._session.global_peer_class_id, self._session.local_peer_class_id):
             peer_class = self._session.get_peer_class(name)
             peer_class["upload_limit"] = rate_bytes_per_s

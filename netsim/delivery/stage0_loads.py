@@ -20,6 +20,11 @@ POLL_S = 0.25
 MACHINE_SHARES = round(STREAM_SHARES * (1 + MACHINE_MORE))
 NODE_SHARES = round(STREAM_SHARES * (1 + NODE_MORE))
 """Of the server's link, what its pacer gives a machine's load, and a node's that is about to serve, beside a lease."""
+NEIGHBOUR_SHARES = 64
+"""Of a neighbour's link, what a load takes for each share of a flow of pieces: as `leecher.neighbour.giving_way` does,
+two leave some twenty flows an eighth."""
+NODE_FIRST_SHARES = 8 * NEIGHBOUR_SHARES
+"""The same of what a node lacks that is about to serve: `leecher.neighbour.http_server` lets machines wait for it."""
 
 
 class Stage0Admission(Protocol):
@@ -154,7 +159,7 @@ class Stage0:
             self._engine.at(self._engine.now_s + POLL_S, self._poll)
 
     def _start(self, source: int, node: int) -> Transfer:
-        shares = self._machine_shares if source >= self._engine.topology.nodes else STREAM_SHARES
+        shares = self._machine_shares if source >= self._engine.topology.nodes else NEIGHBOUR_SHARES
         return self._engine.start(source, node, self._size_bytes, partial(self._over, node), shares=shares)
 
     def _poll(self, _now_s: float) -> None:

@@ -21,7 +21,14 @@ from netsim.delivery.admission import ProductAdmission
 from netsim.delivery.delivery import Delivery, FetchCounts, Https, Multicast
 from netsim.delivery.lazy import LazyScatter
 from netsim.delivery.scatter import Scatter
-from netsim.delivery.stage0_loads import MACHINE_SHARES, NODE_SHARES, EveryoneAtOnce, Stage0, Stage0Admission
+from netsim.delivery.stage0_loads import (
+    MACHINE_SHARES,
+    NODE_FIRST_SHARES,
+    NODE_SHARES,
+    EveryoneAtOnce,
+    Stage0,
+    Stage0Admission,
+)
 from netsim.delivery.stock import Stock
 from netsim.fluid.engine import STREAM_SHARES, Engine, Sample
 from netsim.fluid.round_trips import MANIFEST_ROUNDS
@@ -237,7 +244,7 @@ class Simulation:
         release = self.scenario.release
         lacking = release.kernel_bytes if self.scenario.admission.is_kept else release.stage0_bytes
         source = int(sources[0].host) if sources else self.fleet.nodes
-        shares = NODE_SHARES if source == self.fleet.nodes else STREAM_SHARES
+        shares = NODE_SHARES if source == self.fleet.nodes else NODE_FIRST_SHARES
         self.engine.start(source, node, max(1, lacking), partial(self._has_all_of_stage0, node), shares=shares)
 
     def _has_all_of_stage0(self, node: int, now_s: float) -> float:

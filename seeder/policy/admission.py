@@ -11,12 +11,12 @@ with all that it was let send. A node is let in when its server sends nobody any
   alone, while those let in do not fill the uplink. So it is done later than under sharing by less than its own load;
   and where one node fills the uplink, not later at all.
 - The clock asks nobody how fast a node is: slow ones pile up until they fill the uplink, and so they do if a turn costs
-  a round trip in which nothing is sent. A node that dies in its load holds nobody up, and
-  no clock is ahead of a server that is idle.
+  a round trip in which nothing is sent. One that dies holds nobody up, and no clock is ahead of a server that is idle.
 - An uplink set too high costs the benefit of admission, no more: nodes pile up as if they were slow. One set too low
   costs nothing: a server that is idle lets the next one in.
 
-**From whom.** A booted neighbour of the node's own rack with a free slot, then any booted neighbour, then a server.
+**From whom.** A booted neighbour of the node's own rack with a free slot, then any booted neighbour, then a server,
+unless neighbours take so many that nobody would feel it (`seeder.policy.standing_back`).
 
 Facts in, answers out; `now_s` comes in. It performs no I/O, and will not measure or write a script.
 """
@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from seeder.policy.demand import Demand
+from seeder.policy.standing_back import StandingBack
 
 STALL_S = 5.0
 """A load from a server that gains nothing for this long is taken for dead."""
@@ -147,6 +148,7 @@ class Admission:
         self._here = _Line(), _Line()  # those that go last in a line of their own
         self._drawn = 0
         self._demand = Demand()
+        self._standing_back = StandingBack()
         self._loads: OrderedDict[Node, _Load] = OrderedDict()
         self._lent: OrderedDict[Source, None] = OrderedDict()
         self._due_s = math.inf
@@ -274,7 +276,7 @@ class Admission:
             self._set_free(offer)
 
     def _set_clocks(self, now_s: float) -> None:
-        """Forget the time in which nobody waited: no clock is behind."""
+        """Forget the time in which nobody waited, or servers stood back: no clock is behind."""
         for server in self._servers:
             server.clock_s = max(server.clock_s, now_s)
 
@@ -286,6 +288,8 @@ class Admission:
     def admit(self, *, now_s: float) -> list[Turn]:
         """Return who may load now, in order, and from whom."""
         self._expire(now_s)
+        if self._is_back(now_s):
+            self._set_clocks(now_s)
         turns = []
         while self._has_any_room(now_s) and (node := self._next()) is not None:
             rack = self._waiting[node].rack
@@ -317,6 +321,8 @@ class Admission:
         through_s = offer.clock_s if offer.loads else min(offer.clock_s, now_s)
         offer.clock_s = max(through_s, now_s - _CREDIT_TURNS * self._turn_s) + self._turn_s
         offer.loading[node] = None
+        if not offer.is_server:
+            self._standing_back.lent(now_s)
         self._set_free(offer)
         served_s = self._served_s(offer)
         self._loads[node] = _Load(offer, now_s + served_s)
@@ -341,7 +347,13 @@ class Admission:
         """Return whether anybody could load from anywhere: cheaper than to look for who is next."""
         return bool(self._free) or any(self._has_room(server, now_s) for server in self._servers)
 
+    def _is_back(self, now_s: float) -> bool:
+        """Return whether servers leave machines to neighbours."""
+        return now_s < self._standing_back.until_s(self._turn_s)
+
     def _has_room(self, server: _Offer, now_s: float) -> bool:
+        if self._is_back(now_s):
+            return False
         is_due = not self.limits.are_slots_fixed and server.clock_s <= now_s
         return is_due or server.loads < server.slots
 
@@ -378,7 +390,9 @@ class Admission:
         if not self._waiting:
             return None
         due_s = [load.due_s for load in self._loads.values()]
-        if not self.limits.are_slots_fixed:
+        if (until_s := self._standing_back.until_s(self._turn_s)) > now_s:
+            due_s.append(until_s)
+        elif not self.limits.are_slots_fixed:
             due_s += [server.clock_s for server in self._servers]
         return max(now_s + 0.01, min(due_s, default=now_s + 1.0))
 

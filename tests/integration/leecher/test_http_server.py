@@ -48,6 +48,22 @@ def test_files_that_went_whole_to_machines_are_counted_and_told_others_not(serve
     wait_until("one load", lambda: told == [1])
 
 
+def test_a_machine_waits_a_moment_for_what_a_node_fetches_and_no_longer_for_one_that_takes_nothing(
+    server: NeighbourServer,
+) -> None:
+    at = f"http://127.0.0.30:{server.port}/k/aa?mac=52-54-00-00-00-01"
+    with dial(server, "127.0.0.31") as node:
+        node.sendall(b"GET /k/aa HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert head_of(node)
+        began_s = time.monotonic()
+        with urllib.request.urlopen(at, timeout=BOUND_S) as answer:
+            assert len(answer.read()) == SIZE_BYTES
+        assert time.monotonic() - began_s >= http_server.AFTER_NODES_S
+        wait_until("the node alone", lambda: server.loads == 1)
+    wait_until("nobody", lambda: not server.loads)
+    assert server.wait_for_nodes(BOUND_S) < 1.0
+
+
 def dial(server: NeighbourServer, host: str) -> socket.socket:
     return socket.create_connection(("127.0.0.30", server.port), timeout=BOUND_S, source_address=(host, 0))
 
