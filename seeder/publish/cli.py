@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -96,6 +97,9 @@ def keygen(out: Path | None, fleet_token: Path | None, is_json: bool) -> None:
 )
 @click.option("--secureboot-key", type=_PATH, metavar="FILE", help="Sign it with this key, PEM (needs sbsign).")
 @click.option("--secureboot-cert", type=_PATH, metavar="FILE", help="The certificate that Secure Boot knows, PEM.")
+@click.option("--systemd", "is_systemd", is_flag=True,
+              help="Write beside it what systemd boots it by, without our hook (docs/systemd.md).")  # fmt: skip
+@click.option("--systemd-key", metavar="KEY", help="Sign that with this key of your gpg keyring; implies --systemd.")
 @click.option("--check", "is_check", is_flag=True, help="Only look at RELEASE and say what is found; write nothing.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be published and copied; write nothing.")
 @click.option("--force", "is_forced", is_flag=True, help="Publish it although no machine can boot it.")
@@ -178,7 +182,7 @@ def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Stage0:
-    """What `publish` is asked about stage 0, by the names of its options."""
+    """What `publish` is asked about how machines start it, by the names of its options."""
 
     nodes: int
     uplink_bytes_per_s: float
@@ -186,6 +190,8 @@ class _Stage0:
     uki: bool
     secureboot_key: Path | None
     secureboot_cert: Path | None
+    is_systemd: bool
+    systemd_key: str | None
 
 
 def _publish(
@@ -198,6 +204,7 @@ def _publish(
     from seeder.publish.release_dir import read_release
     from seeder.publish.scratch import scratch_of
     from seeder.publish.stage0 import sign_stage0
+    from seeder.publish.systemd_pull import check_systemd, write_systemd
     from seeder.publish.verdict import judge, signing_of, with_findings
     from seeder.site.progress import choose_progress
     from seeder.site.writer import writing
@@ -212,6 +219,9 @@ def _publish(
     if manner.is_check:
         return
     found = with_findings(found, looked)
+    is_systemd = stage0.is_systemd or stage0.systemd_key is not None
+    if is_systemd:
+        check_systemd(found, stage0.systemd_key)
     signing = known or [make_key(is_quiet=manner.is_json, is_kept=not manner.is_dry)]
     progress = choose_progress("hashed", is_quiet=manner.is_json)
     with (scratch_of if manner.is_dry else writing)(site) as writer:
@@ -223,6 +233,13 @@ def _publish(
             )  # fmt: skip
         key = None if manner.is_dry else stage0.stage0_key
         said = sign_stage0(writer, published.manifest, key) if key else []
+        if is_systemd and not manner.is_dry:
+            life_s = options.pointer_life_s or math.inf
+            ends_unix_s = min(published.manifest.expires_unix_s, time.time() + life_s)
+            said += write_systemd(
+                writer, published.manifest, options.channel, stage0.systemd_key, ends_unix_s=ends_unix_s,
+                now_unix_s=time.time(),
+            )  # fmt: skip
     said += _stage0_costs(published, stage0)
     _print_published(replace(published, boot=looked.boot), site, said, manner)
 

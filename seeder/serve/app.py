@@ -66,6 +66,7 @@ _FILES = {
     "manifests": (layout.MANIFEST_NAME, "application/octet-stream", True),
     "channels": (re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\.swarm\Z"), "application/octet-stream", False),
     "keys": (layout.KEYS_NAME, "application/octet-stream", True),
+    "systemd": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,254}\Z"), "application/octet-stream", False),
 }
 
 
@@ -131,6 +132,7 @@ class SeederApp:
                 *self.page.routes(),
                 *private_routes(self.guard, self.catalogue.folder, self._node_files),
                 Route("/{kind}/{name}", self._file),
+                Route("/{kind:str}/{channel}/{name}", self._file),
             ]
         )
 
@@ -317,10 +319,12 @@ class SeederApp:
 
     async def _file(self, request: Request) -> Response:
         kind, name = request.path_params["kind"], request.path_params["name"]
+        channel = request.path_params.get("channel", "")
         pattern, media_type, is_immutable = _FILES.get(kind, (None, "", False))
-        if pattern is None or not pattern.match(name):
+        is_right = (kind == "systemd") == layout.is_channel_name(channel)
+        if pattern is None or not pattern.match(name) or not is_right:
             return self._refuse("file", 404, "no such file")
-        path = self.catalogue.folder / kind / name
+        path = self.catalogue.folder / kind / channel / name
         try:
             file = self._files.open(path)
         except OSError:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from seeder.site.numbers import oldest_first
 from seeder.site.pins import pinned
 from seeder.site.reader import channel_names, files_of, pointed_number, read_unbelieved
+from seeder.site.systemd_files import blobs_of, drop_unled
 from seeder.site.writer import SiteWriter
 from swarmboot.ids import Sequence
 from swarmboot.release import layout
@@ -43,12 +44,14 @@ def prune(writer: SiteWriter, *, keep: int, grace_s: float, now_unix_s: float) -
     wanted: set[str] = set()
     for number in kept:
         wanted |= files_of(read_unbelieved(site, number))
+    wanted.update(blobs_of(site))
     dropped = sorted(number for number in numbers if number not in kept)
     unwanted = [layout.manifest_path(number) for number in dropped]
     for folder in ("torrents", "blobs", "secrets"):
         present = sorted(f"{folder}/{path.name}" for path in (site / folder).glob("*"))
         unwanted += [relative for relative in present if relative not in wanted]
     freed_bytes = sum(writer.remove(relative) for relative in unwanted)
+    drop_unled(writer)
     return Pruned(tuple(kept), tuple(spared), tuple(dropped), len(unwanted), freed_bytes)
 
 

@@ -184,6 +184,16 @@ class SiteWriter:
             return 0
         return size_bytes
 
+    def make_folder(self, relative: str) -> None:
+        """Make a folder that whoever serves the site can enter."""
+        _make_folder(self.path(relative))
+
+    def link(self, relative: str, target: str) -> None:
+        """Have a name lead to a target, relative to its folder, in place of what it led to, at once."""
+        temporary = self.path(_INCOMING) / os.urandom(8).hex()
+        temporary.symlink_to(target)
+        temporary.replace(self.path(relative))
+
     def remove_rotations(self) -> None:
         """Forget that keys were ever rotated: for a site whose nodes are all given new keys."""
         for path in self.path("keys").glob("*.swarm"):

@@ -7,6 +7,7 @@
     keys/<version>.swarm         signed key sets, when keys were rotated
     secrets/<sha256>             settings sealed for the holders of the fleet token
     pins/<n>                     manifest number n is not to be pruned; for the publisher alone
+    systemd/<name>/              what systemd fetches of the release that a channel has (`seeder.site.systemd_files`)
     canaries/<name>.swarm        signed: which machines boot another channel in place of this one; for the server alone
 
 Everything but the channels and canaries is immutable. This module names and reads files; it will not write any.
@@ -71,9 +72,14 @@ def canary_path(channel: str) -> str:
     return f"canaries/{channel}.swarm"
 
 
+def is_channel_name(text: str) -> bool:
+    """Return whether a text is a plain lower-case word, as a channel's name is."""
+    return _CHANNEL_NAME.match(text) is not None
+
+
 def check_channel_name(name: str) -> str:
     """Return `name`; raise MalformedSettingError if it is no plain lower-case word."""
-    if not _CHANNEL_NAME.match(name):
+    if not is_channel_name(name):
         raise MalformedSettingError(
             "not a channel name", expected="lower-case letters, digits, dots and dashes", found=repr(name[:80])
         )
