@@ -27,6 +27,8 @@ swarmboot_prefix=${swarmboot_prefix:-} # before /etc, /run and /tmp, where the i
 . "$swarmboot_files/lazy.sh"
 # shellcheck source=initramfs-hook/root.sh
 . "$swarmboot_files/root.sh"
+# shellcheck source=initramfs-hook/storage.sh
+. "$swarmboot_files/storage.sh"
 # shellcheck source=initramfs-hook/seeding.sh
 . "$swarmboot_files/seeding.sh"
 
@@ -47,7 +49,7 @@ swarmboot_boot() {
     kill "$swarmboot_follower" 2>/dev/null
     [ $swarmboot_status -eq 0 ] || return 1
     swarmboot_lay_down ''
-    if ! swarmboot_assemble "$1" || ! swarmboot_check_init "$1"; then
+    if ! swarmboot_assemble "$1" || ! swarmboot_check_init "$1" || ! swarmboot_mount_storage "$1"; then
         swarmboot_unmount "$1" # or it would be taken for a root, dracut's way
         return 1
     fi

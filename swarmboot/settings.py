@@ -114,6 +114,7 @@ class NodeSettings:
     log: Path | None
     metrics_port: int
     cache: str
+    storage: str
 
 
 def _text(value: str) -> str:
@@ -212,6 +213,17 @@ def _cache(value: str) -> str:
     if not re.fullmatch(r"(LABEL|UUID)=[A-Za-z0-9._-]{1,64}|[^=\0]+", value):
         raise MalformedSettingError(
             "not a cache", expected="off, a folder, a device, LABEL=NAME or UUID=NUMBER", found=_shown(value)
+        )
+    return value
+
+
+def _storage(value: str) -> str:
+    """Return which file systems of a release's storage an initramfs can mount, or that none is mounted."""
+    if not re.fullmatch(r"(?:ext4|xfs|btrfs|nfs4?)(?:,(?:ext4|xfs|btrfs|nfs4?))*", value) and value.lower() not in OFF:
+        raise MalformedSettingError(
+            "not of file systems",
+            expected="off, or ext4, xfs, btrfs, nfs4, nfs by commas",
+            found=_shown(value),
         )
     return value
 
@@ -327,6 +339,10 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "cache", _cache, "", "where images of earlier boots are kept: off, a folder, or in the initramfs a device, "
         "LABEL=... or UUID=..., there LABEL=swarmboot if nothing is said", "LABEL=swarmboot",
+    ),
+    Setting(
+        "storage", _storage, "", "off for none of the release's storage; baked in, the file systems that the initramfs "
+        "can mount (initramfs only)", "ext4,nfs4",
     ),
 )  # fmt: skip
 

@@ -27,13 +27,23 @@ depends() {
 
 # Called by dracut.
 installkernel() {
-    local config=${SWARMBOOT_CONFIG:-/etc/swarmboot}
+    local config=${SWARMBOOT_CONFIG:-/etc/swarmboot} name
     instmods loop squashfs overlay af_packet
     # Nodes that go on before all is there (swarmboot.lazy) say so in what is baked in.
     ! grep -qsiE '^(lazy|trace)=(1|on|yes|true)' "$config/defaults" || instmods fuse
     # So do those that have a cache on a disk (swarmboot.cache).
     ! grep -qsE '^cache=(LABEL=|UUID=|/)' "$config/defaults" ||
         instmods ext4 virtio_blk virtio_scsi nvme ahci sd_mod mmc_block xen-blkfront hv_storvsc
+    # And those that mount a release's storage (swarmboot.storage).
+    for name in $(sed -n 's/^storage=//p' "$config/defaults" 2>/dev/null | tr ',' ' '); do
+        case $name in
+            nfs) instmods nfs nfsv3 ;;
+            nfs4) instmods nfs nfsv4 ;;
+            ext4 | xfs | btrfs)
+                instmods "$name" virtio_blk virtio_scsi nvme ahci sd_mod mmc_block xen-blkfront hv_storvsc
+                ;;
+        esac
+    done
 }
 
 # Called by dracut.

@@ -3,6 +3,7 @@
 Three files in one folder. `plan` is for the shell, a line an image, of words without blanks or quotes:
 
     root FORMAT NAME      plugin FORMAT NAME      overlay SIZE      seed on|off      search on|off
+    storage TYPE SOURCE WHERE continue|stop OPTIONS
 
 `search` says whether the squashfs plugins are searched for what plugins may not bring.
 
@@ -70,17 +71,18 @@ class HandOff:
     overlay: str
     is_seeding: bool
     hostname: str = ""
+    storage: str = ""
 
 
 def hand_off_of(
-    manifest: Manifest, selection: Selection, settings: NodeSettings, own: NodeRoot | None = None
+    manifest: Manifest, selection: Selection, settings: NodeSettings, own: NodeRoot | None = None, storage: str = ""
 ) -> HandOff:
-    """Return what a booted selection becomes; `own` is what this node alone gets."""
+    """Return what a booted selection becomes; `own` is what this node alone gets, `storage` the words of its mount."""
     own = own or NodeRoot()
     images = tuple(Image(each.role.value, each.format, each.name) for each in selection.artifacts)
     folder = str(settings.into)
     env, is_seeding = {**selection.env, **own.env}, settings.seed_bytes_per_s > 0
-    return HandOff(folder, images, env, manifest.allow, settings.overlay, is_seeding, own.hostname)
+    return HandOff(folder, images, env, manifest.allow, settings.overlay, is_seeding, own.hostname, storage)
 
 
 def plan(hand_off: HandOff) -> str:
@@ -90,6 +92,7 @@ def plan(hand_off: HandOff) -> str:
     has_layers = any(image.role == "plugin" and image.format == "squashfs" for image in hand_off.images)
     is_searched = has_layers and not ALL_ALLOWED.issubset(hand_off.allow)
     lines += [f"search {'on' if is_searched else 'off'}"]
+    lines += [f"storage {hand_off.storage}"] if hand_off.storage else []
     return "".join(f"{line}\n" for line in lines)
 
 

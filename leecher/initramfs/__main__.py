@@ -33,6 +33,7 @@ from leecher.boot.start import boot, process_started_s
 from leecher.initramfs import node_log
 from leecher.initramfs.node_files import fetch_node_files, lay_down
 from leecher.initramfs.own_files import own_root, write_own_files
+from leecher.initramfs.storage import storage_words
 from leecher.machine import clock, console
 from leecher.machine.console import tell
 from leecher.machine.this_boot import read_machine
@@ -211,11 +212,12 @@ def _hand_over(manifest: Manifest, selection: Selection, settings: NodeSettings,
     tokens = proving_of(settings).tokens
     credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
     hand_off.write_secret(STATE / hand_off.FOLDER / hand_off.CREDENTIALS, credentials)
-    own = own_root(selection, settings, tell=tell)
+    own = own_root(selection, settings, tell=tell, is_asked=manifest.storage is not None)
+    storage = storage_words(manifest.storage, own, settings, tell=tell)
     write_own_files(own, STATE / hand_off.FOLDER)
     if settings.cache:
         (STATE / hand_off.FOLDER / hand_off.KEEP).write_bytes(manifests.encode(manifest))
-    hand_off.write(hand_off.hand_off_of(manifest, selection, settings, own), STATE / hand_off.FOLDER, devices)
+    hand_off.write(hand_off.hand_off_of(manifest, selection, settings, own, storage), STATE / hand_off.FOLDER, devices)
 
 
 def _boot(settings: NodeSettings, started_s: float, on_ready: OnReady, *, may_retry: Callable[[], bool]) -> Boot:

@@ -24,11 +24,16 @@ ETC_HOSTS = "etc/hosts"
 _OWN_ADDRESS = "127.0.1.1"
 
 
-def own_root(selection: Selection, settings: NodeSettings, *, tell: Callable[[str], None]) -> NodeRoot:
-    """Return what this node gets for itself of the images that it has; raise ManifestError if that cannot be read."""
+def own_root(
+    selection: Selection, settings: NodeSettings, *, tell: Callable[[str], None], is_asked: bool = False
+) -> NodeRoot:
+    """Return what this node gets for itself of the images that it has; raise ManifestError if that cannot be read.
+
+    With `is_asked` it says at least what is known of this node.
+    """
     image = next((each for each in selection.artifacts if each.role is Role.NODES), None)
     secret = _secret_files(settings)
-    if image is None and not secret:
+    if image is None and not secret and not is_asked:
         return NodeRoot()
     overlays = decode_overlays((settings.into / image.name).read_bytes()) if image else NodeOverlays()
     found = node_root(overlays, _facts(selection, settings), secret)

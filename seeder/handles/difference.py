@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from swarmboot.release.chunks import ChunkList, copies, gaps
 from swarmboot.release.manifest import Artifact, Manifest, Role
+from swarmboot.release.storage import storage_value
 from swarmboot.text.units import format_size
 
 Layers = Callable[[Artifact], tuple[bytes, ...]]
@@ -118,6 +119,7 @@ def _settings(old: Manifest, new: Manifest) -> list[str]:
             ("name", old.name, new.name),
             ("cmdline", old.cmdline, new.cmdline),
             ("allow", " ".join(old.allow), " ".join(new.allow)),
+            ("storage", _storage(old), _storage(new)),
         )
         if before != after
     ]
@@ -131,6 +133,10 @@ def _settings(old: Manifest, new: Manifest) -> list[str]:
     if [each.name for each in old.profiles] != [each.name for each in new.profiles] and not _changed(*profiles):
         lines.append("profiles: in another order")
     return lines
+
+
+def _storage(manifest: Manifest) -> str:
+    return " ".join(map(str, storage_value(manifest.storage).values())) if manifest.storage else ""
 
 
 def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

@@ -56,6 +56,12 @@ FOR_A_CACHE = frozenset({
     "ext4", "virtio_blk", "virtio_scsi", "nvme", "ahci", "sd_mod", "mmc_block", "xen_blkfront", "hv_storvsc",
 })  # fmt: skip
 """What stays as well where nodes keep a cache on a disk of theirs (docs/decisions/0060), with what it needs."""
+FOR_STORAGE = {
+    "nfs": frozenset({"nfs", "nfsv3"}),
+    "nfs4": frozenset({"nfs", "nfsv4"}),
+    **{name: frozenset({name, *(FOR_A_CACHE - {"ext4"})}) for name in ("ext4", "xfs", "btrfs")},
+}
+"""What stays as well for a release's storage of each type (docs/decisions/0069), with what it needs."""
 _CARDS = re.compile(
     r"drivers/net/(?:(?:ethernet|usb|fddi|hyperv|fjes|thunderbolt)/(?!.*mdio[^/]*\Z)"
     r"|(?:virtio_net|vmxnet3/vmxnet3|xen-netfront)\Z)"
@@ -128,6 +134,18 @@ def _is_in(place: str, folder: str) -> bool:
 def has_cache(defaults: str) -> bool:
     """Return whether what is baked into an initramfs, as lines of name=value, has its nodes look for a cache."""
     return re.search(r"^cache=(?:LABEL=|UUID=|/)", defaults, re.MULTILINE) is not None
+
+
+def storage_types(defaults: str) -> tuple[str, ...]:
+    """Return the file systems of storage that what is baked into an initramfs names."""
+    found = re.search(r"^storage=([a-z0-9,]+)", defaults, re.MULTILINE)
+    return tuple(name for name in (found[1].split(",") if found else ()) if name in FOR_STORAGE)
+
+
+def also_kept(defaults: str) -> frozenset[str]:
+    """Return the names of modules that what is baked into an initramfs has stay beside those of every boot."""
+    kept = FOR_A_CACHE if has_cache(defaults) else frozenset()
+    return kept.union(*(FOR_STORAGE[name] for name in storage_types(defaults)))
 
 
 def is_spare_file(path: str) -> bool:

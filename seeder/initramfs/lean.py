@@ -18,12 +18,11 @@ from pathlib import Path
 
 from seeder.initramfs.card_list import CardList
 from seeder.initramfs.choice import (
-    FOR_A_CACHE,
+    also_kept,
     cards_named,
     chosen,
     firmware_asked,
     firmware_asked_by_builtin,
-    has_cache,
     is_card,
     is_spare_file,
     parse_needs,
@@ -110,7 +109,7 @@ def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: CardLi
         needs, cards = parse_needs(dep, soft + weak, alias), None
         if nics is not None:
             cards = cards_named(nics.text, alias, modules, label=nics.label)
-        also = FOR_A_CACHE if has_cache(_baked(unpacked)) else ()
+        also = also_kept(_baked(unpacked))
         stay = chosen(modules.keys(), needs, cards=cards, also=also)
         without = _drop_firmware(unpacked, kernel, {module: unpacked.path(modules[module]) for module in stay}, lists)
         for module in modules.keys() - stay:

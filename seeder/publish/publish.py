@@ -224,6 +224,7 @@ def _manifest(
         env=release.env,
         profiles=release.settings.profiles,
         allow=release.settings.allow,
+        storage=release.settings.storage,
     )
 
 

@@ -10,11 +10,13 @@ from typing import Any
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import Profile
 from swarmboot.release.node_overlay import VALUES, is_host_name
+from swarmboot.release.storage import Storage, StorageError, storage_of
 from swarmboot.text.spelling import did_you_mean
 from swarmboot.text.template import TemplateError, filled_in, names_in
 from swarmboot.text.toml import TomlError, parse_toml
 
-_TOP = frozenset({"name", "cmdline", "allow", "profiles", "lazy", "hostname"})
+_STORAGE = ("storage", "storage_at", "storage_type", "storage_options", "storage_missing")
+_TOP = frozenset({"name", "cmdline", "allow", "profiles", "lazy", "hostname", *_STORAGE})
 _PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline", "lazy"})
 _SECRET = frozenset({"secret_env"})
 _MAC = re.compile(r"(?=.{1,17}\Z)[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
@@ -36,6 +38,7 @@ class ReleaseSettings:
     profiles: tuple[Profile, ...] = field(default=())
     secret_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     hostname: str = ""
+    storage: Storage | None = None
 
 
 class _Table:
@@ -152,7 +155,21 @@ def parse_release_toml(text: str, *, where: str) -> ReleaseSettings:
         profiles,
         {name: env for name, env in secrets.items() if env},
         _hostname(top),
+        _storage(top),
     )
+
+
+def _storage(table: _Table) -> Storage | None:
+    """Return what outlives a boot, None without any."""
+    words = [table.text(key, most=512) for key in _STORAGE]
+    if not words[0]:
+        if any(words):
+            raise table.refuse("storage", "what to mount, as in LABEL=data, beside the other words about it")
+        return None
+    try:
+        return storage_of(*words)
+    except StorageError as error:
+        raise table.refuse(error.key, error.expected) from error
 
 
 def _hostname(table: _Table) -> str:

@@ -17,6 +17,7 @@ from swarmboot.errors import ManifestError
 from swarmboot.ids import DIGEST_BYTES, INFO_HASH_BYTES, MAX_SEQUENCE, Digest, InfoHash, Sequence
 from swarmboot.release.chunks import CHUNK_LIST_MAX_BYTES
 from swarmboot.release.piece_set import Pieces, all_pieces, piece_count
+from swarmboot.release.storage import Storage, decode_storage, storage_value
 from swarmboot.release.trace import MAX_RANGES, Ranges, pieces_of
 
 MANIFEST_MAX_BYTES = 1 << 20
@@ -30,7 +31,7 @@ MOUNTED = "squashfs"
 _FORMAT = 1
 _KNOWN = frozenset(
     {"format", "fleet", "name", "sequence", "issued", "expires", "cmdline", "artifacts", "env", "profiles", "allow"}
-    | {"secrets", "nodes", "node_secrets"}
+    | {"secrets", "nodes", "node_secrets", "storage"}
 )
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")
 
@@ -118,7 +119,7 @@ class Manifest:
     """A release as signed. Times in Unix seconds; `allow` names what plugins may do beyond plain files.
 
     `secrets` maps a profile's name, the empty one for no profile, to the digest of the sealed settings of its nodes,
-    `node_secrets` a layer of the nodes' overlays to that of its sealed files.
+    `node_secrets` a layer of the nodes' overlays to that of its sealed files; `storage` is what outlives a boot.
     """
 
     fleet: str
@@ -133,6 +134,7 @@ class Manifest:
     allow: tuple[str, ...] = ()
     secrets: Mapping[str, Digest] = field(default_factory=dict)
     node_secrets: Mapping[str, Digest] = field(default_factory=dict)
+    storage: Storage | None = None
 
     @property
     def boot_sets(self) -> dict[InfoHash, Pieces]:
@@ -163,7 +165,12 @@ class Manifest:
 def encode(manifest: Manifest) -> bytes:
     """Return the manifest's canonical bytes: what is signed."""
     nodes = [_artifact_value(artifact) for artifact in manifest.with_role(Role.NODES)]
-    optional = {"secrets": dict(manifest.secrets), "node_secrets": dict(manifest.node_secrets), "nodes": nodes}
+    optional = {
+        "secrets": dict(manifest.secrets),
+        "node_secrets": dict(manifest.node_secrets),
+        "nodes": nodes,
+        "storage": storage_value(manifest.storage) if manifest.storage else {},
+    }
     return pack(
         {
             **{name: value for name, value in optional.items() if value},
@@ -252,6 +259,7 @@ def _decode(data: bytes) -> Manifest:
         allow=fields.texts("allow", most=16),
         secrets=_secrets(fields.mapping("secrets"), {"", *(profile.name for profile in profiles)}),
         node_secrets=_node_secrets(fields.mapping("node_secrets")),
+        storage=decode_storage(fields.mapping("storage")) if fields.has("storage") else None,
     )
 
 

@@ -45,6 +45,7 @@ class NodeRoot:
     hostname: str = ""
     layers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def secret_layers(known: Collection[str], facts: NodeFacts) -> tuple[str, ...]:
@@ -83,7 +84,7 @@ def node_root(overlays: NodeOverlays, facts: NodeFacts, secret: Iterable[NodeFil
     if values["hostname"] and HOST_NAME not in found:
         found[HOST_NAME] = NodeFile(HOST_NAME, data=f"{values['hostname']}\n".encode())
     files = tuple(_filled(file, values, notes) for _, file in sorted(found.items()))
-    return NodeRoot(files, dict(host.env), values["hostname"], layers, tuple(notes))
+    return NodeRoot(files, dict(host.env), values["hostname"], layers, tuple(notes), values)
 
 
 def _host_name(template: str, values: Mapping[str, str], notes: list[str]) -> str:

@@ -27,6 +27,7 @@ from seeder.publish.check.stage0 import (
     check_kernel,
     check_machine,
     check_modules,
+    check_storage,
     check_unpackers,
     check_versions,
     check_weight,
@@ -193,6 +194,7 @@ def _stage0_findings(
     yield from check_initramfs(initramfs, signing, label=label)
     packed = [file.label for file in release.files if file.format.endswith(".zst")]
     yield from check_unpackers(initramfs, packed, label=label)
+    yield from check_storage(initramfs, release.settings.storage, label=label)
     sizes = (file.size_bytes for file in release.files if file.role is Role.INITRAMFS)
     yield from check_weight(initramfs, next(sizes, 0), label=label)
     if kernel is not None:

@@ -10,6 +10,7 @@ from seeder.publish.check.readers.initramfs import HOOK, Initramfs
 from swarmboot.errors import SwarmbootError
 from swarmboot.ids import KeyId
 from swarmboot.release import trust
+from swarmboot.release.storage import DRIVERS, Storage
 from swarmboot.text.units import format_size
 
 _WORTH_BYTES = 1 << 20
@@ -91,6 +92,21 @@ def check_unpackers(initramfs: Initramfs, packed: list[str], *, label: str) -> l
             expected="zstd in its leecher's image",
             found="none",
             hint="install zstd where it is built and run `swarmboot hook build-runtime` again, or pack with gzip",
+        )
+    ]
+
+
+def check_storage(initramfs: Initramfs, storage: Storage | None, *, label: str) -> list[Finding]:
+    """Return whether an initramfs has the driver of the file system that a release's storage has."""
+    if storage is None or not initramfs.drivers or DRIVERS[storage.type] in initramfs.drivers:
+        return []
+    kind = fatal if storage.is_needed else Finding
+    return [
+        kind(
+            f"{label} cannot mount {storage.source}: it has no driver for {storage.type}",
+            expected=f"the module {DRIVERS[storage.type]}",
+            found="none",
+            hint=f"build it with --default storage={storage.type}, as in `swarmboot hook build-initramfs --lean`",
         )
     ]
 

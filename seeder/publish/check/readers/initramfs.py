@@ -17,7 +17,7 @@ from typing import IO
 from seeder.hook.fit import machine_of_libraries
 from seeder.initramfs.archives import initramfs_entries
 from seeder.initramfs.choice import why_out
-from seeder.initramfs.groups import RUNTIME, kernel_of, module_of
+from seeder.initramfs.groups import RUNTIME, kernel_of, module_of, name_of
 from seeder.publish.check.readers.bounds import RUNTIME_MAX_BYTES, Bounds
 from seeder.publish.check.readers.images import list_squashfs
 from seeder.publish.images.unpacked_size import Counted
@@ -27,7 +27,8 @@ from swarmboot.errors import ReleaseError, ResourceError
 HOOK = "usr/lib/swarmboot/driver.sh"
 _LIBRARIES = "usr/lib/swarmboot/runtime.libraries"
 _KEYS, _DEFAULTS, _TOKEN = (f"etc/swarmboot/{name}" for name in ("fleet.pub", "defaults", "fleet.token"))
-_TEXT_MAX_BYTES = 1 << 16
+_BUILT_IN = "/modules.builtin"
+_TEXT_MAX_BYTES = 1 << 18
 _PAGE_BYTES = 4096
 _CHUNK_BYTES = 1 << 18
 
@@ -38,7 +39,7 @@ class Initramfs:
 
     `keys` and `defaults` are the texts of what the hook was built with; `runtime_bytes` the size of its leecher, and
     `runtime_machine` for which machine that is, empty where it cannot be told; `has_zstd` whether it can unpack
-    zstd, None where it could not be told.
+    zstd, None where it could not be told. `drivers` are its modules, and those built into its kernel, by name.
     """
 
     modules: frozenset[str] = frozenset()
@@ -51,6 +52,7 @@ class Initramfs:
     runtime_machine: str = ""
     has_zstd: bool | None = None
     spare_bytes: Mapping[str, int] = field(default_factory=dict)
+    drivers: frozenset[str] = frozenset()
 
 
 class _Reader:
@@ -66,7 +68,8 @@ class _Reader:
             self.bounds.look()
             self.bounds.keep(entry.name)
             self.sizes[entry.name] = -(-entry.size_bytes // _PAGE_BYTES) * _PAGE_BYTES
-            if entry.name in (_KEYS, _DEFAULTS, _LIBRARIES) and entry.read is not None:
+            is_text = entry.name in (_KEYS, _DEFAULTS, _LIBRARIES) or entry.name.endswith(_BUILT_IN)
+            if is_text and entry.read is not None:
                 self.texts[entry.name] = entry.read(_TEXT_MAX_BYTES).decode(errors="replace")
             elif entry.name == RUNTIME and entry.read is not None:
                 self._keep(entry.read)
@@ -97,7 +100,13 @@ class _Reader:
             runtime_machine=machine_of_libraries(self.texts.get(_LIBRARIES, "").split()) or "",
             has_zstd=_has_zstd(self.runtime) if self.sizes.get(RUNTIME) else None,
             spare_bytes=self._spare(),
+            drivers=self._drivers(),
         )
+
+    def _drivers(self) -> frozenset[str]:
+        lists = (text.split() for name, text in self.texts.items() if name.endswith(_BUILT_IN))
+        built_in = (name_of(line.removesuffix(".ko")) for lines in lists for line in lines)
+        return frozenset(built_in).union(name_of(module_of(name)) for name in self.sizes) - {""}
 
     def _spare(self) -> dict[str, int]:
         spare: Counter[str] = Counter()

@@ -7,6 +7,7 @@ import pytest
 from seeder.initramfs.choice import (
     FOR_A_CACHE,
     Needs,
+    also_kept,
     cards_named,
     chosen,
     firmware_asked,
@@ -15,6 +16,7 @@ from seeder.initramfs.choice import (
     is_card,
     is_spare_file,
     parse_needs,
+    storage_types,
     why_out,
 )
 from seeder.initramfs.groups import firmware_of, group_of, kernel_of, module_of, name_of
@@ -190,3 +192,12 @@ def test_names_of_modules_and_firmware_are_as_the_kernel_has_them() -> None:
 )  # fmt: skip
 def test_every_file_belongs_to_a_group(name: str, group: str) -> None:
     assert group_of(name) == group
+
+
+def test_drivers_stay_for_the_storage_that_is_baked_in_and_for_no_other() -> None:
+    assert also_kept("server=x\n") == frozenset()
+    assert {"nfs", "nfsv4"} == also_kept("storage=nfs4\n")
+    assert {"xfs", "nvme", "nfsv3"} < also_kept("storage=xfs,nfs\n")
+    assert "ext4" not in also_kept("storage=xfs\n")
+    assert {"ext4", "nfsv4"} < also_kept("cache=LABEL=swarmboot\nstorage=nfs4\n")
+    assert storage_types("storage=off\n") == ()

@@ -7,6 +7,7 @@ import pytest
 from seeder.publish.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from swarmboot.errors import ReleaseError
 from swarmboot.release.manifest import Profile
+from swarmboot.release.storage import Storage
 from swarmboot.release.trust import parse_public
 from tests.support.tree import DOCS
 
@@ -93,6 +94,12 @@ def test_an_empty_file_says_nothing() -> None:
         ('[[profiles]]\nname = "a"\nplugins = [1]', "release.toml:3: profiles[1].plugins has the wrong value"),
         ('[[profiles]]\nname = "a"\n[[profiles]]\nname = "a"', "release.toml: two profiles are named a"),
         ("name = ", "release.toml is no TOML"),
+        ('storage = "data"', "release.toml:1: storage has the wrong value: expected LABEL=NAME"),
+        (
+            'storage = "LABEL=data"\nstorage_at = "/usr"',
+            "release.toml:2: storage_at has the wrong value: expected a folder",
+        ),
+        ('storage_at = "/srv"', "release.toml: storage has the wrong value: expected what to mount"),
         ('hostname = "node-{mac}"', "release.toml:1: hostname has the wrong value: expected letters, digits, dashes"),
         ('hostname = "a_b"', "release.toml:1: hostname has the wrong value: expected letters, digits, dashes"),
         (
@@ -135,3 +142,11 @@ def test_lazy_is_a_kernel_argument_that_a_profile_may_take_back() -> None:
 def test_lazy_is_true_or_false() -> None:
     with pytest.raises(ReleaseError, match=r"release\.toml:1: lazy has the wrong value"):
         parse_release_toml('lazy = "on"\n', where="release.toml")
+
+
+def test_storage_and_the_template_of_names_are_read() -> None:
+    found = parse(
+        'hostname = "n-{mac_dashes}"\nstorage = "LABEL=data"\nstorage_at = "/data"\nstorage_missing = "stop"\n'
+    )
+    assert (found.hostname, found.storage) == ("n-{mac_dashes}", Storage("LABEL=data", "/data", is_needed=True))
+    assert parse("").storage is None

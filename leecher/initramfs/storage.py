@@ -1,0 +1,56 @@
+"""The words with which the hook mounts what outlives a boot, in the root of this node.
+
+Names of servers are looked up here, because the kernel's own mount of NFS wants an address (nfs(5), `addr=`), and no
+helper is in the initramfs. That something is missing is found out by the hook, when it mounts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from swarmboot.release.node_root import NodeRoot
+from swarmboot.release.storage import CONTINUE, STOP, Mount, Storage, StorageError, mount_of
+from swarmboot.settings import OFF, NodeSettings
+
+_NFS_PORT = 2049
+_NOWHERE = "-"
+
+
+def storage_words(
+    storage: Storage | None, own: NodeRoot, settings: NodeSettings, *, tell: Callable[[str], None]
+) -> str:
+    """Return TYPE SOURCE WHERE continue|stop OPTIONS, nothing where there is no storage or it is turned off."""
+    if storage is None or settings.storage.lower() in OFF:
+        return ""
+    missing = STOP if storage.is_needed else CONTINUE
+    try:
+        mount = mount_of(storage, own.values)
+    except StorageError as error:
+        tell(str(error))
+        return f"{storage.type} {_NOWHERE} {storage.where} {missing} ro"
+    options = nfs_options(mount, _address(mount.server, tell), own.values["address"]) if mount.server else mount.options
+    return f"{mount.type} {mount.source} {mount.where} {missing} {options}"
+
+
+def nfs_options(mount: Mount, server: str, client: str) -> str:
+    """Return the options of an NFS mount without a helper: addresses, and what the initramfs has nobody for."""
+    words = [mount.options, f"addr={server}" if server else ""]
+    if mount.type == "nfs":
+        words.append("nolock")
+    else:
+        words.append("" if "vers=" in mount.options or "minorversion=" in mount.options else "vers=4.2")
+        words.append(f"clientaddr={client}" if client else "")
+    return ",".join(filter(None, words))
+
+
+def _address(server: str, tell: Callable[[str], None]) -> str:
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(server))
+    try:
+        return str(socket.getaddrinfo(server, _NFS_PORT, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError) as error:
+        tell(f"the server of storage, {server}, is not found: {error}")
+        return ""
