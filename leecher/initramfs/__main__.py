@@ -36,6 +36,7 @@ from leecher.initramfs.own_files import own_root, write_own_files
 from leecher.initramfs.storage import storage_words
 from leecher.machine import clock, console
 from leecher.machine.console import tell
+from leecher.machine.space import read_peak_bytes
 from leecher.machine.this_boot import read_machine
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving, proving_of
@@ -55,6 +56,7 @@ from swarmboot.ids import new_node_id, new_node_key
 from swarmboot.release import manifest as manifests
 from swarmboot.settings import NAMES, OFF, NodeSettings, build_settings, meant, parse_cmdline
 from swarmboot.text.arguments import last_value
+from swarmboot.text.units import format_size
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
 from swarmboot.wire.report import FAILED, BootReport, encode_report
 
@@ -188,6 +190,7 @@ def fetch(started_s: float) -> None:
     assert booted.manifest is not None
     assert booted.selection is not None
     hand_over(booted.manifest, booted.selection, {})
+    tell(f"the leecher took {format_size(read_peak_bytes())} of memory at most")
 
 
 def outlive_the_initramfs(settings: NodeSettings) -> None:

@@ -34,6 +34,12 @@ def read_memory(path: Path = Path("/proc/meminfo")) -> Memory:
     return Memory(total_bytes=int(found["MemTotal"]) * 1024, available_bytes=int(found["MemAvailable"]) * 1024)
 
 
+def read_peak_bytes(path: Path = Path("/proc/self/status")) -> int:
+    """Return the most memory that this process has had at once, files that it has mapped among it; 0 if unknown."""
+    found = re.search(r"^VmHWM:\s+([0-9]+) kB$", path.read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
 def share_bytes(share: str, *, total_bytes: int) -> int:
     """Return how much a part of the RAM is, as tmpfs(5) reads it: `50%`, or a size as in `2G`."""
     if share.endswith("%"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 from tests.support.waiting import wait_until
 from tests.system.vm import images
 from tests.system.vm.lan import ADDRESS, NAME, Lan, open_lan
-from tests.system.vm.machine import booting, mac_of
+from tests.system.vm.machine import Machine, booting, mac_of
 from tests.system.vm.programs import running
 
 pytestmark = [
@@ -26,8 +27,12 @@ pytestmark = [
 ]  # fmt: skip
 
 BOOT_S = 600.0
+MEMORY = "512"
 CMDLINE = f"swarmboot.server=https://{NAME}:8470"
 SAY = r"""
+say memory "$(free -m | awk '/^Mem/ {print $2, "MiB, used", $3, "shared", $5, "available", $7}')"
+pid=$(systemctl show -P MainPID swarmboot-seed)
+say neighbour "$(awk '/^(VmHWM|VmRSS|RssAnon|RssFile):/ {printf "%s%s ", $1, $2}' "/proc/$pid/status")"
 say storage "$(awk '$2 == "/srv" {print $3, $4}' /proc/mounts | cut -d, -f1-3) $(cat /srv/before 2>/dev/null)"
 grep -q ' /srv ' /proc/mounts && echo "of this boot" >/srv/after && sync && say written "$(cat /srv/after)"
 """
@@ -81,6 +86,13 @@ def on_disk(disk: Path, name: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def tell_memory(generator: str, machine: Machine) -> None:
+    """Print what a machine of 512 MiB had left, and what its leecher and its neighbour took."""
+    leecher = re.search(r"the leecher took .*", machine.console)
+    marks = machine.marks()
+    print(f"\n{generator}: {leecher[0] if leecher else ''}; neighbour {marks['neighbour']}; {marks['memory']}")
+
+
 @pytest.mark.parametrize("generator", ["initramfs-tools", "dracut"])
 def test_a_disk_is_mounted_by_its_label_and_keeps_what_a_boot_writes_and_without_it_a_node_goes_on(
     tmp_path: Path, generator: str
@@ -88,16 +100,19 @@ def test_a_disk_is_mounted_by_its_label_and_keeps_what_a_boot_writes_and_without
     kernel, image = images.debian_kernel().image, initramfs(tmp_path, generator)
     drive = labelled_disk(tmp_path / "disk")
     with rack(tmp_path, 'storage = "LABEL=data"\n') as lan:
-        with booting(lan, "disk", kernel=kernel, initramfs=image, cmdline=CMDLINE, more=drive) as machine:
+        with booting(
+            lan, "disk", kernel=kernel, initramfs=image, cmdline=CMDLINE, memory=MEMORY, more=drive
+        ) as machine:
             machine.wait_for("storage LABEL=data is mounted on /srv", within_s=BOOT_S)
             machine.wait_for("marker: end of it", within_s=BOOT_S)
+            tell_memory(generator, machine)
             assert machine.marks()["storage"].split()[0] == "ext4"
             assert {"rw", "nosuid", "nodev"} == set(machine.marks()["storage"].split()[1].split(","))
             assert machine.marks()["storage"].endswith("an earlier boot")
             wait_until(
                 "what the boot wrote", lambda: "of this boot" in on_disk(tmp_path / "disk", "/after"), within_s=60
             )
-        with booting(lan, "none", kernel=kernel, initramfs=image, cmdline=CMDLINE) as machine:
+        with booting(lan, "none", kernel=kernel, initramfs=image, cmdline=CMDLINE, memory=MEMORY) as machine:
             machine.wait_for("LABEL=data for /srv is missing, going on without: no such disk is there", within_s=BOOT_S)
             machine.wait_for("marker: end of it", within_s=BOOT_S)
             assert machine.marks()["storage"] == ""
@@ -125,7 +140,7 @@ def test_a_node_has_its_own_folder_of_an_nfs_server(tmp_path: Path, generator: s
     with (
         rack(tmp_path, f'storage = "{NAME}:/nodes/{{mac_dashes}}"\n') as lan,
         running(*lan.inside, *command, log=tmp_path / "ganesha.out"),
-        booting(lan, name, kernel=kernel, initramfs=image, cmdline=CMDLINE) as machine,
+        booting(lan, name, kernel=kernel, initramfs=image, cmdline=CMDLINE, memory=MEMORY) as machine,
     ):
         machine.wait_for(rf"storage {NAME}:{path} is mounted on /srv", within_s=BOOT_S)
         machine.wait_for("marker: end of it", within_s=BOOT_S)
