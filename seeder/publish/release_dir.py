@@ -94,10 +94,11 @@ def read_release(folder: Path) -> Release:
     _check_names(files)
     settings = reader.settings()
     env, secret_env = reader.env(), reader.env(is_secret=True)
-    _check_secrets({*env, *(key for each in settings.profiles for key in each.env)}, secret_env, settings)
+    overlays = reader.overlays(settings)
+    sources = (env, *(each.env for each in (*settings.profiles, *(overlays.hosts.values() if overlays else ()))))
+    _check_secrets({key for each in sources for key in each}, secret_env, settings)
     check_plugins(settings.profiles, {plugin.name: plugin for plugin in plugins}, where="release.toml")
     name = settings.name or folder.resolve().name or "release"
-    overlays = reader.overlays(settings)
     return Release(
         folder=folder,
         name=name,

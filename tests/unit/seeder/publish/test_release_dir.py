@@ -202,3 +202,10 @@ def test_a_file_of_secrets_that_everybody_on_the_machine_can_read_is_noted(tmp_p
     )
     (folder / "env/a.secret.env").chmod(0o640)
     assert read_release(folder).notes == ()
+
+
+def test_a_setting_that_is_secret_is_no_hosts_either(tmp_path: Path) -> None:
+    hosts = b"mac,environment\n52:54:00:12:34:56,TOKEN=x\n"
+    files = {"env/a.secret.env": b"TOKEN=y\n", "nodes/hosts.csv": hosts}
+    with pytest.raises(ReleaseError, match="TOKEN is secret in one place and public in another"):
+        read_release(build_release(tmp_path, files=files))
