@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from swarmboot import __version__
 from swarmboot.errors import SpaceError, SwarmbootError, UnreadableError, missing_module
@@ -47,6 +48,13 @@ class EntryPointGroup(Verbs):
         command = entry.load()
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the verbs that a word may become, without importing any: a shell waits for it at each key."""
+        found = {name: entry for name, entry in self._found().items() if name.startswith(incomplete)}
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name, help=_first_line(entry)) for name, entry in sorted(found.items())]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the list of verbs without importing any."""
@@ -104,7 +112,7 @@ def main() -> None:
     if BUNDLED.is_dir():
         sys.path.insert(0, str(BUNDLED))
     try:
-        swarmboot(standalone_mode=False)
+        swarmboot(standalone_mode=False, prog_name="swarmboot")
     except click.exceptions.Abort:
         print("swarmboot: stopped", file=sys.stderr)
         sys.exit(_INTERRUPTED)

@@ -46,6 +46,7 @@ NOT_ON_A_NODE = (
     "swarmboot.cli",
     "swarmboot.__main__",
     "swarmboot.config_file",
+    "swarmboot.man_pages",
     "swarmboot.parameters",
     "swarmboot.verbs",
     "swarmboot.text.toml",

@@ -25,13 +25,15 @@ from seeder.doctor.checks import (
     check_port,
     check_room,
 )
-from seeder.doctor.dhcp_heard import servers_heard
 from seeder.http.authority import first_certificate, local_addresses
 from seeder.record.place import state_folder
-from seeder.serve.cli import DEFAULT_PORT, parse_listen
+from seeder.serve.cli import CONFIG_FILE, serve
+from seeder.serve.listen_at import DEFAULT_PORT, parse_listen
 from seeder.stage0.cli import STAGE0_PORT
+from seeder.stage0.dhcp.dhcp_heard import servers_heard
 from seeder.stage0.dhcp.dnsmasq import parse_pxe
 from seeder.stage0.dhcp.dnsmasq_process import IPXE_FOLDER, find_boot_files, interface_address
+from swarmboot.config_file import read_config
 from swarmboot.crypto.validity import validity
 from swarmboot.errors import KeyFileError, ResourceError, SiteError, ToolMissingError
 from swarmboot.parameters import JSON
@@ -39,6 +41,14 @@ from swarmboot.printable import printable
 from swarmboot.release import layout
 
 _PATH = click.Path(path_type=Path)
+
+
+def _as_served(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
+    """Take over what `serve` is told by its file, where nothing else is typed."""
+    path = path or (CONFIG_FILE if CONFIG_FILE.exists() else None)
+    if path is not None and not context.resilient_parsing:
+        known = {parameter.name for parameter in context.command.params}
+        context.default_map = {name: value for name, value in read_config(serve, path).items() if name in known}
 
 
 @click.command()
@@ -51,6 +61,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--state", type=_PATH, metavar="DIR", help="Folder of the authority, as of `serve`.")
 @click.option("--tls-cert", type=_PATH, metavar="FILE", help="Your own certificate, as of `serve`.")
 @click.option("--ipxe", type=_PATH, default=IPXE_FOLDER, show_default=True, metavar="DIR", help="Folder of iPXE.")
+@click.option("--config", type=_PATH, metavar="FILE", is_eager=True, expose_value=False, callback=_as_served,
+              help=f"The file of options that `serve` reads, whose own these are.  [default: {CONFIG_FILE}, if it "
+                   "exists]")  # fmt: skip
 @JSON
 def doctor(
     site: Path, address: str, pxe: str, nodes: int, state: Path | None, tls_cert: Path | None, ipxe: Path, is_json: bool

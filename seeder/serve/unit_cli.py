@@ -76,20 +76,20 @@ def install(root: Path, arguments: tuple[str, ...], is_json: bool) -> None:
     click.echo(json.dumps(done) if is_json else f"installed {path}; now run: {done['next']}")
 
 
-def plan_unit(arguments: tuple[str, ...]) -> ServeUnit:
+def plan_unit(arguments: tuple[str, ...], *, needs_site: bool = True) -> ServeUnit:
     """Return the unit for what `swarmboot serve` is to be given, with every path absolute.
 
-    Raises what `serve` would say of its options, and SiteError if there is no site.
+    Raises what `serve` would say of its options, and SiteError if there is no site and one is needed.
     """
     from seeder.serve.cli import serve
 
     context = serve.make_context("swarmboot unit", list(arguments))
     with naming_the_file(context):
-        return _plan(context, arguments)
+        return _plan(context, arguments, needs_site=needs_site)
 
 
-def _plan(context: click.Context, arguments: tuple[str, ...]) -> ServeUnit:
-    from seeder.serve.cli import parse_listen
+def _plan(context: click.Context, arguments: tuple[str, ...], *, needs_site: bool) -> ServeUnit:
+    from seeder.serve.listen_at import parse_listen
     from seeder.serve.watching import WatchingFlags
     from seeder.stage0.cli import Stage0Flags
 
@@ -98,7 +98,8 @@ def _plan(context: click.Context, arguments: tuple[str, ...]) -> ServeUnit:
         raise MalformedSettingError(
             "--state is the service's own", expected="no --state: it is /var/lib/swarmboot", found=str(given["state"])
         )
-    layout.check_site(given["site"])
+    if needs_site:
+        layout.check_site(given["site"])
     flags = Stage0Flags(**{name: given[name] for name in Stage0Flags.__dataclass_fields__ if name in given})
     ports = [parse_listen(given["address"])[1], *([flags.port(parse_listen)] if flags.is_wanted else ())]
     ports += WatchingFlags(**{name: given[name] for name in WatchingFlags.__dataclass_fields__}).ports(parse_listen)

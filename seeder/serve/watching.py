@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from seeder.http.listener import listen
 from seeder.log import Format
 from seeder.monitoring.status import Network, parse_networks
 from seeder.record.access import read_ui_token
@@ -82,6 +81,8 @@ class WatchingFlags:
 
     def open(self, parse: Callable[[str, str], tuple[str, int]]) -> Watching:
         """Return what they come to, the sockets open; raise SettingsError, PortInUseError and their kinds."""
+        from seeder.http.listener import listen  # brings the HTTP server, which the options alone need not
+
         networks = parse_networks(self.status_from)
         ui_token = read_ui_token(self.ui_token) if self.ui_token else b""
         ends = {f"--{name}": parse(text, f"--{name}") for name, text in self._ends() if text}

@@ -46,6 +46,8 @@ PLAINLY = {
     "logs node-1 --state state": "lines",
     "unit show site": "unit",
     "unit install --root root site": "installed",
+    "init --root new --pxe=": "made",
+    "init --root new --pxe= --dry-run": "next",
     "pxe config --pxe lo --dhcp-range 127.0.0.10,127.0.0.20 --ipxe ipxe": "config",
     "pxe chainload 10.0.0.1 --ipxe": "config",
     "pxe chainload [fd00::1]:8080 --grub": "config",
@@ -110,6 +112,10 @@ WRONGLY = {
     "status --server https://127.0.0.1:1 --token-file none.token": "none.token cannot be read",
     "logs x --state none": "none",
     "unit install none": "none",
+    "init --root new --pxe nope0": "--pxe nope0 cannot be used",
+    "init --root new --pxe= --dhcp-range 10.0.0.1,10.0.0.2": "--dhcp-range needs --pxe",
+    "init --root new --pxe lo --dhcp-range 10.0.0.1,10.0.0.2": "--dhcp-range is malformed",
+    "init --root release/rootfs.squashfs --pxe=": "release/rootfs.squashfs",
     "unit install site --racks private": "private",
     "hook install --dracut --trust none.pub": "none.pub cannot be read",
     f"hook install --dracut {KEYS} --ca none.pem": "none.pem cannot be used",
@@ -130,6 +136,7 @@ WRONGLY = {
     "serve none": "none",
     "serve site --config none.toml": "none.toml cannot be read",
     "unit show site --config none.toml": "none.toml cannot be read",
+    "doctor --config none.toml": "none.toml cannot be read",
     "serve site --fleet-token none.token": "none.token",
     f"serve site --state state --racks none.racks {PXE}": "none.racks cannot be read",
     f"serve site --state state --node-files none {PXE}": "none",
@@ -256,6 +263,19 @@ def test_the_doctor_says_what_is_published_and_where_nothing_is(desk: Desk, run:
     status, said, _ = run(f"doctor none {rest}")
     assert status == 0
     assert "site: none is not a published site" in said
+
+
+def test_the_doctor_looks_at_what_serve_is_told_by_its_file(desk: Desk, run: Run) -> None:
+    (desk.folder / "serve.toml").write_text(
+        'site = "site"\nlisten = "127.0.0.1:0"\nstate = "state"\nhistory-days = 7\n'
+    )
+    status, said, _ = run("doctor --config serve.toml --json")
+    assert status == 0
+    found = {check["name"]: check["found"] for check in json.loads(said)["checks"]}
+    assert found["site"].startswith("manifest ")
+    assert found["ports"] == "tcp port 0 (HTTPS) is free"
+    status, _, complaints = run("doctor --config serve.toml --listen here")
+    assert complaints.startswith("swarmboot: --listen is malformed")
 
 
 @pytest.mark.parametrize("command", WRONGLY)

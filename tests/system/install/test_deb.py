@@ -80,6 +80,19 @@ def test_lintian_finds_no_error(built: Built) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert not re.search("^E:", done.stdout, flags=re.MULTILINE)
+    assert "manual-page" not in done.stdout
+    assert "manpage" not in done.stdout
+
+
+def test_every_verb_has_its_page_and_each_shell_its_completion(built: Built) -> None:
+    pages = {path.name for path in (built.tree / "usr/share/man/man1").iterdir()}
+    verbs = {entry.name for entry in entry_points(group="swarmboot.commands")}
+    assert {"swarmboot.1.gz", *(f"swarmboot-{verb}.1.gz" for verb in verbs)} < pages
+    assert {"swarmboot-unit-install.1.gz", "swarmboot-pxe-config.1.gz"} < pages
+    for place in ("bash-completion/completions/swarmboot", "zsh/vendor-completions/_swarmboot",
+                  "fish/vendor_completions.d/swarmboot.fish"):  # fmt: skip
+        placed = (built.tree / "usr/share" / place).read_bytes()
+        assert placed == (TREE / ".ci/debian/completions" / Path(place).name).read_bytes()
 
 
 def test_the_licence_is_in_the_wheel_and_named_by_both_packages(built: Built) -> None:

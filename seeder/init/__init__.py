@@ -1,0 +1,1 @@
+"""`swarmboot init`: a machine is made a server, as far as nobody need be asked."""
