@@ -2,8 +2,7 @@
 
 A probe names the keys that the asker trusts; whoever has booted under one of them answers with the number of its
 manifest and its ports. Answers are hints: what a neighbour then serves is verified like anything else, and which
-answers are passed on at all is decided by `leecher.policy.hearsay`. The group is in the organization-local scope (RFC
-2365 section 6.2), and packets do not leave the LAN (a TTL of 1).
+answers are passed on at all is decided by `leecher.policy.hearsay`. Packets do not leave the LAN (a TTL of 1).
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ from swarmboot.codec import DecodeError
 from swarmboot.text.addresses import connection_address, is_ipv6, is_loopback
 from swarmboot.wire.discovery import (
     DATAGRAM_MAX_BYTES,
+    GROUP,
     NONCE_BYTES,
+    PORT,
     Presence,
     Probe,
     decode_datagram,
@@ -30,8 +31,6 @@ from swarmboot.wire.discovery import (
     encode_probe,
 )
 
-GROUP = "239.192.84.70"
-PORT = 8471
 PROBE_EVERY_S = 1.0
 _IP_MREQN = "4s4si"
 

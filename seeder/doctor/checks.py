@@ -13,7 +13,7 @@ from swarmboot.text.units import format_size
 DNSMASQ_LEAST = (2, 81)
 _CERTIFICATE_NOTE = timedelta(days=30)
 _ROOM_LEAST_BYTES, _ROOM_GOOD_BYTES = 100 << 20, 1 << 30
-_CLOCK_LEAST_YEAR = 2026
+_CLOCK_LEAST_YEAR, _CLOCK_SLACK = 2026, timedelta(minutes=1)
 _DESCRIPTORS_SPARE = 256
 _PER_NODE = 2
 """Connections that a node has at most at a time: its announce, which waits, and a range."""
@@ -134,6 +134,26 @@ def check_dhcp(heard: Iterable[str], *, own: Iterable[str], interface: str, is_p
     return Check("other DHCP servers", State.OK, found)
 
 
+def check_multicast(interface: str, group: str, *, is_heard: bool, answered: int, up: int) -> Check:
+    """Return what it means how many nodes answered in a group, of those that are known to be up on an interface.
+
+    Without an answer nodes find each other by the server, and not while it is away.
+    """
+    if answered:
+        nodes = f"{answered} node answers" if answered == 1 else f"{answered} nodes answer"
+        return Check("multicast", State.OK, f"{nodes} in {group} on {interface}")
+    if not is_heard:
+        mend = f"let UDP port 8471 in, and `ip link set {interface} multicast on`"
+        return Check("multicast", State.NOTE, f"this machine does not hear itself in {group} on {interface}", mend)
+    if up:
+        mend = (
+            "have the switch ask who is in a group (an IGMP querier), or turn its IGMP snooping off; until then nodes "
+            "find each other by this server alone, and not while it is away"
+        )
+        return Check("multicast", State.NOTE, f"of {up} nodes that are up on {interface} none answers in {group}", mend)
+    return Check("multicast", State.OK, f"no node on {interface} is up yet that could answer in {group}")
+
+
 def check_certificate(what: str, ends: datetime | None, now: datetime) -> Check:
     """Return whether a certificate is good today and for a while; None is one that is made when it is needed."""
     if ends is None:
@@ -146,9 +166,15 @@ def check_certificate(what: str, ends: datetime | None, now: datetime) -> Check:
     return Check("certificates", State.OK, f"{what} is good until {day}")
 
 
-def check_clock(now: datetime, *, is_kept: bool | None) -> Check:
-    """Return whether the clock can be right; `is_kept` says whether the kernel knows it to be set by a server."""
+def check_clock(now: datetime, *, is_kept: bool | None, published: datetime | None = None) -> Check:
+    """Return whether the clock can be right; `is_kept` says whether the kernel knows it to be set by a server.
+
+    `published` is when this machine has last published, by its clock then: a later one is a clock that went back.
+    """
     said = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    if published is not None and published > now + _CLOCK_SLACK:
+        found = f"{said}, and the newest manifest here is of {published:%Y-%m-%d %H:%M}"
+        return Check("clock", State.FAULT, found, "set it: what is signed now would be older than what nodes have")
     if now.year < _CLOCK_LEAST_YEAR:
         return Check("clock", State.FAULT, said, "set it: releases and certificates would be of the future")
     if is_kept is False:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +22,12 @@ from seeder.doctor.checks import (
     check_dhcp,
     check_dnsmasq,
     check_firewall,
+    check_multicast,
     check_neighbours,
     check_port,
     check_room,
 )
+from seeder.doctor.multicast_heard import nodes_heard
 from seeder.http.authority import first_certificate, local_addresses
 from seeder.record.place import state_folder
 from seeder.serve.cli import CONFIG_FILE, serve
@@ -36,9 +39,11 @@ from seeder.stage0.dhcp.dnsmasq_process import IPXE_FOLDER, find_boot_files, int
 from swarmboot.config_file import read_config
 from swarmboot.crypto.validity import validity
 from swarmboot.errors import KeyFileError, ResourceError, SiteError, ToolMissingError
+from swarmboot.ids import KEY_ID_BYTES
 from swarmboot.parameters import JSON
 from swarmboot.printable import printable
 from swarmboot.release import layout
+from swarmboot.wire.discovery import GROUP
 
 _PATH = click.Path(path_type=Path)
 
@@ -91,6 +96,7 @@ def doctor(
         bare = [Port("tcp", STAGE0_PORT, "stage 0"), Port("udp", 67, "DHCP"), Port("udp", 69, "TFTP")]
         held = [machine.with_holder(bare[0], own), *(machine.with_holder(each, "", interface) for each in bare[1:])]
         checks += [*map(check_port, held), *_bare(interface, ipxe, is_proxy=is_proxy)]
+        checks.append(multicast(interface, site, state or state_folder()))
         ports += bare
     checks += [check_port(machine.with_holder(ports[0], host)), *_firewall(ports)]
     _tell(checks, is_json=is_json)
@@ -105,7 +111,7 @@ def _site(site: Path) -> Check:
 
 
 def _of_machine(site: Path, state: Path, nodes: int) -> Iterator[Check]:
-    yield check_clock(datetime.now(UTC), is_kept=machine.is_clock_kept())
+    yield check_clock(datetime.now(UTC), is_kept=machine.is_clock_kept(), published=machine.published_at(site))
     for folder in dict.fromkeys((site, state)):
         yield check_room(str(folder), machine.free_bytes(folder))
     if (room := machine.neighbour_room()) is not None:
@@ -140,6 +146,16 @@ def _bare(interface: str, ipxe: Path, *, is_proxy: bool) -> Iterator[Check]:
         yield Check("other DHCP servers", State.NOTE, found, "run it as root")
     else:
         yield check_dhcp(heard, own=local_addresses(), interface=interface, is_proxy=is_proxy)
+
+
+def multicast(interface: str, site: Path, state: Path) -> Check:
+    """Return whether multicast gets through to the nodes that are up, asked as a node would ask."""
+    up = machine.nodes_up(state, interface_address(interface).network, now_s=time.time())
+    try:
+        heard = nodes_heard(interface, machine.site_keys(site) or (bytes(KEY_ID_BYTES),))
+    except OSError as error:
+        return Check("multicast", State.NOTE, f"cannot be tried on {interface}: {error.strerror}")
+    return check_multicast(interface, GROUP, is_heard=heard.is_heard, answered=len(heard.nodes), up=up)
 
 
 def _firewall(ports: list[Port]) -> list[Check]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import ipaddress
 import os
 import resource
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from seeder.doctor.checks import Port
+from seeder.record.policy.boot import Outcome
+from seeder.record.policy.ledger import CURRENT_MAX
+from seeder.record.store import read_current
+from swarmboot.errors import SwarmbootError
+from swarmboot.release import layout
+from swarmboot.release.trust import Kind, open_envelope
 
-_BOUND_S = 10.0
+_BOUND_S, _UP_S = 10.0, 600.0
 _TIME_ERROR = 5
 _TIMEX_BYTES = 1024
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -94,6 +103,35 @@ def is_clock_kept() -> bool | None:
     with suppress(AttributeError, OSError):
         return bool(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) != _TIME_ERROR)
     return None
+
+
+def published_at(site: Path) -> datetime | None:
+    """Return when a site's newest manifest was written, by the clock of then; None without one."""
+    times = [path.stat().st_mtime for path in (site / "manifests").glob("*.swarm")]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+def site_keys(site: Path) -> tuple[bytes, ...]:
+    """Return the ids of the keys that have signed a site's newest manifest, unproved; none without one."""
+    with suppress(SwarmbootError, OSError, IndexError):
+        path = site / layout.manifest_path(layout.manifest_numbers(site)[-1])
+        return tuple(open_envelope(path.read_bytes(), Kind.MANIFEST).signatures)
+    return ()
+
+
+def nodes_up(state: Path, network: ipaddress.IPv4Network, *, now_s: float) -> int:
+    """Return how many nodes of a network are up, as the history of boots in a state folder had it last."""
+    with suppress(sqlite3.Error, OSError):
+        boots = read_current(state, most=CURRENT_MAX)
+        fresh = (boot for boot in boots if boot.outcome is Outcome.UP and now_s - boot.heard_s < _UP_S)
+        return sum(_is_in(boot.addresses[0], network) for boot in fresh if boot.addresses)
+    return 0
+
+
+def _is_in(address: str, network: ipaddress.IPv4Network) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(address) in network
+    return False
 
 
 def free_bytes(folder: Path) -> int:

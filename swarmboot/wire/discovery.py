@@ -13,7 +13,9 @@ from swarmboot.ids import (
 )
 
 DATAGRAM_MAX_BYTES = 1200
-
+GROUP = "239.192.84.70"
+"""Where a LAN is asked: in the organization-local scope (RFC 2365 section 6.2)."""
+PORT = 8471
 
 NONCE_BYTES = 16
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pytest
 
-from leecher.neighbour.discovery import GROUP, PORT
 from leecher.policy.hearsay import PORTS_OF_ONE
 from seeder.site.issue import issue
 from seeder.site.writer import SiteWriter
@@ -31,7 +30,7 @@ from swarmboot.release import piece_set, trust
 from swarmboot.release.key_files import read_private, read_trust
 from swarmboot.release.manifest import Role
 from swarmboot.release.trust import open_envelope
-from swarmboot.wire.discovery import Presence, Probe, decode_datagram, encode_presence
+from swarmboot.wire.discovery import GROUP, PORT, Presence, Probe, decode_datagram, encode_presence
 from tests.support.loopback import (
     Fleet,
     Seeder,

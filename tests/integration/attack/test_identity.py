@@ -7,11 +7,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from leecher.neighbour.discovery import PORT
 from swarmboot.ids import NodeId, NodeKey
 from swarmboot.release.key_files import read_trust
 from swarmboot.wire.announce import NodeState
-from swarmboot.wire.discovery import Probe, decode_datagram, encode_probe
+from swarmboot.wire.discovery import PORT, Probe, decode_datagram, encode_probe
 from swarmboot.wire.report import BOOTED, VERIFIED, BootReport
 from tests.support.liars import lying_host
 from tests.support.liars.lying_host import Liar

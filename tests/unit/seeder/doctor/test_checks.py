@@ -15,6 +15,7 @@ from seeder.doctor.checks import (
     check_dhcp,
     check_dnsmasq,
     check_firewall,
+    check_multicast,
     check_neighbours,
     check_port,
     check_room,
@@ -100,3 +101,30 @@ def test_times_and_limits_are_in_the_way_when_they_end_a_boot() -> None:
     assert check_neighbours(1024, 500).state is State.OK
     assert "net.ipv4.neigh.default.gc_thresh3=4096" in check_neighbours(1024, 2000).line
     assert [check_descriptors(1024, nodes).state for nodes in (300, 2000)] == [State.OK, State.FAULT]
+
+
+def test_a_clock_that_went_back_since_the_last_release_is_a_fault() -> None:
+    check = check_clock(NOW, is_kept=True, published=NOW + timedelta(hours=2))
+    assert check.state is State.FAULT
+    assert "the newest manifest here is of 2026-05-01 02:00" in check.found
+    for published in (None, NOW - timedelta(days=1), NOW + timedelta(seconds=20)):
+        assert check_clock(NOW, is_kept=True, published=published).state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("is_heard", "answered", "up", "state"),
+    [
+        (True, 0, 0, State.OK),
+        (True, 0, 3, State.NOTE),
+        (True, 2, 3, State.OK),
+        (False, 2, 3, State.OK),
+        (False, 0, 0, State.NOTE),
+        (False, 0, 3, State.NOTE),
+    ],
+)
+def test_nodes_that_are_up_and_do_not_answer_in_their_group_are_a_note(
+    is_heard: bool, answered: int, up: int, state: State
+) -> None:
+    check = check_multicast("eth1", "239.192.84.70", is_heard=is_heard, answered=answered, up=up)
+    assert check.state is state
+    assert bool(check.mend) == (state is State.NOTE)
