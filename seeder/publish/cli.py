@@ -126,7 +126,7 @@ def publish(
       swarmboot publish live-image-amd64.netboot.tar
     """
     from seeder.publish.images.traced import read_trace
-    from seeder.publish.known_systems import known_system
+    from seeder.publish.known_systems import known_system, nothing_known
     from seeder.publish.publish import PublishOptions
     from seeder.publish.verdict import Manner
 
@@ -137,6 +137,8 @@ def publish(
             _print(lines, facts, is_json=is_json)
             return
         release = _taken_over(system, release, keys, site, trust, is_quiet=is_json)
+    elif release.is_file():
+        raise nothing_known(release)
     options = PublishOptions(
         channel=check_channel_name(channel),
         fleet=check_fleet_name(fleet) if fleet else "",

@@ -270,4 +270,5 @@ def test_what_somebody_has_put_into_the_release_is_not_lost(tar: Path, built: Pa
 
 def test_a_file_of_something_else_is_told_what_is_known(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"nothing")
+    assert "is no system that is known here" in run("publish", tmp_path / "x").err
     assert "is no system that is known here" in imported(tmp_path / "x", tmp_path / "r", code=50)
