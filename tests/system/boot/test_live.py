@@ -61,6 +61,37 @@ def test_a_netboot_tar_of_live_build_boots_a_bare_machine_with_its_user_logged_i
     assert int(marks["servers"]) >= 1
 
 
+_LAID_OVER = """
+mount -t tmpfs work "$2" && cd "$2" && mkdir root layer upper work all
+mount -o loop,ro "$1/rootfs.squashfs" root
+mount -o loop,ro "$1/plugins/90-live-medium.squashfs" layer
+mount -t overlay -o lowerdir=layer:root,upperdir=upper,workdir=work over all
+mount -t proc proc all/proc
+mount -t tmpfs run all/run
+mount --bind /dev all/dev
+sed -n 's/^cmdline = "\\(.*\\)"/\\1/p' "$1/release.toml" >cmdline
+mount --bind cmdline all/proc/cmdline
+chroot all systemd-tmpfiles --create /usr/lib/tmpfiles.d/swarmboot-live.conf
+chroot all /lib/systemd/system-generators/live-config-getty-generator /run
+chroot all /bin/live-config >&2
+chroot all getent passwd "$3"
+chroot all su "$3" -c 'sudo -n id -u'
+hostname
+cat all/etc/by-a-hook
+grep -o -e '--autologin [a-z]*' all/run/getty@tty1.service.d/*
+"""
+
+
+def test_live_config_does_its_work_over_the_layers_of_the_release(tmp_path: Path) -> None:
+    release, work = tmp_path / "release", tmp_path / "work"
+    work.mkdir()
+    run(*SWARMBOOT, "release", "import", str(live_image() / NETBOOT), "--out", str(release), "--no-initramfs")
+    contained = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--propagation", "private", "--")
+    said = run(*contained, "sh", "-ec", _LAID_OVER, "sh", str(release), str(work), USER).splitlines()
+    assert said[0] == f"{USER}:x:1000:1000:{FULL_NAME},,,:/home/{USER}:/bin/bash"  # the name is the medium's own
+    assert said[1:] == ["0", HOST_NAME, "ran", f"--autologin {USER}"]
+
+
 def test_an_iso_and_the_folder_of_the_build_give_the_release_that_the_tar_gives(tmp_path: Path) -> None:
     built, made = live_image(), []
     iso = tmp_path / "live.iso"
