@@ -110,13 +110,13 @@ class Current(Collector):
     def _stage0(self) -> Iterator[Metric]:
         if self.stage0 is None:
             return
-        admission = self.stage0.queue.admission
-        machines = [({"state": "waiting"}, admission.waiting), ({"state": "loading"}, admission.loading)]
+        releases = self.stage0.releases
+        machines = [({"state": "waiting"}, releases.waiting), ({"state": "loading"}, releases.loading)]
         yield _gauge("stage0_machines", "Bare machines that wait for their turn, or load.", machines)
         yield _counter(
             "stage0_turns", "Turns to load a kernel and an initramfs that were given.", _one(self.stage0.machines)
         )
-        yield _gauge("stage0_neighbours", "Booted nodes that can serve stage 0.", _one(self.stage0.queue.neighbours))
+        yield _gauge("stage0_neighbours", "Booted nodes that can serve stage 0.", _one(releases.neighbours))
         machines_without, times = self.addressless()
         text = "Machines that asked within five minutes and for which DHCP has no address left."
         yield _gauge("stage0_machines_without_address", text, _one(machines_without))

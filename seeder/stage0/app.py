@@ -124,9 +124,9 @@ class Stage0App:
             "manifest": self.queue.stage0.sequence if self.queue.stage0 else 0,
             "trust": self.queue.trust.value,
             "machines": self.machines,
-            "waiting": self.queue.admission.waiting,
-            "loading": self.queue.admission.loading,
-            "neighbours": self.queue.neighbours,
+            "waiting": self.releases.waiting,
+            "loading": self.releases.loading,
+            "neighbours": self.releases.neighbours,
             "sent_bytes": self.sent_bytes,
             "canary": self.releases.canary_status(),
         }

@@ -49,6 +49,21 @@ class ServedReleases:
         """Return what is served, the channel's own release first."""
         return (self.main, self._other) if self.canary is not None else (self.main,)
 
+    @property
+    def waiting(self) -> int:
+        """Return how many machines wait for their turn, of whichever release."""
+        return sum(each.queue.admission.waiting for each in self.all)
+
+    @property
+    def loading(self) -> int:
+        """Return how many machines load, of whichever release."""
+        return sum(each.queue.admission.loading for each in self.all)
+
+    @property
+    def neighbours(self) -> int:
+        """Return how many booted nodes can serve stage 0, of whichever release."""
+        return sum(each.queue.neighbours for each in self.all)
+
     def canary_status(self) -> dict[str, object] | None:
         """Return what there is to say of the canary on the status page, None without one."""
         if self.canary is None:

@@ -94,6 +94,7 @@ def test_a_running_server_follows_a_canary_that_is_set_promoted_and_cleared(rack
         wait_until("a canary", lambda: canary(seeder), process=seeder.process)
         assert canary(seeder)["manifest"] == 2
         assert channel_of(seeder, CANARY) == "edge"
+        assert (canary(seeder)["loading"], status(seeder)["stage0"]["loading"]) == (1, 2)  # it has a turn of each
         rack("canary clear")
         wait_until("no canary", lambda: canary(seeder) is None, process=seeder.process)
         assert (channel_of(seeder, CANARY), loaded(seeder, CANARY)[0] in stage0_of(rack.stable)) == ("", True)
