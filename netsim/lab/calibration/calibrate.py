@@ -184,7 +184,7 @@ def phases_of(row: Row, measured: LabResult, start_s: float) -> dict[str, float]
         for phase, measured_as in names.items()
     }
     if row.read_share:
-        done_s = [done for done in measured.done_s if done is not None]  # of which each has left a report
+        done_s = [done for done in measured.node_s if done is not None]  # of which each has left a report
         took_s = [sum(report["phases"].values()) for report in measured.reports]
         before_s = [done - took for done, took in zip(done_s, took_s, strict=True)]
         found |= {"loader": statistics.median(before_s), "hand_off": statistics.median(measured.read_s)}

@@ -115,8 +115,9 @@ def stage0_rows() -> list[Row]:
 
 
 def lazy_rows() -> list[Row]:
-    """Return nodes that go on before all is there."""
-    return [Row(LAZY, nodes, 20 * _MBIT, size * _MIB, read_share=0.07) for size in (64, 128) for nodes in (1, 4, 8)]
+    """Return nodes that go on before all is there; of those that come late neighbours send what a boot reads first."""
+    rows = [Row(LAZY, nodes, 20 * _MBIT, size * _MIB, read_share=0.07) for size in (64, 128) for nodes in (1, 4, 8)]
+    return [*rows, Row(LAZY, 8, 20 * _MBIT, 64 * _MIB, stagger_s=2.0, read_share=0.07)]
 
 
 def small_rows() -> list[Row]:

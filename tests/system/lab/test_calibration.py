@@ -34,6 +34,7 @@ def test_the_full_calibration_has_every_row_it_promises() -> None:
         assert len({row.rate_bytes_per_s for row in ours}) == len({row.size_bytes for row in ours}) == 2
     assert any(row.stagger_s and row.server_dies_s is None for row in rows)
     assert any(row.server_dies_s is not None for row in rows)
+    assert any(row.stagger_s and row.read_share for row in rows), "late nodes show what neighbours send first"
 
 
 @pytest.mark.parametrize("row", full_rows(), ids=lambda row: row.label)
