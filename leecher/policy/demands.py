@@ -6,7 +6,8 @@ the same; if it has not come within `lease_s` more, the node fetches it from an 
 often, until it is there. That is up to three times as long, drawn anew each time: a rack that boots reads the same, and
 the first who fetches gives it to all. After `report_s` without it, somebody is told; the read goes on waiting as long
 as the server of reads lets it. Reads in sequence look ahead: the pieces that follow are asked of the neighbours too,
-twice as many with each step.
+twice as many with each step. Before anything can be read a boot waits for its boot set; if nothing of that comes for as
+long as is not normal, what is lacking goes the same way, however much comes that can wait.
 
 Pure: `now_s` comes in, requests go out, timers are requests (docs/decisions/0056).
 """
@@ -17,11 +18,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from random import Random
 
 from leecher.policy.node_policy import Wanted
 from swarmboot.backoff import doubled_s
 from swarmboot.ids import InfoHash, PieceIndex
+from swarmboot.release import piece_set
 from swarmboot.release.piece_set import Pieces
 
 URGENT_MAX = 16
@@ -107,6 +110,8 @@ class Demands:
         self._ahead: dict[InfoHash, tuple[int, int]] = {}
         self._hurried: dict[InfoHash, int] = {}
         self._queue: list[DemandRequest] = []
+        self._lacking = -1
+        self._boot_s = 0.0
 
     @property
     def is_waited_for(self) -> bool:
@@ -135,6 +140,17 @@ class Demands:
             return
         self._waited[info_hash, index] = _Waited(now_s, now_s + self.limits.neighbours_s)
         self._hurry(info_hash, index, 0.0)
+
+    def boot_waits(self, have: Mapping[InfoHash, Pieces], *, patience_s: float, now_s: float) -> None:
+        """Take note of what is there; if a boot lacks pieces and got none for `patience_s`, they are waited for."""
+        first = {h: want.first & ~have[h] for h, want in self._wanted.items()}
+        lacking = sum(pieces.bit_count() for pieces in first.values())
+        if lacking != self._lacking:
+            self._lacking, self._boot_s = lacking, now_s
+        elif lacking and now_s - self._boot_s >= patience_s:
+            pieces = ((info_hash, index) for info_hash, each in first.items() for index in piece_set.each(each))
+            for info_hash, index in islice(pieces, URGENT_MAX):
+                self.read_waits(info_hash, index, now_s=now_s)
 
     def _hurry(self, info_hash: InfoHash, index: PieceIndex, deadline_s: float) -> None:
         is_known = self._hurried.get(info_hash, 0) >> index & 1

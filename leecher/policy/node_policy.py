@@ -271,7 +271,7 @@ class Policy:
         self._slowness.progressed(number, received_bytes, now_s=now_s)
 
     def _abort_slow(self, now_s: float) -> None:
-        for number in self._slowness.given_up(now_s=now_s, patience_s=self._patience_s):
+        for number in self._slowness.given_up(now_s=now_s, patience_s=self.patience_s):
             self._queue.append(AbortRequest(self._ranges[number]))
             self.range_ended(number, is_whole=False, now_s=now_s)
 
@@ -286,7 +286,7 @@ class Policy:
 
     def is_stuck(self, *, now_s: float) -> bool:
         """Return whether no piece has come for so long that neighbours are to be looked for."""
-        return not self.is_complete and now_s - self._arrived_s >= self._patience_s
+        return not self.is_complete and now_s - self._arrived_s >= self.patience_s
 
     def origin_failed(self, origin: str, *, now_s: float) -> None:
         """Occurs when an origin does not deliver, or delivers a piece that does not match its hash."""
@@ -342,7 +342,7 @@ class Policy:
         return not self._ranges and now_s - self._progress_s >= self._starve_s and not self.is_complete
 
     @property
-    def _patience_s(self) -> float:
+    def patience_s(self) -> float:
         """Return how long nothing may arrive before the node helps itself."""
         return max(self.limits.rescue_s, 2.0 * self._starve_s) * self._rescue_factor
 
@@ -352,7 +352,7 @@ class Policy:
         Once begun it goes on, so that it is as fast as plain HTTPS, until the seeder gives leases again, or says that
         neighbours supply this node and they do.
         """
-        if not self._is_rescuing and self._is_starving(now_s) and now_s - self._progress_s >= self._patience_s:
+        if not self._is_rescuing and self._is_starving(now_s) and now_s - self._progress_s >= self.patience_s:
             self._is_rescuing, self._is_helped = True, False
         if not (self._is_rescuing or self.is_alone) or not self._origins or now_s < self._rescue_at_s:
             return
@@ -395,7 +395,7 @@ class Policy:
         due_s = [self._announce_at_s] if not self._in_flight else []
         if not self._ranges and not self.is_complete:
             since = self._progress_s
-            due_s += [since + self._starve_s, since + self._patience_s, self._rescue_at_s]
+            due_s += [since + self._starve_s, since + self.patience_s, self._rescue_at_s]
         elif self._is_rescuing or self.is_alone:
             due_s.append(self._rescue_at_s)
         if self._slowness.is_watching:

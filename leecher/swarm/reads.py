@@ -68,6 +68,7 @@ class Reads:
 
     def step(self, *, now_s: float) -> None:
         """Act on what waits."""
+        self._demands.boot_waits(self._policy.have, patience_s=self._policy.patience_s, now_s=now_s)
         for request in self._demands.requests(now_s=now_s):
             match request:
                 case HurryRequest(info_hash, index, deadline_s):

@@ -4,7 +4,8 @@ As `netsim.delivery.scatter`, with the pieces of a trace first on every node and
 has these (`leecher.policy.node_policy.Policy.is_ready`), and then reads: all of the trace, and what it does not name
 (`release.unforeseen`), one piece after the other. A read of what is not there goes its way by
 `leecher.policy.demands.Demands`, the product's own. Deviations, beside those of `netsim.swap.lazy_exchange`: every node
-reads the same, at random places, and a read of what is there takes no time.
+reads the same, at random places, a read of what is there takes no time, and nobody helps a boot set that comes to a
+halt (`Demands.boot_waits`).
 """
 
 from __future__ import annotations

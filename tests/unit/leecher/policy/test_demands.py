@@ -165,3 +165,31 @@ class Waiting(RuleBasedStateMachine):
 
 TestWaiting = Waiting.TestCase
 TestWaiting.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+def wait_for_boot(demands: Demands, have: int, *, now_s: float) -> set[int]:
+    """Return of which pieces neighbours are asked now that so many are there."""
+    demands.boot_waits({ROOT: have}, patience_s=4.0, now_s=now_s)
+    return {each.index for each in demands.requests(now_s=now_s) if isinstance(each, HurryRequest)}
+
+
+def test_a_boot_set_of_which_nothing_comes_goes_the_way_of_a_read_whatever_else_comes() -> None:
+    demands = Demands({ROOT: Wanted(ROOT, 64, 1 << 16, first=0b111)}, random=Random(1))
+    assert [wait_for_boot(demands, have, now_s=now_s) for now_s, have in ((1.0, 0), (4.0, 0b001))] == [set(), set()]
+    assert wait_for_boot(demands, 0b1111_0001, now_s=7.9) == set()
+    assert wait_for_boot(demands, 0b1111_0001, now_s=8.0) == {1, 2}
+    assert demands.requests(now_s=8.0 + LIMITS.neighbours_s) == [TellRequest()]
+    assert demands.urgent() == ((ROOT, 1), (ROOT, 2))
+    late_s = 8.1 + 3 * LIMITS.lease_s
+    assert {each.index for each in demands.requests(now_s=late_s) if isinstance(each, OriginRequest)} == {1, 2}
+    demands.piece_arrived(ROOT, at(1))
+    demands.piece_arrived(ROOT, at(2))
+    assert wait_for_boot(demands, 0b1111_0111, now_s=20.0) == set()
+    assert wait_for_boot(demands, 0b1111_0111, now_s=99.0) == set()
+    assert not demands.is_waited_for
+
+
+def test_of_a_large_boot_set_only_so_much_is_waited_for_at_once() -> None:
+    demands = Demands({ROOT: Wanted(ROOT, 64, 1 << 16, first=(1 << 64) - 1)}, random=Random(1))
+    wait_for_boot(demands, 0, now_s=0.0)
+    assert wait_for_boot(demands, 0, now_s=4.0) == set(range(URGENT_MAX))
