@@ -18,8 +18,12 @@ from random import Random
 import pytest
 
 from leecher.boot.reports.boot_trace import mark_as_up
+from netsim.lab.chaos.guests.announcing import Announcer, Torrents
 from seeder.trace.export import export
+from swarmboot.ids import new_node_id
+from swarmboot.release import piece_set
 from swarmboot.release.trace import parse_trace
+from swarmboot.wire.announce import Announce, NodeState
 from swarmboot.wire.report import VERIFIED
 from tests.support.lazy import (
     LazyNode,
@@ -30,7 +34,7 @@ from tests.support.lazy import (
     make_squashfs,
     throttled,
 )
-from tests.support.loopback import Fleet, asking, booting, build_fleet, serving, status
+from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, serving, status
 from tests.support.shells import drive
 from tests.support.tree import TREE
 from tests.support.waiting import wait_until
@@ -287,3 +291,35 @@ def test_what_a_lying_neighbour_sends_in_the_window_is_read_by_nobody_and_it_is_
         finally:
             liar.kill()
             liar.wait()
+
+
+def test_who_claims_what_a_boot_reads_and_never_sends_it_does_not_keep_it_until_all_else_is_there(
+    tmp_path: Path,
+) -> None:
+    release, is_over = tmp_path / "release", threading.Event()
+    make_squashfs(release / "rootfs.squashfs", files=120, seed=1)
+    (release / "rootfs.tree").rename(tmp_path / "rootfs.tree")
+    (tmp_path / "trace").write_text("rootfs.squashfs 0 200000\n")
+    fleet = build_fleet(tmp_path, release)
+    fleet.publish(release, "--trace", str(tmp_path / "trace"))
+    torrents = Torrents(fleet.site)
+    (root,) = torrents.by_hash
+
+    def claim(seeder: Seeder) -> None:
+        announcer = Announcer(seeder.address.removeprefix("https://"), seeder.ca)
+        have = {root: piece_set.encode(piece_set.all_pieces(4), torrents.by_hash[root].num_pieces())}
+        said = Announce(new_node_id(), torrents.sequence, NodeState.FETCHING, port=6997, have=have)
+        while not is_over.wait(0.5):
+            announcer.announce(said)
+        announcer._connection.close()
+
+    with serving(fleet, "--uplink", "4mbit") as seeder, throttled(seeder, 4.5e5) as slow:
+        liar = threading.Thread(target=claim, args=(seeder,), daemon=True)
+        liar.start()
+        wait_until("a node who claims", lambda: status(seeder)["nodes"], process=seeder.process)
+        with booting_lazily(tmp_path, 1, *asking(slow, fleet)) as node:
+            ready_s = time.monotonic()
+            node.wait_for_exchange()
+            assert time.monotonic() - ready_s > 2.0, "it was ready when all was there"
+        is_over.set()
+        liar.join()
