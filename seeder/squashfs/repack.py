@@ -1,4 +1,5 @@
-"""Packs a squashfs again with some files first, and nothing else about it changed: needs root, and squashfs-tools.
+"""Packs a squashfs again with some files first, or each file apart, and nothing else about it changed: needs root, and
+squashfs-tools.
 
 unsquashfs(1) and mksquashfs(1) do it. That owners, modes, times, links, devices, sizes and extended attributes are
 those of before is looked at afterwards, in both images. The same image and order make the same bytes.
@@ -9,11 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from seeder.squashfs.reader import Squashfs, read_squashfs
 from seeder.squashfs.sort_file import sort_lines
-from seeder.squashfs.superblock import packing_options
+from seeder.squashfs.superblock import Flag, packing_options
 from swarmboot.errors import PrivilegeError, ReleaseError, ToolMissingError
 from swarmboot.host.programs import run_program
 
@@ -43,16 +45,26 @@ def repack(path: Path, image: Squashfs, order: Sequence[bytes], *, folder: Path)
 
     `order` are paths of files, none of them a link. Raises ReleaseError if a program fails, or would lose anything.
     """
-    tree, out, listing = folder / "tree", folder / "image.squashfs", folder / "order"
+    listing = folder / "order"
     text, missing = sort_lines(order)
     listing.write_bytes(text)
+    options = (*packing_options(image.superblock, image.options), "-sort", str(listing))
+    return _packed_again(path, image, options, folder), missing
+
+
+def repack_apart(path: Path, image: Squashfs, *, folder: Path) -> Path:
+    """Return the image packed again in a folder, as `repack` does, with no two files in a block of it (fragments)."""
+    flags = image.superblock.flags & ~Flag.ALWAYS_FRAGMENTS | Flag.NO_FRAGMENTS
+    return _packed_again(path, image, packing_options(replace(image.superblock, flags=flags), image.options), folder)
+
+
+def _packed_again(path: Path, image: Squashfs, options: Sequence[str], folder: Path) -> Path:
+    tree, out = folder / "tree", folder / "image.squashfs"
     run_tool(("unsquashfs", "-no-progress", "-quiet", "-d", str(tree), str(path)), f"unpacking {image.label}")
-    options = packing_options(image.superblock, image.options)
-    command = ("mksquashfs", str(tree), str(out), *options, "-sort", str(listing), *_ALWAYS)
-    run_tool(command, f"packing {image.label}")
+    run_tool(("mksquashfs", str(tree), str(out), *options, *_ALWAYS), f"packing {image.label}")
     shutil.rmtree(tree)
     check_alike(image, read_squashfs(out, label=image.label))
-    return out, missing
+    return out
 
 
 def run_tool(command: Sequence[str], what: str) -> None:

@@ -26,10 +26,12 @@ from seeder.record.place import read_address
 from seeder.serve.node_traces import TRACES, kept
 from seeder.site.progress import choose_progress
 from seeder.site.writer import writing
+from seeder.squashfs.reader import read_squashfs
+from seeder.squashfs.repack import check_can_repack, repack_apart
 from seeder.stage0.rack_map import node_image
 from seeder.trace import relay
 from seeder.trace.export import by_files
-from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError
+from swarmboot.errors import PrivilegeError, ReleaseError, ResourceError, ToolMissingError
 from swarmboot.host.programs import last_words
 from swarmboot.release.key_files import read_private, write_pair
 from swarmboot.release.manifest import UNIFIED, Role
@@ -68,6 +70,7 @@ def record(folder: Path, how: Recording, *, tell: Callable[[str], None]) -> tupl
         tell("publishing the release for this boot")
         authority = issue_certificate(work / "state", [_SEEDER_AT]).authority
         assert authority is not None
+        release = _apart(release, work, tell)
         public = _publish(release, work)
         bundle = work / "initramfs"
         bundle.write_bytes(trusting(initramfs.read_bytes(), public.read_bytes(), authority.read_bytes()))
@@ -86,6 +89,28 @@ def _stage0(release: Release) -> tuple[Path, Path]:
             hint="put them there, the initramfs with the hook and --default lazy=on",
         )  # fmt: skip
     return kernel.path, initramfs.path
+
+
+def _apart(release: Release, work: Path, tell: Callable[[str], None]) -> Release:
+    """Return the release with images in which no two files share a block: bytes then tell which of them was read.
+
+    Where that cannot be done it says so, and an image stays as it is.
+    """
+    files = list(release.files)
+    for at, file in enumerate(files):
+        if file.role not in (Role.ROOT, Role.PLUGIN) or file.format != "squashfs":
+            continue
+        folder = work / f"image-{at}"
+        folder.mkdir(mode=0o700)
+        try:
+            check_can_repack()
+            path = repack_apart(file.path, read_squashfs(file.path, label=file.label), folder=folder)
+        except (PrivilegeError, ToolMissingError, ReleaseError) as error:
+            shutil.rmtree(folder)
+            tell(f"files that share a block of {file.label} will all be named where one is read: {error.what}")
+        else:
+            files[at] = replace(file, path=path, size_bytes=path.stat().st_size)
+    return replace(release, files=tuple(files))
 
 
 def _publish(release: Release, work: Path) -> Path:

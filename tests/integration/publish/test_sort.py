@@ -13,7 +13,7 @@ import pytest
 from seeder.site.writer import writing
 from seeder.squashfs.places import Part, bytes_under, parts_under
 from seeder.squashfs.reader import read_squashfs
-from seeder.squashfs.repack import check_alike
+from seeder.squashfs.repack import check_alike, repack_apart
 from swarmboot.errors import ReleaseError
 from swarmboot.release import layout
 from swarmboot.release.trace import pieces_of
@@ -107,6 +107,25 @@ def test_files_lie_in_the_order_of_the_trace_and_links_lead_to_them(place: Place
     assert root.trace[0] == (0, 1)
     assert len(root.trace) <= 4
     assert pieces_of(root.trace).bit_count() <= (read_bytes + tables_bytes) // root.piece_bytes + 4
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("options", [PLAIN, ("-comp", "gzip", "-always-use-fragments")])
+def test_packed_apart_an_image_is_the_same_and_its_bytes_tell_which_file_was_read(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    names = grow_tree(tmp_path / "tree")
+    pack_tree(tmp_path / "tree", tmp_path / "image", *options)
+    before = read_squashfs(tmp_path / "image", label="image")
+    (tmp_path / "folder").mkdir()
+    apart = read_squashfs(repack_apart(tmp_path / "image", before, folder=tmp_path / "folder"), label="image")
+    check_alike(before, apart)
+    owners = [
+        {part.path for part in parts_under(each, bytes_under(each, Part(name.encode(), 0, 1)))}
+        for each in (before, apart) for name in names
+    ]  # fmt: skip
+    assert max(map(len, owners[: len(names)])) > 1
+    assert max(map(len, owners[len(names) :])) == 1
 
 
 @pytest.mark.root
