@@ -134,8 +134,6 @@ class Window:
             self._server.serve(images)
             for index, image in enumerate(images[len(self._devices) :], len(self._devices)):
                 descriptor = os.open(f"{self._mount}/{index}", os.O_RDONLY | os.O_CLOEXEC)
-                if self._server.touch is not None:  # what the kernel reads ahead, the boot has not asked for
-                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
                 self._devices.append(loop.attach(descriptor, name=os.path.basename(image.path)))  # noqa: PTH119
                 os.close(descriptor)  # a process that ends and has its own file open may wait for itself
         except (OSError, ValueError) as error:

@@ -1,7 +1,8 @@
 """Which files lie under bytes of a squashfs, and under which bytes a file lies. Pure: an image as read in, values out.
 
 Small files and tails share a block of the image, a fragment: whoever reads one of them reads it whole, and which of
-them that was the bytes do not tell. All of them count then.
+them that was the bytes do not tell. All of them count then. The kernel reads blocks whole, and what lies around them up
+to the end of a page (fs/squashfs/block.c): a block of which a part was read is a neighbour, and does not count.
 """
 
 from __future__ import annotations
@@ -26,22 +27,47 @@ class Part:
     size_bytes: int
 
 
-def parts_under(image: Squashfs, reads: Iterable[tuple[int, int]]) -> Iterator[Part]:
-    """Yield what of which files lies under these bytes, as first and how many, in the order in which they are read.
+class BlocksRead:
+    """Takes in which bytes of an image are read, and tells what of which files that is."""
 
-    Nothing is yielded twice. What is no file's data, as names and modes, is passed over.
-    """
-    stored = sorted(_stored(image))
-    starts = [start for start, _, _ in stored]
-    seen = set[int]()
-    for first_byte, size_bytes in reads:
-        at = max(0, bisect.bisect_right(starts, first_byte) - 1)
-        while at < len(stored) and starts[at] < first_byte + size_bytes:
-            start, stored_bytes, parts = stored[at]
-            if at not in seen and start + stored_bytes > first_byte:
-                seen.add(at)
+    def __init__(self, image: Squashfs) -> None:
+        self._stored = sorted(_stored(image))
+        self._starts = [start for start, _, _ in self._stored]
+        self._told = set[int]()
+        self._firsts: list[int] = []
+        self._ends: list[int] = []
+
+    def read(self, first_byte: int, size_bytes: int) -> Iterator[Part]:
+        """Take a read in, and yield what lies in the blocks that have been read whole by now and had not before.
+
+        What is no file's data, as names and modes, is passed over.
+        """
+        self._cover(first_byte, first_byte + size_bytes)
+        at = max(0, bisect.bisect_right(self._starts, first_byte) - 1)
+        while at < len(self._stored) and self._starts[at] < first_byte + size_bytes:
+            start, stored_bytes, parts = self._stored[at]
+            if at not in self._told and self._is_covered(start, start + stored_bytes):
+                self._told.add(at)
                 yield from parts
             at += 1
+
+    def _cover(self, first_byte: int, end_byte: int) -> None:
+        """Take bytes into the runs of what was read, which never touch each other."""
+        low, high = bisect.bisect_left(self._ends, first_byte), bisect.bisect_right(self._firsts, end_byte)
+        if low < high:
+            first_byte, end_byte = min(first_byte, self._firsts[low]), max(end_byte, self._ends[high - 1])
+        self._firsts[low:high], self._ends[low:high] = [first_byte], [end_byte]
+
+    def _is_covered(self, first_byte: int, end_byte: int) -> bool:
+        run = bisect.bisect_right(self._firsts, first_byte) - 1
+        return run >= 0 and end_byte <= self._ends[run]
+
+
+def parts_under(image: Squashfs, reads: Iterable[tuple[int, int]]) -> Iterator[Part]:
+    """Yield what of which files these reads, as first byte and how many, have read, in order; nothing twice."""
+    blocks = BlocksRead(image)
+    for read in reads:
+        yield from blocks.read(*read)
 
 
 def _stored(image: Squashfs) -> Iterator[tuple[int, int, tuple[Part, ...]]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from seeder.publish.release_dir import Release, ReleaseFile
 from seeder.site.writer import SiteWriter
-from seeder.squashfs.places import Part, bytes_under, parts_under, resolve
+from seeder.squashfs.places import BlocksRead, Part, bytes_under, resolve
 from seeder.squashfs.reader import Squashfs, read_squashfs
 from seeder.squashfs.repack import check_can_repack, repack, room_bytes
 from seeder.squashfs.superblock import SIZE_BYTES
@@ -83,9 +83,10 @@ def named_parts(image: Squashfs, reads: Sequence[Read]) -> tuple[list[Part], lis
     """Return what of which files is read, links followed, in order, and the paths that are no files of the image."""
     found: dict[Part, None] = {}
     lost: list[str] = []
+    blocks = BlocksRead(image)
     for read in reads:
         if not read.path:
-            found.update(dict.fromkeys(parts_under(image, [(read.first_byte, read.size_bytes)])))
+            found.update(dict.fromkeys(blocks.read(read.first_byte, read.size_bytes)))
             continue
         path = resolve(image, read.path.encode())
         if path is not None and image.nodes[path].kind == "file":

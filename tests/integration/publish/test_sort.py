@@ -135,7 +135,8 @@ def test_a_trace_of_bytes_sorts_the_image_that_it_was_recorded_with(place: Place
     pack_tree(tmp_path / "tree", image, *PLAIN, "-no-fragments")
     wanted = [names[50], names[10]]
     data = image.read_bytes()
-    trace = write_trace(place, *(f"rootfs.squashfs {data.index(f'<{name}>'.encode())} 10" for name in wanted))
+    found = [(data.index(f"<{name}>".encode()), (tmp_path / "tree" / name).stat().st_size) for name in wanted]
+    trace = write_trace(place, *(f"rootfs.squashfs {first} {size}" for first, size in found))
     assert place.publish("--trace", trace, "--sort").status == 0
     after = root_blob(place).read_bytes()
     assert sorted(names, key=lambda name: after.index(f"<{name}>".encode()))[:2] == wanted
