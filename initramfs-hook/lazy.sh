@@ -31,8 +31,8 @@ swarmboot_fetch_lazily() {
         swarmboot_leecher leecher.initramfs fetch >&2
         return
     fi
-    swarmboot_leecher leecher.initramfs.lazy 8 /mnt /usr/bin/python3 -I -S -B -m leecher.initramfs fetch \
-        >"$swarmboot_console" 2>&1 &
+    swarmboot_leecher leecher.initramfs.lazy 9 8 /mnt /usr/bin/python3 -I -S -B -m leecher.initramfs fetch \
+        >"$swarmboot_console" 2>&1 9</ &
     swarmboot_server=$!
     exec 8>&-
     while [ ! -s "$swarmboot_run/handover/plan" ] && kill -0 "$swarmboot_server" 2>/dev/null; do sleep 0.1; done

@@ -18,10 +18,11 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 from leecher.lazy import loop
-from leecher.lazy.guard import spawn, stand_guard
+from leecher.lazy.guard import forget_mount, spawn, stand_guard
 from leecher.lazy.link import VARIABLE, Link, read_images
 from leecher.lazy.server import FileServer
 
@@ -35,10 +36,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Window:
     """The time in which images are read that are not all there: the server, its loop devices, and the fetcher."""
 
-    def __init__(self, fuse: int, mount: str, command: list[str]) -> None:
+    def __init__(self, fuse: int, mount: str, command: list[str], forget: Sequence[str] = ()) -> None:
         os.set_inheritable(fuse, False)  # held by the fetcher too, the connection would outlive this program
         self._mount = mount
         self._command = command
+        self._forget = forget
         self._server = FileServer(fuse, self._tell)
         self._link: Link | None = None
         self._devices: list[tuple[str, int]] = []
@@ -115,6 +117,8 @@ class Window:
                     self._serve(link, rest)
                 case "used":
                     self._is_in_use = True
+                    for path in self._forget:
+                        forget_mount(path)
                 case "came":
                     self._server.something_came()
                 case "whole":
@@ -180,13 +184,13 @@ def end_at_once(fault: threading.ExceptHookArgs) -> None:
     os._exit(_FAULTY)
 
 
-def main() -> NoReturn:
-    """Do what the arguments say and exit as the fetcher did."""
+def main(forget: Sequence[str] = ()) -> NoReturn:
+    """Do what the arguments say and exit as the fetcher did; once a root is in use let go of these mounts."""
     fuse, mount, *command = sys.argv[1:]
     for fault in stand_guard():
         say(f"reads may stand still when memory runs out: {fault}")
     threading.excepthook = end_at_once
-    window = Window(int(fuse), mount, command)
+    window = Window(int(fuse), mount, command, forget)
     for number in _SIGNALS:
         signal.signal(number, lambda got, _frame: window.stop(got))
     sys.exit(window.run())

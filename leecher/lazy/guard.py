@@ -13,6 +13,8 @@ import os
 
 _SET_IO_FLUSHER, _GET_IO_FLUSHER = 57, 58
 _CURRENT_FUTURE_ON_FAULT = 1 | 2 | 4
+_NEW_MOUNTS, _PRIVATE, _DETACH = 0x2_0000, 0x4000 | 1 << 18, 2
+"""CLONE_NEWNS; MS_REC and MS_PRIVATE; MNT_DETACH."""
 _NEVER_KILLED, _LIKE_ANY = "-1000", "0"
 
 
@@ -55,6 +57,28 @@ def spawn(command: list[str], environment: dict[str, str]) -> int:
 def _adjust_score(process: str, score: str) -> None:
     with open(f"/proc/{process}/oom_score_adj", "w") as file:  # noqa: PTH123 - pathlib costs memory that stays
         file.write(score)
+
+
+def enter_own_mounts(root: int) -> str:
+    """Have this process keep all that is mounted now, whatever is unmounted elsewhere; return a fault in words.
+
+    At the switch of roots systemd 254 and later bind /run anew and let go of the old tree, which parts each mount from
+    those below it: to a program that has its root in there everything is gone but its root's own files. `root` is an
+    open descriptor of the root that it was started from, closed here: mounts are shared from there on.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    os.fchdir(root)
+    os.close(root)
+    fault = ""
+    if libc.unshare(_NEW_MOUNTS) != 0 or libc.mount(b"none", b".", None, ctypes.c_ulong(_PRIVATE), None) != 0:
+        fault = os.strerror(ctypes.get_errno())
+    os.chdir("/")
+    return fault
+
+
+def forget_mount(path: str) -> None:
+    """Let go of something mounted, among this process's own mounts; nothing happens if it is not."""
+    ctypes.CDLL(None).umount2(os.fsencode(path), _DETACH)
 
 
 def mark_as_storage() -> None:
