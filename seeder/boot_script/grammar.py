@@ -10,6 +10,9 @@ GRUB (manual, section 6.1 "Quoting") takes everything in single quotes as it is,
 them. Its `linux` command then writes a backslash before quotes and backslashes, and puts an argument with spaces into
 double quotes (grub-core/lib/cmdline.c); so a word of the kernel's is given to it without its own quotes.
 
+U-Boot (boot/pxe_utils.c) takes what stands behind a keyword up to the line's end as it is, and then replaces `${...}`
+and `$(...)` in the command line (common/cli_simple.c, which knows `'` and a backslash as well).
+
 Pure. It knows no release and no network.
 """
 
@@ -49,6 +52,11 @@ class Value(ABC):
     @abstractmethod
     def grub(self) -> str:
         """Return it as GRUB is to read it."""
+
+    @property
+    def extlinux(self) -> str:
+        """Return it as U-Boot is to read it in a line of its own."""
+        return self.ipxe
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +126,12 @@ class Source(Value):
 
 @dataclass(frozen=True, slots=True)
 class Url(Value):
-    """A file at a source, asked for by one machine."""
+    """A file at a source, asked for by one machine, and of its menu one item if one is named."""
 
     source: Source
     path: str
     mac: Mac | None = None
+    item: Token | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for a path that is not plain names between slashes."""
@@ -130,7 +139,8 @@ class Url(Value):
 
     @property
     def _file(self) -> str:
-        return self.path if self.mac is None else f"{self.path}?mac={self.mac.ipxe}"
+        chosen = "" if self.item is None else f"&item={self.item.ipxe}"
+        return self.path if self.mac is None else f"{self.path}?mac={self.mac.ipxe}{chosen}"
 
     @property
     def ipxe(self) -> str:
@@ -141,6 +151,29 @@ class Url(Value):
     def grub(self) -> str:
         """Return it as a file on a device, in quotes because of `?` and brackets."""
         return f"'{self.source.grub}{self._file}'"
+
+
+@dataclass(frozen=True, slots=True)
+class TftpPath(Value):
+    """A file or folder below a TFTP server's root: plain names between slashes."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for anything else, and for a way up."""
+        _check(_PATH, f"/{self.text}")
+        if ".." in self.text.split("/"):
+            raise ValueError(f"{self.text!r} leads out of its folder")
+
+    @property
+    def ipxe(self) -> str:
+        """Return it as it is."""
+        return self.text
+
+    @property
+    def grub(self) -> str:
+        """Return it as it is."""
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +252,16 @@ class CommandLine(Value):
         return str(self)
 
     @property
+    def extlinux(self) -> str:
+        """Return the words as they are; raise ReleaseError for `$(`, which U-Boot replaces as it does `${`."""
+        if "$(" in str(self):
+            raise ReleaseError(
+                "U-Boot cannot carry the kernel command line", expected="no $(", found=repr(str(self))[:80],
+                hint="correct cmdline in release.toml and publish again",
+            )  # fmt: skip
+        return str(self)
+
+    @property
     def grub(self) -> str:
         """Return the words for `linux`, which writes the double quotes."""
         return " ".join(f"'{word.replace(chr(34), '')}'" for word in self.words)
@@ -243,7 +286,7 @@ class LoadOptions(Value):
 
 @dataclass(frozen=True, slots=True)
 class Line(Value):
-    """A line of a script in one language, or a command that is part of one; made by `ipxe` and `grub` alone."""
+    """A line of a script in one language, or a command that is part of one; made by `ipxe`, `grub` and `extlinux`."""
 
     language: str
     text: str
@@ -267,6 +310,11 @@ class Line(Value):
         """Return a line of GRUB."""
         return self._of("grub")
 
+    @property
+    def extlinux(self) -> str:
+        """Return a line of U-Boot's."""
+        return self._of("extlinux")
+
 
 def ipxe(template: str, **values: Value) -> Line:
     """Return a line of iPXE: a template with each `<name>` filled in."""
@@ -276,6 +324,11 @@ def ipxe(template: str, **values: Value) -> Line:
 def grub(template: str, **values: Value) -> Line:
     """Return a line of GRUB: a template with each `<name>` filled in."""
     return Line("grub", _HOLE.sub(lambda hole: _value(values, hole[1]).grub, template))
+
+
+def extlinux(template: str, **values: Value) -> Line:
+    """Return a line of a configuration of U-Boot's: a template with each `<name>` filled in."""
+    return Line("extlinux", _HOLE.sub(lambda hole: _value(values, hole[1]).extlinux, template))
 
 
 def text_of(lines: list[Line]) -> str:

@@ -5,9 +5,13 @@ Lines are literal templates filled in by `seeder.boot_script.grammar`, which quo
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from seeder.boot_script.dialect import Dialect
 from seeder.boot_script.grammar import CommandLine, Line, LoadOptions, Mac, Said, Source, Token, Url, grub, text_of
 from seeder.boot_script.ipxe import machines, seconds
-from seeder.boot_script.load import Dialect, Load, Stage0, Stage0Trust
+from seeder.boot_script.load import Load, Stage0, Stage0Trust
+from seeder.boot_script.menu import grub_menu
 
 _GRUB_CARDS = 8
 _NO_ADDRESS = "echo 'swarmboot: GRUB has no network address: is a cable in, and does a DHCP server answer?'; sleep 10"
@@ -26,14 +30,14 @@ def grub_entry(origin: Source) -> str:
     return text_of([grub("set timeout=0"), grub("set mac=$net_default_mac"), *cards, asked])
 
 
-def _grub_again(origin: Source, mac: Mac) -> Line:
-    return grub("configfile <url>", url=Url(origin, "/grub.cfg", mac))
+def _grub_again(origin: Source, mac: Mac, item: Token | None = None) -> Line:
+    return grub("configfile <url>", url=Url(origin, "/grub.cfg", mac, item))
 
 
-def grub_wait(origin: Source, mac: Mac, ahead: int, wait_s: int) -> str:
+def grub_wait(origin: Source, mac: Mac, ahead: int, wait_s: int, item: Token | None = None) -> str:
     """Return the grub.cfg for a node whose turn has not come."""
     said = "echo 'swarmboot: <said> before this one, asking again in <s> s'"
-    again = _grub_again(origin, mac)
+    again = _grub_again(origin, mac, item)
     return text_of(
         [
             grub("set timeout=0"),
@@ -50,7 +54,11 @@ def grub_refusal(origin: Source, mac: Mac, reason: str) -> str:
 
 
 def grub_boot(stage0: Stage0, load: Load) -> str:
-    """Return the grub.cfg that loads and starts stage 0 from the first source that serves it."""
+    """Return the grub.cfg that loads and starts stage 0 from the first source that serves it.
+
+    GRUB checks nothing of what it loads, so where iPXE is to check what neighbours send, GRUB asks none.
+    """
+    load = replace(load, neighbours=()) if load.trust is Stage0Trust.IPXE_VERIFY else load
     said = "echo 'swarmboot: <name>, manifest <number>, from <sources>'"
     lines = [
         grub("set timeout=0"),
@@ -94,4 +102,4 @@ def _grub_first(commands: list[Line]) -> list[Line]:
     ]
 
 
-GRUB = Dialect(grub_entry, grub_wait, grub_refusal, grub_boot)
+GRUB = Dialect(grub_entry, grub_wait, grub_refusal, grub_boot, grub_menu)

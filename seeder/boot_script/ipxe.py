@@ -10,8 +10,10 @@ Lines are literal templates filled in by `seeder.boot_script.grammar`, which quo
 
 from __future__ import annotations
 
+from seeder.boot_script.dialect import Dialect
 from seeder.boot_script.grammar import CommandLine, Line, Mac, Said, Source, Token, Url, ipxe, text_of
-from seeder.boot_script.load import INITRAMFS, KERNEL, NODE, Dialect, Load, Stage0, Stage0Trust
+from seeder.boot_script.load import INITRAMFS, KERNEL, NODE, Load, Stage0, Stage0Trust
+from seeder.boot_script.menu import ipxe_menu
 from swarmboot.release.manifest import Artifact
 from swarmboot.release.stage0 import image_path
 
@@ -43,7 +45,7 @@ def ipxe_entry(origin: Source) -> str:
     return text_of([ipxe("#!ipxe"), ipxe(":ask"), ipxe(ask, url=url), ipxe("sleep 2"), ipxe("goto ask")])
 
 
-def ipxe_wait(origin: Source, mac: Mac, ahead: int, wait_s: int) -> str:
+def ipxe_wait(origin: Source, mac: Mac, ahead: int, wait_s: int, item: Token | None = None) -> str:
     """Return the script for a node whose turn has not come: a few hundred bytes."""
     return text_of(
         [
@@ -53,7 +55,7 @@ def ipxe_wait(origin: Source, mac: Mac, ahead: int, wait_s: int) -> str:
             ),
             ipxe(":wait"),
             ipxe("sleep <s>", s=seconds(wait_s)),
-            ipxe("chain --replace <url> || goto wait", url=Url(origin, "/boot.ipxe", mac)),
+            ipxe("chain --replace <url> || goto wait", url=Url(origin, "/boot.ipxe", mac, item)),
         ]
     )
 
@@ -199,4 +201,4 @@ def _ipxe_check(load: Load, artifact: Artifact, name: Token, *, done: Token, fai
     ]
 
 
-IPXE = Dialect(ipxe_entry, ipxe_wait, ipxe_refusal, ipxe_boot)
+IPXE = Dialect(ipxe_entry, ipxe_wait, ipxe_refusal, ipxe_boot, ipxe_menu)

@@ -27,11 +27,11 @@ def node_cmdline(
     is_kept: bool = False,
     channel: str = "",
 ) -> CommandLine:
-    """Return a node's kernel command line: the release's, the profile's, then what this server adds, `channel` too.
+    """Return a node's kernel command line: the release's, the profile's, then what this server adds.
 
-    `named` is the profile that the rack map names; `is_kept` has the kernel keep its initramfs, for others, where it
-    can be read again and there is room to say so. Raises ReleaseError if it is too long for the kernel or a word in it
-    would be taken for script.
+    `named` is the profile that the rack map names, `channel` the one to boot if it is not the node's own; `is_kept`
+    has the kernel keep its initramfs, for others, where it can be read again and there is room to say so. Raises
+    ReleaseError if it is too long for the kernel or a word in it would be taken for script.
     """
     words = [*CommandLine.parse(stage0.cmdline).words, *CommandLine.parse(profile.cmdline if profile else "").words]
     if mac:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -125,13 +124,3 @@ def stage0_of(manifest: Manifest) -> Stage0 | None:
         cmdline=manifest.cmdline,
         profiles=manifest.profiles,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """One loader's language: `entry(origin)`, `wait(origin, mac, ahead, wait_s)`, `refusal(origin, mac, reason)`."""
-
-    entry: Callable[[Source], str]
-    wait: Callable[[Source, Mac, int, int], str]
-    refusal: Callable[[Source, Mac, str], str]
-    boot: Callable[[Stage0, Load], str]

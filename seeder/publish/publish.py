@@ -18,6 +18,7 @@ from seeder.publish.copier import Copier
 from seeder.publish.images.nodes import with_nodes
 from seeder.publish.images.traced import traced, whole_first
 from seeder.publish.release_dir import Release
+from seeder.site.device_trees import put_trees
 from seeder.site.issue import issue, point
 from seeder.site.progress import Progress
 from seeder.site.reader import Pointed, read_own_channel
@@ -27,7 +28,7 @@ from swarmboot import ids
 from swarmboot.crypto.fleet_token import FleetToken, seal, seal_files
 from swarmboot.errors import ReleaseError
 from swarmboot.release import layout, trust
-from swarmboot.release.manifest import Artifact, Manifest
+from swarmboot.release.manifest import Artifact, Manifest, Role
 from swarmboot.release.node_overlay import encode_files
 from swarmboot.release.profile import Selection, select
 from swarmboot.release.trace import Read
@@ -114,6 +115,7 @@ def publish(
         secrets=_seal(writer, release, options.tokens, fleet=wanted.fleet),
         node_secrets=_seal_files(writer, release, options.tokens, fleet=wanted.fleet),
     )
+    notes += _put_trees(writer, release, artifacts)
     manifest = _issued(writer, wanted, keys, current=current, options=options, now_unix_s=now_unix_s)
     return Published(
         manifest=manifest,
@@ -146,6 +148,16 @@ def _issued(
         end_unix_s = _pointer_end(options, now_unix_s)
         point(writer, current.manifest, options.channel, keys, expires_unix_s=end_unix_s)
     return current.manifest
+
+
+def _put_trees(writer: SiteWriter, release: Release, artifacts: tuple[Artifact, ...]) -> list[str]:
+    """Put the device trees beside the kernel that they are for; return what there is to say."""
+    kernel = next((each for each in artifacts if each.role is Role.KERNEL), None)
+    if kernel is not None:
+        put_trees(writer, kernel.sha256, release.trees)
+    elif release.trees:
+        return ["dtb/ is not published: it goes with a kernel, and there is no vmlinuz"]
+    return []
 
 
 def _check_tokens(release: Release, tokens: tuple[FleetToken, ...]) -> None:

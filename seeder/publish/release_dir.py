@@ -5,6 +5,7 @@
     rootfs.squashfs            the root image, exactly one  env/      KEY=value files: data, never sourced
     release.toml               optional: name, cmdline, allow, profiles
     nodes/  files for single nodes, racks and profiles      env/*.secret.env   secret ones, sealed for the fleet token
+    dtb/    device trees of the kernel, for boards
 
 Every file is named by its path inside the directory, and a symbolic link may not lead out of it.
 """
@@ -22,6 +23,7 @@ from seeder.publish.nodes.hosts import parse_hosts
 from seeder.publish.nodes.layers import FOLDER as NODES
 from seeder.publish.nodes.layers import HOSTS, SEALED_FOLDER, by_machine, layer_notes, read_layers
 from seeder.publish.release_toml import ReleaseSettings, check_plugins, parse_release_toml
+from seeder.site.device_trees import read_trees
 from seeder.site.writer import SourceFile
 from swarmboot.errors import EscapeError, NoRootImageError, ReleaseError, UnreadableError
 from swarmboot.host.text_files import read_text
@@ -53,7 +55,8 @@ class Release:
     """A release directory as read: its files in the manifest's order, its settings, and what a person should know.
 
     `names` are all that is in it, hidden names left out; `counted` is what archives take unpacked, where it is known;
-    `overlays` is what it brings for single nodes, None for nothing, and `node_secrets` their secret files, by layer.
+    `overlays` is what it brings for single nodes, None for nothing, and `node_secrets` their secret files, by layer;
+    `trees` are the device trees below `dtb/`, by their path in it.
     """
 
     folder: Path
@@ -67,6 +70,7 @@ class Release:
     counted: Mapping[SourceFile, int] = field(default_factory=dict)
     overlays: NodeOverlays | None = None
     node_secrets: Mapping[str, tuple[NodeFile, ...]] = field(default_factory=dict, repr=False)
+    trees: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def secrets(self) -> Mapping[str, Mapping[str, str]]:
@@ -110,6 +114,7 @@ def read_release(folder: Path) -> Release:
         names=tuple(reader.names()),
         overlays=overlays,
         node_secrets=reader.node_secrets(overlays),
+        trees=reader.trees(),
     )
 
 
@@ -196,6 +201,11 @@ class _Reader:
         if unified:
             self.notes += [f"{part.label} is not published: {_UNIFIED[0]} takes its place" for part in parts]
         return unified or parts
+
+    def trees(self) -> Mapping[str, Path]:
+        """Return the device trees for boards."""
+        folder = self._folder / "dtb"
+        return read_trees(self._inside(folder, "dtb")) if folder.is_dir() else {}
 
     def plugins(self) -> list[ReleaseFile]:
         """Return the plugins in name order, which is the order they are stacked in."""

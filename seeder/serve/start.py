@@ -104,6 +104,8 @@ def _stage0_lines(bare: Stage0Options | None) -> Iterator[str]:
         if bare.dnsmasq and bare.dnsmasq.note:
             yield bare.dnsmasq.note
         yield f"stage 0 trust is {bare.trust.value}: {bare.trust.words}"
+        if bare.u_boot is not None:
+            yield "boards with U-Boot load kernel and initramfs over TFTP and check neither, whatever the trust is"
 
 
 def _certificate(

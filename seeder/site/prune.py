@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seeder.site.device_trees import drop_trees
 from seeder.site.numbers import oldest_first
 from seeder.site.pins import pinned
 from seeder.site.reader import channel_names, files_of, pointed_number, read_unbelieved
 from seeder.site.systemd_files import blobs_of, drop_unled
 from seeder.site.writer import SiteWriter
-from swarmboot.ids import Sequence
+from swarmboot.ids import Digest, Sequence
 from swarmboot.release import layout
+from swarmboot.release.manifest import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,18 @@ def prune(writer: SiteWriter, *, keep: int, grace_s: float, now_unix_s: float) -
     spared = [each for each in numbers if each not in wanted_numbers and now_unix_s - left_s[each] < grace_s]
     kept = sorted({*wanted_numbers, *spared})
     wanted: set[str] = set()
+    kernels: set[Digest] = set()
     for number in kept:
-        wanted |= files_of(read_unbelieved(site, number))
+        manifest = read_unbelieved(site, number)
+        wanted |= files_of(manifest)
+        kernels |= {artifact.sha256 for artifact in manifest.with_role(Role.KERNEL)}
     wanted.update(blobs_of(site))
     dropped = sorted(number for number in numbers if number not in kept)
     unwanted = [layout.manifest_path(number) for number in dropped]
     for folder in ("torrents", "blobs", "secrets"):
         present = sorted(f"{folder}/{path.name}" for path in (site / folder).glob("*"))
         unwanted += [relative for relative in present if relative not in wanted]
-    freed_bytes = sum(writer.remove(relative) for relative in unwanted)
+    freed_bytes = sum(writer.remove(relative) for relative in unwanted) + drop_trees(writer, kernels)
     drop_unled(writer)
     return Pruned(tuple(kept), tuple(spared), tuple(dropped), len(unwanted), freed_bytes)
 

@@ -1,9 +1,12 @@
 """The stage-0 server: what firmware, iPXE and GRUB may fetch over plain HTTP, and nothing else.
 
-    /boot.ipxe  /grub.cfg    a script for one machine, by `mac`; both may be kept waiting for their turn
+    /boot.ipxe  /grub.cfg    a script for one machine, by `mac`; both may be kept waiting for their turn; a menu for
+                             machines that are to be shown one, until they say what was chosen in it, by `item`
     /node.img                one machine's own files as a cpio archive
     /k/<sha256>              kernel and initramfs of the release that is served; /k/<sha256>.sig for imgverify
-    /boot/<name>             iPXE's binaries; /boot/boot.efi, the release's unified kernel image if it has one
+    /boot/<name>             iPXE's binaries; /boot/boot.efi, the release's unified kernel image if it has one;
+                             /boot/memtest.efi and memtest.bin if they are in a menu
+    /net_install/boot.img    and boot.sig: what Raspberry Pis boot, as `swarmboot pxe rpi` has written it
 
 Everything here is public. It decides nothing: `seeder.policy.stage0_queue` does. Firmware speaks no HTTPS, so nothing
 here may be taken for authentic; what a node boots after stage 0 is checked against the fleet's keys.
@@ -14,7 +17,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +30,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from seeder.boot_script import ipxe
+from seeder.boot_script.dialect import Dialect
 from seeder.boot_script.grammar import CommandLine, Mac, Source, parse_mac
 from seeder.boot_script.grub import GRUB
-from seeder.boot_script.kernel_cmdline import check_carried, node_cmdline
-from seeder.boot_script.load import Dialect, Load, Stage0
-from seeder.http.file_response import BlobResponse, OpenFiles, chunk_bytes_for, no_more_files
+from seeder.boot_script.kernel_cmdline import check_carried
+from seeder.boot_script.load import Load, Stage0
+from seeder.boot_script.menu import Menu
+from seeder.http.file_response import BlobResponse
 from seeder.http.held_requests import HeldRequests
 from seeder.http.pacer import Pacer
 from seeder.log import Log
@@ -39,7 +44,11 @@ from seeder.policy.stage0_queue import Granted, Queued, Stage0Queue, Verdict
 from seeder.site.catalogue import Catalogue
 from seeder.stage0.asked_at import asked_at, server_url
 from seeder.stage0.capitals import with_capitals
+from seeder.stage0.files import Stage0Files, no_such_file
+from seeder.stage0.memory_test import MemoryTestFiles
+from seeder.stage0.menu_map import MEMTEST, MenuLine, MenuMap, menu_item
 from seeder.stage0.node_images import NodeImageResponse, NodeImages
+from seeder.stage0.pi_image import IMAGE_NAME, SIGNATURE_NAME
 from seeder.stage0.rack_map import RackMap
 from seeder.stage0.served import Served, ServedReleases
 from seeder.stage0.watcher import Nobody, Watcher
@@ -47,14 +56,12 @@ from swarmboot.errors import ReleaseError, SwarmbootError
 from swarmboot.ids import Digest
 from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
-from swarmboot.release.profile import Identity, select
 from swarmboot.release.stage0 import IMAGES_AT
 from swarmboot.text.addresses import connection_address, counted_as, host_port
 
 REFRESH_S = 1.0
 UNCOVERED_MAX = 16
 UNIFIED_NAME = "boot.efi"
-_BINARY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(?:efi|kpxe|kkpxe|pxe|lkrn)\Z")
 _BLOB = re.compile(r"([0-9a-f]{64})(\.sig)?\Z")
 
 
@@ -72,7 +79,10 @@ class Stage0Config:
     channel: str = layout.DEFAULT_CHANNEL
     binaries: tuple[Path, ...] = ()
     racks: RackMap = field(default_factory=RackMap)
+    menus: MenuMap = field(default_factory=MenuMap)
+    memtest: MemoryTestFiles = field(default_factory=MemoryTestFiles)
     node_files: Path | None = None
+    pi_folder: Path | None = None
     is_covered: Callable[[str], bool] = lambda _host: True
 
 
@@ -91,16 +101,17 @@ class Stage0App:
         canary: Stage0Queue | None = None,
     ) -> None:
         self.queue = queue
-        self.releases = ServedReleases(place.site, place.channel, catalogue, queue, canary or queue.another())
+        self.releases = ServedReleases(
+            place.site, place.channel, catalogue, queue, canary or queue.another(), place.menus.channels
+        )
         self._pacer = pacer or Pacer(math.inf)
         self._node_images = NodeImages(place.node_files)
         self._watcher = watcher or Nobody()
         self._log = log
-        self.sent_bytes = 0
         self.machines = 0
         self._place = place
         self._held = HeldRequests[Granted | Queued](lambda now_s: self.releases.next_tick_s(now_s=now_s))
-        self._files = OpenFiles()
+        self._files = Stage0Files(self._pacer, place.binaries)
         self._uncovered: set[str] = set()
 
     def application(self) -> ASGIApp:
@@ -115,6 +126,7 @@ class Stage0App:
                 Route("/node.img", self._node_image),
                 Route(f"{IMAGES_AT}{{name}}", self._image),
                 Route("/boot/{name}", self._binary),
+                Route("/net_install/{name}", self._pi_image),
             ]
         )
 
@@ -130,6 +142,11 @@ class Stage0App:
             "sent_bytes": self.sent_bytes,
             "canary": self.releases.canary_status(),
         }
+
+    @property
+    def sent_bytes(self) -> int:
+        """Return how many bytes of files have left."""
+        return self._files.sent_bytes
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -185,25 +202,41 @@ class Stage0App:
         mac = parse_mac(request.query_params.get("mac", ""))
         if not mac:
             return dialect.entry(origin)
+        line = self._place.menus.menu(mac, _host(request))
+        chosen = line.choice(request.query_params.get("item", "")) if line else None
         try:
-            served, stage0, answer = await self._turn(request, mac)
+            if line and chosen is None:
+                return self._menu(request, line, dialect, origin, mac)
+            served, stage0, answer = await self._turn(request, mac, chosen.channel if chosen else "")
             if isinstance(answer, Queued):
                 self._watcher.waits(mac, _host(request), answer.ahead)
-                return dialect.wait(origin, Mac(mac), answer.ahead, answer.wait_s)
-            return dialect.boot(stage0, self._load(request, origin, mac, served, stage0, answer))
+                return dialect.wait(origin, Mac(mac), answer.ahead, answer.wait_s, chosen.word if chosen else None)
+            return dialect.boot(stage0, self._load(request, origin, mac, served, answer))
         except SwarmbootError as error:
             self._watcher.script_refused(mac, _host(request), str(error))
             return dialect.refusal(origin, Mac(mac), str(error))
 
-    async def _turn(self, request: Request, mac: str) -> tuple[Served, Stage0, Granted | Queued]:
+    def _menu(self, request: Request, line: MenuLine, dialect: Dialect, origin: Source, mac: str) -> str:
+        """Return a machine's menu, without a memory test that is not there."""
+        main, rack = self.releases.main, self._place.racks.place(mac, _host(request)).rack
+        test = self._place.memtest.told(main.manifest.cmdline if main.manifest else "")
+        items = tuple(
+            menu_item(choice, self.releases.of(mac, rack, choice.channel).words)
+            for choice in line.choices
+            if choice.name != MEMTEST or test.is_there
+        )
+        trust = self.queue.trust
+        return dialect.menu(
+            Menu(origin=origin, mac=Mac(mac), seconds=line.seconds, items=items, trust=trust, memtest=test)
+        )
+
+    async def _turn(self, request: Request, mac: str, chosen: str) -> tuple[Served, Stage0, Granted | Queued]:
         """Return what to boot and the queue's answer, once it comes; raise ReleaseError if there is nothing to boot."""
         place = self._place.racks.place(mac, _host(request))
-        served = self.releases.of(mac, place.rack)
+        served = self.releases.of(mac, place.rack, chosen)
         queue, stage0 = served.queue, served.queue.stage0
-        if stage0 is None:
-            hint = "publish one with vmlinuz and initramfs.img in it"
-            raise ReleaseError("this server has no release with a kernel and an initramfs", hint=hint)
-        self._cmdline(request, mac, served, stage0)
+        self._cmdline(request, mac, served)
+        assert stage0 is not None
         held = self._held.open()
         self._watcher.asked(mac, _host(request), place.rack)
         try:
@@ -219,32 +252,24 @@ class Stage0App:
             neighbours = (host_port(each.host, each.port) for each in answer.neighbours)
             sources = ", ".join([*neighbours, "the server"])
             where = f" in rack {place.rack}" if place.rack else ""
-            what = f" the canary, {served.told}," if served.told else ""
+            kind = "channel" if chosen else "the canary,"
+            what = f" {kind} {served.told}," if served.told else ""
             self._log.tell(f"machine {mac}{where} loads{what} from {sources}", source=counted_as(_host(request)))
         return served, stage0, answer
 
-    def _load(
-        self, request: Request, origin: Source, mac: str, served: Served, stage0: Stage0, granted: Granted
-    ) -> Load:
+    def _load(self, request: Request, origin: Source, mac: str, served: Served, granted: Granted) -> Load:
         return Load(
             mac=Mac(mac),
             origin=origin,
-            cmdline=self._cmdline(request, mac, served, stage0),
+            cmdline=self._cmdline(request, mac, served),
             neighbours=granted.neighbours,
             trust=self.queue.trust,
             has_node_image=bool(self._node_images.image(mac, now_s=time.monotonic()).data),
         )
 
-    def _cmdline(self, request: Request, mac: str, served: Served, stage0: Stage0) -> CommandLine:
-        assert served.manifest is not None
+    def _cmdline(self, request: Request, mac: str, served: Served) -> CommandLine:
         place = self._place.racks.place(mac, _host(request))
-        chosen = select(served.manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
-        profile = next((each for each in stage0.profiles if each.name == chosen), None)
-        server = self._place.server or self._server(request)
-        return node_cmdline(
-            stage0, mac=mac, server=server, rack=place.rack, profile=profile, named=place.profile,
-            is_kept=served.queue.trust.has_neighbours and not served.queue.is_split, channel=served.told,
-        )  # fmt: skip
+        return served.cmdline(mac, place, self._place.server or self._server(request))
 
     def _server(self, request: Request) -> str:
         """Return the seeder's address for the machine that asks; say so, once a host, if TLS will not accept it."""
@@ -264,14 +289,14 @@ class Stage0App:
         if not held.data:
             return PlainTextResponse("no files for this machine\n", status_code=404)
         host = request.client.host if request.client else ""
-        return NodeImageResponse(self._node_images, held, self._pacer, host, chunk_bytes=self._chunk_bytes())
+        return NodeImageResponse(self._node_images, held, self._pacer, host, chunk_bytes=self._files.chunk_bytes())
 
     async def _image(self, request: Request) -> Response:
         match = _BLOB.match(request.path_params["name"])
         digest = Digest(bytes.fromhex(match[1])) if match else Digest(b"")
         served = self.releases.with_image(digest)
         if not match or not served:
-            return PlainTextResponse("no such file\n", status_code=404)
+            return no_such_file()
         folder = self._place.site / ("stage0" if match[2] else "blobs")
         mac = parse_mac(request.query_params.get("mac", ""))
         is_load = bool(mac) and not match[2] and request.method == "GET"
@@ -287,49 +312,10 @@ class Stage0App:
 
         weights = (each.queue.more_for_machine(mac, host=_host(request)) for each in served)
         more = max(weights) if is_load else 0.0
-        response = self._open(request, folder / match[0], "application/octet-stream", tell, more=more)
+        response = self._files.open(request, folder / match[0], "application/octet-stream", tell, more=more)
         if isinstance(response, BlobResponse):
             left_bytes = response.size_bytes
         return response
-
-    def _open(
-        self,
-        request: Request,
-        path: Path,
-        media_type: str,
-        tell: Callable[[int], Awaitable[None]],
-        *,
-        more: float = 0.0,
-    ) -> Response:
-        """Return a file as an answer; `tell` is awaited with the size of each piece before it leaves, at its turn.
-
-        `more` is what it weighs beside the others on the uplink.
-        """
-        try:
-            file = self._files.open(path)
-        except OSError:
-            return no_more_files()
-        if file is None:
-            return PlainTextResponse("no such file\n", status_code=404)
-        share = self._pacer.enter(request.client.host if request.client else "", more=more)
-
-        async def count(size_bytes: int) -> None:
-            await self._pacer.take(share, size_bytes)
-            self.sent_bytes += size_bytes
-            await tell(size_bytes)
-
-        return BlobResponse(
-            self._files,
-            file,
-            path,
-            before_send=count,
-            at_end=lambda: self._pacer.leave(share, more=more),
-            media_type=media_type,
-            chunk_bytes=self._chunk_bytes(1.0 + more),
-        )
-
-    def _chunk_bytes(self, weight: float = 1.0) -> int:
-        return chunk_bytes_for(self._pacer.rate_bytes_per_s, self._files.readers, weight=weight)
 
     def _sent(self, queue: Stage0Queue, mac: str, digest: Digest, *, is_whole: bool, host: str) -> None:
         was_loading = queue.is_loading(mac, host=host)
@@ -339,25 +325,23 @@ class Stage0App:
             self._log.tell(f"machine {mac} has stage 0", source=counted_as(host))
         self._deliver(verdicts)
 
+    async def _pi_image(self, request: Request) -> Response:
+        name, folder = request.path_params["name"], self._place.pi_folder
+        if folder is None or name not in (IMAGE_NAME, SIGNATURE_NAME):
+            return no_such_file()
+        return self._files.open(request, folder / name, "application/octet-stream")
+
     async def _binary(self, request: Request) -> Response:
         name = request.path_params["name"]
-        paths = [folder / name for folder in self._place.binaries] if _BINARY.match(name) else []
+        own = self._place.memtest.file(f"/boot/{name}") if self._place.menus.has_memtest else None
         if name == UNIFIED_NAME and self.queue.stage0 is not None and self.queue.stage0.is_unified:
-            paths = [self._place.site / layout.blob_path(self.queue.stage0.kernel.sha256)]
-        media_type = "application/efi" if name.endswith(".efi") else "application/octet-stream"
-        path = next((path for path in paths if path.is_file()), None)
-        if path is None:
-            return PlainTextResponse("no such file\n", status_code=404)
-        return self._open(request, path, media_type, _nothing)
+            own = self._place.site / layout.blob_path(self.queue.stage0.kernel.sha256)
+        return self._files.open_binary(request, name, own)
 
 
 def _script_response(script: str) -> Response:
     """Return a script as an answer; it is one machine's, as it asked, and no cache on the way may give it to others."""
     return PlainTextResponse(script, headers={"cache-control": "no-store"})
-
-
-async def _nothing(_size_bytes: int) -> None:
-    """Take note of nothing."""
 
 
 def _host(request: Request) -> str:

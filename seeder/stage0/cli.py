@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from seeder.boot_script.load import Stage0Trust
 from seeder.stage0.dhcp.dhcp_options import DhcpOption, parse_dhcp_option
-from swarmboot.errors import MalformedSettingError, UnreadableError
+from seeder.stage0.pi_cli import rpi
+from swarmboot.errors import MalformedSettingError
+from swarmboot.host.text_files import read_text
 from swarmboot.parameters import JSON
 from swarmboot.text.addresses import read_server, split_host_port
 from swarmboot.verbs import Verbs
@@ -21,7 +23,10 @@ from swarmboot.verbs import Verbs
 if TYPE_CHECKING:
     from seeder.boot_script.grammar import Source
     from seeder.stage0.dhcp.dnsmasq_process import PxeOptions
+    from seeder.stage0.menu_map import MenuMap
+    from seeder.stage0.rack_map import RackMap
     from seeder.stage0.run import Stage0Options
+    from seeder.stage0.u_boot import UBoot
 
 STAGE0_PORT = 80
 _IPXE = "/usr/lib/ipxe"
@@ -50,6 +55,16 @@ _OPTIONS = (
                  help="How many machines load from this server at once.  [default: as many as fill the uplink]"),
     click.option("--racks", type=click.Path(path_type=Path), metavar="FILE",
                  help="Which machines stand in which rack: lines of MAC-or-network RACK [PROFILE]."),
+    click.option("--boot-menu", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Which machines are shown a menu: lines of MAC-or-network SECONDS ITEM..., the first item taken "
+                      "after so long; items are release, channel:NAME, local, memtest.  [default: no menu]"),
+    click.option("--u-boot", "has_u_boot", is_flag=True,
+                 help="Serve boards with U-Boot over TFTP too: they check nothing of what they load."),
+    click.option("--boards", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Which device tree a board with U-Boot gets: lines of MAC [FILE-BELOW-dtb/], * for all others.  "
+                      "[default: what U-Boot chooses]"),
+    click.option("--u-boot-unchecked", "is_u_boot_unchecked", is_flag=True,
+                 help="Serve them although --stage0-trust has everything checked before it is started."),
     click.option("--node-files", type=click.Path(path_type=Path), metavar="DIR",
                  help="Files to add to nodes' initramfs: DIR/default/ and DIR/52-54-00-12-34-56/."),
     click.option("--ipxe", type=click.Path(path_type=Path), default=_IPXE, show_default=True, metavar="DIR",
@@ -74,8 +89,12 @@ class Stage0Flags:
     stage0_trust: str
     stage0_slots: int
     racks: Path | None
+    boot_menu: Path | None
     node_files: Path | None
     ipxe: Path
+    has_u_boot: bool = False
+    boards: Path | None = None
+    is_u_boot_unchecked: bool = False
     dhcp_options: tuple[DhcpOption, ...] = ()
     dhcp_conf: Path | None = None
     server: str = ""
@@ -104,13 +123,17 @@ class Stage0Flags:
             return None
         from seeder.http.listener import listen
         from seeder.stage0.dhcp.dnsmasq_process import plan_dhcp, prepare
+        from seeder.stage0.memory_test import MemoryTestFiles, find_memory_test
         from seeder.stage0.run import Stage0Options
 
+        self._check_u_boot()
         host, port = parse(self.pxe_listen, "--pxe-listen")[0] if self.pxe_listen else "", self.port(parse)
         options = self.pxe_options(state / "pxe", port)
         plan = plan_dhcp(options) if self.pxe else None
         dnsmasq = prepare(plan, options) if plan else None
         racks = read_rack_map(self.racks)
+        menus = read_menu_map(self.boot_menu)
+        memtest = find_memory_test(self.ipxe) if menus.has_memtest else MemoryTestFiles()
         host = host or (str(plan.address.ip) if plan else "0.0.0.0")  # noqa: S104 - every address
         listener = listen(host, port, option="--pxe-listen")
         return Stage0Options(
@@ -122,29 +145,64 @@ class Stage0Flags:
             dnsmasq=dnsmasq,
             ipxe=self.ipxe,
             racks=racks,
+            menus=menus,
+            memtest=memtest,
             node_files=self.node_files if self.is_public else None,
+            pi_folder=state / "pxe/rpi",
+            u_boot=self._u_boot(dnsmasq.tftp_root, racks, self.server or f"https://{plan.address.ip}:{https_port}")
+            if plan and dnsmasq and self.has_u_boot
+            else None,
         )
+
+    def _check_u_boot(self) -> None:
+        """Raise MalformedSettingError if boards with U-Boot cannot, or are not to be served."""
+        if not self.has_u_boot:
+            if self.boards or self.is_u_boot_unchecked:
+                word = "--boards" if self.boards else "--u-boot-unchecked"
+                raise MalformedSettingError(f"{word} needs --u-boot", hint="say that boards are to be served")
+            return
+        if not self.pxe:
+            raise MalformedSettingError("--u-boot needs --pxe", hint="say which interface the boards are on")
+        trust = Stage0Trust(self.stage0_trust)
+        if trust in (Stage0Trust.IPXE_VERIFY, Stage0Trust.SECUREBOOT) and not self.is_u_boot_unchecked:
+            raise MalformedSettingError(
+                f"--stage0-trust {trust.value} has what machines load checked, and U-Boot checks nothing",
+                expected="--stage0-trust origin-only or lan", found="--u-boot",
+                hint="serve boards from another server, or say --u-boot-unchecked",
+            )  # fmt: skip
+
+    def _u_boot(self, root: Path, racks: RackMap, server: str) -> UBoot:
+        from seeder.stage0.boards import Boards, parse_boards
+        from seeder.stage0.u_boot import UBoot
+
+        boards = Boards()
+        if self.boards is not None:
+            boards = parse_boards(read_text(self.boards, label=str(self.boards)), where=str(self.boards))
+        return UBoot(root=root, boards=boards, racks=racks, server=server)
 
     def pxe_options(self, folder: Path, http_port: int) -> PxeOptions:
         """Return what dnsmasq's plan is made from."""
         from seeder.stage0.dhcp.dnsmasq_process import PxeOptions
+        from seeder.stage0.u_boot import BOOT_FILE
 
         return PxeOptions(
             pxe=self.pxe, dhcp_range=self.dhcp_range, ipxe=self.ipxe, folder=folder, http_port=http_port,
-            options=self.dhcp_options, more_file=self.dhcp_conf,
+            options=self.dhcp_options, more_file=self.dhcp_conf, u_boot_file=BOOT_FILE if self.has_u_boot else "",
         )  # fmt: skip
 
 
-def read_rack_map(path: Path | None) -> Any:
+def read_rack_map(path: Path | None) -> RackMap:
     """Return the rack map in a file, an empty one without a file; raise UnreadableError or MalformedSettingError."""
     from seeder.stage0.rack_map import RackMap, parse_rack_map
 
-    if path is None:
-        return RackMap()
-    try:
-        return parse_rack_map(path.read_text(), where=str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableError(f"{path} cannot be read", found=str(error)) from error
+    return RackMap() if path is None else parse_rack_map(read_text(path, label=str(path)), where=str(path))
+
+
+def read_menu_map(path: Path | None) -> MenuMap:
+    """Return the boot menus in a file, none without a file; raise UnreadableError or MalformedSettingError."""
+    from seeder.stage0.menu_map import MenuMap, parse_menu_map
+
+    return MenuMap() if path is None else parse_menu_map(read_text(path, label=str(path)), where=str(path))
 
 
 @click.group(cls=Verbs)
@@ -221,3 +279,6 @@ def chainload(server: Source, is_grub: bool, is_ipxe: bool, usb: Path | None, is
     text = grub_menu_entry(server) if is_grub else ipxe_start(server)
     kind = "grub" if is_grub else "ipxe"
     click.echo(json.dumps({"for": kind, "config": text}) if is_json else text, nl=is_json)
+
+
+pxe.add_command(rpi)

@@ -11,23 +11,21 @@ fleet token, nodes are given these files over HTTPS instead (`seeder.serve.priva
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from seeder.boot_script.grammar import parse_mac
+from seeder.stage0.machine_pattern import MachinePattern, parse_machine_pattern
 from swarmboot.errors import MalformedSettingError, SpaceError
 
 NODE_IMAGE_MAX_BYTES = 4 << 20
 _NOTES_MAX = 10
 _PADDING = 512
 _ENTRY_BYTES = 110
-_MAC_PATTERN = re.compile(r"[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
 _LABEL = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 
 
@@ -41,8 +39,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    mac: str
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network | None
+    pattern: MachinePattern
     place: Place
 
 
@@ -54,15 +51,12 @@ class RackMap:
 
     def place(self, mac: str, host: str) -> Place:
         """Return where the machine with this MAC address (lower case, colons) and address is; nowhere if unknown."""
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            address = None
-        for line in self.lines:
-            is_inside = line.network is not None and address is not None and address in line.network
-            if is_inside or (line.network is None and fnmatchcase(mac, line.mac)):
-                return line.place
-        return Place()
+        return next((line.place for line in self.lines if line.pattern.fits(mac, host)), Place())
+
+    @property
+    def single_machines(self) -> tuple[str, ...]:
+        """Return the MAC addresses of machines that have a line of their own."""
+        return tuple(line.pattern.one for line in self.lines if line.pattern.one)
 
 
 def parse_rack_map(text: str, *, where: str) -> RackMap:
@@ -72,24 +66,15 @@ def parse_rack_map(text: str, *, where: str) -> RackMap:
         words = raw.partition("#")[0].split()
         if not words:
             continue
-        pattern = words[0].lower().replace("-", ":")
-        network = _network(pattern)
-        is_right = len(words) in (2, 3) and (network is not None or _MAC_PATTERN.match(pattern))
-        if not is_right or not all(_LABEL.match(word) for word in words[1:]):
+        pattern = parse_machine_pattern(words[0])
+        if pattern is None or len(words) not in (2, 3) or not all(_LABEL.match(word) for word in words[1:]):
             raise MalformedSettingError(
                 f"{where}:{number} is no line of a rack map",
                 expected="MAC-or-network RACK [PROFILE], as in 52:54:00:12:* r12",
                 found=repr(raw[:80]),
             )
-        lines.append(_Line(pattern, network, Place(*words[1:])))
+        lines.append(_Line(pattern, Place(*words[1:])))
     return RackMap(tuple(lines))
-
-
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    try:
-        return ipaddress.ip_network(text) if "/" in text else None
-    except ValueError:
-        return None
 
 
 def check_node_files(folder: Path) -> None:

@@ -20,7 +20,11 @@ from seeder.policy.stage0_queue import Stage0Queue
 from seeder.site.catalogue import Catalogue
 from seeder.stage0.app import Stage0App, Stage0Config
 from seeder.stage0.dhcp.dnsmasq_process import IPXE_FOLDER, Dnsmasq, dnsmasq_running
+from seeder.stage0.memory_test import MemoryTestFiles
+from seeder.stage0.menu_map import MenuMap
 from seeder.stage0.rack_map import RackMap
+from seeder.stage0.served import Served
+from seeder.stage0.u_boot import UBoot
 from seeder.stage0.watcher import Nobody, Watcher
 
 PATIENCE = Patience(idle_s=30.0)
@@ -42,7 +46,11 @@ class Stage0Options:
     dnsmasq: Dnsmasq | None = None
     ipxe: Path = IPXE_FOLDER
     racks: RackMap = field(default_factory=RackMap)
+    menus: MenuMap = field(default_factory=MenuMap)
+    memtest: MemoryTestFiles = field(default_factory=MemoryTestFiles)
     node_files: Path | None = None
+    u_boot: UBoot | None = None
+    pi_folder: Path | None = None
 
 
 @asynccontextmanager
@@ -70,6 +78,9 @@ async def stage0_running(
         https_port=options.https_port,
         binaries=(options.ipxe,),
         racks=options.racks,
+        menus=options.menus,
+        memtest=options.memtest,
+        pi_folder=options.pi_folder,
         node_files=options.node_files,
         is_covered=is_covered,
     )
@@ -80,10 +91,20 @@ async def stage0_running(
             await stack.enter_async_context(dnsmasq_running(options.dnsmasq, log, watcher or Nobody()))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_listen, app, options.listener, crowd, stop)
+            following = trio.CancelScope()
+            if options.u_boot is not None:
+                nursery.start_soon(_follow, following, options.u_boot, app.releases.main, catalogue.folder, log)
             yield app
             stop.set()
+            following.cancel()
 
 
 async def _listen(app: Stage0App, listener: socket.socket, crowd: Crowd, stop: trio.Event) -> None:
     settings = hypercorn_connection.settings(listener, crowd, patience=PATIENCE)
     await hypercorn_connection.serve(app.application(), settings, stop.wait)
+
+
+async def _follow(scope: trio.CancelScope, boards: UBoot, served: Served, site: Path, log: Log) -> None:
+    """Lay releases out for boards with U-Boot until the scope is cancelled."""
+    with scope:
+        await boards.follow(served, site, log)

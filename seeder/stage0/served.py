@@ -1,4 +1,4 @@
-"""Which release a bare machine boots: the channel's, or that of its canary. Reads the site; decides nothing else.
+"""Which release a bare machine boots: the channel's, that of its canary, or of a channel that was chosen in a menu.
 
 Each has a queue of its own, so that neighbours, turns and what is loaded belong to that release. Nothing is believed
 here: nodes check who signed the channel that they are told, and what it points to.
@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from seeder.boot_script.grammar import CommandLine
+from seeder.boot_script.kernel_cmdline import node_cmdline
 from seeder.boot_script.load import stage0_of
 from seeder.policy.facts.node import Node
 from seeder.policy.stage0_queue import Stage0Queue, Verdict
 from seeder.site.canaries import read_canary
 from seeder.site.catalogue import Catalogue
 from seeder.site.reader import pointed_number
-from swarmboot.errors import BlobError, TrustError
+from seeder.stage0.rack_map import Place
+from swarmboot.errors import BlobError, ReleaseError, TrustError
 from swarmboot.ids import Digest
 from swarmboot.release.canary import Canary, is_canary
 from swarmboot.release.manifest import Manifest
+from swarmboot.release.profile import Identity, select
 from swarmboot.wire.announce import Neighbour
 
 
@@ -33,21 +37,46 @@ class Served:
     channel: str = ""
     told: str = ""
 
+    @property
+    def words(self) -> str:
+        """Return what it is, for a person."""
+        what = f"{self.manifest.name}, manifest {self.manifest.sequence}" if self.manifest else "no release"
+        return f"{what} (channel {self.told})" if self.told else what
+
+    def cmdline(self, mac: str, place: Place, server: str) -> CommandLine:
+        """Return the kernel command line of a machine; raise ReleaseError if there is nothing to boot, or no such."""
+        stage0 = self.queue.stage0
+        if stage0 is None or self.manifest is None:
+            which = f" in channel {self.told}" if self.told else ""
+            hint = "publish one with vmlinuz and initramfs.img in it"
+            raise ReleaseError(f"this server has no release with a kernel and an initramfs{which}", hint=hint)
+        chosen = select(self.manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
+        profile = next((each for each in stage0.profiles if each.name == chosen), None)
+        return node_cmdline(
+            stage0, mac=mac, server=server, rack=place.rack, profile=profile, named=place.profile,
+            is_kept=self.queue.trust.has_neighbours and not self.queue.is_split, channel=self.told,
+        )  # fmt: skip
+
 
 class ServedReleases:
-    """The release of a site's channel, and its canary's beside it."""
+    """The release of a site's channel, its canary's beside it, and those of other channels that are in menus."""
 
-    def __init__(self, site: Path, channel: str, catalogue: Catalogue, queue: Stage0Queue, canary: Stage0Queue) -> None:
+    def __init__(
+        self, site: Path, channel: str, catalogue: Catalogue, queue: Stage0Queue, canary: Stage0Queue,
+        in_menus: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self._site, self._catalogue = site, catalogue
         self.main = Served(queue, channel=channel)
         self._other = Served(canary)
+        self._in_menus = {name: Served(queue.another(), channel=name, told=name) for name in in_menus}
         self.canary: Canary | None = None
         self._said = ""
 
     @property
     def all(self) -> tuple[Served, ...]:
         """Return what is served, the channel's own release first."""
-        return (self.main, self._other) if self.canary is not None else (self.main,)
+        canary = (self._other,) if self.canary is not None else ()
+        return (self.main, *canary, *self._in_menus.values())
 
     @property
     def waiting(self) -> int:
@@ -77,8 +106,10 @@ class ServedReleases:
             "loading": queue.admission.loading,
         }
 
-    def of(self, mac: str, rack: str) -> Served:
-        """Return what a machine in a rack, empty if unknown, boots."""
+    def of(self, mac: str, rack: str, chosen: str = "") -> Served:
+        """Return what a machine in a rack, empty if unknown, boots that has `chosen` a channel, or none."""
+        if chosen in self._in_menus:
+            return self._in_menus[chosen]
         return self._other if self.canary and is_canary(self.canary, mac=mac, rack=rack) else self.main
 
     def with_image(self, digest: Digest) -> tuple[Served, ...]:
@@ -123,6 +154,10 @@ class ServedReleases:
             self._other.channel = self._other.told = self.canary.source
             if self._take(self._other, manifest):
                 yield self._other
+
+        for each in self._in_menus.values():
+            if (manifest := self._pointed(each.channel)) is not None and self._take(each, manifest):
+                yield each
 
     def _read_canary(self) -> tuple[Canary | None, str]:
         """Return the canary if there is one that can be, and why not otherwise."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from seeder.publish.check.finding import Finding
 
-_TAKEN = {"plugins", "env", "nodes", "nodes.secret", "release.toml"}
+_TAKEN = {"plugins", "env", "nodes", "nodes.secret", "dtb", "release.toml"}
 _MEANT = tuple(
     (re.compile(pattern, re.IGNORECASE), right)
     for pattern, right in (
@@ -18,6 +18,7 @@ _MEANT = tuple(
         (r"env.*|settings", "env/"),
         (r"nodes?|hosts?|machines?", "nodes/"),
         (r"hosts?\.csv", "nodes/hosts.csv"),
+        (r"dtbs?|device-?trees?|fdts?", "dtb/"),
         (r".*\.env", "env/*.env"),
         (r".*\.toml", "release.toml"),
         (r".*\.(?:squashfs|sqfs|sfs|squash)|root(?:fs)?(?:\.img)?", "rootfs.squashfs"),

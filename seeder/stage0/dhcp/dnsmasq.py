@@ -29,6 +29,7 @@ _PI_OPTION = b"\x06\x01\x03" + b"\x0a\x04\x00PXE" + b"\x09\x14\x00\x00\x11Raspbe
 _Arches = tuple[tuple[str, tuple[int, ...]], ...]
 _PXE_ARCHES: _Arches = (("bios", (0,)), ("efi64", (7, 9)), ("arm64", (11,)))
 _HTTP_ARCHES: _Arches = (("efi64", (16,)), ("arm64", (19,)))
+_U_BOOT = ("uboot", (21, 22))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class DhcpRange:
 class DhcpPlan:
     """One network to answer on. `addresses` is None beside an existing DHCP server; `origin` is the stage-0 server.
     `is_range_ours` says that nobody stands in the range without a lease, so that no address needs a ping first;
-    `options` are what else machines are told, `more_file` is read by dnsmasq after all of this.
+    `options` are what else machines are told, `more_file` is read by dnsmasq after all of this, and
+    `u_boot_file` is what boards with U-Boot load first, if they are served.
 
     Everything in it can stand in dnsmasq's, ISC's and Kea's files, which know quotes, comments and lines; raises
     MalformedSettingError for what cannot.
@@ -69,10 +71,11 @@ class DhcpPlan:
     is_range_ours: bool = False
     options: tuple[DhcpOption, ...] = ()
     more_file: str = ""
+    u_boot_file: str = ""
 
     def __post_init__(self) -> None:
         """Check every text."""
-        files = (self.files.bios, self.files.efi64, self.files.arm64)
+        files = (self.files.bios, self.files.efi64, self.files.arm64, self.u_boot_file)
         written = [(_INTERFACE, self.interface), (_PATH, self.tftp_root), (_PATH, self.lease_file)]
         written += [(_PATH, self.more_file)] if self.more_file else []
         for pattern, text in [*written, *((_FILE, name) for name in files)]:
@@ -140,6 +143,7 @@ def dnsmasq_config(plan: DhcpPlan) -> str:
         "dhcp-vendorclass=set:httpclient,HTTPClient",
         *_match_lines("", _PXE_ARCHES),
         *_match_lines("http-", _HTTP_ARCHES),
+        *(_match_lines("", (_U_BOOT,)) if plan.u_boot_file else ()),
         "# a Raspberry Pi calls itself BIOS",
         *(f"dhcp-mac=set:pi,{prefix}:*:*:*" for prefix in _PI_MACS),
         "tag-if=set:pxebios,tag:bios,tag:!pi,tag:!ipxe",
@@ -203,6 +207,8 @@ def _boot_lines(plan: DhcpPlan) -> list[str]:
         ]
         lines += ['pxe-service=tag:pi,0,"Raspberry Pi Boot"', "# UEFI HTTP boot needs a full DHCP server"]
         return lines
+    if plan.u_boot_file:
+        lines.append(f"dhcp-boot=tag:{_U_BOOT[0]},{plan.u_boot_file},,{own}")
     lines += ["# the Raspberry Pi's boot ROM looks for this text in option 43, then fetches its firmware over TFTP"]
     lines += ['pxe-service=tag:pi,0,"Raspberry Pi Boot"', f"dhcp-boot=tag:pi,bootcode.bin,,{own}"]
     for kind, _ in _HTTP_ARCHES:
@@ -219,6 +225,8 @@ def isc_config(plan: DhcpPlan) -> str:
         if file := getattr(plan.files, name):
             url = f"{plan.origin}/boot/{file}"
             told.append((_isc_arch(numbers), f'option vendor-class-identifier "HTTPClient"; filename "{url}";'))
+    if plan.u_boot_file:
+        told.append((_isc_arch(_U_BOOT[1]), f'filename "{plan.u_boot_file}";'))
     pis = " or ".join(f"substring(hardware, 1, 3) = {prefix}" for prefix in _PI_MACS)
     told.append((pis, f'option vendor-encapsulated-options {_PI_OPTION.hex(":")}; filename "bootcode.bin";'))
     for name, numbers in _PXE_ARCHES:
@@ -250,6 +258,8 @@ def kea_config(plan: DhcpPlan) -> str:
 
     classes = [kind("ipxe", is_ipxe, f"{plan.origin}/boot.ipxe")]
     classes.append(kind("pi", f"not ({is_ipxe}) and ({is_pi})", "bootcode.bin", **{"option-data": menu}))
+    if plan.u_boot_file:
+        classes.append(kind(_U_BOOT[0], is_arch(_U_BOOT[1]), plan.u_boot_file))
     for name, numbers in _PXE_ARCHES:
         if file := getattr(plan.files, name):
             classes.append(kind(name, f"not ({is_ipxe}) and not ({is_pi}) and ({is_arch(numbers)})", file))

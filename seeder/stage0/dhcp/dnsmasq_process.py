@@ -72,6 +72,7 @@ class PxeOptions:
     http_port: int
     options: tuple[DhcpOption, ...] = ()
     more_file: Path | None = None
+    u_boot_file: str = ""
 
 
 def find_boot_files(folder: Path) -> BootFiles:
@@ -135,6 +136,7 @@ def plan_dhcp(options: PxeOptions) -> DhcpPlan:
         lease_file=str(folder / "dhcp.leases"),
         addresses=given,
         options=options.options,
+        u_boot_file=options.u_boot_file,
         more_file=os.path.abspath(options.more_file) if options.more_file else "",  # noqa: PTH100 - as the folder
     )
 
@@ -152,6 +154,7 @@ class Dnsmasq:
 
     configuration: Path
     interface: str
+    tftp_root: Path
     note: str = ""
 
 
@@ -187,7 +190,7 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Dnsmasq:
         hint=f"see {path}",
         environment={**os.environ, "PATH": _SEARCH_PATH},
     )
-    return Dnsmasq(path, plan.interface, _strangers_note(strangers or ()))
+    return Dnsmasq(path, plan.interface, root, _strangers_note(strangers or ()))
 
 
 def _strangers_note(strangers: tuple[ipaddress.IPv4Address, ...]) -> str:

@@ -34,6 +34,7 @@ RANGE = "10.98.0.100,10.98.0.200"
 PXE = ("--pxe", "rack", "--dhcp-range", RANGE)
 OVMF = Path("/usr/share/OVMF")
 ARM64_FIRMWARE = Path("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd")
+U_BOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 MARKER = "stage0-marker:"
 BOOT_S = 150.0
 needs_ovmf = pytest.mark.needs("/usr/share/OVMF/OVMF_CODE_4M.fd")
@@ -59,7 +60,9 @@ _MACHINES = {
            "-global", "ICH9-LPC.disable_s3=1"),
 }  # fmt: skip
 # Firmware tries PXE before HTTP, and each over IPv4 before IPv6; what it need not try is turned off.
-_UEFI_OFF = {"uefi-http": ("opt/org.tianocore/IPv4PXESupport", "opt/org.tianocore/IPv6PXESupport")}
+_NO_PXE = ("opt/org.tianocore/IPv4PXESupport", "opt/org.tianocore/IPv6PXESupport")
+_UEFI_OFF = {"uefi-http": _NO_PXE, "arm64-http": _NO_PXE}
+_ARM64 = {"arm64": ARM64_FIRMWARE, "arm64-http": ARM64_FIRMWARE, "u-boot": U_BOOT}
 
 
 def _libraries(program: str) -> list[str]:
@@ -158,20 +161,22 @@ class BareRack:
 
     @contextmanager
     def power_on(
-        self, name: str, *, firmware: str = "bios", memory: str = "512", disk: Path | None = None
-    ) -> Iterator[Machine]:
+        self, name: str, *, firmware: str = "bios", memory: str = "512", disk: Path | None = None,
+        is_disk_first: bool = True,
+    ) -> Iterator[Machine]:  # fmt: skip
         """Power a machine on for the block, bare but for a disk if one is given.
 
         `firmware` is `bios` for SeaBIOS and the card's iPXE ROM, `uefi` for OVMF and its own PXE, `uefi-http` for its
         own HTTP boot, `secureboot` for an OVMF that starts only what Debian's snakeoil key has signed, `arm64` for its
-        sister on another processor.
+        sister on another processor, `arm64-http` for that one's own HTTP boot, `u-boot` for U-Boot on a board.
         """
         self.machines += 1
         tap = f"tap{self.machines}"
         self.ip(f"tuntap add {tap} mode tap")
         self.ip(f"link set {tap} master rack up")
-        rom = "" if firmware == "bios" and disk is None else ",romfile="
-        card = f"virtio-net-pci,netdev=n0,mac={mac(self.machines)},bootindex={1 if disk is None else 2}{rom}"
+        is_net_first = disk is None or not is_disk_first
+        rom = "" if firmware == "bios" and is_net_first else ",romfile="
+        card = f"virtio-net-pci,netdev=n0,mac={mac(self.machines)},bootindex={2 if is_net_first else 4}{rom}"
         command = (
             *BOUND_TO_US, *self.inside, *_programs(firmware), "-accel", "tcg", "-m", memory, "-display", "none",
             "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
@@ -179,7 +184,7 @@ class BareRack:
             *self._disk(disk), *self._firmware(firmware, name),
         )  # fmt: skip
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, "PATH": PATH},
         )  # fmt: skip
         machine = Machine(name, process, self.work / f"{name}.console", time.monotonic())
@@ -195,13 +200,14 @@ class BareRack:
     def _disk(self, disk: Path | None) -> tuple[str, ...]:
         if disk is None:
             return ()
-        return ("-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-pci,drive=disk,bootindex=1")
+        return ("-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-pci,drive=disk,bootindex=3")
 
     def _firmware(self, firmware: str, name: str) -> tuple[str, ...]:
         if firmware == "bios":
             return ("-machine", "pc,graphics=off")
-        if firmware == "arm64":
-            return ("-machine", "virt", "-bios", str(ARM64_FIRMWARE))
+        if firmware in _ARM64:
+            off = (word for option in _UEFI_OFF.get(firmware, ()) for word in ("-fw_cfg", f"name={option},string=n"))
+            return ("-machine", "virt", "-bios", str(_ARM64[firmware]), *off)
         kind = ".snakeoil" if firmware == "secureboot" else ""
         variables = self.work / f"{name}.vars.fd"
         shutil.copyfile(OVMF / f"OVMF_VARS_4M{kind}.fd", variables)
@@ -213,7 +219,7 @@ class BareRack:
 
 
 def _programs(firmware: str) -> tuple[str, ...]:
-    if firmware == "arm64":
+    if firmware in _ARM64:
         return ("qemu-system-aarch64", "-cpu", "cortex-a57")
     return ("qemu-system-x86_64", "-cpu", CPU)
 

@@ -105,8 +105,12 @@ class Machine:
 
     def enter(self, line: str) -> None:
         """Type a line on the console."""
+        self.press(f"{line}\n")
+
+    def press(self, keys: str) -> None:
+        """Press keys on the console."""
         assert self.process.stdin is not None
-        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.write(keys.encode())
         self.process.stdin.flush()
 
     def stop(self) -> None:

@@ -27,6 +27,7 @@ EXAMPLES: dict[str, Any] = {
     "log-format": "json", "pxe": "eth1", "dhcp-range": "10.0.0.10,10.0.0.20", "pxe-listen": "10.0.0.1:80",
     "dhcp-option": ["router,10.0.0.254", "dns-server,1.1.1.1"], "dhcp-conf": "more.conf", "server": "https://b:8470",
     "stage0-trust": "lan", "stage0-slots": 3, "racks": "racks", "node-files": "nodes", "ipxe": "ipxe",
+    "boot-menu": "menus", "u-boot": True, "boards": "boards", "u-boot-unchecked": True,
 }  # fmt: skip
 """A value for each option that is not its default."""
 
@@ -57,6 +58,8 @@ def params(*arguments: str) -> dict[str, Any]:
 
 def as_typed(key: str, value: Any) -> list[str]:
     parameter = KEYS[key]
+    if value is True:
+        return [f"--{key}"]
     values = value if isinstance(value, list) else [value]
     if isinstance(parameter.type, click.Path):
         values = [f"../etc/{each}" for each in values]

@@ -10,7 +10,7 @@ import pytest
 
 from seeder.boot_script import grub as grubscript
 from seeder.boot_script import ipxe
-from seeder.boot_script.grammar import COMMAND_LINE_MAX, CommandLine, Mac, Source, parse_mac
+from seeder.boot_script.grammar import COMMAND_LINE_MAX, CommandLine, Mac, Source, Token, parse_mac
 from seeder.boot_script.kernel_cmdline import node_cmdline
 from seeder.boot_script.load import Load, Stage0, Stage0Trust, stage0_of
 from swarmboot.errors import ReleaseError
@@ -57,6 +57,12 @@ def test_neighbours_come_first_and_the_server_last(boot: Callable[[Stage0, Load]
     expected = ["10.0.0.7:81", "10.0.0.8:82", "10.0.0.1"]
     assert sources(script, KERNEL.sha256) == expected
     assert sources(script, INITRAMFS.sha256) == expected
+
+
+def test_grub_asks_no_neighbour_where_ipxe_is_to_check_what_they_send() -> None:
+    script = grubscript.grub_boot(build_stage0(), build_load("10.0.0.7:81", trust=Stage0Trust.IPXE_VERIFY))
+    assert "10.0.0.7" not in script
+    assert sources(script, KERNEL.sha256) == sources(script, INITRAMFS.sha256) == ["10.0.0.1"]
 
 
 def test_every_try_of_ipxe_has_a_limit_on_silence_and_a_place_to_go_on() -> None:
@@ -133,7 +139,8 @@ def test_a_unified_kernel_image_is_loaded_alone(trust: Stage0Trust) -> None:
     assert "initrd=" not in script
     assert "iseq ${platform} efi || echo" in script
     grub = grubscript.grub_boot(build_unified(), load)
-    assert "if chainloader '(http,10.0.0.7:81)/k/" in grub
+    first = "10.0.0.1" if trust is Stage0Trust.IPXE_VERIFY else "10.0.0.7:81"
+    assert f"if chainloader '(http,{first})/k/" in grub
     assert "initrd" not in grub
 
 
@@ -170,6 +177,7 @@ def test_a_wait_is_a_few_hundred_bytes_and_asks_again() -> None:
     for wait in (ipxe.ipxe_wait, grubscript.grub_wait):
         script = wait(ORIGIN, Mac(MAC), 37, 2)
         assert len(script) < 300
+        assert "&item=channel-edge" in wait(ORIGIN, Mac(MAC), 37, 2, Token("channel-edge"))
         assert "37 machines before this one" in script
         assert "mac=52-54-00-12-34-56" in script
 

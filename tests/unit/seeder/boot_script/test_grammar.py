@@ -230,7 +230,8 @@ def test_a_command_line_longer_than_the_kernel_takes_is_refused() -> None:
 def test_what_stage_0_adds_at_most_fits() -> None:
     stage0, host = build_stage0("tiny"), "a" * 63 + ".example"
     line = node_cmdline(
-        stage0, mac="52:54:00:12:34:56", server=f"https://{host}:65535", rack="r" * 64, named="p" * 64
+        stage0, mac="52:54:00:12:34:56", server=f"https://{host}:65535", rack="r" * 64, named="p" * 64,
+        channel="c" * 64,
     )  # fmt: skip
     assert len(line.ipxe) + len("initrd=node.img initrd=initramfs.img ") <= OWN_MAX
 
@@ -243,11 +244,12 @@ def test_no_value_holds_anything_that_a_language_reads(text: str) -> None:
         lambda each: Source(each, 80),
         lambda each: Url(Source("10.0.0.1", 80), each),
         lambda each: Url(Source("10.0.0.1", 80), f"/k/{each}"),
+        lambda each: Url(Source("10.0.0.1", 80), "/boot.ipxe", Mac("52:54:00:12:34:56"), Token(each)),
     ):
         with suppress(ValueError):
             value = build(text)
             for told in (value.ipxe, value.grub.removeprefix("'").removesuffix("'")):
-                assert re.fullmatch(r"[A-Za-z0-9._:/,()\[\]?=-]+", told)
+                assert re.fullmatch(r"[A-Za-z0-9._:/,()\[\]?=&-]+", told.replace("&&", ";"))
 
 
 def test_text_may_not_be_filled_in_nor_a_line_of_the_other_language() -> None:
@@ -278,7 +280,7 @@ def test_scripts_are_made_of_literal_templates_alone(module: ModuleType) -> None
         name = ast.unparse(node.func)
         assert name not in ("Line", "str.format"), ast.unparse(node)
         assert not name.endswith(".format"), ast.unparse(node)
-        if name in ("ipxe", "grub"):
+        if name in ("ipxe", "grub", "extlinux"):
             template = node.args[0]
             choices = (template.body, template.orelse) if isinstance(template, ast.IfExp) else (template,)
             for each in choices:
