@@ -169,10 +169,6 @@ class SiteWriter:
             file.write(data)
             self._place(path, file, relative)
 
-    def make_folder(self, relative: str) -> None:
-        """Make a folder of the site, if it is not there."""
-        _make_folder(self.path(relative))
-
     def touch(self, relative: str) -> None:
         """Have a file that is there say that it was changed now."""
         with contextlib.suppress(FileNotFoundError):

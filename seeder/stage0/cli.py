@@ -219,8 +219,11 @@ def pxe() -> None:
 @click.option("--tftp", type=click.Path(path_type=Path), default=Path("/var/lib/swarmboot/pxe"), show_default=True,
               help="Folder for dnsmasq's leases and TFTP files.")  # fmt: skip
 @click.option("--ipxe", type=click.Path(path_type=Path), default=_IPXE, show_default=True, help="Folder of iPXE.")
+@click.option("--u-boot", "has_u_boot", is_flag=True, help="For boards with U-Boot too, as `serve --u-boot`.")
 @JSON
-def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, ipxe: Path, is_json: bool) -> None:
+def config(
+    interface: str, dhcp_range: str, port: int, server: str, tftp: Path, ipxe: Path, has_u_boot: bool, is_json: bool
+) -> None:
     """Print the configuration that brings machines to this server, and change nothing.
 
     \b
@@ -230,8 +233,13 @@ def config(interface: str, dhcp_range: str, port: int, server: str, tftp: Path, 
     """
     from seeder.stage0.dhcp.dnsmasq import dnsmasq_config, isc_config, kea_config
     from seeder.stage0.dhcp.dnsmasq_process import PxeOptions, plan_dhcp
+    from seeder.stage0.u_boot import BOOT_FILE
 
-    plan = plan_dhcp(PxeOptions(pxe=interface, dhcp_range=dhcp_range, ipxe=ipxe, folder=tftp, http_port=port))
+    options = PxeOptions(
+        pxe=interface, dhcp_range=dhcp_range, ipxe=ipxe, folder=tftp, http_port=port,
+        u_boot_file=BOOT_FILE if has_u_boot else "",
+    )  # fmt: skip
+    plan = plan_dhcp(options)
     text = {"dnsmasq": dnsmasq_config, "isc": isc_config, "kea": kea_config}[server](plan)
     click.echo(json.dumps({"for": server, "config": text}) if is_json else text, nl=is_json)
 

@@ -25,6 +25,9 @@ _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=~-]{0,14}\Z")
 _FILE = re.compile(r"[A-Za-z0-9._-]*\Z")
 _PATH = re.compile(r"[A-Za-z0-9/._+@=~:()\[\]-]+(?: [A-Za-z0-9/._+@=~:()\[\]-]+)*\Z")
 _PI_MACS = ("28:cd:c1", "2c:cf:67", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01")
+_PI_GUIDS = ("RPi4", "RPi5")
+"""With what a Pi 4 or 5 begins its option 97, behind the type, whatever its MAC address is."""
+
 _PI_OPTION = b"\x06\x01\x03" + b"\x0a\x04\x00PXE" + b"\x09\x14\x00\x00\x11Raspberry Pi Boot" + b"\xff"
 _Arches = tuple[tuple[str, tuple[int, ...]], ...]
 _PXE_ARCHES: _Arches = (("bios", (0,)), ("efi64", (7, 9)), ("arm64", (11,)))
@@ -146,6 +149,7 @@ def dnsmasq_config(plan: DhcpPlan) -> str:
         *(_match_lines("", (_U_BOOT,)) if plan.u_boot_file else ()),
         "# a Raspberry Pi calls itself BIOS",
         *(f"dhcp-mac=set:pi,{prefix}:*:*:*" for prefix in _PI_MACS),
+        *(f"dhcp-match=set:pi,97,{_guid(name).hex(':')}" for name in _PI_GUIDS),
         "tag-if=set:pxebios,tag:bios,tag:!pi,tag:!ipxe",
         *_boot_lines(plan),
         *(option.line for option in plan.options),
@@ -227,15 +231,25 @@ def isc_config(plan: DhcpPlan) -> str:
             told.append((_isc_arch(numbers), f'option vendor-class-identifier "HTTPClient"; filename "{url}";'))
     if plan.u_boot_file:
         told.append((_isc_arch(_U_BOOT[1]), f'filename "{plan.u_boot_file}";'))
-    pis = " or ".join(f"substring(hardware, 1, 3) = {prefix}" for prefix in _PI_MACS)
+    by_guid = (f"substring(option guid, 0, 5) = {_guid(name).hex(':')}" for name in _PI_GUIDS)
+    pis = " or ".join([*(f"substring(hardware, 1, 3) = {prefix}" for prefix in _PI_MACS), *by_guid])
     told.append((pis, f'option vendor-encapsulated-options {_PI_OPTION.hex(":")}; filename "bootcode.bin";'))
     for name, numbers in _PXE_ARCHES:
         if file := getattr(plan.files, name):
             told.append((_isc_arch(numbers), f'filename "{file}";'))
-    lines = ["option arch code 93 = unsigned integer 16;", f"next-server {plan.address.ip};"]
+    lines = [
+        "option arch code 93 = unsigned integer 16;",
+        "option guid code 97 = string;",
+        f"next-server {plan.address.ip};",
+    ]
     for number, (test, then) in enumerate(told):
         lines += [f"{'if' if number == 0 else '} elsif'} {test} {{", f"  {then}"]
     return "\n".join([*lines, "}", ""])
+
+
+def _guid(name: str) -> bytes:
+    """Return the beginning of a machine's option 97 (RFC 4578, section 2.3): the type 0, then four letters."""
+    return b"\0" + name.encode()
 
 
 def _isc_arch(numbers: tuple[int, ...]) -> str:
@@ -245,7 +259,9 @@ def _isc_arch(numbers: tuple[int, ...]) -> str:
 def kea_config(plan: DhcpPlan) -> str:
     """Return the client classes of a Kea Dhcp4 configuration that make machines find stage 0, as JSON."""
     is_ipxe = "option[77].hex == 'iPXE'"
-    is_pi = " or ".join(f"substring(pkt4.mac, 0, 3) == 0x{prefix.replace(':', '')}" for prefix in _PI_MACS)
+    by_guid = (f"substring(option[97].hex, 0, 5) == 0x{_guid(name).hex()}" for name in _PI_GUIDS)
+    by_mac = (f"substring(pkt4.mac, 0, 3) == 0x{prefix.replace(':', '')}" for prefix in _PI_MACS)
+    is_pi = " or ".join([*by_mac, *by_guid])
     http = [{"name": "vendor-class-identifier", "data": "HTTPClient", "always-send": True}]
     menu = [{"code": 43, "data": _PI_OPTION.hex(), "csv-format": False, "always-send": True}]
 

@@ -1,6 +1,7 @@
 """One DHCPDISCOVER as a machine's firmware sends it (RFC 2131, RFC 4578), and what is offered, as JSON on one line.
 
-Arguments: interface, MAC address, architecture (option 93) or `-`, vendor class (option 60) or `-`, `ipxe` or nothing.
+Arguments: interface, MAC address, architecture (option 93) or `-`, vendor class (option 60) or `-`, `ipxe` or a GUID
+(option 97) or nothing.
 Prints `null` if nobody answers within five seconds, as dnsmasq pings an address for three before it offers it.
 """
 
@@ -17,12 +18,14 @@ _WANTED = bytes([1, 3, 6, 12, 15, 43, 54, 60, 66, 67])
 _TRIES, _TRY_S = 2, 2.5
 
 
-def discover(transaction: bytes, mac: bytes, *, arch: int | None, vendor: str, is_ipxe: bool) -> bytes:
+def discover(
+    transaction: bytes, mac: bytes, *, arch: int | None, vendor: str, is_ipxe: bool, guid: bytes = bytes(16)
+) -> bytes:
     """Return the packet."""
     head = struct.pack("!4B4sHH16s16s192s", 1, 1, 6, 0, transaction, 0, 0x8000, b"", mac, b"")
     options = [(53, b"\1"), (55, _WANTED)]
     if arch is not None:
-        options += [(93, struct.pack("!H", arch)), (94, b"\1\3\x10"), (97, b"\0" + bytes(16))]
+        options += [(93, struct.pack("!H", arch)), (94, b"\1\3\x10"), (97, b"\0" + guid)]
     if vendor:
         options.append((60, vendor.encode()))
     if is_ipxe:
@@ -69,6 +72,7 @@ def main() -> None:
         arch=None if arch == "-" else int(arch),
         vendor="" if vendor == "-" else vendor,
         is_ipxe=more == ["ipxe"],
+        guid=bytes.fromhex(more[0]) if more and more != ["ipxe"] else bytes(16),
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)

@@ -15,7 +15,7 @@ import pytest
 
 from swarmboot.errors import ResourceError
 from tests.support.waiting import wait_until
-from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PXE_CLASS, Offer, ask
+from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PI_GUID, PXE_CLASS, U_BOOT_CLASS, Offer, ask
 from tests.system.bare.rack import ADDRESS, PXE, BareRack, bare_rack, other_network, tiny_release_site
 from tests.system.vm.programs import SWARMBOOT, run
 
@@ -32,9 +32,11 @@ class Wire:
     inside: tuple[str, ...]
     outside: tuple[str, ...]
 
-    def ask(self, mac: str = OWN, *, arch: int | None, vendor: str = PXE_CLASS, ipxe: bool = False) -> Offer:
+    def ask(
+        self, mac: str = OWN, *, arch: int | None, vendor: str = PXE_CLASS, ipxe: bool = False, guid: str = ""
+    ) -> Offer:
         """Return what firmware of this kind is offered on the machines' network."""
-        return ask(self.inside, mac, arch=arch, vendor=vendor, ipxe=ipxe)
+        return ask(self.inside, mac, arch=arch, vendor=vendor, ipxe=ipxe, guid=guid)
 
 
 def lay_out(stack: ExitStack, work: Path, *pxe: str) -> Wire:
@@ -54,7 +56,7 @@ def lay_out(stack: ExitStack, work: Path, *pxe: str) -> Wire:
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     with ExitStack() as stack:
-        yield lay_out(stack, tmp_path_factory.mktemp("dhcp"), *PXE)
+        yield lay_out(stack, tmp_path_factory.mktemp("dhcp"), *PXE, "--u-boot")
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +92,22 @@ def test_ipxe_is_offered_the_script_whatever_loaded_it(wire: Wire, arch: int) ->
     assert offer["file"] == f"http://{ADDRESS}/boot.ipxe"
 
 
-def test_a_raspberry_pi_finds_the_words_that_its_rom_looks_for(wire: Wire) -> None:
-    offer = wire.ask(PI, arch=0)
+@pytest.mark.parametrize(("mac", "guid"), [(PI, ""), (OWN, PI_GUID)], ids=["by its MAC address", "by its GUID"])
+def test_a_raspberry_pi_finds_the_words_that_its_rom_looks_for(wire: Wire, mac: str, guid: str) -> None:
+    offer = wire.ask(mac, arch=0, guid=guid)
     assert offer is not None
     assert "Raspberry Pi Boot" in offer["menu"]
     assert (offer["server"], offer["file"]) == (ADDRESS, "bootcode.bin")
+
+
+@pytest.mark.parametrize("arch", [21, 22], ids=["arm", "arm64"])
+def test_u_boot_is_offered_a_file_beside_which_it_looks_for_its_configuration(wire: Wire, arch: int) -> None:
+    offer = wire.ask(arch=arch, vendor=U_BOOT_CLASS)
+    assert offer is not None
+    assert (offer["server"], offer["file"]) == (ADDRESS, "u-boot.cfg")
+    text = run(*wire.inside, "curl", "-s", "--max-time", "10", f"tftp://{ADDRESS}/pxelinux.cfg/default-arm")
+    (kernel,) = [line.split()[1] for line in text.splitlines() if line.startswith("linux ")]
+    assert run(*wire.inside, "curl", "-s", "--max-time", "10", f"tftp://{ADDRESS}/{kernel}") == "no kernel"
 
 
 def test_an_operating_system_is_offered_an_address_and_nothing_to_boot(wire: Wire) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PXE_CLASS, Ask, ask
+from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PI_GUID, PXE_CLASS, U_BOOT_CLASS, Ask, ask
 from tests.system.bare.rack import ADDRESS, RANGE, BareRack, bare_rack, other_network
 from tests.system.vm.programs import SWARMBOOT, run
 
@@ -52,12 +52,14 @@ def offered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with ExitStack() as stack:
         rack = stack.enter_context(bare_rack(work / "rack"))
         inside = stack.enter_context(other_network(rack))
-        command = (*SWARMBOOT, "pxe", "config", "--pxe", "rack,proxy", "--for", name, "--ipxe", str(work))
+        command = (*SWARMBOOT, "pxe", "config", "--pxe", "rack,proxy", "--for", name, "--ipxe", str(work), "--u-boot")
         start(rack, run(*rack.inside, *command))
 
-        def found(mac: str = OWN, *, arch: int | None, vendor: str = PXE_CLASS, ipxe: bool = False) -> dict[str, str]:
+        def found(
+            mac: str = OWN, *, arch: int | None, vendor: str = PXE_CLASS, ipxe: bool = False, guid: str = ""
+        ) -> dict[str, str]:
             for _ in range(4):
-                if (offer := ask(inside, mac, arch=arch, vendor=vendor, ipxe=ipxe)) is not None:
+                if (offer := ask(inside, mac, arch=arch, vendor=vendor, ipxe=ipxe, guid=guid)) is not None:
                     return offer
             raise AssertionError("nobody answers")
 
@@ -93,3 +95,12 @@ def test_a_raspberry_pi_finds_the_words_that_its_rom_looks_for(offered: Ask) -> 
 
 def test_an_operating_system_is_offered_nothing_to_boot(offered: Ask) -> None:
     assert offered(arch=None, vendor="")["file"] == ""
+
+
+def test_u_boot_is_offered_the_file_that_serve_lays_out(offered: Ask) -> None:
+    offer = offered(arch=22, vendor=U_BOOT_CLASS)
+    assert (offer["server"], offer["file"]) == (ADDRESS, "u-boot.cfg")
+
+
+def test_a_raspberry_pi_is_known_by_its_guid(offered: Ask) -> None:
+    assert offered(arch=0, guid=PI_GUID)["file"] == "bootcode.bin"

@@ -34,7 +34,7 @@ def arm64_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = publish(work, kernel=image, initramfs=tiny_initramfs(busybox=busybox), cmdline="console=ttyAMA0")
     (work / "release/dtb/qemu").mkdir(parents=True)
     dump = f"virt,dumpdtb={work / 'release/dtb' / TREE}"
-    run("qemu-system-aarch64", "-machine", dump, "-cpu", "cortex-a57", "-m", "1024")
+    run("qemu-system-aarch64", "-machine", dump, "-cpu", "cortex-a57", "-m", "1024", "-bios", str(U_BOOT))
     key = str(work / "keys/swarmboot.key")
     run(*SWARMBOOT, "publish", "--force", str(work / "release"), "--site", str(site), "--key", key)
     return site
