@@ -140,6 +140,10 @@ class Recorder:
         """Occurs when a machine asks what to boot."""
         self._ledger.asked(mac, host=host, rack=rack, now_s=self._clock())
 
+    def shown_menu(self, mac: str, host: str) -> None:
+        """Occurs when a machine is shown a menu."""
+        self._ledger.shown_menu(mac, host=host)
+
     def waits(self, mac: str, host: str, ahead: int) -> None:
         """Occurs when a machine is told to wait."""
         self._ledger.waits(mac, host=host, ahead=ahead, now_s=self._clock())

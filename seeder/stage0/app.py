@@ -6,6 +6,7 @@
     /k/<sha256>              kernel and initramfs of the release that is served; /k/<sha256>.sig for imgverify
     /boot/<name>             iPXE's binaries; /boot/boot.efi, the release's unified kernel image if it has one;
                              /boot/memtest.efi and memtest.bin if they are in a menu
+    /pxelinux.cfg/<name>     and /u-boot/<path>: what boards with U-Boot fetch, if they are served, as over TFTP
     /net_install/boot.img    and boot.sig: what Raspberry Pis boot, as `swarmboot pxe rpi` has written it
 
 Everything here is public. It decides nothing: `seeder.policy.stage0_queue` does. Firmware speaks no HTTPS, so nothing
@@ -62,6 +63,7 @@ from swarmboot.text.addresses import connection_address, counted_as, host_port
 REFRESH_S = 1.0
 UNCOVERED_MAX = 16
 UNIFIED_NAME = "boot.efi"
+_BOARD_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\Z")
 _BLOB = re.compile(r"([0-9a-f]{64})(\.sig)?\Z")
 
 
@@ -83,6 +85,7 @@ class Stage0Config:
     memtest: MemoryTestFiles = field(default_factory=MemoryTestFiles)
     node_files: Path | None = None
     pi_folder: Path | None = None
+    board_files: Path | None = None
     is_covered: Callable[[str], bool] = lambda _host: True
 
 
@@ -127,6 +130,8 @@ class Stage0App:
                 Route(f"{IMAGES_AT}{{name}}", self._image),
                 Route("/boot/{name}", self._binary),
                 Route("/net_install/{name}", self._pi_image),
+                Route("/pxelinux.cfg/{name}", self._board_file),
+                Route("/u-boot/{name:path}", self._board_file),
             ]
         )
 
@@ -206,6 +211,7 @@ class Stage0App:
         chosen = line.choice(request.query_params.get("item", "")) if line else None
         try:
             if line and chosen is None:
+                self._watcher.shown_menu(mac, _host(request))
                 return self._menu(request, line, dialect, origin, mac)
             served, stage0, answer = await self._turn(request, mac, chosen.channel if chosen else "")
             if isinstance(answer, Queued):
@@ -330,6 +336,12 @@ class Stage0App:
         if folder is None or name not in (IMAGE_NAME, SIGNATURE_NAME):
             return no_such_file()
         return self._files.open(request, folder / name, "application/octet-stream")
+
+    async def _board_file(self, request: Request) -> Response:
+        folder, names = self._place.board_files, request.url.path.split("/")[1:]
+        if folder is None or not all(_BOARD_NAME.match(name) for name in names):
+            return no_such_file()
+        return self._files.open(request, folder.joinpath(*names), "application/octet-stream")
 
     async def _binary(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -81,6 +81,7 @@ async def stage0_running(
         menus=options.menus,
         memtest=options.memtest,
         pi_folder=options.pi_folder,
+        board_files=options.u_boot.root if options.u_boot is not None else None,
         node_files=options.node_files,
         is_covered=is_covered,
     )

@@ -20,6 +20,9 @@ class Watcher(Protocol):
     def asked(self, mac: str, host: str, rack: str) -> None:
         """Occurs when a machine asks what to boot."""
 
+    def shown_menu(self, mac: str, host: str) -> None:
+        """Occurs when a machine is shown a menu, in which it may choose not to load anything."""
+
     def waits(self, mac: str, host: str, ahead: int) -> None:
         """Occurs when a machine is told that so many are served before it."""
 
@@ -46,6 +49,9 @@ class Nobody:
         """Do nothing."""
 
     def asked(self, mac: str, host: str, rack: str) -> None:
+        """Do nothing."""
+
+    def shown_menu(self, mac: str, host: str) -> None:
         """Do nothing."""
 
     def waits(self, mac: str, host: str, ahead: int) -> None:

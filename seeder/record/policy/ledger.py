@@ -114,6 +114,13 @@ class Ledger:
                 boot = self._begin(mac or host, now_s, mac=mac)
         return self._put(facts.asked(boot, host=host, rack=rack, now_s=now_s))
 
+    def shown_menu(self, mac: str, *, host: str) -> None:
+        """Occurs when a machine is shown what it may boot: until it has chosen to load something, it boots nothing."""
+        boot = self._of_mac(mac, host)
+        if boot is not None and boot.phase in ("dhcp", "queue") and not boot.has_spoken:
+            self._drop(boot)
+            self._changed[boot.id] = None
+
     def waits(self, mac: str, *, host: str, ahead: int, now_s: float) -> None:
         """Occurs when a machine is told how many are served before it."""
         self._change_bare(mac, host, lambda boot: replace(boot, ahead=ahead, heard_s=now_s))

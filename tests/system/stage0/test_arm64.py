@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.bare.packages import kernel, unpacked
-from tests.system.bare.rack import ADDRESS, BOOT_S, PXE, U_BOOT, BareRack, mac, marks, publish, tiny_initramfs
+from tests.system.bare.rack import ADDRESS, BOOT_S, PXE, BareRack, mac, marks, publish, tiny_initramfs
 
 pytestmark = [
     pytest.mark.root,
@@ -39,13 +39,3 @@ def test_an_arm64_machine_boots_over_http(rack: BareRack, tmp_path: Path) -> Non
     with rack.power_on("arm64-http", firmware="arm64-http", memory="1024") as machine:
         machine.wait_for(f"URI: http://{ADDRESS}/boot/ipxe-arm64.efi", within_s=BOOT_S)
         assert f"BOOTIF=01-{mac(1).replace(':', '-')}" in marks(machine)["cmdline"]
-
-
-@pytest.mark.vm_all
-@pytest.mark.needs(str(U_BOOT))
-def test_a_u_boot_that_is_left_alone_starts_ipxe_as_uefi_firmware_does(rack: BareRack, tmp_path: Path) -> None:
-    ipxe = unpacked("ipxe", suite="testing") / "usr/lib/ipxe"
-    rack.serve(arm64_release(tmp_path / "arm64"), *PXE, "--ipxe", str(ipxe))
-    with rack.power_on("u-boot", firmware="u-boot", memory="1024") as machine:
-        assert f"BOOTIF=01-{mac(1).replace(':', '-')}" in marks(machine)["cmdline"]
-        assert "swarmboot: tiny, manifest 1, from the server" in machine.console

@@ -107,7 +107,14 @@ def test_u_boot_is_offered_a_file_beside_which_it_looks_for_its_configuration(wi
     assert (offer["server"], offer["file"]) == (ADDRESS, "u-boot.cfg")
     text = run(*wire.inside, "curl", "-s", "--max-time", "10", f"tftp://{ADDRESS}/pxelinux.cfg/default-arm")
     (kernel,) = [line.split()[1] for line in text.splitlines() if line.startswith("linux ")]
-    assert run(*wire.inside, "curl", "-s", "--max-time", "10", f"tftp://{ADDRESS}/{kernel}") == "no kernel"
+    for url in (f"tftp://{ADDRESS}/{kernel}", f"http://{ADDRESS}/{kernel}"):
+        assert run(*wire.inside, "curl", "-s", "--max-time", "10", url) == "no kernel"
+    for path in ("pxelinux.cfg/..%2f..%2fdhcp.leases", "u-boot/..", "pxelinux.cfg/.hidden"):
+        url = f"http://{ADDRESS}/{path}"
+        assert run(*wire.inside, "curl", "-s", "--path-as-is", "--max-time", "10", url) in (
+            "no such file\n",
+            "Not Found",
+        )
 
 
 def test_an_operating_system_is_offered_an_address_and_nothing_to_boot(wire: Wire) -> None:

@@ -261,3 +261,16 @@ def test_who_asked_for_a_channel_in_vain_and_gave_up_is_told_by_the_channel_and_
     assert cause.text == "asked for channel stabel; this site has stable"
     assert cause.advice.startswith("set swarmboot.channel to stable")
     assert ledger.announced(build_heard(OTHER, mac=MAC, boot=BOOT_ID), now_s=110.0).missed == ""
+
+
+def test_a_machine_that_is_shown_a_menu_boots_nothing_until_it_has_chosen() -> None:
+    ledger = Ledger()
+    ledger.offered(MAC, now_s=100.0)
+    ledger.shown_menu(MAC, host=HOST)
+    assert ledger.find(MAC) is None
+    ledger.asked(MAC, host=HOST, rack="", now_s=130.0)
+    ledger.granted(MAC, host=HOST, now_s=131.0)
+    ledger.shown_menu(MAC, host=HOST)
+    boot = ledger.find(MAC)
+    assert boot is not None
+    assert boot.phase == "stage0"
