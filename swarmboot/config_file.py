@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,21 @@ class ConfiguredCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; with --print-config print a file in place of going on."""
         given = list(args)
+        if not ctx.resilient_parsing:
+            self._check_environment(os.environ)
         rest = super().parse_args(ctx, args)
         if ctx.meta.get(_PRINT):
             click.echo(config_text(self, given_values(ctx, given), self._usual, self._environment), nl=False)
             ctx.exit()
         return rest
+
+    def _check_environment(self, names: Iterable[str]) -> None:
+        """Raise UnknownSettingError for a variable that is meant for this command and is no option's."""
+        known = [str(parameter.envvar) for parameter in self.params if parameter.envvar]
+        for name in sorted(names):
+            if name.startswith(f"{self._environment}_") and name not in known:
+                hint = did_you_mean(name, known) or "take it out of the environment"
+                raise UnknownSettingError(f"{name} is no option of {self.name}", hint=hint)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it refuses of an option that stands in the file is refused with file and key."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from leecher.boot.reports.log_sender import LogSource
 
 _INTERRUPTED = 130
-_OURS = "SWARMBOOT_"
+_OURS, _SERVERS = "SWARMBOOT_", "SWARMBOOT_SERVE_"
+"""What variables of settings begin with, and those of `swarmboot serve`, which says itself what is wrong with them."""
 
 
 def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
@@ -40,7 +41,8 @@ def settings_from(cmdline: str, flags: Mapping[str, str]) -> NodeSettings:
 
 def environment_notes(environment: Iterable[str]) -> list[str]:
     """Return a line for each variable that is no setting's and nearly is; others' variables are their own affair."""
-    odd = sorted(name for name in environment if name.startswith(_OURS) and name[len(_OURS) :].lower() not in NAMES)
+    named = (name for name in environment if name.startswith(_OURS) and not name.startswith(_SERVERS))
+    odd = sorted(name for name in named if name[len(_OURS) :].lower() not in NAMES)
     pairs = ((name, nearest(name[len(_OURS) :], (setting.name for setting in TABLE))) for name in odd)
     return [f"{name} is no setting: did you mean {_OURS}{meant.upper()}?" for name, meant in pairs if meant]
 

@@ -327,10 +327,12 @@ def test_misspelt_words_of_every_kind_are_answered_with_what_was_meant(desk: Des
 
 def test_misspelt_variables_and_the_leechers_own_options_are_answered_too(desk: Desk) -> None:
     environment = {**os.environ, "SWARMBOOT_SEVER": "https://x", "SWARMBOOT_KEY": "k", "SWARMBOOT_WIBBLE": "1"}
+    environment["SWARMBOOT_SERVE_PXE"] = "eth1"
     command = [sys.executable, "-m", "leecher", "--timeout", "1s", "--into", str(desk.folder / "into")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BOUND_S, check=False)
     assert "SWARMBOOT_SEVER is no setting: did you mean SWARMBOOT_SERVER?" in done.stderr
     assert "WIBBLE" not in done.stderr
+    assert "SERVE_PXE" not in done.stderr
     assert "SWARMBOOT_KEY" not in done.stderr
     done = subprocess.run([*command, "--sever", "x"], capture_output=True, text=True, timeout=BOUND_S, check=False)
     assert done.returncode == 2

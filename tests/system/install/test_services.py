@@ -128,6 +128,22 @@ def test_a_service_that_hangs_is_started_again_with_the_same_authority(plain: Se
     plain.check_boot("later", authority=authority)
 
 
+def test_what_init_makes_is_started_as_it_is_and_keeps_its_authority(tmp_path: Path) -> None:
+    release = build_release(tmp_path / "release")
+    fleet = build_fleet(tmp_path / "fleet", release)
+    with systemd_running(tmp_path, BRISK) as container:
+        container.run("rm", "-rf", "/var/lib/swarmboot", "/etc/swarmboot")  # this machine may be a server itself
+        said = container.run(sys.executable, "-m", "swarmboot", "init", "--pxe=", "--folder", str(fleet.folder))
+        assert said.splitlines()[-1].strip() == "systemctl daemon-reload && systemctl enable --now swarmboot"
+        authority = container.run("cat", "/var/lib/swarmboot/ca.pem")
+        container.run("systemctl", "daemon-reload")
+        container.start(NAME)
+        service = Service(container, fleet, release)
+        assert service.rights() == (False, {0})
+        assert container.run("cat", "/var/lib/swarmboot/ca.pem") == authority
+        service.check_boot("node", authority="/var/lib/swarmboot/ca.pem")
+
+
 @pytest.mark.needs("mksquashfs", "busybox", "/usr/share/doc/python3-libtorrent")
 def test_a_nodes_neighbour_seeds_without_any_right_or_writable_code(plain: Service) -> None:
     container, folder = plain.container, plain.fleet.folder / "hook"

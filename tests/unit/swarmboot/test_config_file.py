@@ -110,6 +110,12 @@ def test_what_is_typed_goes_over_the_environment_and_that_over_the_file(
     assert params("--config", path)["address"] == "127.0.0.1:1"
 
 
+def test_a_variable_that_no_option_has_is_refused_with_the_one_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWARMBOOT_SERVE_LISTN", "127.0.0.1:1")
+    with pytest.raises(UnknownSettingError, match="did you mean SWARMBOOT_SERVE_LISTEN"):
+        params()
+
+
 def test_the_file_itself_may_be_named_by_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWARMBOOT_SERVE_CONFIG", written(folder, pxe="eth7"))
     assert params()["pxe"] == "eth7"
