@@ -46,6 +46,14 @@ def test_every_node_holds_the_image_and_none_had_it_sooner_than_its_link_allows(
     assert result["peak_rss_bytes"] > 0
 
 
+def test_machines_load_stage_0_from_nodes_that_still_fetch_their_images() -> None:
+    mib, nodes, stage0, image = 2**20, 6, 8, 16
+    sizes = ("--size", f"{image}MiB", "--stage0", f"{stage0}MiB", "--kernel", "0.3s")
+    result = lab("run", "--strategy", "swarmboot+stage0", "--nodes", str(nodes), "--rate", "50mbit", *sizes)
+    assert result["verified_nodes"] == nodes
+    assert result["server_bytes"] < (image + (nodes - 0.5) * stage0) * mib
+
+
 @curl
 @pytest.mark.needs("nginx")
 def test_plain_https_sends_one_copy_a_node_headers_counted() -> None:
