@@ -36,7 +36,7 @@ from leecher.initramfs.own_files import own_root, write_own_files
 from leecher.initramfs.storage import storage_words
 from leecher.machine import clock, console
 from leecher.machine.console import tell
-from leecher.machine.space import read_peak_bytes
+from leecher.machine.space import read_own_bytes
 from leecher.machine.this_boot import read_machine
 from leecher.origin.connection_pool import Connections, tls_context
 from leecher.origin.proving import Proving, proving_of
@@ -190,7 +190,7 @@ def fetch(started_s: float) -> None:
     assert booted.manifest is not None
     assert booted.selection is not None
     hand_over(booted.manifest, booted.selection, {})
-    tell(f"the leecher took {format_size(read_peak_bytes())} of memory at most")
+    tell(f"the leecher has {format_size(read_own_bytes())} of memory of its own")
 
 
 def outlive_the_initramfs(settings: NodeSettings) -> None:

@@ -34,9 +34,9 @@ def read_memory(path: Path = Path("/proc/meminfo")) -> Memory:
     return Memory(total_bytes=int(found["MemTotal"]) * 1024, available_bytes=int(found["MemAvailable"]) * 1024)
 
 
-def read_peak_bytes(path: Path = Path("/proc/self/status")) -> int:
-    """Return the most memory that this process has had at once, files that it has mapped among it; 0 if unknown."""
-    found = re.search(r"^VmHWM:\s+([0-9]+) kB$", path.read_text(), re.MULTILINE)
+def read_own_bytes(path: Path = Path("/proc/self/status")) -> int:
+    """Return the memory of this process that is no page of a file, as images in RAM are; 0 if it is unknown."""
+    found = re.search(r"^RssAnon:\s+([0-9]+) kB$", path.read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 

@@ -31,6 +31,7 @@ MEMORY = "512"
 CMDLINE = f"swarmboot.server=https://{NAME}:8470"
 SAY = r"""
 say memory "$(free -m | awk '/^Mem/ {print $2, "MiB, used", $3, "shared", $5, "available", $7}')"
+sleep 20 # until the neighbour is all there
 pid=$(systemctl show -P MainPID swarmboot-seed)
 say neighbour "$(awk '/^(VmHWM|VmRSS|RssAnon|RssFile):/ {printf "%s%s ", $1, $2}' "/proc/$pid/status")"
 say storage "$(awk '$2 == "/srv" {print $3, $4}' /proc/mounts | cut -d, -f1-3) $(cat /srv/before 2>/dev/null)"
@@ -88,7 +89,7 @@ def on_disk(disk: Path, name: str) -> str:
 
 def tell_memory(generator: str, machine: Machine) -> None:
     """Print what a machine of 512 MiB had left, and what its leecher and its neighbour took."""
-    leecher = re.search(r"the leecher took .*", machine.console)
+    leecher = re.search(r"the leecher has .*", machine.console)
     marks = machine.marks()
     print(f"\n{generator}: {leecher[0] if leecher else ''}; neighbour {marks['neighbour']}; {marks['memory']}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leecher.machine import space
-from leecher.machine.space import Memory, check_space, read_memory, read_peak_bytes, share_bytes
+from leecher.machine.space import Memory, check_space, read_memory, read_own_bytes, share_bytes
 from swarmboot.errors import SpaceError
 
 MIB = 1 << 20
@@ -52,9 +52,9 @@ def test_an_image_larger_than_the_tmpfs_it_is_unpacked_into_is_refused(ram: Path
         check_space(ram, needed_bytes=100 * MIB, reserve_bytes=64 * MIB, unpacked_bytes=[300 * MIB], overlay="25%")
 
 
-def test_the_most_memory_that_a_process_has_had_is_what_the_kernel_says(tmp_path: Path) -> None:
-    (tmp_path / "status").write_text("VmPeak:\t  99 kB\nVmHWM:\t   61808 kB\nVmRSS:\t 5 kB\n")
-    assert read_peak_bytes(tmp_path / "status") == 61808 * 1024
+def test_memory_of_a_processs_own_is_what_the_kernel_says(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("VmHWM:\t  99 kB\nRssAnon:\t   61808 kB\nRssFile:\t 5 kB\n")
+    assert read_own_bytes(tmp_path / "status") == 61808 * 1024
     (tmp_path / "status").write_text("Name:\tx\n")
-    assert read_peak_bytes(tmp_path / "status") == 0
-    assert read_peak_bytes() > 1 << 20
+    assert read_own_bytes(tmp_path / "status") == 0
+    assert read_own_bytes() > 1 << 20
