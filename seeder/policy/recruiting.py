@@ -5,9 +5,9 @@ loaded these very bytes, so what it lacks is a moment away; its images and its s
 a generation takes decides when the last machine has its turn (docs/stage0.md).
 
 **Why not everybody.** What a node fetches again and sends to others it takes from its own images. So nobody is asked
-while nobody waits, and no more nodes than those who wait have use for: nodes that serve, and nodes that are about to,
-count with their slots. A fleet whose server keeps up alone is left as it is. Of those who wait few of an address count,
-for machines can be made up.
+while nobody waits, and no more nodes than machines that wait, nodes that serve and are about to counted: a load that a
+node has to itself is over in half the time of one of two. A fleet whose server keeps up alone is left as it is. Of
+those who wait few of an address count, for machines can be made up.
 
 **Who.** An address where one was asked and did not serve in time is asked no more until one there serves: it would hold
 the origin's place against all others. To ask only nodes that have fetched a lease would cost a fleet of 500 eight
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from seeder.policy.admission import Admission, Node, Source
 
-FETCHES_MAX = 1
+FETCHES_MAX = 2
 """So many nodes take what they lack from one neighbour at a time: what one takes the others wait for."""
 
 MACHINE_MORE, NODE_MORE = 7.0, 31.0
@@ -82,8 +82,7 @@ class Recruiting:
         known = self._pending.get(node)
         if known is not None:
             return known.invitation
-        slots = self._admission.limits.neighbour_slots
-        if address in self._broken or self._admission.demand <= slots * (self._admission.neighbours + self.pending):
+        if address in self._broken or self._admission.demand <= self._admission.neighbours + self.pending:
             return None
         taken = Counter(each.invitation.source for each in self._pending.values())
         source = self._admission.next_neighbour(lambda source: taken[source] < FETCHES_MAX)

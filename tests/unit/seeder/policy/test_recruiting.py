@@ -29,21 +29,21 @@ def test_the_first_takes_what_it_lacks_from_the_origin_and_the_next_wait_for_it(
     assert recruiting.invite("first", now_s=0.2) == Invitation(None)
 
 
-def test_later_ones_take_it_from_those_who_serve_one_from_each_and_one_more_from_the_origin() -> None:
+def test_later_ones_take_it_from_those_who_serve_two_from_each_and_one_more_from_the_origin() -> None:
     admission, recruiting = queue_of(20)
     for name in ("one", "two"):
         admission.offer(name)
-    asked = [recruiting.invite(number, now_s=0.0) for number in range(4)]
-    assert asked == [Invitation("one"), Invitation("two"), Invitation(None), None]
-    assert recruiting.fetches_from_origin(2)
+    asked = [recruiting.invite(number, now_s=0.0) for number in range(6)]
+    assert asked == [*map(Invitation, ("one", "two", "one", "two", None)), None]
+    assert recruiting.fetches_from_origin(4)
     assert not recruiting.fetches_from_origin(0)
 
 
 def test_no_more_are_asked_than_those_who_wait_have_use_for() -> None:
-    admission, recruiting = queue_of(6)
+    admission, recruiting = queue_of(4)
     admission.offer("one")
     asked = [recruiting.invite(number, now_s=0.0) for number in range(10)]
-    assert sum(each is not None for each in asked) == 2
+    assert sum(each is not None for each in asked) == 3
 
 
 def test_one_that_never_serves_is_counted_for_seconds_only() -> None:
