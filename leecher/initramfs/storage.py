@@ -31,8 +31,17 @@ def storage_words(
     except StorageError as error:
         tell(str(error))
         return f"{storage.type} {_NOWHERE} {storage.where} {missing} ro"
-    options = nfs_options(mount, _address(mount.server, tell), own.values["address"]) if mount.server else mount.options
-    return f"{mount.type} {mount.source} {mount.where} {missing} {options}"
+    if not mount.server:
+        return f"{mount.type} {mount.source} {mount.where} {missing} {mount.options}"
+    address = _address(mount.server, tell)
+    source = numeric(mount.source, address)
+    return f"{mount.type} {source} {mount.where} {missing} {nfs_options(mount, address, own.values['address'])}"
+
+
+def numeric(source: str, address: str) -> str:
+    """Return an NFS source with the server's address in place of its name: busybox' mount looks names up by itself."""
+    host = f"[{address}]" if ":" in address else address
+    return f"{host}:{source[source.index(':/') + 1 :]}" if address else source
 
 
 def nfs_options(mount: Mount, server: str, client: str) -> str:

@@ -143,7 +143,7 @@ def test_a_node_has_its_own_folder_of_an_nfs_server(tmp_path: Path, generator: s
         running(*lan.inside, *command, log=tmp_path / "ganesha.out"),
         booting(lan, name, kernel=kernel, initramfs=image, cmdline=CMDLINE, memory=MEMORY) as machine,
     ):
-        machine.wait_for(rf"storage {NAME}:{path} is mounted on /srv", within_s=BOOT_S)
+        machine.wait_for(rf"storage {ADDRESS}:{path} is mounted on /srv", within_s=BOOT_S)
         machine.wait_for("marker: end of it", within_s=BOOT_S)
         assert machine.marks()["storage"].startswith("nfs4 rw,nosuid,nodev")
         assert machine.marks()["written"] == "of this boot"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leecher.initramfs.storage import nfs_options, storage_words
+from leecher.initramfs.storage import nfs_options, numeric, storage_words
 from swarmboot.release.node_overlay import NodeOverlays
 from swarmboot.release.node_root import NodeFacts, node_root
 from swarmboot.release.storage import Mount, storage_of
@@ -51,3 +51,9 @@ def test_a_folder_by_a_value_that_nobody_knows_is_missing_and_said() -> None:
 )
 def test_versions_of_nfs_are_the_releases_if_it_names_one(kind: str, given: str, options: str) -> None:
     assert nfs_options(Mount(kind, "nas:/x", "/srv", given, "nas"), "10.0.0.1", "10.0.0.9") == options
+
+
+def test_whoever_mounts_is_given_an_address_and_has_no_name_to_look_up() -> None:
+    assert numeric("nas.example:/x/52:54:00", "10.0.0.1") == "10.0.0.1:/x/52:54:00"
+    assert numeric("[fd00::1]:/x", "fd00::1") == "[fd00::1]:/x"
+    assert numeric("nas:/x", "") == "nas:/x"
