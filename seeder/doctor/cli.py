@@ -45,6 +45,7 @@ from swarmboot.printable import printable
 from swarmboot.release import layout
 from swarmboot.wire.discovery import GROUP
 
+FLEET = 500
 _PATH = click.Path(path_type=Path)
 
 
@@ -62,7 +63,8 @@ def _as_served(context: click.Context, _option: click.Parameter, path: Path | No
               help="Where `serve` listens.")  # fmt: skip
 @click.option("--pxe", default="", metavar="INTERFACE[,proxy]",
               help="Look at what bare machines need, too, and hear who answers DHCP there.")  # fmt: skip
-@click.option("--nodes", type=click.IntRange(min=1), default=500, show_default=True, help="How large the fleet is.")
+@click.option("--nodes", type=click.IntRange(min=1), metavar="N",
+              help=f"How large the fleet is.  [default: {FLEET}, or as many as the history knows]")  # fmt: skip
 @click.option("--state", type=_PATH, metavar="DIR", help="Folder of the authority, as of `serve`.")
 @click.option("--tls-cert", type=_PATH, metavar="FILE", help="Your own certificate, as of `serve`.")
 @click.option("--ipxe", type=_PATH, default=IPXE_FOLDER, show_default=True, metavar="DIR", help="Folder of iPXE.")
@@ -71,7 +73,14 @@ def _as_served(context: click.Context, _option: click.Parameter, path: Path | No
                    "exists]")  # fmt: skip
 @JSON
 def doctor(
-    site: Path, address: str, pxe: str, nodes: int, state: Path | None, tls_cert: Path | None, ipxe: Path, is_json: bool
+    site: Path,
+    address: str,
+    pxe: str,
+    nodes: int | None,
+    state: Path | None,
+    tls_cert: Path | None,
+    ipxe: Path,
+    is_json: bool,
 ) -> None:
     """Look for what is in a server's way on this machine, and say how to mend it.
 
@@ -87,7 +96,7 @@ def doctor(
     ports = [Port("tcp", port, "HTTPS")]
     checks = [
         _site(site),
-        *_of_machine(site, state or state_folder(), nodes),
+        *_of_machine(site, state or state_folder(), nodes or max(FLEET, machine.nodes_known(state or state_folder()))),
         *_certificates(state or state_folder(), tls_cert),
     ]
     if pxe:

@@ -119,6 +119,13 @@ def site_keys(site: Path) -> tuple[bytes, ...]:
     return ()
 
 
+def nodes_known(state: Path) -> int:
+    """Return how many machines the history of boots in a state folder takes for current; 0 without one."""
+    with suppress(sqlite3.Error, OSError):
+        return len(read_current(state, most=CURRENT_MAX))
+    return 0
+
+
 def nodes_up(state: Path, network: ipaddress.IPv4Network, *, now_s: float) -> int:
     """Return how many nodes of a network are up, as the history of boots in a state folder had it last."""
     with suppress(sqlite3.Error, OSError):

@@ -119,7 +119,7 @@ def _made(path: Path, what: str, make: Callable[[], None], *, is_dry: bool) -> M
     is_there = path.exists() and not (path.name == CONFIG_FILE.name and _is_as_packaged(path))
     if not is_there and not is_dry:
         make()
-    return Made(path, what, "kept" if is_there else "made")
+    return Made(path, what.partition(": ")[0] if is_there else what, "kept" if is_there else "made")
 
 
 def _things(first: First) -> Iterator[tuple[Path, str, Callable[[], None]]]:

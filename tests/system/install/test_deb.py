@@ -19,6 +19,7 @@ from tests.system.vm.roots import write_tiny_root
 
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.timeout(600),  # lintian looks at each manual page
     pytest.mark.needs(
         "lintian", "busybox", "mksquashfs",
         *(f"/usr/share/doc/python3-{name}" for name in (
