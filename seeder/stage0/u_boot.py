@@ -73,9 +73,9 @@ class UBoot:
         texts |= dict.fromkeys((*DEFAULTS, BOOT_FILE), self._config(served, stage0, ALL, trees))
         folder = self.root / _own_folder(stage0)
         for name, image in (("vmlinuz", stage0.kernel), ("initramfs.img", stage0.initramfs)):
-            _link(site / layout.blob_path(image.sha256), folder / name)
+            _copy(site / layout.blob_path(image.sha256), folder / name)
         for tree in trees:
-            _link(site / trees_path(stage0.kernel.sha256) / tree, folder / "dtb" / tree)
+            _copy(site / trees_path(stage0.kernel.sha256) / tree, folder / "dtb" / tree)
         _write(self.root, texts)
         _keep_newest(self.root / _FOLDER, folder.name)
 
@@ -112,18 +112,14 @@ def _trees(site: Path, stage0: Stage0) -> Iterable[Path]:
     return (path for path in (site / trees_path(stage0.kernel.sha256)).rglob("*.dtb*") if path.is_file())
 
 
-def _link(source: Path, path: Path) -> None:
-    """Have a file there with another's content: the same file where the disk allows it, else a copy, once whole."""
-    if path.exists() and (path.samefile(source) or filecmp.cmp(path, source, shallow=False)):
+def _copy(source: Path, path: Path) -> None:
+    """Have a copy of a file there, once it is whole; no link: a service owns what is in its state, and not the site."""
+    if path.exists() and filecmp.cmp(path, source, shallow=False):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-        temporary.chmod(0o644)
+    shutil.copyfile(source, temporary)
+    temporary.chmod(0o644)
     temporary.replace(path)
 
 

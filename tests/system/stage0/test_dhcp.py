@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from swarmboot.errors import ResourceError
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_for_line, wait_until
 from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PI_GUID, PXE_CLASS, U_BOOT_CLASS, Offer, ask
 from tests.system.bare.rack import ADDRESS, PXE, BareRack, bare_rack, other_network, tiny_release_site
 from tests.system.vm.programs import SWARMBOOT, run
@@ -195,7 +195,7 @@ def test_who_stands_in_the_range_without_a_lease_is_named_and_addresses_are_ping
     with other_network(rack, address="10.98.0.150") as inside:
         rack.serve(tiny_release_site(tmp_path), *one, "--ipxe", str(tmp_path / "ipxe"))
         assert "no-ping" not in configuration(rack)
-        assert [line for line in rack.log if "somebody has 10.98.0.150 without a lease of this server" in line]
+        wait_for_line(rack.work / "seeder.log", "somebody has 10.98.0.150 without a lease of this server")
         offer = ask(inside, OWN, arch=0, vendor=PXE_CLASS)
     assert offer is not None
     assert offer["address"] == "10.98.0.151"

@@ -76,6 +76,8 @@ def test_every_file_that_a_configuration_names_is_there(tmp_path: Path) -> None:
     assert f"BOOTIF=01-{A.replace(':', '-')}" in texts[f"01-{A.replace(':', '-')}"]
     assert "swarmboot.rack=r7" in texts[f"01-{B.replace(':', '-')}"]
     assert "BOOTIF" not in texts["default"]
+    blob = site / layout.blob_path(KERNEL.sha256)
+    assert blob.stat().st_nlink == 1  # a service owns what is in its state, and must not come to own the site
 
 
 def test_what_is_no_longer_known_of_a_board_goes(tmp_path: Path) -> None:
