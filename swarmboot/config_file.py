@@ -228,6 +228,8 @@ def _comment(text: str) -> str:
 def _default(parameter: click.Parameter) -> str:
     """Return the default as TOML has it; without one, how a value looks."""
     default = parameter.default
+    if getattr(parameter, "is_flag", False):  # off, where nothing is said: click 8.3 and later have no value for it
+        default = default is True
     is_said = isinstance(default, (str, int)) and default != ""
     if is_said and not getattr(parameter, "multiple", False):
         return _in_toml(parameter, default)

@@ -97,6 +97,14 @@ def test_a_printed_file_has_every_option_with_its_help_and_says_nothing_but_defa
     assert differing == {"site"}  # a path, which the file says from where it is
 
 
+def test_a_switch_is_printed_as_off_whatever_click_has_for_its_default() -> None:
+    text = config_text(serve, {}, CONFIG_FILE, "SWARMBOOT_SERVE")
+    switches = [key for key, parameter in KEYS.items() if getattr(parameter, "is_flag", False)]
+    assert switches
+    for key in switches:
+        assert f"\n#{key} = false\n" in f"{text}\n"
+
+
 def test_what_is_typed_goes_over_the_environment_and_that_over_the_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
