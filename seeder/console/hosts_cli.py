@@ -66,7 +66,8 @@ def import_hosts(
             work.write_table(release, found.hosts)
         for path, text in others:
             work.write_beside(path, text(found.hosts))
-    _say(found, release, is_dry=is_dry, is_json=is_json)
+    notes = work.dhcp_notes(found.hosts) if dhcp_conf else []
+    _say(found, release, notes, is_dry=is_dry, is_json=is_json)
 
 
 def _refuse(found: Change, *, is_json: bool) -> None:
@@ -78,11 +79,13 @@ def _refuse(found: Change, *, is_json: bool) -> None:
     raise ReleaseError(f"nothing was imported: {what}", hint="correct the table and import it again")
 
 
-def _say(found: Change, release: Path, *, is_dry: bool, is_json: bool) -> None:
+def _say(found: Change, release: Path, notes: list[str], *, is_dry: bool, is_json: bool) -> None:
     if is_json:
         value = {"hosts": len(found.hosts), "new": found.new, "changed": found.changed, "gone": found.gone}
-        click.echo(json.dumps({**value, "is_dry": is_dry}))
+        click.echo(json.dumps({**value, "notes": notes, "is_dry": is_dry}))
         return
+    for note in notes:
+        click.echo(f"note: {printable(note)}")
     for word, macs in (("new", found.new), ("changed", found.changed), ("gone", found.gone)):
         for mac in macs[:_SHOWN]:
             name = found.hosts[mac].name if mac in found.hosts else ""

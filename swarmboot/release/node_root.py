@@ -18,6 +18,7 @@ from swarmboot.release.node_overlay import (
     is_host_name,
     is_label,
 )
+from swarmboot.text.addresses import read_address
 from swarmboot.text.template import TemplateError, filled_in, names_in
 
 HOST_NAME = "etc/hostname"
@@ -63,7 +64,7 @@ def node_root(overlays: NodeOverlays, facts: NodeFacts, secret: Iterable[NodeFil
     host = overlays.hosts.get(mac, Host())
     rack = host.rack or (facts.rack if is_label(facts.rack) else "")
     values = {
-        "address": host.address or facts.address,
+        "address": _plain(host.address) or _plain(facts.address),
         "mac": mac,
         "mac_dashes": mac.replace(":", "-"),
         "profile": facts.profile,
@@ -85,6 +86,14 @@ def node_root(overlays: NodeOverlays, facts: NodeFacts, secret: Iterable[NodeFil
         found[HOST_NAME] = NodeFile(HOST_NAME, data=f"{values['hostname']}\n".encode())
     files = tuple(_filled(file, values, notes) for _, file in sorted(found.items()))
     return NodeRoot(files, dict(host.env), values["hostname"], layers, tuple(notes), values)
+
+
+def _plain(address: str) -> str:
+    """Return an address; nothing for what is none, or has a scope (RFC 4007), which can be any text at all."""
+    try:
+        return read_address(address)
+    except ValueError:
+        return ""
 
 
 def _host_name(template: str, values: Mapping[str, str], notes: list[str]) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from swarmboot.release.node_overlay import MAX_HOSTS, Host, is_host_name, is_label
+from swarmboot.text.addresses import read_address
 from swarmboot.text.spelling import did_you_mean
 
 COLUMNS = ("mac", "name", "rack", "profile", "address", "environment")
@@ -122,9 +123,10 @@ def _address(text: str) -> str:
     if not text:
         return ""
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(read_address(text))  # a scope (RFC 4007) can be any text at all
     except ValueError as error:
-        raise _RowError(f"address {text[:_SHOWN]!r} is none; expected as in 10.0.0.5, without a prefix") from error
+        expected = "expected as in 10.0.0.5, without a prefix or a scope"
+        raise _RowError(f"address {text[:_SHOWN]!r} is none; {expected}") from error
     if address.is_unspecified or address.is_multicast or address.is_loopback:
         raise _RowError(f"address {text} is none that a node can have")
     return str(address)

@@ -7,6 +7,7 @@ writes. All is read and checked before anything is written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from swarmboot.host.text_files import read_text
 from swarmboot.release.node_overlay import Host
 
 MADE = f"# Made by `swarmboot nodes import` of {FOLDER}/{HOSTS}: change that, and import it again."
+_NO_NAME_OF_DNSMASQ = re.compile(r"(?:[0-9]+[smhdw]?|infinite|ignore|[0-9]+(?:\.[0-9]+){3})\Z")
+"""What dnsmasq takes for a lease's duration, an order or an address where a name may stand (option.c, --dhcp-host)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,28 @@ def rack_map_text(hosts: Mapping[str, Host]) -> str:
 
 
 def dhcp_text(hosts: Mapping[str, Host]) -> str:
-    """Return what dnsmasq gives the hosts that have an address or a name (dnsmasq(8), --dhcp-host)."""
-    lines = (
-        "dhcp-host="
-        + ",".join(filter(None, (mac, f"[{host.address}]" if ":" in host.address else host.address, host.name)))
+    """Return what dnsmasq gives the hosts that have an address or a name (dnsmasq(8), --dhcp-host).
+
+    A name that it would take for something else is left out.
+    """
+    said = {
+        mac: (
+            f"[{host.address}]" if ":" in host.address else host.address,
+            "" if _NO_NAME_OF_DNSMASQ.match(host.name) else host.name,
+        )
         for mac, host in sorted(hosts.items())
-        if host.address or host.name
-    )
+    }
+    lines = (f"dhcp-host={','.join((mac, *filter(None, words)))}" for mac, words in said.items() if any(words))
     return "".join(f"{line}\n" for line in (MADE, *lines))
+
+
+def dhcp_notes(hosts: Mapping[str, Host]) -> list[str]:
+    """Return a line for each name that is left out of `dhcp_text`."""
+    return [
+        f"name {host.name} of {mac} is left out for DHCP: dnsmasq would not take it for a name; its node has it still"
+        for mac, host in sorted(hosts.items())
+        if _NO_NAME_OF_DNSMASQ.match(host.name)
+    ]
 
 
 def check_ours(path: Path) -> None:

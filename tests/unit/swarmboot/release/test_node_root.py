@@ -81,6 +81,14 @@ def test_a_rack_on_the_command_line_that_is_no_label_names_nothing() -> None:
     assert text(found, "etc/x") == "[]"
 
 
+def test_an_address_with_a_scope_which_can_be_any_text_is_passed_over() -> None:
+    layers = {"default": (NodeFile("etc/x", data=b"listen {address}", is_template=True),)}
+    hostile = NodeFacts((MAC,), address="fe80::1%x\nPermitRootLogin yes")
+    found = node_root(NodeOverlays(layers), hostile)
+    assert (text(found, "etc/x"), found.values["address"]) == ("listen ", "")
+    assert node_root(NodeOverlays(layers, {MAC: Host(address="10.0.0.5")}), hostile).values["address"] == "10.0.0.5"
+
+
 def test_a_node_that_nothing_is_for_gets_nothing() -> None:
     found = node_root(overlays("rack=r1", hosts={OTHER: Host("x")}), NodeFacts((MAC,)))
     assert found == NodeRoot(values=found.values)

@@ -31,6 +31,13 @@ def test_a_mac_address_may_be_written_in_each_usual_way(text: str) -> None:
     assert canonical_mac(text.upper()) == MAC
 
 
+@pytest.mark.parametrize("scope", ["eth0", "x],y", "x]\ndhcp-option=6,192.0.2.1\n#"])
+def test_an_address_brings_no_line_of_its_own_by_its_scope(scope: str) -> None:
+    found = parse_hosts(f'mac,address\n{MAC},"fe80::1%{scope}"\n', where="h")
+    assert found.hosts == {}
+    assert "is none; expected as in 10.0.0.5, without a prefix or a scope" in found.faults[0]
+
+
 @pytest.mark.parametrize("text", ["", "52:54:00:12:34", "52:54:00:12:34:5g", "01:00:5e:00:00:01", "00:00:00:00:00:00"])
 def test_what_is_no_cards_address_is_none(text: str) -> None:
     assert canonical_mac(text) == ""
@@ -59,7 +66,7 @@ def test_every_wrong_row_is_said_with_its_line() -> None:
         "4: name 'web_3' is no host name; expected letters, digits and dashes",
         "5: rack 'a b' is none; expected letters, digits and ._:-",
         "6: profile gup is none of the release's; did you mean gpu?",
-        "7: address '10.0.0.0/24' is none; expected as in 10.0.0.5, without a prefix",
+        "7: address '10.0.0.0/24' is none; expected as in 10.0.0.5, without a prefix or a scope",
         "8: address 127.0.0.1 is none that a node can have",
         "9: environment 'ROLE' is no KEY=value",
         "10: environment: No closing quotation",

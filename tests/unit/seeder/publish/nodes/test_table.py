@@ -11,6 +11,7 @@ from seeder.publish.nodes.table import (
     MADE,
     change,
     check_ours,
+    dhcp_notes,
     dhcp_text,
     old_hosts,
     rack_map_text,
@@ -78,3 +79,19 @@ def test_a_file_that_somebody_else_has_written_is_kept(tmp_path: Path) -> None:
     path.write_text("52:54:* r1\n")
     with pytest.raises(ReleaseError, match="was not made by `nodes import`, and is kept"):
         check_ours(path)
+
+
+@pytest.mark.parametrize("name", ["ignore", "infinite", "60", "1d", "12h", "5m", "30s", "2w", "10.0.0.9"])
+def test_a_name_that_dnsmasq_takes_for_something_else_is_left_out_and_said(name: str) -> None:
+    hosts = {A: Host(name, address="10.0.0.2"), B: Host(name), C: Host("c")}
+    assert dhcp_text(hosts).splitlines()[1:] == [f"dhcp-host={A},10.0.0.2", f"dhcp-host={C},c"]
+    assert [note.partition(" is left out")[0] for note in dhcp_notes(hosts)] == [
+        f"name {name} of {A}",
+        f"name {name} of {B}",
+    ]
+
+
+def test_names_that_only_look_like_dnsmasqs_words_stay() -> None:
+    hosts = {A: Host("d"), B: Host("1d-2"), C: Host("ignored")}
+    assert [line.rpartition(",")[2] for line in dhcp_text(hosts).splitlines()[1:]] == ["d", "1d-2", "ignored"]
+    assert dhcp_notes(hosts) == []
