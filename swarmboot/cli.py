@@ -22,7 +22,7 @@ from click.shell_completion import CompletionItem
 
 from swarmboot import __version__
 from swarmboot.errors import SpaceError, SwarmbootError, UnreadableError, missing_module
-from swarmboot.verbs import Verbs
+from swarmboot.verbs import Verbs, first_line
 
 GROUP = "swarmboot.commands"
 BUNDLED = Path(__file__).parent / "bundled"
@@ -68,7 +68,7 @@ def _first_line(entry: EntryPoint) -> str:
     source = _source_of(entry.module)
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == entry.attr:
-            return (ast.get_docstring(node) or "").partition("\n")[0].removesuffix(".")
+            return first_line(ast.get_docstring(node))
     return ""
 
 

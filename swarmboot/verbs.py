@@ -1,4 +1,4 @@
-"""A command's verbs, of which one that is mistyped is answered with the one that was probably meant."""
+"""A command's verbs: listed with all of their first line, and mistyped answered with what was probably meant."""
 
 from __future__ import annotations
 
@@ -19,3 +19,15 @@ class Verbs(click.Group):
         if not is_option and not ctx.resilient_parsing and self.get_command(ctx, word) is None:
             ctx.fail(f"No such command {word!r}. {did_you_mean(word, self.list_commands(ctx)).capitalize()}".strip())
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs, what each does on as many lines as that takes; click cuts it to one."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, first_line(verb.help)) for name, verb in found if verb is not None and not verb.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def first_line(text: str | None) -> str:
+    """Return what a help text or docstring begins with, without its full stop."""
+    return (text or "").strip().partition("\n")[0].removesuffix(".")

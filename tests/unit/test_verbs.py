@@ -83,3 +83,11 @@ def test_what_is_like_no_verb_is_refused_without_a_guess() -> None:
     done = CliRunner().invoke(swarmboot, ["wibble"])
     assert "No such command 'wibble'." in done.output
     assert "mean" not in done.output.lower()
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: " ".join(path) or "swarmboot")
+def test_a_list_of_verbs_says_all_of_what_each_does(path: tuple[str, ...]) -> None:
+    listed = CliRunner().invoke(swarmboot, [*path, "--help"]).output.partition("\nCommands:\n")[2]
+    for verb, command in FOUND.items():
+        if verb and verb[:-1] == path:
+            assert (command.help or "").strip().partition("\n")[0].removesuffix(".") in " ".join(listed.split())
