@@ -74,6 +74,10 @@ def lab() -> None:
     """Boot a rack inside this machine and measure it against the limit (needs root).
 
     Real programs, each in its own network namespace, every link shaped both ways.
+
+    \b
+    Example:
+      swarmboot lab compare --nodes 8 --rate 100mbit --size 64MiB
     """
 
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,11 +113,12 @@ def nodes(
         return
     source = find_source(server=server, ca=ca, token_file=token_file, state=state)
     found = source.nodes(state=wanted or "", rack=rack)
-    _print(found, is_json, layout.nodes, source)
+    nobody = "no node is like that" if wanted or rack else "no node was heard of yet"
+    _print(found, is_json, partial(layout.nodes, nobody=nobody), source)
     if rack and not found["nodes"]:
         known = sorted({node["rack"] for node in source.nodes(state="", rack=None)["nodes"]} - {""})
         if rack not in known:
-            meant = did_you_mean(rack, known, otherwise=f"there are {', '.join(known) or 'none'}")
+            meant = did_you_mean(rack, known, otherwise=f"there are {', '.join(known) or 'no racks'}")
             print(printable(f"swarmboot: no node is in rack {rack}; {meant}"), file=sys.stderr)
 
 

@@ -92,9 +92,8 @@ def _say(found: Change, release: Path, notes: list[str], *, is_dry: bool, is_jso
             click.echo(printable(f"{word:8} {mac} {name}".rstrip()))
         if len(macs) > _SHOWN:
             click.echo(f"{word:8} {len(macs) - _SHOWN} more")
+    hosts = f"{len(found.hosts)} {'host' if len(found.hosts) == 1 else 'hosts'}"
     counts = f"{len(found.new)} new, {len(found.changed)} changed, {len(found.gone)} gone"
-    click.echo(
-        f"{release / 'nodes/hosts.csv'}: {len(found.hosts)} hosts, {counts}{'; nothing was written' if is_dry else ''}"
-    )
+    click.echo(f"{release / 'nodes/hosts.csv'}: {hosts}, {counts}{'; nothing was written' if is_dry else ''}")
     if found.is_one and not is_dry:
         click.echo(f"give it to nodes: swarmboot publish {release}")

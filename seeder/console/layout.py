@@ -129,11 +129,14 @@ def brief_line(node: Values, *, width: int) -> str:
     return f"{mark} {'  '.join(words)}  {phase}{span(node['since_s'])}{f': {cause}' if cause else ''}"
 
 
-def nodes(values: Values, *, width: int) -> list[str]:
-    """Return the nodes as a table, failed and stuck first; the cause stands in a line of its own where it is narrow."""
+def nodes(values: Values, *, width: int, nobody: str = "no node is like that") -> list[str]:
+    """Return the nodes as a table, failed and stuck first; the cause stands in a line of its own where it is narrow.
+
+    `nobody` is what is said if there are none.
+    """
     found = values["nodes"]
     if not found:
-        return ["no node is like that"]
+        return [nobody]
     head = ("", "RACK", "NODE", "ADDRESS", "RELEASE", "STATE", "PHASE", "SINCE", "%")
     rows = [head, *map(_cells, found)]
     if width < _WIDE_ENOUGH:

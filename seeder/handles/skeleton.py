@@ -15,6 +15,14 @@ _FILES = {
 # Kernel arguments, for whoever writes the loader's entry.
 # cmdline = "quiet"
 
+# What nodes are called. Names, racks and files of single ones go into nodes/: docs/release.md.
+# hostname = "node-{mac_dashes}"
+
+# What outlives a boot: a file system of a node's own disk, or a folder of an NFS server, mounted at storage_at.
+# storage = "LABEL=data"
+# storage_at = "/srv"
+# storage_type = "ext4"
+
 # What plugins may bring beyond plain files: "setuid", "devices".
 # allow = []
 

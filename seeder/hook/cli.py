@@ -147,7 +147,9 @@ def install(
     from seeder.hook import install
 
     if not has_initramfs_tools and not has_dracut:
-        raise MalformedSettingError("which initramfs?", expected="--initramfs-tools or --dracut", found="neither")
+        raise MalformedSettingError(
+            "no initramfs generator is named", expected="--initramfs-tools or --dracut, or both", found="neither"
+        )
     say = _say(is_json)
     _install_code(root, runtime or install.runtime_under(root), say=say)
     install.install_config(root, bake)

@@ -17,7 +17,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.option("--pxe", default=None, metavar="INTERFACE[,proxy]",
-              help="Where bare machines are; empty for none.  [default: found out, as said below]")  # fmt: skip
+              help="Where bare machines are; empty for none.  [default: found out, as said above]")  # fmt: skip
 @click.option("--dhcp-range", default="", metavar="FIRST,LAST[,DURATION]",
               help="The addresses to give out there.  [default: the longest run that nobody is seen in]")  # fmt: skip
 @click.option("--folder", type=_PATH, default=Path("/srv/swarmboot"), show_default=True, metavar="DIR",

@@ -23,7 +23,13 @@ _BOUND = duration(1, "1s or longer")
 
 @click.group(cls=Verbs)
 def plugin() -> None:
-    """Make plugins for a release, take over those of others, look into one."""
+    """Make plugins for a release, take over those of others, look into one.
+
+    \b
+    Example:
+      swarmboot plugin make nginx.sh release/
+      swarmboot plugin show release/plugins/nginx.squashfs --against release/
+    """
 
 
 @plugin.command("make")

@@ -112,10 +112,10 @@ def publish(
 ) -> None:  # fmt: skip
     """Publish the RELEASE directory as a signed, content-addressed site.
 
-    RELEASE holds rootfs.squashfs and, if you like, vmlinuz, initramfs.img, plugins/, env/ and release.toml. Without
-    --key your own signing key is taken, and made the first time. Publishing the same release again changes nothing.
-    What no machine could boot is refused, unless --force. Taken over as they are: Coinboot's server folder
-    (docs/coinboot.md), and Debian Live's netboot.tar, ISO or folder (docs/debian-live.md).
+    RELEASE holds rootfs.squashfs and, if you like, vmlinuz, initramfs.img, plugins/, env/, nodes/, dtb/ and
+    release.toml (docs/release.md). Without --key your own signing key is taken, and made the first time. Publishing the
+    same release again changes nothing. What no machine could boot is refused, unless --force. Taken over as they are:
+    Coinboot's server folder (docs/coinboot.md), and Debian Live's netboot.tar, ISO or folder (docs/debian-live.md).
 
     \b
     Example:

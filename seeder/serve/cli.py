@@ -74,7 +74,7 @@ def serve(**given: Any) -> None:
     \b
     Example:
       swarmboot serve site/ --listen 10.0.0.1:8470 --uplink 900mbit
-      swarmboot serve site/ --listen 10.0.0.1:8470 --print-config > /etc/swarmboot/serve.toml
+      swarmboot serve site/ --listen 10.0.0.1:8470 --print-config >serve.toml
       swarmboot serve site/ --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
     """
     from seeder.serve.start import start

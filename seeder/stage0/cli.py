@@ -207,7 +207,13 @@ def read_menu_map(path: Path | None) -> MenuMap:
 
 @click.group(cls=Verbs)
 def pxe() -> None:
-    """What bare machines need from a DHCP server."""
+    """What bare machines need from a DHCP server, or in its place.
+
+    \b
+    Example:
+      swarmboot pxe config --pxe eth1,proxy --for kea
+      swarmboot pxe chainload 10.0.0.1 --usb stick.img
+    """
 
 
 @pxe.command()

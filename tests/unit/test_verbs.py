@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import click
@@ -91,3 +92,8 @@ def test_a_list_of_verbs_says_all_of_what_each_does(path: tuple[str, ...]) -> No
     for verb, command in FOUND.items():
         if verb and verb[:-1] == path:
             assert (command.help or "").strip().partition("\n")[0].removesuffix(".") in " ".join(listed.split())
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: " ".join(path) or "swarmboot")
+def test_every_help_has_an_example(path: tuple[str, ...]) -> None:
+    assert re.search(r"^\s*(Examples?\b|Begin with:)", FOUND[path].help or "", re.MULTILINE)

@@ -105,7 +105,8 @@ def _host(cells: Mapping[str, str], profiles: Collection[str] | None) -> tuple[s
             raise _RowError(f"{column} {cells[column][:_SHOWN]!r} is none; expected letters, digits and ._:-")
     profile = cells.get("profile", "")
     if profile and profiles is not None and profile not in profiles:
-        hint = did_you_mean(profile, sorted(profiles), otherwise=f"known are {', '.join(sorted(profiles)) or 'none'}")
+        there = f"release.toml has {', '.join(sorted(profiles)) or 'none'}"
+        hint = did_you_mean(profile, sorted(profiles), otherwise=there)
         raise _RowError(f"profile {profile} is none of the release's; {hint}")
     env = _environment(cells.get("environment", ""))
     return mac, Host(name, cells.get("rack", ""), profile, _address(cells.get("address", "")), env)

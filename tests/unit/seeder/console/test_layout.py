@@ -114,6 +114,7 @@ def test_a_state_that_is_rare_has_a_cell_in_the_bar() -> None:
 
 def test_an_empty_fleet_is_said_in_words() -> None:
     assert layout.nodes({"nodes": []}, width=80) == ["no node is like that"]
+    assert layout.nodes({"nodes": []}, width=80, nobody="none yet") == ["none yet"]
     assert layout.history({"boots": []}, width=80) == ["no boot was seen yet"]
 
 
