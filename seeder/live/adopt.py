@@ -24,6 +24,7 @@ from seeder.live.medium import Medium
 from seeder.live.medium_layer import NAME, layer_entries
 from seeder.squashfs.reader import Squashfs, read_squashfs
 from seeder.takeover.directory import Adopted, Directory, beside, remembered
+from seeder.takeover.merging import drop_links_out, move_over
 from seeder.takeover.root_image import write_root_image
 from swarmboot import __version__
 from swarmboot.errors import ReleaseError, ResourceError, ToolMissingError
@@ -104,25 +105,30 @@ def _take_modules(medium: Medium, image: LiveImage, images: list[Path], layers: 
             hint="take kernel and root of the same build",
         )
     number, path = found[version]
-    parts, library = release / PARTS, release / PARTS / "lib"
+    parts = release / PARTS
     _unpack(images[number], [path, f"boot/config-{version}"], parts)
     for file, layer in zip(images, layers, strict=True):
         if wanted := firmware_wanted(parts / path, layer.nodes):
             _unpack(file, wanted, parts)
-    if (parts / "usr/lib").is_dir():  # of a root whose /lib is a link
-        library.mkdir(exist_ok=True)
-        for each in (parts / "usr/lib").iterdir():
-            each.rename(library / each.name)
-        shutil.rmtree(parts / "usr")
+    if (parts / "usr").is_dir():  # of a root whose /lib is a link
+        move_over(parts / "usr", parts)
+    drop_links_out(parts)
     return version
 
 
 def _unpack(image: Path, names: Sequence[str], to: Path) -> None:
-    """Unpack folders and files of a squashfs into a folder; names that it has not are passed over."""
+    """Unpack folders and files of a squashfs into a folder; names that it has not are passed over.
+
+    Each into an empty one first: unsquashfs follows the links that another image has left in its way.
+    """
     if not shutil.which("unsquashfs"):
         raise ToolMissingError("unsquashfs is not installed", hint="install the package squashfs-tools")
-    command = ("unsquashfs", "-quiet", "-no-progress", "-no-xattrs", "-no-wildcards", "-force", "-dest", str(to))
-    run_program((*command, str(image), *names), bound_s=_UNPACK_S, failure=ResourceError)
+    with tempfile.TemporaryDirectory(prefix=".swarmboot-parts.", dir=to.parent) as work:
+        new = Path(work, "new")
+        command = ("unsquashfs", "-quiet", "-no-progress", "-no-xattrs", "-no-wildcards", "-dest", str(new))
+        run_program((*command, str(image), *names), bound_s=_UNPACK_S, failure=ResourceError)
+        if new.is_dir():
+            move_over(new, to)
 
 
 def name_of(path: Path) -> str:

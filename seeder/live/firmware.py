@@ -60,12 +60,15 @@ def _matching(asked: Collection[str], files: Mapping[str, str]) -> set[str]:
 
 
 def _with_targets(path: str, nodes: Mapping[bytes, Inode]) -> Iterable[str]:
-    """Return a path and, of a link, where it leads."""
+    """Return a path and, of a link, where it leads among the firmware."""
     paths = [path]
     for _ in range(_LINKS_MAX):
         inode = nodes.get(paths[-1].encode(errors="surrogateescape"))
         if inode is None or inode.kind != "link":
             break
         target = inode.target.decode(errors="surrogateescape")
-        paths.append(posixpath.normpath(posixpath.join("/", posixpath.dirname(paths[-1]), target)).lstrip("/"))
+        path = posixpath.normpath(posixpath.join("/", posixpath.dirname(paths[-1]), target)).lstrip("/")
+        if not path.encode(errors="surrogateescape").startswith(_FOLDERS):
+            break
+        paths.append(path)
     return paths

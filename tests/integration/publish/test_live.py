@@ -113,6 +113,52 @@ def test_firmware_that_the_roots_network_cards_ask_for_is_there_for_the_initramf
     assert (taken / "old.fw").read_bytes() == b"real"
 
 
+@pytest.mark.needs("modinfo", "as")
+def test_what_an_image_brings_stays_in_the_release_and_reads_nothing_of_this_machine(tmp_path: Path) -> None:
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "key").write_text("a secret of this machine")
+    root, over = write_small_root(tmp_path / "root"), tmp_path / "over"
+    modules = root / f"usr/lib/modules/{VERSION}"
+    (modules / "kernel/drivers/net/ethernet").mkdir(parents=True)
+    write_module(modules / "kernel/drivers/net/ethernet/card.ko", "card.fw")
+    (modules / "kernel/key.ko").symlink_to(outside / "key")
+    config = root / f"boot/config-{VERSION}"
+    config.unlink(missing_ok=True)
+    config.parent.mkdir(exist_ok=True)
+    config.symlink_to(outside)
+    (over / f"boot/config-{VERSION}").mkdir(parents=True)
+    (over / f"boot/config-{VERSION}/evil").write_text("evil")
+    (over / "usr/lib/firmware").mkdir(parents=True)
+    (over / "usr/lib/firmware/card.fw").symlink_to(f"../../../boot/config-{VERSION}/evil")
+    built = write_built(tmp_path / "built", root)
+    pack_root(over, built / "debian-live/live/zz-over.squashfs")
+    imported(built, tmp_path / "release")
+    assert [path.name for path in outside.iterdir()] == ["key"]
+    taken = [path for path in (tmp_path / "release/.live").rglob("*") if not path.is_dir() or path.is_symlink()]
+    assert {path.name for path in taken if path.suffix in (".ko", ".fw")} == {"card.ko", "overlay.ko"}
+    assert not [path for path in taken if path.is_symlink()]
+    assert not (tmp_path / f"release/.live/boot/config-{VERSION}").exists()
+
+
+@pytest.mark.needs("modinfo", "as")
+def test_firmware_that_leads_elsewhere_in_the_root_brings_nothing_of_that(tmp_path: Path) -> None:
+    root = write_small_root(tmp_path / "root")
+    (drivers := root / f"usr/lib/modules/{VERSION}/kernel/drivers/net/ethernet").mkdir(parents=True)
+    write_module(drivers / "card.ko", "all.fw", "etc.fw", "own.fw", "plain.fw")
+    (firmware := root / "usr/lib/firmware").mkdir()
+    (firmware / "all.fw").symlink_to("/")
+    (firmware / "etc.fw").symlink_to("../../../etc")
+    (firmware / "own.fw").symlink_to("/lib/firmware/plain.fw")
+    (firmware / "plain.fw").write_bytes(b"plain")
+    imported(write_built(tmp_path / "built", root), tmp_path / "release")
+    parts = tmp_path / "release/.live"
+    assert sorted(path.name for path in parts.iterdir()) == ["boot", "lib", "made-of.json"]
+    assert {path.name: path.read_bytes() for path in (parts / "lib/firmware").iterdir()} == {
+        "own.fw": b"plain",
+        "plain.fw": b"plain",
+    }
+
+
 def write_module(path: Path, *firmware: str) -> None:
     """Write an object file that says of itself, as a kernel module does, which firmware it asks for."""
     asked = "".join(f'.asciz "firmware={name}"\n' for name in firmware)
