@@ -21,7 +21,7 @@ from pathlib import Path
 from seeder.publish.env_file import parse_env
 from seeder.publish.nodes.hosts import parse_hosts
 from seeder.publish.nodes.layers import FOLDER as NODES
-from seeder.publish.nodes.layers import HOSTS, SEALED_FOLDER, by_machine, layer_notes, read_layers
+from seeder.publish.nodes.layers import HOSTS, SEALED_FOLDER, by_machine, check_together, layer_notes, read_layers
 from seeder.publish.release_toml import ReleaseSettings, check_plugins, parse_release_toml
 from seeder.site.device_trees import read_trees
 from seeder.site.writer import SourceFile
@@ -102,6 +102,8 @@ def read_release(folder: Path) -> Release:
     sources = (env, *(each.env for each in (*settings.profiles, *(overlays.hosts.values() if overlays else ()))))
     _check_secrets({key for each in sources for key in each}, secret_env, settings)
     check_plugins(settings.profiles, {plugin.name: plugin for plugin in plugins}, where="release.toml")
+    node_secrets = reader.node_secrets(overlays)
+    check_together(overlays.layers if overlays else {}, node_secrets)
     name = settings.name or folder.resolve().name or "release"
     return Release(
         folder=folder,
@@ -113,7 +115,7 @@ def read_release(folder: Path) -> Release:
         notes=tuple(reader.notes),
         names=tuple(reader.names()),
         overlays=overlays,
-        node_secrets=reader.node_secrets(overlays),
+        node_secrets=node_secrets,
         trees=reader.trees(),
     )
 

@@ -33,6 +33,9 @@ DEFAULT_LAYER = "default"
 VALUES = ("address", "hostname", "mac", "mac_dashes", "profile", "rack")
 """What a template may name."""
 
+_LAYERS_MAX = 16
+"""So many layers a node gets at the most, and more than its cards are."""
+
 _FORMAT = 1
 _GZIP = 31  # zlib's word for a gzip header and trailer
 _PART = re.compile(r"[^/\x00-\x1f\x7f]{1,255}\Z")
@@ -92,7 +95,8 @@ def encode_files(files: Iterable[NodeFile]) -> bytes:
 
 def decode_files(data: bytes) -> tuple[NodeFile, ...]:
     """Return what `encode_files` was given; raise DecodeError for anything else."""
-    return _files("files", Fields(unpack(data, max_bytes=2 * OVERLAYS_MAX_BYTES), "answer").mapping("files"))
+    fields = Fields(unpack(data, max_bytes=2 * OVERLAYS_MAX_BYTES), "answer")
+    return _files("files", fields.mapping("files"), most=_LAYERS_MAX * MAX_FILES)
 
 
 def _file_value(file: NodeFile) -> dict[str, object]:
@@ -144,8 +148,8 @@ def _decode(data: bytes) -> NodeOverlays:
     )
 
 
-def _files(name: str, items: object) -> tuple[NodeFile, ...]:
-    files = tuple(_file(item) for item in Fields({"files": items}, name).items("files", most=MAX_FILES))
+def _files(name: str, items: object, *, most: int = MAX_FILES) -> tuple[NodeFile, ...]:
+    files = tuple(_file(item) for item in Fields({"files": items}, name).items("files", most=most))
     paths = [file.path for file in files]
     if paths != sorted(set(paths)):
         raise DecodeError(f"the files of {name} are not in order, or one is there twice")

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from swarmboot.errors import EscapeError, ReleaseError, UnreadableError
 from swarmboot.release.node_overlay import (
@@ -127,13 +127,14 @@ def _files(
 
 
 def _check_path(path: str, where: str) -> None:
-    if not path.isprintable() or not is_path(path):
+    plain = path.removesuffix(TEMPLATE)
+    if not path.isprintable() or not is_path(path) or not is_path(plain):
         raise ReleaseError(
             f"{where}/{path!r} has a name that cannot be published",
             expected=f"printable text, in all at most {PATH_MAX} characters",
             hint="rename it",
         )
-    top, plain = path.partition("/")[0], path.removesuffix(TEMPLATE)
+    top = plain.partition("/")[0]
     if top in _MOUNTED_OVER:
         raise ReleaseError(f"{where}/{path}: nobody would see it, /{top} is mounted over", hint="put it elsewhere")
     if plain == _OURS or plain.startswith(f"{_OURS}/"):
@@ -225,6 +226,19 @@ def by_machine(
         both = {file.path: file for file in (*files, *found.get(macs[name], ()))}
         found[macs[name]] = tuple(file for _, file in sorted(both.items()))
     return found
+
+
+def check_together(*folders: Mapping[str, tuple[NodeFile, ...]]) -> None:
+    """Raise ReleaseError for a file of one layer that is a folder in another: a node that got both could not boot."""
+    every = [(layer, file) for layers in folders for layer, files in layers.items() for file in files]
+    plain = {file.path: layer for layer, file in every if not file.target}
+    for layer, file in every:
+        above = [parent for parent in map(str, PurePosixPath(file.path).parents) if parent in plain]
+        if above:
+            raise ReleaseError(
+                f"{above[0]} is a file of {plain[above[0]]} and a folder of {layer}",
+                expected="files that can be in one root", found=file.path, hint="rename one of them",
+            )  # fmt: skip
 
 
 def layer_notes(layers: Mapping[str, object], hosts: Mapping[str, Host], profiles: Collection[str]) -> list[str]:

@@ -13,6 +13,7 @@ from swarmboot.codec import DecodeError, pack
 from swarmboot.errors import ManifestError
 from swarmboot.release import node_overlay
 from swarmboot.release.node_overlay import (
+    MAX_FILES,
     Host,
     NodeFile,
     NodeOverlays,
@@ -106,3 +107,8 @@ def test_no_bytes_in_the_hand_off_do_more_than_be_refused(data: bytes) -> None:
 )
 def test_a_link_climbs_nowhere_above_the_root(path: str, target: str, is_inside: bool) -> None:
     assert leads_inside(path, target) is is_inside
+
+
+def test_a_node_with_several_full_layers_gets_all_of_their_files() -> None:
+    files = tuple(NodeFile(f"etc/{number:05}") for number in range(2 * MAX_FILES))
+    assert decode_files(encode_files(files)) == files

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seeder.publish.nodes import layers as work
-from seeder.publish.nodes.layers import by_machine, layer_notes, read_layers
+from seeder.publish.nodes.layers import by_machine, check_together, layer_notes, read_layers
 from swarmboot.errors import EscapeError, ReleaseError, SwarmbootError
 from swarmboot.release.node_overlay import Host, NodeFile
 
@@ -146,3 +146,25 @@ def test_secret_layers_of_a_name_are_its_machines_whose_own_go_over_them() -> No
     assert by_machine({LAYER: (own,), "name=web-1": (one, other)}, hosts) == {LAYER: (one, own)}
     with pytest.raises(ReleaseError, match=r"has no host wbe-1: did you mean web-1\?|wbe-1; did you mean web-1\?"):
         by_machine({"name=wbe-1": (one,)}, hosts)
+
+
+@pytest.mark.parametrize("name", [".tmpl", "..tmpl", "...tmpl"])
+@pytest.mark.parametrize("is_secret", [False, True])
+def test_a_template_of_no_name_or_one_that_leads_up_is_refused(nodes: Path, name: str, is_secret: bool) -> None:
+    (nodes / "default/etc" / name).write_text("x")
+    with pytest.raises(ReleaseError, match="has a name that cannot be published"):
+        read_layers(nodes, is_secret=is_secret)
+
+
+def test_a_template_may_not_be_mounted_over_either(nodes: Path) -> None:
+    (nodes / "default/run.tmpl").write_text("x")
+    with pytest.raises(ReleaseError, match="/run is mounted over"):
+        read_layers(nodes)
+
+
+def test_a_file_that_is_a_folder_in_another_layer_is_refused_before_a_node_could_get_both() -> None:
+    file, below = NodeFile("etc/app"), NodeFile("etc/app/conf")
+    for public, secret in (({"default": (file,), LAYER: (below,)}, {}), ({"default": (file,)}, {"default": (below,)})):
+        with pytest.raises(ReleaseError, match="etc/app is a file of default and a folder of "):
+            check_together(public, secret)
+    check_together({"default": (NodeFile("etc/app", target="/srv/app"), below), LAYER: (NodeFile("etc/apps"),)}, {})
