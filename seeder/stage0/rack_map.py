@@ -15,7 +15,8 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from seeder.boot_script.grammar import parse_mac
@@ -45,18 +46,29 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class RackMap:
-    """Which machines stand in which rack."""
+    """Which machines stand in which rack. Lines of single machines, of which there may be thousands, cost no search."""
 
     lines: tuple[_Line, ...] = ()
+    _single: dict[str, int] = field(init=False, repr=False, compare=False)
+    _groups: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort the lines' numbers."""
+        ones = [line.pattern.one for line in self.lines]
+        object.__setattr__(self, "_single", {one: number for number, one in reversed([*enumerate(ones)]) if one})
+        object.__setattr__(self, "_groups", tuple(number for number, one in enumerate(ones) if not one))
 
     def place(self, mac: str, host: str) -> Place:
         """Return where the machine with this MAC address (lower case, colons) and address is; nowhere if unknown."""
-        return next((line.place for line in self.lines if line.pattern.fits(mac, host)), Place())
+        own = self._single.get(mac, len(self.lines))
+        before = takewhile(lambda number: number < own, self._groups)
+        first = next((number for number in before if self.lines[number].pattern.fits(mac, host)), own)
+        return self.lines[first].place if first < len(self.lines) else Place()
 
     @property
     def single_machines(self) -> tuple[str, ...]:
         """Return the MAC addresses of machines that have a line of their own."""
-        return tuple(line.pattern.one for line in self.lines if line.pattern.one)
+        return tuple(reversed(self._single))
 
 
 def parse_rack_map(text: str, *, where: str) -> RackMap:
