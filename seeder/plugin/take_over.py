@@ -47,6 +47,11 @@ def take_over(source: Path, output: Path | None, root: RootImage | None) -> Made
     """
     target = output or _usual(source, root)
     is_layer = check_target(target) == "squashfs"
+    if target.exists() and target.samefile(source):
+        raise MalformedSettingError(
+            f"{source} would be written over itself", expected="--output FILE, or --against RELEASE", found="neither",
+            hint="a plugin that was made elsewhere is kept as it was",
+        )  # fmt: skip
     if is_layer and root is None:
         raise MalformedSettingError(
             "a squashfs needs the modes of the folders around its files",

@@ -35,12 +35,16 @@ class PlainProgress:
     def __init__(self, file: TextIO, verb: str) -> None:
         self._file = file
         self._verb = verb
+        self._said = ""
 
     @contextlib.contextmanager
     def task(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
-        """Print the file's name and size when it is done."""
+        """Print the file's name and size when it is done, once also if it is gone through twice in a row."""
         yield lambda _done_bytes: None
-        print(f"{self._verb} {label} ({format_size(total_bytes)})", file=self._file, flush=True)
+        line = f"{self._verb} {label} ({format_size(total_bytes)})"
+        if line != self._said:
+            print(line, file=self._file, flush=True)
+        self._said = line
 
 
 class BarProgress:

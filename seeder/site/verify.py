@@ -7,6 +7,7 @@ every torrent must describe exactly the bytes of its blob. It writes nothing and
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,11 @@ def verify_site(site: Path, trusted: trust.KeySet, *, channel: str, now_unix_s: 
 def _check_secrets(site: Path, digest: Digest) -> None:
     """Raise BlobError unless the sealed settings with this digest are there and unaltered."""
     relative = layout.secrets_path(digest)
+    if not os.path.lexists(site / relative):
+        raise BlobError(
+            f"{site / relative} is missing", expected="secret settings, sealed for the fleet token", found="no file",
+            hint="publish the release again, or, where the site was pulled, pull it with --fleet-token",
+        )  # fmt: skip
     sealed = read_site_file(site, relative, most_bytes=SEALED_MAX_BYTES, too_large=BlobError)
     found = hashlib.sha256(sealed).hexdigest()
     if found != digest.hex():

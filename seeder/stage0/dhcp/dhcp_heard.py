@@ -8,6 +8,8 @@ import struct
 import time
 from contextlib import suppress
 
+from seeder.stage0.dhcp.dhcp_watch import QUESTION
+
 _COOKIE = bytes.fromhex("63825363")
 _WAIT_S, _TRIES = 4.0, 2
 """dnsmasq pings for three seconds before it answers."""
@@ -15,7 +17,7 @@ _WAIT_S, _TRIES = 4.0, 2
 
 def servers_heard(interface: str) -> list[str]:
     """Return the addresses of the servers that answered, after some seconds; raise OSError if it cannot be asked."""
-    transaction, mac = os.urandom(4), b"\x52\x54" + os.urandom(4)
+    transaction, mac = os.urandom(4), bytes.fromhex(QUESTION.replace(":", "")) + os.urandom(2)
     heard: set[str] = set()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for option in (socket.SO_REUSEADDR, socket.SO_BROADCAST):

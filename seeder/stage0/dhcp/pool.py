@@ -1,16 +1,19 @@
 """What is said when a DHCP server has no address left: at once, and then once a minute with how many asked in vain.
 
 dnsmasq names each machine that it has to turn away (rfc2131.c: "no address available", and "no leases left" at
-`dhcp-lease-max`), and each that it gives an address. Pure: lines and the time come in.
+`dhcp-lease-max`), and each that it gives an address. The question of our own `doctor` is passed over. Pure: lines and
+the time come in.
 """
 
 from __future__ import annotations
 
 import re
 
+from seeder.stage0.dhcp.dhcp_watch import QUESTION
+
 TELL_EVERY_S = 60.0
 _MACHINES_MAX = 4096
-_MAC = "([0-9a-f]{2}(?::[0-9a-f]{2}){5})"
+_MAC = f"(?!{QUESTION})([0-9a-f]{{2}}(?::[0-9a-f]{{2}}){{5}})"
 _TURNED_AWAY = re.compile(rf"{_MAC} .*(?:no address available|no leases left)")
 _GIVEN = re.compile(rf" DHCP(?:OFFER|ACK)\(\S+\) \S+ {_MAC}\b")
 

@@ -295,6 +295,8 @@ def test_sealed_settings_come_with_the_token_alone(fleet: Fleet, tmp_path: Path)
     with serving(fleet, "--fleet-token", str(token)) as seeder:
         without = pulled(seeder, fleet, tmp_path / "here")
         assert any("secret settings stay behind" in note for note in without["notes"])
+        looked = run("verify", tmp_path / "here", "--trust", fleet.pub)
+        assert (looked.status, "pull it with --fleet-token" in looked.err) == (31, True)
         assert pulled(seeder, fleet, tmp_path / "here", "--fleet-token", token)["is_new"]
     assert files(tmp_path / "here") == {
         path: data for path, data in files(fleet.site).items() if path != "manifests/1.swarm"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from seeder.stage0.dhcp.dhcp_watch import DhcpWatch
+from seeder.stage0.dhcp.dhcp_watch import QUESTION, DhcpWatch
+from seeder.stage0.dhcp.pool import given, turned_away
 
 MAC = "52:54:00:00:98:77"
 
@@ -48,3 +49,12 @@ def test_transactions_that_run_at_once_are_told_apart_and_their_number_is_bounde
 def test_a_proxy_that_answers_tells_what_to_boot() -> None:
     assert heard(f"79 PXE(rack) {MAC} proxy") == [MAC]
     assert heard(f"79 PXE(rack) 10.98.0.101 {MAC} undionly.kpxe") == [MAC]
+
+
+def test_what_doctor_asks_is_no_machine_that_boots() -> None:
+    ours = f"{QUESTION}:98:77"
+    assert heard(f"80 DHCPOFFER(rack) 10.98.0.101 {ours} ", NAMED[0].replace("77 b", "80 b")) == []
+    assert heard(f"81 PXE(rack) {ours} proxy") == []
+    for mac, known in ((MAC, MAC), (ours, "")):
+        assert given(f"dnsmasq-dhcp: 82 DHCPOFFER(rack) 10.98.0.101 {mac} ") == known
+        assert turned_away(f"dnsmasq-dhcp: 83 DHCPDISCOVER(rack) {mac} no address available") == known
