@@ -35,7 +35,7 @@ from seeder.boot_script.dialect import Dialect
 from seeder.boot_script.grammar import CommandLine, Mac, Source, parse_mac
 from seeder.boot_script.grub import GRUB
 from seeder.boot_script.kernel_cmdline import check_carried
-from seeder.boot_script.load import Load, Stage0
+from seeder.boot_script.load import Load
 from seeder.boot_script.menu import Menu
 from seeder.http.file_response import BlobResponse
 from seeder.http.held_requests import HeldRequests
@@ -213,11 +213,11 @@ class Stage0App:
             if line and chosen is None:
                 self._watcher.shown_menu(mac, _host(request))
                 return self._menu(request, line, dialect, origin, mac)
-            served, stage0, answer = await self._turn(request, mac, chosen.channel if chosen else "")
+            served, answer = await self._turn(request, mac, chosen.channel if chosen else "")
             if isinstance(answer, Queued):
                 self._watcher.waits(mac, _host(request), answer.ahead)
                 return dialect.wait(origin, Mac(mac), answer.ahead, answer.wait_s, chosen.word if chosen else None)
-            return dialect.boot(stage0, self._load(request, origin, mac, served, answer))
+            return dialect.boot(served.stage0, self._load(request, origin, mac, served, answer))
         except SwarmbootError as error:
             self._watcher.script_refused(mac, _host(request), str(error))
             return dialect.refusal(origin, Mac(mac), str(error))
@@ -236,13 +236,15 @@ class Stage0App:
             Menu(origin=origin, mac=Mac(mac), seconds=line.seconds, items=items, trust=trust, memtest=test)
         )
 
-    async def _turn(self, request: Request, mac: str, chosen: str) -> tuple[Served, Stage0, Granted | Queued]:
-        """Return what to boot and the queue's answer, once it comes; raise ReleaseError if there is nothing to boot."""
+    async def _turn(self, request: Request, mac: str, chosen: str) -> tuple[Served, Granted | Queued]:
+        """Return what to boot and the queue's answer, once it comes; raise ReleaseError if there is nothing to boot.
+
+        Until then another release may have come: what is loaded, and by which command line, is asked for afterwards.
+        """
         place = self._place.racks.place(mac, _host(request))
         served = self.releases.of(mac, place.rack, chosen)
-        queue, stage0 = served.queue, served.queue.stage0
+        queue = served.queue
         self._cmdline(request, mac, served)
-        assert stage0 is not None
         held = self._held.open()
         self._watcher.asked(mac, _host(request), place.rack)
         try:
@@ -261,7 +263,7 @@ class Stage0App:
             kind = "channel" if chosen else "the canary,"
             what = f" {kind} {served.told}," if served.told else ""
             self._log.tell(f"machine {mac}{where} loads{what} from {sources}", source=counted_as(_host(request)))
-        return served, stage0, answer
+        return served, answer
 
     def _load(self, request: Request, origin: Source, mac: str, served: Served, granted: Granted) -> Load:
         return Load(

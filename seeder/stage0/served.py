@@ -12,7 +12,7 @@ from pathlib import Path
 
 from seeder.boot_script.grammar import CommandLine
 from seeder.boot_script.kernel_cmdline import node_cmdline
-from seeder.boot_script.load import stage0_of
+from seeder.boot_script.load import Stage0, stage0_of
 from seeder.policy.facts.node import Node
 from seeder.policy.stage0_queue import Stage0Queue, Verdict
 from seeder.site.canaries import read_canary
@@ -43,13 +43,19 @@ class Served:
         what = f"{self.manifest.name}, manifest {self.manifest.sequence}" if self.manifest else "no release"
         return f"{what} (channel {self.told})" if self.told else what
 
-    def cmdline(self, mac: str, place: Place, server: str) -> CommandLine:
-        """Return the kernel command line of a machine; raise ReleaseError if there is nothing to boot, or no such."""
-        stage0 = self.queue.stage0
-        if stage0 is None or self.manifest is None:
+    @property
+    def stage0(self) -> Stage0:
+        """Return what machines load; raise ReleaseError if there is nothing to boot."""
+        if self.queue.stage0 is None:
             which = f" in channel {self.told}" if self.told else ""
             hint = "publish one with vmlinuz and initramfs.img in it"
             raise ReleaseError(f"this server has no release with a kernel and an initramfs{which}", hint=hint)
+        return self.queue.stage0
+
+    def cmdline(self, mac: str, place: Place, server: str) -> CommandLine:
+        """Return the kernel command line of a machine; raise ReleaseError if there is nothing to boot, or no such."""
+        stage0 = self.stage0
+        assert self.manifest is not None
         chosen = select(self.manifest, name=place.profile, identity=Identity(frozenset({mac}))).profile
         profile = next((each for each in stage0.profiles if each.name == chosen), None)
         return node_cmdline(
