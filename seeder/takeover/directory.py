@@ -69,10 +69,18 @@ class Directory:
             (new / self.parts).mkdir(parents=True)
             made = {"of": stamp, **make(new), "files": self._files(new)}
             (new / self.parts / _STAMP).write_text(json.dumps(made))
-            if self.out.exists():
-                self.out.rename(Path(work, "old"))
-            new.rename(self.out)
+            self._put(new, Path(work, "old"))
         return True, made
+
+    def _put(self, new: Path, old: Path) -> None:
+        """Put the new release in the old one's place; that is there again if this is interrupted."""
+        try:
+            if self.out.exists():
+                self.out.rename(old)
+            new.rename(self.out)
+        finally:
+            if old.exists() and not self.out.exists():
+                old.rename(self.out)
 
     def _read_stamp(self) -> dict[str, object]:
         """Return the stamp of a directory that was made here, nothing if there is none; raise UnreadableError."""
