@@ -110,8 +110,10 @@ def _beside(card: Card, notes: list[str]) -> str:
 def made_first(first: First, *, is_dry: bool) -> list[Made]:
     """Make what is not there yet, or nothing if `is_dry`; return all of it in order.
 
-    Raises KeyFileError for keys that cannot be used, OSError and its like for what cannot be written.
+    Raises MalformedSettingError, with nothing made, for what no file of options can hold, KeyFileError for keys that
+    cannot be used, OSError and its like for what cannot be written.
     """
+    config_text(serve, first.values, CONFIG_FILE, "SWARMBOOT_SERVE")
     return [_made(path, what, make, is_dry=is_dry) for path, what, make in _things(first)]
 
 
