@@ -2,7 +2,7 @@
 
 The machine has a network of its own (QEMU's user network, restrict=on) that leads to that seeder and nowhere else. The
 release is signed with a key made for this boot, which the machine believes because a cpio archive behind its initramfs
-says so; its secret settings are left out. Nothing is kept but the trace.
+says so; its secret settings and files are left out. Nothing is kept but the trace.
 """
 
 from __future__ import annotations
@@ -116,13 +116,17 @@ def _apart(release: Release, work: Path, tell: Callable[[str], None]) -> Release
 def _publish(release: Release, work: Path) -> Path:
     """Publish the release with a key of this boot's own, and return its public half."""
     private, public = write_pair(work / "keys")
-    bare = replace(release, secret_env={}, settings=replace(release.settings, secret_env={}))
     with writing(work / "site") as writer:
         publish(
-            bare, [read_private(private)], writer=writer, options=PublishOptions(), now_unix_s=time.time(),
-            progress=choose_progress("hashed", is_quiet=True),
+            without_secrets(release), [read_private(private)], writer=writer, options=PublishOptions(),
+            now_unix_s=time.time(), progress=choose_progress("hashed", is_quiet=True),
         )  # fmt: skip
     return public
+
+
+def without_secrets(release: Release) -> Release:
+    """Return a release without what reaches nodes only with a fleet token."""
+    return replace(release, secret_env={}, node_secrets={}, settings=replace(release.settings, secret_env={}))
 
 
 def trusting(initramfs: bytes, public: bytes, authority: bytes) -> bytes:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seeder.trace.record import Recording, record, trusting
+from seeder.publish.release_dir import read_release
+from seeder.trace.record import Recording, record, trusting, without_secrets
 from swarmboot.errors import ReleaseError, ToolMissingError
 from tests.support.builders import build_release
 
@@ -18,6 +19,18 @@ def test_the_machine_believes_the_keys_of_its_boot_whatever_its_initramfs_was_bu
     assert len(image) % 4 == 0
     assert image.rindex(b"this boot's") > image.rindex(b"built with")
     assert b"trace=on" in image
+
+
+def test_what_needs_a_fleet_token_is_left_out_of_the_boot(tmp_path: Path) -> None:
+    folder = build_release(tmp_path / "release")
+    (folder / "nodes.secret/default/etc").mkdir(parents=True)
+    (folder / "nodes.secret/default/etc/key").write_text("secret")
+    (folder / "env").mkdir(exist_ok=True)
+    (folder / "env/own.secret.env").write_text("PASSWORD=secret\n")
+    release = read_release(folder)
+    assert (set(release.secrets), set(release.node_secrets)) == ({""}, {"default"})
+    bare = without_secrets(release)
+    assert (bare.secrets, bare.node_secrets) == ({}, {})
 
 
 def test_without_qemu_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
