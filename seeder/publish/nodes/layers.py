@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from swarmboot.errors import EscapeError, ReleaseError, UnreadableError
+from swarmboot.release.manifest import MAX_NODE_SECRETS
 from swarmboot.release.node_overlay import (
     MAX_FILES,
     OVERLAYS_MAX_BYTES,
@@ -212,7 +213,7 @@ def by_machine(
 ) -> dict[str, tuple[NodeFile, ...]]:
     """Return secret layers with those of names under the MAC addresses that the table has for them.
 
-    Raises ReleaseError for a name that the table has not.
+    Raises ReleaseError for a name that the table has not, and for more layers than a manifest names.
     """
     macs = {host.name: mac.replace(":", "-") for mac, host in hosts.items() if host.name}
     found = {layer: files for layer, files in layers.items() if not layer.startswith("name=")}
@@ -225,6 +226,11 @@ def by_machine(
             raise ReleaseError(f"{SEALED_FOLDER}/{layer}: {FOLDER}/{HOSTS} has no host {name}", hint=hint)
         both = {file.path: file for file in (*files, *found.get(macs[name], ()))}
         found[macs[name]] = tuple(file for _, file in sorted(both.items()))
+    if len(found) > MAX_NODE_SECRETS:
+        raise ReleaseError(
+            f"{SEALED_FOLDER}/ has secret files for too many", expected=f"at most {MAX_NODE_SECRETS} layers",
+            found=str(len(found)), hint="put what several have into default, or into a profile",
+        )  # fmt: skip
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 from seeder.publish.nodes import layers as work
 from seeder.publish.nodes.layers import by_machine, check_together, layer_notes, read_layers
 from swarmboot.errors import EscapeError, ReleaseError, SwarmbootError
+from swarmboot.release.manifest import MAX_NODE_SECRETS
 from swarmboot.release.node_overlay import Host, NodeFile
 
 LAYER = "52-54-00-12-34-56"
@@ -168,3 +169,11 @@ def test_a_file_that_is_a_folder_in_another_layer_is_refused_before_a_node_could
         with pytest.raises(ReleaseError, match="etc/app is a file of default and a folder of "):
             check_together(public, secret)
     check_together({"default": (NodeFile("etc/app", target="/srv/app"), below), LAYER: (NodeFile("etc/apps"),)}, {})
+
+
+def test_secret_files_for_more_machines_than_a_manifest_names_are_refused_before_any_is_sealed() -> None:
+    layers = {f"02-00-00-00-{number >> 8:02x}-{number & 255:02x}": () for number in range(MAX_NODE_SECRETS + 1)}
+    with pytest.raises(ReleaseError, match=r"nodes\.secret/ has secret files for too many"):
+        by_machine(layers, {})
+    layers.popitem()
+    assert len(by_machine(layers, {})) == MAX_NODE_SECRETS
