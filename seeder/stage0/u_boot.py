@@ -61,8 +61,11 @@ class UBoot:
             await trio.sleep(_LOOK_EVERY_S)
 
     def lay_out(self, served: Served, site: Path) -> None:
-        """Put a release into the TFTP root; raise ReleaseError, nothing changed, if U-Boot cannot boot it."""
-        stage0 = served.queue.stage0
+        """Put a release into the TFTP root; raise ReleaseError, nothing changed, if U-Boot cannot boot it.
+
+        Nothing changes either if another one comes while it is being written down: that is laid out next.
+        """
+        stage0, manifest = served.queue.stage0, served.manifest
         if stage0 is None or stage0.initramfs is None:
             raise ReleaseError(
                 "U-Boot boots a kernel and an initramfs", expected="vmlinuz and initramfs.img in the release",
@@ -71,6 +74,8 @@ class UBoot:
         trees = sorted(path.relative_to(site / trees_path(stage0.kernel.sha256)) for path in _trees(site, stage0))
         texts = {config_name(mac): self._config(served, stage0, mac, trees) for mac in self._macs()}
         texts |= dict.fromkeys((*DEFAULTS, BOOT_FILE), self._config(served, stage0, ALL, trees))
+        if served.queue.stage0 is not stage0 or served.manifest is not manifest:
+            return
         folder = self.root / _own_folder(stage0)
         for name, image in (("vmlinuz", stage0.kernel), ("initramfs.img", stage0.initramfs)):
             _copy(site / layout.blob_path(image.sha256), folder / name)

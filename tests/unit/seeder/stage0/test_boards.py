@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,20 @@ def test_the_release_before_stays_for_who_is_loading_it_and_older_ones_go(tmp_pa
     assert "second" in names
     assert "first" not in names
     assert len(names) == 2
+
+
+def test_a_release_that_comes_meanwhile_is_not_mixed_with_the_one_before(tmp_path: Path) -> None:
+    u_boot, served, site = build(tmp_path, boards=f"{A} {TREE}", racks=f"{B} r7\n")
+
+    class Overtaken(Boards):
+        def tree(self, mac: str) -> str:
+            """Have another release come."""
+            del mac
+            served.manifest = replace(MANIFEST, cmdline="next")
+            served.queue.serve(stage0_of(served.manifest))
+            return ""
+
+    replace(u_boot, boards=Overtaken()).lay_out(served, site)
+    assert list((tmp_path / "tftp").iterdir()) == []
+    u_boot.lay_out(served, site)
+    assert " next " in (tmp_path / "tftp/u-boot.cfg").read_text()
