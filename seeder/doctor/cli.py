@@ -86,7 +86,7 @@ def doctor(
 
     Ports, firewall, certificates, clock, disk, limits; with --pxe also dnsmasq, iPXE and other DHCP servers. It changes
     nothing; on the interface of --pxe it asks for an address as a machine would, and takes none. The exit status is 60
-    if something is in the way.
+    if something is in the way. SITE is what the file of options says without it, or else `site` here.
 
     \b
     Example:

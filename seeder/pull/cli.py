@@ -37,7 +37,7 @@ def pull(
 
     Only what is not here is fetched, and of a new release only what older ones here do not have. Everything is
     verified as nodes verify it; a release older than the one here is refused. Stopped at any moment, it goes on when
-    run again.
+    run again. SITE is the folder `site` here without it.
 
     \b
     Example:

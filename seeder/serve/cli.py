@@ -71,6 +71,8 @@ CONFIG_FILE = Path("/etc/swarmboot/serve.toml")
 def serve(**given: Any) -> None:
     """Serve a published SITE to a rack, over HTTPS.
 
+    Without it what /etc/swarmboot/serve.toml says is served, or else the folder `site` here.
+
     \b
     Example:
       swarmboot serve site/ --listen 10.0.0.1:8470 --uplink 900mbit

@@ -23,12 +23,14 @@ from swarmboot.verbs import Verbs
 FOLDER = Path("etc/systemd/system")
 _SECRETS = ("tls_cert", "tls_key", "fleet_token", "ui_token")
 _AS_SERVE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-_ARGUMENTS = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="SITE [OPTIONS OF serve]...")
+_ARGUMENTS = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SITE] [OPTIONS OF serve]...")
 
 
 @click.group(cls=Verbs)
 def unit() -> None:
     """Run `swarmboot serve` as a service of systemd, under a user of its own.
+
+    It takes what `serve` takes; what is not typed is what /etc/swarmboot/serve.toml says.
 
     \b
     Example:

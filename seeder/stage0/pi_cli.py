@@ -40,6 +40,8 @@ def rpi(
 ) -> None:  # fmt: skip
     """Write boot.img and boot.sig, from which Raspberry Pi 4 and 5 boot a SITE's release over HTTP.
 
+    SITE is the folder `site` here without it.
+
     \b
     Example:
       openssl genrsa -out pi.pem 2048

@@ -97,3 +97,10 @@ def test_a_list_of_verbs_says_all_of_what_each_does(path: tuple[str, ...]) -> No
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: " ".join(path) or "swarmboot")
 def test_every_help_has_an_example(path: tuple[str, ...]) -> None:
     assert re.search(r"^\s*(Examples?\b|Begin with:)", FOUND[path].help or "", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_a_help_says_what_an_argument_that_may_be_left_out_is_then(path: tuple[str, ...]) -> None:
+    optional = [each for each in VERBS[path].params if isinstance(each, click.Argument) and each.default is not None]
+    is_said = re.search(r"\bwithout\s+it\b", VERBS[path].help or "", re.IGNORECASE)
+    assert is_said or not [each for each in optional if not each.required and each.nargs == 1]
