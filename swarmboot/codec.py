@@ -177,6 +177,10 @@ class Fields:
             raise self._refuse(name, f"a map of bytes of at most {each}")
         return dict(value)
 
+    def unknown(self, known: frozenset[str]) -> tuple[str, ...]:
+        """Return the names of fields beyond these, sorted: what a newer version has written."""
+        return tuple(sorted(str(name) for name in self._fields.keys() - known - {"crit"}))
+
     def check_critical(self, known: frozenset[str]) -> None:
         """Raise DecodeError if the map marks a field as critical that this version does not know.
 

@@ -26,8 +26,10 @@ def issue(
 ) -> Manifest:
     """Give the manifest the site's next number, sign and write it, then the channel that points to it; return it.
 
-    Raises ReleaseError, before anything is written, if no node could read it or the numbers are used up.
+    Raises ReleaseError, before anything is written, if no node could read it, if it is a newer version's (it would lose
+    what that has said in it), or if the numbers are used up.
     """
+    check_known(manifest)
     sequence = next_number(writer.site)
     manifest = replace(manifest, sequence=sequence)
     payload = encode(manifest)
@@ -39,6 +41,15 @@ def issue(
     writer.write(layout.manifest_path(sequence), signed)
     point(writer, manifest, channel, keys, expires_unix_s=pointer_expires_unix_s)
     return manifest
+
+
+def check_known(manifest: Manifest) -> None:
+    """Raise ReleaseError for a manifest of which a newer version has written more than is known here."""
+    if manifest.unknown:
+        raise ReleaseError(
+            f"manifest {manifest.sequence} was published by a newer swarmboot, and would lose what that has said in it",
+            found=", ".join(manifest.unknown)[:80], hint="use a swarmboot that is no older",
+        )  # fmt: skip
 
 
 def point(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seeder.site.device_trees import drop_trees
+from seeder.site.issue import check_known
 from seeder.site.numbers import oldest_first
 from seeder.site.pins import pinned
 from seeder.site.reader import channel_names, files_of, pointed_number, read_unbelieved
@@ -35,7 +36,8 @@ def prune(writer: SiteWriter, *, keep: int, grace_s: float, now_unix_s: float) -
     """Drop all but the newest `keep` manifests, pinned ones and those that channels point to, and what none needs.
 
     One that a channel has pointed to within the last `grace_s` stays as well, with its blobs and torrents.
-    Raises ManifestError or BlobError, with nothing dropped, if a manifest that stays cannot be read.
+    Raises, with nothing dropped, ManifestError or BlobError if a manifest that stays cannot be read, and ReleaseError
+    if a newer version has written it, which may need files that are not known here.
     """
     site = writer.site
     numbers = oldest_first(site)
@@ -47,6 +49,7 @@ def prune(writer: SiteWriter, *, keep: int, grace_s: float, now_unix_s: float) -
     kernels: set[Digest] = set()
     for number in kept:
         manifest = read_unbelieved(site, number)
+        check_known(manifest)
         wanted |= files_of(manifest)
         kernels |= {artifact.sha256 for artifact in manifest.with_role(Role.KERNEL)}
     wanted.update(blobs_of(site))

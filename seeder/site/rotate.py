@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seeder.site.canaries import canary_channels, end_canary, read_canary, write_canary
-from seeder.site.issue import issue
+from seeder.site.issue import check_known, issue
 from seeder.site.reader import channel_names, read_channel
 from seeder.site.signers import check_threshold, signer_ids
 from seeder.site.writer import SiteWriter
@@ -53,6 +53,8 @@ def rotate(
     check_threshold(present, keys)
     check_threshold(new, keys)
     pointed = {name: read_channel(writer.site, name, old)[1] for name in channel_names(writer.site) if is_reissued}
+    for found in pointed.values():
+        check_known(found.manifest)
     canaries = _canaries(writer, present, is_kept=is_reissued)
     if is_new:
         present = _write_rotation(writer, keys, present, new)

@@ -120,6 +120,8 @@ class Manifest:
 
     `secrets` maps a profile's name, the empty one for no profile, to the digest of the sealed settings of its nodes,
     `node_secrets` a layer of the nodes' overlays to that of its sealed files; `storage` is what outlives a boot.
+    `unknown` names fields that a newer version has written: nodes do without, but nobody here may sign it again or say
+    which files it needs.
     """
 
     fleet: str
@@ -135,6 +137,7 @@ class Manifest:
     secrets: Mapping[str, Digest] = field(default_factory=dict)
     node_secrets: Mapping[str, Digest] = field(default_factory=dict)
     storage: Storage | None = None
+    unknown: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def boot_sets(self) -> dict[InfoHash, Pieces]:
@@ -260,6 +263,7 @@ def _decode(data: bytes) -> Manifest:
         secrets=_secrets(fields.mapping("secrets"), {"", *(profile.name for profile in profiles)}),
         node_secrets=_node_secrets(fields.mapping("node_secrets")),
         storage=decode_storage(fields.mapping("storage")) if fields.has("storage") else None,
+        unknown=fields.unknown(_KNOWN),
     )
 
 

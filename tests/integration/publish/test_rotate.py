@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from seeder.site.issue import point
+from seeder.site.reader import pointed_number, read_unbelieved
+from seeder.site.writer import writing
 from swarmboot import errors
-from swarmboot.release import key_files
+from swarmboot.codec import pack, unpack
+from swarmboot.release import key_files, layout, trust
+from swarmboot.release.manifest import MANIFEST_MAX_BYTES
 from tests.support.builders import build_bytes, build_release
 from tests.support.commands import Done, run
 
@@ -185,3 +190,25 @@ def test_help_ends_with_an_example(verb: str) -> None:
     done = run(verb, "--help")
     assert done.status == 0
     assert f"Example:\n    swarmboot {verb} " in done.out
+
+
+def test_what_a_newer_version_has_published_is_neither_pruned_nor_signed_again_without_it(scene: Scene) -> None:
+    number = pointed_number(scene.site, "edge")
+    path, keys = scene.site / layout.manifest_path(number), [key_files.read_private(scene.keys[0])]
+    value = unpack(trust.open_envelope(path.read_bytes(), trust.Kind.MANIFEST).payload, max_bytes=MANIFEST_MAX_BYTES)
+    path.chmod(0o644)
+    path.write_bytes(trust.sign(trust.Kind.MANIFEST, pack({**value, "future": {"image": bytes(32)}}), keys))
+    with writing(scene.site) as writer:
+        for channel in ("edge", "stable"):
+            point(writer, read_unbelieved(scene.site, number), channel, keys, expires_unix_s=0)
+    blob = scene.site / "blobs" / ("f" * 64)
+    blob.write_bytes(b"what the newer version knows")
+    before, (one, two, _) = sorted(scene.site.rglob("*")), scene.publics
+    for done in (run("prune", scene.site, "--keep", 1, "--grace", "0s"), scene.rotate(one, two, 0, 1)):
+        assert done.status == errors.ReleaseError.exit_status
+        assert f"manifest {number} was published by a newer swarmboot" in done.line
+        assert "found future" in done.line
+    assert sorted(scene.site.rglob("*")) == before
+    (scene.release / "plugins").mkdir()
+    (scene.release / "plugins/10-a.squashfs").write_bytes(b"hsqs")
+    assert scene.publish(0).status == 0, "another release is nobody's loss"

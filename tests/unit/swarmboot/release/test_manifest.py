@@ -121,7 +121,9 @@ def test_a_critical_field_within_an_artifact_or_a_profile_is_refused_too() -> No
 
 
 def test_an_unknown_field_that_is_not_critical_is_passed_over() -> None:
-    assert decode(altered(comment="built on a Monday")) == build_manifest()
+    found = decode(altered(comment="built on a Monday"))
+    assert (found, found.unknown, build_manifest().unknown) == (build_manifest(), ("comment",), ())
+    assert decode(encode(found)).unknown == ()
 
 
 def test_a_list_of_chunks_is_passed_over_by_who_does_not_know_it_and_missed_by_nobody() -> None:
