@@ -9,7 +9,7 @@ never logged, reported or served; the files have mode 0600.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 from random import Random
 
@@ -17,6 +17,7 @@ import trio
 
 from leecher.boot.hand_off import OWN_SECRETS, environment_text, write_private, write_secret
 from leecher.machine.identity import read_identity
+from leecher.machine.this_boot import boot_card
 from leecher.origin.client import Origin
 from leecher.origin.small_request import SmallRequest
 from leecher.origin.threads import in_thread
@@ -73,7 +74,7 @@ class SecretSettings:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path.with_name(OWN_SECRETS).unlink(missing_ok=True)
-        self._layers = self._layers_of(manifest) if has_files and settings.secrets else {}
+        self._layers = self._layers_of(manifest, settings) if has_files and settings.secrets else {}
         if self._digest is None and not self._layers:
             self.written.set()
             if selection.secrets is not None and counters.proving.one is None:
@@ -103,11 +104,14 @@ class SecretSettings:
             write_secret(self._path, environment_text("", env))
         self.written.set()
 
-    def _layers_of(self, manifest: Manifest) -> dict[str, Digest]:
+    def _layers_of(self, manifest: Manifest, settings: NodeSettings) -> dict[str, Digest]:
         """Return the layers of secret files that this node gets, the later one winning, and their digests."""
         if not manifest.node_secrets:
             return {}
-        facts = NodeFacts(tuple(sorted(read_identity().macs)), profile=self._profile)
+        macs = in_order(
+            read_identity().macs, manifest.node_secrets, lambda: boot_card(settings.server, settings.bind)[0]
+        )
+        facts = NodeFacts(macs, profile=self._profile)
         return {layer: manifest.node_secrets[layer] for layer in secret_layers(manifest.node_secrets, facts)}
 
     async def _asked_for(self, origin: Origin, digest: Digest) -> bytes:
@@ -151,6 +155,15 @@ class SecretSettings:
                 hint="run `swarmboot verify` on the site",
             )  # fmt: skip
         return sealed
+
+
+def in_order(macs: Iterable[str], layers: Collection[str], boot_mac: Callable[[], str]) -> tuple[str, ...]:
+    """Return a machine's MAC addresses, the one that it boots by last; that is asked only if several have layers."""
+    found = sorted(macs)
+    if sum(mac.replace(":", "-") in layers for mac in found) > 1:
+        own = boot_mac()
+        found.sort(key=lambda mac: (mac == own, mac))
+    return tuple(found)
 
 
 def _files(packed: bytes) -> tuple[NodeFile, ...]:
