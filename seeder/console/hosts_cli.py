@@ -54,6 +54,7 @@ def import_hosts(
     others: list[tuple[Path, Callable[[Mapping[str, Host]], str]]] = []
     others += [(rack_map, work.rack_map_text)] if rack_map else []
     others += [(dhcp_conf, work.dhcp_text)] if dhcp_conf else []
+    work.check_apart(release, *(path for path, _ in others))
     for path, _ in others:
         work.check_ours(path)
     found = work.change(

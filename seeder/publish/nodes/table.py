@@ -14,7 +14,7 @@ from pathlib import Path
 
 from seeder.publish.nodes.hosts import Hosts, hosts_text, parse_hosts
 from seeder.publish.nodes.layers import FOLDER, HOSTS
-from swarmboot.errors import ReleaseError, UnreadableError
+from swarmboot.errors import MalformedSettingError, ReleaseError, UnreadableError
 from swarmboot.host.files import write_whole
 from swarmboot.host.text_files import read_text
 from swarmboot.release.node_overlay import Host
@@ -111,6 +111,17 @@ def dhcp_notes(hosts: Mapping[str, Host]) -> list[str]:
         for mac, host in sorted(hosts.items())
         if _NO_NAME_OF_DNSMASQ.match(host.name)
     ]
+
+
+def check_apart(release: Path, *others: Path) -> None:
+    """Raise MalformedSettingError for a file that two things would be written into, the release's table among them."""
+    known: set[Path] = {(release / FOLDER / HOSTS).resolve()}
+    for path in others:
+        if path.resolve() in known:
+            raise MalformedSettingError(
+                f"{path} is named for two things", expected="a file of its own for each", hint="name another file"
+            )
+        known.add(path.resolve())
 
 
 def check_ours(path: Path) -> None:

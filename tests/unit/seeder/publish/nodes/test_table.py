@@ -10,6 +10,7 @@ from seeder.publish.nodes.hosts import Hosts
 from seeder.publish.nodes.table import (
     MADE,
     change,
+    check_apart,
     check_ours,
     dhcp_notes,
     dhcp_text,
@@ -20,7 +21,7 @@ from seeder.publish.nodes.table import (
     write_table,
 )
 from seeder.stage0.rack_map import Place, parse_rack_map
-from swarmboot.errors import ReleaseError
+from swarmboot.errors import MalformedSettingError, ReleaseError
 from swarmboot.release.node_overlay import Host
 
 A, B, C = "52:54:00:00:00:0a", "52:54:00:00:00:0b", "52:54:00:00:00:0c"
@@ -95,3 +96,12 @@ def test_names_that_only_look_like_dnsmasqs_words_stay() -> None:
     hosts = {A: Host("d"), B: Host("1d-2"), C: Host("ignored")}
     assert [line.rpartition(",")[2] for line in dhcp_text(hosts).splitlines()[1:]] == ["d", "1d-2", "ignored"]
     assert dhcp_notes(hosts) == []
+
+
+def test_a_file_is_written_for_one_thing_only(tmp_path: Path) -> None:
+    table, one, two = tmp_path / "nodes/hosts.csv", tmp_path / "racks", tmp_path / "dhcp"
+    two.symlink_to(one)
+    for others in ((one, one), (one, two), (table,), (tmp_path / "nodes/../nodes/hosts.csv",)):
+        with pytest.raises(MalformedSettingError, match="is named for two things"):
+            check_apart(tmp_path, *others)
+    check_apart(tmp_path, one, tmp_path / "other")
