@@ -114,11 +114,11 @@ def made_first(first: First, *, is_dry: bool) -> list[Made]:
     cannot be used, OSError and its like for what cannot be written.
     """
     config_text(serve, first.values, CONFIG_FILE, "SWARMBOOT_SERVE")
-    return [_made(path, what, make, is_dry=is_dry) for path, what, make in _things(first)]
+    return [_made(path, what, make, first, is_dry=is_dry) for path, what, make in _things(first)]
 
 
-def _made(path: Path, what: str, make: Callable[[], None], *, is_dry: bool) -> Made:
-    is_there = path.exists() and not (path.name == CONFIG_FILE.name and _is_as_packaged(path))
+def _made(path: Path, what: str, make: Callable[[], None], first: First, *, is_dry: bool) -> Made:
+    is_there = path.exists() and not (path == first.under(CONFIG_FILE) and _is_left_to_us(path, first))
     if not is_there and not is_dry:
         make()
     return Made(path, what.partition(": ")[0] if is_there else what, "kept" if is_there else "made")
@@ -152,10 +152,13 @@ def _discard(_value: object) -> None:
     """Do nothing with what a step returns."""
 
 
-def _is_as_packaged(path: Path) -> bool:
-    """Return whether a file of options is the one that the package brings, in which nothing is said yet."""
-    packaged = config_text(serve, {"site": "/srv/swarmboot/site"}, CONFIG_FILE, "SWARMBOOT_SERVE")
-    return path.read_text(errors="replace") == packaged
+def _is_left_to_us(path: Path, first: First) -> bool:
+    """Return whether a file of options is the one that the package brings, in which nothing is said yet, and more is
+    known now."""
+    packaged = {"site": "/srv/swarmboot/site"}
+    return first.values != packaged and path.read_text(errors="replace") == config_text(
+        serve, packaged, CONFIG_FILE, "SWARMBOOT_SERVE"
+    )
 
 
 def _write_config(path: Path, first: First) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,12 @@ def test_a_folder_that_no_file_of_options_can_hold_is_refused_before_anything_is
         with pytest.raises(MalformedSettingError, match="a file of options cannot hold this"):
             made_first(first, is_dry=is_dry)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_without_bare_machines_that_is_made_again_is_said_to_be_kept(tmp_path: Path) -> None:
+    first = First(pxe="", dhcp_range="", notes=(), folder=Path("/srv/swarmboot"), root=tmp_path)
+    assert {step.state for step in made_first(first, is_dry=False)} == {"made"}
+    assert {step.state for step in made_first(first, is_dry=False)} == {"kept"}
+    (config,) = tmp_path.rglob("serve.toml")
+    again = made_first(replace(first, pxe="eth1", dhcp_range="10.0.0.10,10.0.0.20"), is_dry=True)
+    assert [step.path for step in again if step.state == "made"] == [config], "nothing is said in it yet"
