@@ -23,7 +23,7 @@ DEFAULT_WHERE = "/srv"
 DEFAULT_OPTIONS = "nosuid,nodev"
 CONTINUE, STOP = "continue", "stop"
 _DISK = re.compile(r"(?:(?:LABEL|UUID|PARTLABEL|PARTUUID)=[A-Za-z0-9._-]{1,64}|/dev(?:/[A-Za-z0-9._:-]{1,64}){1,4})\Z")
-_SERVER = r"(?P<server>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])"
+_SERVER = r"(?P<server>[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])"
 _NFS = re.compile(_SERVER + r":(?P<path>/[A-Za-z0-9._/{}-]{0,255})\Z")
 _NFS_FILLED = re.compile(_SERVER + r":(?P<path>/[A-Za-z0-9._/:-]{0,511})\Z")
 _WHERE = re.compile(r"(?:/[A-Za-z0-9._+-]{1,64}){1,8}\Z")

@@ -37,6 +37,7 @@ def test_what_is_written_is_understood_and_comes_back_from_a_manifest(words: tup
         (("10.0.0.1:/x/{hostnmae}",), "storage"),
         (("10.0.0.1:/x/../y",), "storage"),
         (("10.0.0.1:relative",), "storage"),
+        (("-oexec:/x",), "storage"),
         (("LABEL=data", "srv"), "storage_at"),
         (("LABEL=data", "/"), "storage_at"),
         (("LABEL=data", "/usr"), "storage_at"),
