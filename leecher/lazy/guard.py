@@ -62,7 +62,7 @@ def _adjust_score(process: str, score: str) -> None:
 def enter_own_mounts(root: int) -> str:
     """Have this process keep all that is mounted now, whatever is unmounted elsewhere; return a fault in words.
 
-    At the switch of roots systemd 254 and later bind /run anew and let go of the old tree, which parts each mount from
+    At the switch of roots systemd 257 binds /run anew and lets go of the old tree, which parts each mount from
     those below it: to a program that has its root in there everything is gone but its root's own files. `root` is an
     open descriptor of the root that it was started from, closed here: mounts are shared from there on.
     """
