@@ -68,9 +68,9 @@ LONG = {
     *(("lab", verb) for verb in ("run", "compare", "calibrate", "soak")),
     *(("plugin", verb) for verb in ("make", "import", "show")),
     *(("trace", verb) for verb in ("record", "export")),
-    ("pull",), ("release", "import"), ("canary", "set"),
+    ("pull",), ("release", "import"), ("canary", "set"), ("pxe", "rpi"),
 }  # fmt: skip
-"""Verbs that take a minute, a machine, a server, an initramfs or another release; their own tests run them."""
+"""Verbs that take a minute, a machine, a server, firmware or another release; their own tests run them."""
 
 WRONGLY = {
     "keygen --out keys": "keys/swarmboot.key is there already",
