@@ -40,7 +40,8 @@ def read_scenario(path: Path) -> Scenario:
     except UnicodeDecodeError as error:
         raise ScenarioError(f"{path} is not TOML", expected="UTF-8 text") from error
     except OSError as error:
-        raise ScenarioError(f"{path} cannot be read: {error.strerror or error}") from error
+        hint = "name a file in TOML, or an example, as gpu-farm-500"
+        raise ScenarioError(f"{path} cannot be read: {error.strerror or error}", hint=hint) from error
 
 
 def parse_scenario(text: str) -> Scenario:

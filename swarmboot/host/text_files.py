@@ -15,7 +15,8 @@ def read_text(path: Path, *, label: str) -> str:
         with path.open("rb") as file:
             data = file.read(_TEXT_MAX_BYTES + 1)
     except OSError as error:
-        raise UnreadableError(f"{label} cannot be read: {error.strerror}") from error
+        hint = "check the path, its mode and its owner"
+        raise UnreadableError(f"{label} cannot be read: {error.strerror}", hint=hint) from error
     if len(data) > _TEXT_MAX_BYTES:
         raise ReleaseError(f"{label} is too large for a text file", expected=f"at most {_TEXT_MAX_BYTES} bytes")
     try:

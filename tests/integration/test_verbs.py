@@ -78,6 +78,7 @@ WRONGLY = {
     "publish none": "none is no release",
     "publish ./none/": "none is no release",
     "publish release --key none.key": "none.key cannot be read",
+    "publish release --trace none.trace": "none.trace cannot be read",
     "publish release --site release/site": "the site release/site lies in the release release",
     "publish release --trust none.pub": "none.pub cannot be read",
     "publish release --fleet-token none.token": "none.token",
@@ -279,10 +280,11 @@ def test_the_doctor_looks_at_what_serve_is_told_by_its_file(desk: Desk, run: Run
 
 
 @pytest.mark.parametrize("command", WRONGLY)
-def test_a_refusal_names_a_file_as_it_was_typed(desk: Desk, run: Run, command: str) -> None:
+def test_a_refusal_names_a_file_as_it_was_typed_and_what_to_do(desk: Desk, run: Run, command: str) -> None:
     status, said, complaints = run(command)
     assert status not in (0, 1, 2), complaints
     assert WRONGLY[command] in complaints
+    assert "; " in complaints or "expected " in complaints
     assert str(desk.folder) not in said + complaints
 
 

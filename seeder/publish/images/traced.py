@@ -23,7 +23,8 @@ def read_trace(path: Path) -> dict[str, tuple[Read, ...]]:
             raise ReleaseError(f"{path} is too large for a trace", expected=f"at most {_MAX_BYTES} bytes")
         text = path.read_text()
     except OSError as error:
-        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
+        hint = "name a trace, as `swarmboot trace record` and `trace export` write it"
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
     except UnicodeDecodeError as error:
         raise ReleaseError(f"{path} is no text", expected="UTF-8", found=f"byte {error.start} is not") from error
     return parse_trace(text, where=str(path))

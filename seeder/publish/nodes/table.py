@@ -14,7 +14,7 @@ from pathlib import Path
 
 from seeder.publish.nodes.hosts import Hosts, hosts_text, parse_hosts
 from seeder.publish.nodes.layers import FOLDER, HOSTS
-from swarmboot.errors import MalformedSettingError, ReleaseError, UnreadableError
+from swarmboot.errors import MalformedSettingError, ReleaseError
 from swarmboot.host.files import write_whole
 from swarmboot.host.text_files import read_text
 from swarmboot.release.node_overlay import Host
@@ -64,10 +64,7 @@ def _clashes(hosts: Mapping[str, Host], table: Hosts) -> Iterator[str]:
 
 def read_table(path: Path, *, profiles: frozenset[str]) -> Hosts:
     """Return the hosts of a table in a file; raise UnreadableError for a file that is no text, or not there."""
-    try:
-        text = read_text(path, label=str(path))
-    except OSError as error:
-        raise UnreadableError(f"{path} cannot be read: {error.strerror}", hint="name a table of hosts, CSV") from error
+    text = read_text(path, label=str(path))
     return parse_hosts(text, where=str(path), profiles=profiles)
 
 
