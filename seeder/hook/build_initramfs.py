@@ -82,10 +82,13 @@ def build_initramfs(
             made.chmod(0o600)
         generate = _mkinitramfs if generator == "initramfs-tools" else _dracut
         command = generate(stage, made, kernel, is_lean=leanness is not None)
-        _run(program, command if modules is None else _around(modules, stage, command), environment)
+        config = (modules or Path("/")) / f"boot/config-{kernel}"
+        hint = (
+            "" if config.exists() else f"{config} is not there: copy it from the kernel's package, {program} reads it"
+        )
+        _run(program, command if modules is None else _around(modules, stage, command), environment, hint=hint)
         mode = 0o600 if bake.token is not None else 0o644
         if leanness is not None:
-            config = (modules or Path("/")) / f"boot/config-{kernel}"
             lean = make_lean(made, out, kernel=kernel, config=config, nics=leanness.nics, mode=mode)
     if bake.token is not None:
         out.chmod(0o600)
@@ -193,6 +196,6 @@ def _dracut(stage: Path, out: Path, kernel: str, *, is_lean: bool) -> tuple[str,
     return (*_CONTAINED, _WITH_MODULE, "sh", str(modules), *generic, str(out), kernel)
 
 
-def _run(program: str, command: tuple[str, ...], environment: dict[str, str]) -> None:
+def _run(program: str, command: tuple[str, ...], environment: dict[str, str], *, hint: str) -> None:
     whole = {**os.environ, **environment, "LC_ALL": "C.UTF-8"}
-    run_program(command, bound_s=_BOUND_S, failure=ResourceError, what=program, environment=whole)
+    run_program(command, bound_s=_BOUND_S, failure=ResourceError, what=program, environment=whole, hint=hint)

@@ -119,3 +119,15 @@ def test_modules_are_looked_for_in_the_folder_that_was_named(tmp_path: Path) -> 
 def test_modules_and_another_system_are_not_both_taken(tmp_path: Path) -> None:
     done = build(tmp_path, "--modules", tmp_path, "--inside", tmp_path)
     assert (done.status, "--modules and --inside" in done.line) == (MalformedSettingError.exit_status, True)
+
+
+@pytest.mark.root
+@pytest.mark.needs("mkinitramfs", "depmod", "unshare")
+def test_a_kernel_without_its_configuration_is_said_to_lack_it(tmp_path: Path) -> None:
+    write_modules(tmp_path / "tree/lib/modules" / KERNEL)
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime/runtime.squashfs").write_bytes(b"never read")
+    (tmp_path / "runtime/runtime.libraries").write_text("")
+    done = build(tmp_path, "--modules", tmp_path / "tree")
+    assert done.status == ResourceError.exit_status, done.err
+    assert f"{tmp_path}/tree/boot/config-{KERNEL} is not there: copy it from the kernel's package" in done.line
