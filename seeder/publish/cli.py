@@ -215,7 +215,7 @@ def _publish(
     found = read_release(release)
     _check_apart(release, site)
     secureboot = _secureboot(stage0.secureboot_key, stage0.secureboot_cert, is_wanted=stage0.uki)
-    known = known_keys(keys, site)
+    known = known_keys(keys, site, is_check=manner.is_check)
     is_known = bool(known) or not manner.is_check
     looked = judge(found, signing_of(site, known, options) if is_known else None, manner)
     if manner.is_check:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmboot.errors import NoRootImageError, ReleaseError
+from swarmboot.errors import KeyFileError, NoRootImageError, ReleaseError
+from tests.support.commands import run
 from tests.support.releases.bootable_roots import cpio, loader
 from tests.support.releases.publishing import published
 from tests.support.releases.release_bench import BOOTS, REFUSED, Bench
@@ -266,3 +267,15 @@ def test_words_that_no_boot_script_can_carry_are_refused_with_all_else_and_by_fo
 def test_a_quoted_word_with_blanks_reaches_the_kernel_by_both_loaders_and_is_accepted(bench: Bench) -> None:
     bench.file("release.toml", """cmdline = 'dyndbg="file drivers/net/* +p"'""")
     assert bench.check()[0] == BOOTS
+
+
+def test_a_check_needs_no_key_where_the_site_was_published_with_one(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.pack()
+    assert bench.publish().status == 0
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nobody"))
+    words = ("publish", bench.release, "--site", bench.folder / "site")
+    done = run(*words, "--check")
+    assert (done.status, "note: no signing key is here" in done.err) == (BOOTS, True), done.err
+    assert run(*words).status == KeyFileError.exit_status
