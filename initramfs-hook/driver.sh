@@ -19,6 +19,8 @@ swarmboot_prefix=${swarmboot_prefix:-} # before /etc, /run and /tmp, where the i
 . "$swarmboot_files/arguments.sh"
 # shellcheck source=initramfs-hook/network.sh
 . "$swarmboot_files/network.sh"
+# shellcheck source=initramfs-hook/zram.sh
+. "$swarmboot_files/zram.sh"
 # shellcheck source=initramfs-hook/leecher.sh
 . "$swarmboot_files/leecher.sh"
 # shellcheck source=initramfs-hook/cache.sh
@@ -36,6 +38,7 @@ swarmboot_prefix=${swarmboot_prefix:-} # before /etc, /run and /tmp, where the i
 swarmboot_boot() {
     swarmboot_say "an address after $(swarmboot_uptime) s:$(swarmboot_addresses)"
     swarmboot_end_window "$1"
+    swarmboot_add_swap
     swarmboot_prepare || swarmboot_fail "$swarmboot_run cannot be set up: is there room in RAM, are loop and squashfs there?" ||
         return 1
     swarmboot_name_servers >"$swarmboot_run/etc/resolv.conf"

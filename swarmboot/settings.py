@@ -115,6 +115,7 @@ class NodeSettings:
     metrics_port: int
     cache: str
     storage: str
+    zram: str
 
 
 def _text(value: str) -> str:
@@ -223,6 +224,24 @@ def _storage(value: str) -> str:
         raise MalformedSettingError(
             "not of file systems",
             expected="off, or ext4, xfs, btrfs, nfs4, nfs by commas",
+            found=_shown(value),
+        )
+    return value
+
+
+def parse_zram(value: str) -> str:
+    """Return how much compressed swap a node makes, as the hook reads it; nothing for none.
+
+    Raises MalformedSettingError.
+    """
+    if value.lower() in OFF:
+        return ""
+    if value.lower() in ON:
+        return "50%"
+    if not re.fullmatch(r"[1-9][0-9]{0,8}(?:[kKmMgG]|[KMG]iB)|(?:[1-9][0-9]?|1[0-9]{2}|200)%", value):
+        raise MalformedSettingError(
+            "not a size of swap",
+            expected="off, on, a share of the RAM up to 200%, or a size, as in 50% or 256MiB",
             found=_shown(value),
         )
     return value
@@ -343,6 +362,10 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "storage", _storage, "", "off for none of the release's storage; baked in, the file systems that the initramfs "
         "can mount (initramfs only)", "ext4,nfs4",
+    ),
+    Setting(
+        "zram", parse_zram, "off", "compressed swap in RAM, made before anything is fetched: off, on for 50%, another "
+        "share of the RAM, or a size; at most twice the RAM (initramfs only)", "50%",
     ),
 )  # fmt: skip
 

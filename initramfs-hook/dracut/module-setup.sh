@@ -44,6 +44,13 @@ installkernel() {
                 ;;
         esac
     done
+    # And those that swap to compressed RAM (swarmboot.zram), with ways to compress that zram asks for by name.
+    ! has_zram || instmods zram zstd lz4 lzo-rle
+}
+
+# Succeed if nodes with this initramfs swap to compressed RAM.
+has_zram() {
+    grep -qsiE '^zram=([1-9]|on|yes|true)' "${SWARMBOOT_CONFIG:-/etc/swarmboot}/defaults"
 }
 
 # Called by dracut.
@@ -55,6 +62,7 @@ install() {
     inst_hook initqueue/settled 90 "$moddir/swarmboot-wait.sh"
     inst_hook mount 10 "$moddir/swarmboot-mount.sh"
     inst_multiple cat chmod chroot cp ip ln mkdir modprobe mount mv readlink rm rmdir sleep tr umount
+    ! has_zram || inst_multiple mkswap swapon
     for name in "$code"/*.sh; do
         inst_simple "$name" "/usr/lib/swarmboot/${name##*/}"
     done

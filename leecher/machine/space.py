@@ -22,16 +22,22 @@ _HINT = "give the node more, publish a smaller release, or choose a profile with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """This machine's RAM: all of it, and what can be used without swapping."""
+    """This machine's RAM: all of it, what can be used without swapping, and what can be swapped."""
 
     total_bytes: int
     available_bytes: int
+    swap_free_bytes: int = 0
 
 
 def read_memory(path: Path = Path("/proc/meminfo")) -> Memory:
     """Return what the kernel says."""
-    found = dict(re.findall(r"^(MemTotal|MemAvailable):\s+([0-9]+) kB$", path.read_text(), re.MULTILINE))
-    return Memory(total_bytes=int(found["MemTotal"]) * 1024, available_bytes=int(found["MemAvailable"]) * 1024)
+    pattern = r"^(MemTotal|MemAvailable|SwapFree):\s+([0-9]+) kB$"
+    found = {name: int(kib) * 1024 for name, kib in re.findall(pattern, path.read_text(), re.MULTILINE)}
+    return Memory(
+        total_bytes=found["MemTotal"],
+        available_bytes=found["MemAvailable"],
+        swap_free_bytes=found.get("SwapFree", 0),
+    )
 
 
 def read_own_bytes(path: Path = Path("/proc/self/status")) -> int:
@@ -67,7 +73,9 @@ def check_space(
 ) -> None:
     """Raise SpaceError unless `folder` can take `needed_bytes` more and leave `reserve_bytes`, on disk or in RAM.
 
-    `unpacked_bytes` are what images will take in RAM beside that, each in a tmpfs no larger than `overlay`.
+    `unpacked_bytes` are what images will take in RAM beside that, each in a tmpfs no larger than `overlay`. Where there
+    is swap, which swarmboot.zram has in RAM, half of what it takes of them counts as room: programs and their files
+    are packed to less than that, images are packed already.
     """
     status = os.statvfs(folder)
     free_bytes = status.f_bavail * status.f_frsize
@@ -75,8 +83,10 @@ def check_space(
     if filesystem not in _TMPFS:
         _check(f"{folder} is too small", "on disk", free_bytes, needed_bytes, reserve_bytes)
         return
+    spared_bytes = min(sum(unpacked), memory.swap_free_bytes) // 2
+    where = f"of available memory, {format_size(spared_bytes)} of it by swap" if spared_bytes else "of available memory"
     _check(
-        "this node has too little RAM", "of available memory", memory.available_bytes, needed_bytes, reserve_bytes,
+        "this node has too little RAM", where, memory.available_bytes + spared_bytes, needed_bytes, reserve_bytes,
         unpacked_bytes=sum(unpacked),
     )  # fmt: skip
     if filesystem == "tmpfs" and status.f_blocks:

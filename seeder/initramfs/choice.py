@@ -62,6 +62,9 @@ FOR_STORAGE = {
     **{name: frozenset({name, *(FOR_A_CACHE - {"ext4"})}) for name in ("ext4", "xfs", "btrfs")},
 }
 """What stays as well for a release's storage of each type (docs/decisions/0069), with what it needs."""
+FOR_ZRAM = frozenset({"zram", "zstd", "lz4", "lzo_rle"})
+"""What stays as well where nodes swap to compressed RAM, with what it needs: older kernels' zram asks for the ways to
+compress by name."""
 _CARDS = re.compile(
     r"drivers/net/(?:(?:ethernet|usb|fddi|hyperv|fjes|thunderbolt)/(?!.*mdio[^/]*\Z)"
     r"|(?:virtio_net|vmxnet3/vmxnet3|xen-netfront)\Z)"
@@ -142,9 +145,15 @@ def storage_types(defaults: str) -> tuple[str, ...]:
     return tuple(name for name in (found[1].split(",") if found else ()) if name in FOR_STORAGE)
 
 
+def has_zram(defaults: str) -> bool:
+    """Return whether what is baked into an initramfs has its nodes swap to compressed RAM."""
+    return re.search(r"^zram=(?:[1-9]|on|yes|true)", defaults, re.MULTILINE | re.IGNORECASE) is not None
+
+
 def also_kept(defaults: str) -> frozenset[str]:
     """Return the names of modules that what is baked into an initramfs has stay beside those of every boot."""
     kept = FOR_A_CACHE if has_cache(defaults) else frozenset()
+    kept |= FOR_ZRAM if has_zram(defaults) else frozenset()
     return kept.union(*(FOR_STORAGE[name] for name in storage_types(defaults)))
 
 

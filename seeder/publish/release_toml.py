@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from swarmboot.errors import ReleaseError
+from swarmboot.errors import MalformedSettingError, ReleaseError
 from swarmboot.release.manifest import Profile
 from swarmboot.release.node_overlay import VALUES, is_host_name
 from swarmboot.release.storage import Storage, StorageError, storage_of
+from swarmboot.settings import parse_zram
 from swarmboot.text.spelling import did_you_mean
 from swarmboot.text.template import TemplateError, filled_in, names_in
 from swarmboot.text.toml import TomlError, parse_toml
 
 _STORAGE = ("storage", "storage_at", "storage_type", "storage_options", "storage_missing")
-_TOP = frozenset({"name", "cmdline", "allow", "profiles", "lazy", "hostname", *_STORAGE})
-_PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline", "lazy"})
+_TOP = frozenset({"name", "cmdline", "allow", "profiles", "lazy", "zram", "hostname", *_STORAGE})
+_PROFILE = frozenset({"name", "macs", "dmi", "plugins", "env", "secret_env", "cmdline", "lazy", "zram"})
 _SECRET = frozenset({"secret_env"})
 _MAC = re.compile(r"(?=.{1,17}\Z)[0-9a-f*?]{1,2}(:[0-9a-f*?]{1,2}){0,5}\Z")
 _PROFILE_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*profiles[ \t]*\]\]", re.MULTILINE)
@@ -186,10 +187,21 @@ def _hostname(table: _Table) -> str:
 
 
 def _cmdline(table: _Table) -> str:
-    """Return the kernel arguments, and the one that `lazy` stands for after them, so that it counts."""
+    """Return the kernel arguments, and those that `lazy` and `zram` stand for after them, so that they count."""
     is_lazy = table.truth("lazy")
     word = "" if is_lazy is None else f"swarmboot.lazy={'on' if is_lazy else 'off'}"
-    return " ".join(filter(None, (table.text("cmdline", most=4096), word)))
+    return " ".join(filter(None, (table.text("cmdline", most=4096), word, _zram(table))))
+
+
+def _zram(table: _Table) -> str:
+    """Return the kernel argument for compressed swap; nothing where nothing is said of it."""
+    if not table.has("zram"):
+        return ""
+    text = table.text("zram")
+    try:
+        return f"swarmboot.zram={parse_zram(text) or 'off'}"
+    except MalformedSettingError as error:
+        raise table.refuse("zram", error.expected) from error
 
 
 def _secret_env(number: int, value: Any, source: _Source) -> dict[str, str]:

@@ -31,6 +31,7 @@ from seeder.publish.check.stage0 import (
     check_unpackers,
     check_versions,
     check_weight,
+    check_zram,
 )
 from seeder.publish.release_dir import Release, ReleaseFile
 from seeder.site.writer import SourceFile, source_file
@@ -195,6 +196,9 @@ def _stage0_findings(
     packed = [file.label for file in release.files if file.format.endswith(".zst")]
     yield from check_unpackers(initramfs, packed, label=label)
     yield from check_storage(initramfs, release.settings.storage, label=label)
+    own = release.settings.cmdline
+    cmdlines = (own, *(f"{own} {profile.cmdline}" for profile in release.settings.profiles))
+    yield from check_zram(initramfs, cmdlines, label=label)
     sizes = (file.size_bytes for file in release.files if file.role is Role.INITRAMFS)
     yield from check_weight(initramfs, next(sizes, 0), label=label)
     if kernel is not None:

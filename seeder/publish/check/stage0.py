@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seeder.initramfs.kernel import Kernel
@@ -11,6 +12,8 @@ from swarmboot.errors import SwarmbootError
 from swarmboot.ids import KeyId
 from swarmboot.release import trust
 from swarmboot.release.storage import DRIVERS, Storage
+from swarmboot.settings import OFF
+from swarmboot.text.arguments import last_value
 from swarmboot.text.units import format_size
 
 _WORTH_BYTES = 1 << 20
@@ -107,6 +110,22 @@ def check_storage(initramfs: Initramfs, storage: Storage | None, *, label: str) 
             expected=f"the module {DRIVERS[storage.type]}",
             found="none",
             hint=f"build it with --default storage={storage.type}, as in `swarmboot hook build-initramfs --lean`",
+        )
+    ]
+
+
+def check_zram(initramfs: Initramfs, cmdlines: Iterable[str], *, label: str) -> list[Finding]:
+    """Return a note if a command line of the release asks for compressed swap of which an initramfs has no driver."""
+    values = (last_value(cmdline, "swarmboot.zram") for cmdline in cmdlines)
+    wanted = next((value for value in values if value and value.lower() not in OFF), "")
+    if not wanted or not initramfs.drivers or "zram" in initramfs.drivers:
+        return []
+    return [
+        Finding(
+            f"{label} cannot make the compressed swap of swarmboot.zram={wanted}: nodes boot without",
+            expected="the module zram",
+            found="none",
+            hint=f"build it with --default zram={wanted}, as in `swarmboot hook build-initramfs --lean`",
         )
     ]
 

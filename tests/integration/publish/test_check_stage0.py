@@ -159,6 +159,21 @@ def test_publish_says_what_a_lean_initramfs_would_save_if_it_is_worth_it(
     assert (noted is not None) == is_noted, done.out
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_publish_says_that_nodes_of_a_profile_ask_for_swap_of_which_there_is_no_module(
+    bench: Bench, is_there: bool
+) -> None:
+    name = f"usr/lib/modules/{VERSION}/kernel/drivers/block/{'zram/zram' if is_there else 'loop'}.ko"
+    (bench.folder / "initramfs" / name).parent.mkdir(parents=True)
+    (bench.folder / "initramfs" / name).write_bytes(bytes(5000))
+    (bench.release / "release.toml").write_text('[[profiles]]\nname = "small"\nzram = "75%"\n')
+    bench.write(kernel_head(), packed(bench.initramfs(), "gzip"))
+    done = bench.publish("--check")
+    assert done.status == 0, done.err
+    said = "note: initramfs.img cannot make the compressed swap of swarmboot.zram=75%: nodes boot without"
+    assert (said in done.out) is not is_there, done.out
+
+
 @pytest.mark.parametrize("kind", PACKERS)
 def test_half_an_initramfs_is_refused_whatever_packs_it(bench: Bench, tmp_path: Path, kind: str) -> None:
     whole = packed(bench.initramfs() + bytes(range(256)) * 64, kind)

@@ -47,6 +47,26 @@ def test_unpacked_images_count_on_top_with_the_numbers_in_the_message(ram: Path)
     assert "found 800.0 MiB of available memory" in str(raised.value)
 
 
+def test_half_of_what_swap_takes_of_unpacked_images_is_room_and_of_packed_ones_nothing(
+    ram: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapping = Memory(total_bytes=1024 * MIB, available_bytes=800 * MIB, swap_free_bytes=400 * MIB)
+    monkeypatch.setattr(space, "read_memory", lambda: swapping)
+    check_space(ram, needed_bytes=200 * MIB, reserve_bytes=0, unpacked_bytes=[800 * MIB])
+    check_space(ram, needed_bytes=700 * MIB, reserve_bytes=0, unpacked_bytes=[200 * MIB])
+    with pytest.raises(SpaceError, match=r"found 1000\.0 MiB of available memory, 200\.0 MiB of it by swap"):
+        check_space(ram, needed_bytes=201 * MIB, reserve_bytes=0, unpacked_bytes=[800 * MIB])
+    with pytest.raises(SpaceError, match=r"found 800\.0 MiB of available memory;"):
+        check_space(ram, needed_bytes=801 * MIB, reserve_bytes=0, unpacked_bytes=[0])
+
+
+def test_swap_is_read_where_the_kernel_has_it(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 1024 kB\nMemAvailable: 512 kB\nSwapTotal: 99 kB\nSwapFree: 64 kB\n")
+    assert read_memory(tmp_path / "meminfo").swap_free_bytes == 64 << 10
+    (tmp_path / "meminfo").write_text("MemTotal: 1024 kB\nMemAvailable: 512 kB\n")
+    assert read_memory(tmp_path / "meminfo").swap_free_bytes == 0
+
+
 def test_an_image_larger_than_the_tmpfs_it_is_unpacked_into_is_refused(ram: Path) -> None:
     with pytest.raises(SpaceError, match=r"expected room for 300\.0 MiB, found 256\.0 MiB, as swarmboot\.overlay=25%"):
         check_space(ram, needed_bytes=100 * MIB, reserve_bytes=64 * MIB, unpacked_bytes=[300 * MIB], overlay="25%")

@@ -201,3 +201,16 @@ def test_drivers_stay_for_the_storage_that_is_baked_in_and_for_no_other() -> Non
     assert "ext4" not in also_kept("storage=xfs\n")
     assert {"ext4", "nfsv4"} < also_kept("cache=LABEL=swarmboot\nstorage=nfs4\n")
     assert storage_types("storage=off\n") == ()
+
+
+@pytest.mark.parametrize(
+    ("defaults", "is_kept"),
+    [("zram=50%", True), ("x=1\nzram=on\n", True), ("zram=off", False), ("rack=zram=50%", False), ("", False)],
+)
+def test_zram_and_what_it_compresses_with_stay_only_where_they_are_baked_in(defaults: str, is_kept: bool) -> None:
+    zram, zsmalloc = "kernel/drivers/block/zram/zram", "kernel/mm/zsmalloc"
+    zstd, packer = "kernel/crypto/zstd", "kernel/lib/zstd/zstd_compress"
+    needs = Needs({zram: (zsmalloc,), zstd: (packer,)}, {}, {})
+    found = chosen({zram, zsmalloc, zstd, packer, "kernel/crypto/842", VIRTIO}, needs, also=also_kept(defaults))
+    assert {zram, zstd, packer} & found == ({zram, zstd, packer} if is_kept else set())
+    assert "kernel/crypto/842" not in found

@@ -144,6 +144,19 @@ def test_lazy_is_true_or_false() -> None:
         parse_release_toml('lazy = "on"\n', where="release.toml")
 
 
+def test_zram_is_a_kernel_argument_that_a_profile_may_take_back() -> None:
+    text = 'cmdline = "quiet"\nzram = "75%"\n[[profiles]]\nname = "large"\nzram = "off"\n[[profiles]]\nname = "new"\n'
+    found = parse(text)
+    assert found.cmdline == "quiet swarmboot.zram=75%"
+    assert [profile.cmdline for profile in found.profiles] == ["swarmboot.zram=off", ""]
+
+
+@pytest.mark.parametrize("value", ['"half"', "50", "true", '"300%"'])
+def test_zram_is_off_or_a_size(value: str) -> None:
+    with pytest.raises(ReleaseError, match=r"release\.toml:1: zram has the wrong value"):
+        parse_release_toml(f"zram = {value}\n", where="release.toml")
+
+
 def test_storage_and_the_template_of_names_are_read() -> None:
     found = parse(
         'hostname = "n-{mac_dashes}"\nstorage = "LABEL=data"\nstorage_at = "/data"\nstorage_missing = "stop"\n'
