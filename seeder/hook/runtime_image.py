@@ -78,6 +78,7 @@ class Recipe:
     packages: frozenset[str]
     extension_modules: tuple[str, ...]
     inside_packages: frozenset[str]
+    ours: frozenset[str]
     codecs: frozenset[str]
     borrowed: tuple[str, ...]
 
@@ -95,6 +96,7 @@ def read_recipe() -> Recipe:
         frozenset(lists["packages"]),
         tuple(lists["extension_modules"]),
         frozenset(lists["inside_packages"]),
+        frozenset(lists["ours"]),
         frozenset(lists["codecs"]),
         tuple(lists["borrowed"]),
     )
@@ -222,7 +224,7 @@ def _place_python(source: Source, tree: Path, recipe: Recipe) -> None:
     for path in (library / "encodings").iterdir():
         if path.stem not in recipe.codecs:
             path.unlink()
-    whole = replace(recipe, inside_packages=frozenset({"__pycache__"}))  # its names are those of other people's files
+    whole = replace(recipe, inside_packages=recipe.ours | {"__pycache__"})  # those names are of other people's files
     for name, path in source.packages.items():
         if name in recipe.packages:
             continue
