@@ -118,7 +118,7 @@ def _parse() -> dict[str, Any]:
         parser.add_argument(
             *setting.flags,
             dest=setting.name,
-            help=f"{setting.help}, as in {setting.example}",
+            help=f"{setting.help}, as in {setting.example}".replace("%", "%%"),  # argparse fills in what a % begins
             metavar="VALUE",
             **({"nargs": "?", "const": "on"} if is_switch else {"action": "append"}),  # type: ignore[arg-type]
         )
