@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.support.loopback import Leecher, Seeder, booting
+from tests.support.loopback import Leecher, booting
 from tests.support.tree import TREE
 from tests.support.waiting import wait_until
 
-_CHUNK_BYTES = 1 << 14
 _LAUNCH = """
 mount=$1; shift
 exec 8<>/dev/fuse
@@ -43,50 +41,6 @@ def make_squashfs(path: Path, *, files: int, seed: int) -> dict[str, bytes]:
 
 
 @contextmanager
-def throttled(seeder: Seeder, bytes_per_s: float) -> Iterator[Seeder]:
-    """Yield the seeder behind a relay that lets so much through in all, from the seeder to its nodes."""
-    host, _, port = seeder.address.removeprefix("https://").rpartition(":")
-    listener = socket.create_server(("127.0.0.1", 0))
-    turn, free_s, ends = threading.Lock(), [time.monotonic()], [listener]
-
-    def carry(source: socket.socket, target: socket.socket, *, is_paced: bool) -> None:
-        with suppress(OSError):
-            while data := source.recv(_CHUNK_BYTES):
-                if is_paced:
-                    with turn:
-                        free_s[0] = max(free_s[0], time.monotonic()) + len(data) / bytes_per_s
-                        due_s = free_s[0]
-                    time.sleep(max(0.0, due_s - time.monotonic()))
-                target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = listener.accept()
-                ends.append(near)
-                try:
-                    far = socket.create_connection((host, int(port)))
-                except OSError:  # the seeder is gone
-                    near.close()
-                    continue
-                ends.append(far)
-                threading.Thread(target=carry, args=(near, far), kwargs={"is_paced": False}, daemon=True).start()
-                threading.Thread(target=carry, args=(far, near), kwargs={"is_paced": True}, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield replace(seeder, address=f"https://127.0.0.1:{listener.getsockname()[1]}")
-    finally:
-        for end in ends:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-
-@contextmanager
 def fuse_connections(folder: Path) -> Iterator[Callable[[], set[str]]]:
     """Yield what tells the kernel's connections to servers of files, by their numbers."""
     folder.mkdir()
@@ -97,10 +51,14 @@ def fuse_connections(folder: Path) -> Iterator[Callable[[], set[str]]]:
         subprocess.run(["umount", folder], check=True)
 
 
-def attached_loops() -> set[str]:
-    """Return the loop devices that are over a file."""
-    listed = subprocess.run(["losetup", "-n", "-O", "NAME"], capture_output=True, text=True, check=True)
-    return {*listed.stdout.split()}
+def attached_loops(devices: Collection[str]) -> set[tuple[str, ...]]:
+    """Return which of these loop devices are over a file, each with that file's device, inode and name.
+
+    A name alone says nothing: another program's next loop has the name of the one that was let go of last.
+    """
+    columns = ["losetup", "--noheadings", "--list", "--raw", "--output", "NAME,BACK-MAJ:MIN,BACK-INO,BACK-FILE"]
+    listed = subprocess.run(columns, capture_output=True, text=True, check=True).stdout.splitlines()
+    return {tuple(line.split(maxsplit=3)) for line in listed if line.split()[0] in devices}
 
 
 @dataclass(slots=True)
@@ -144,6 +102,7 @@ def booting_lazily(folder: Path, number: int, *arguments: str | Path) -> Iterato
             wait_until("devices", state.exists, process=leecher.process, seen=lambda: _said(leecher))
             subprocess.run(["umount", "-l", fuse], check=True)
             devices = json.loads(state.read_text())["devices"]
+            begun = attached_loops(devices.values())
             try:
                 for name, device in devices.items():
                     mounted[name] = folder / f"layer{number}-{name}"
@@ -153,7 +112,9 @@ def booting_lazily(folder: Path, number: int, *arguments: str | Path) -> Iterato
             finally:
                 for place in mounted.values():
                     subprocess.run(["umount", "-l", place], check=False, capture_output=True)
-                subprocess.run(["losetup", "-d", *devices.values()], check=False, capture_output=True)
+                for loop in attached_loops(devices.values()):
+                    if loop in begun or loop[-1].startswith(str(folder)):
+                        subprocess.run(["losetup", "-d", loop[0]], check=False, capture_output=True)
     finally:
         if os.path.ismount(fuse):
             subprocess.run(["umount", "-l", fuse], check=False)

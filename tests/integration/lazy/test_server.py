@@ -86,10 +86,12 @@ def test_four_readers_see_nothing_of_the_exchange(tmp_path: Path) -> None:
 def test_a_fetcher_that_ends_before_a_root_is_in_use_ends_the_attempt_and_its_devices(tmp_path: Path) -> None:
     """Started again and again it would never come to an end that the hook hears of."""
     with paper_window(tmp_path, write_images(tmp_path, 1_000_000), fault="ends") as window:
+        loops = attached_loops(window.paths)
+        assert len(loops) == len(window.paths)
         assert window.process.wait(20) == 24
         while window.devices:
             os.close(window.devices.pop())
-        assert not {*window.paths} & attached_loops()
+        assert not loops & attached_loops(window.paths)
 
 
 def test_reads_go_on_beside_hogs_that_take_all_memory_there_is(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ from tests.support.lazy import (
     booting_without_devices,
     fuse_connections,
     make_squashfs,
-    throttled,
 )
 from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, serving, status
+from tests.support.relay import throttled
 from tests.support.shells import drive
 from tests.support.tree import TREE
 from tests.support.waiting import wait_until
@@ -197,6 +197,7 @@ def test_an_attempt_again_from_the_rescue_shell_ends_the_window_of_the_one_befor
     with serving(fleet, "--uplink", "8mbit") as near, throttled(near, 1e6) as seeder:
         with booting_lazily(tmp_path, 1, *asking(seeder, fleet)) as node:
             devices = "".join(f"{name} {device}\n" for name, device in node.devices.items())
+            loops = attached_loops(node.devices.values())
             (run / "handover/devices").write_text(devices)
             (run / "handover/server").write_text(f"{node.server.pid}\n")
             for place in node.mounted.values():  # as the hook's own would be
@@ -208,7 +209,8 @@ def test_an_attempt_again_from_the_rescue_shell_ends_the_window_of_the_one_befor
             assert drive(("dash",), run, call) == (0, "")
             assert node.exchange_ms() is None, "it was over already"
             assert not Path(f"/proc/{fetcher}").exists()
-            assert not {*node.devices.values()} & attached_loops()
+            assert len(loops) == len(node.devices)
+            assert not loops & attached_loops(node.devices.values())
         assert [*(run / "handover").iterdir()] == []
         with booting(tmp_path, 1, *asking(seeder, fleet)) as leecher:
             status, said = leecher.end()

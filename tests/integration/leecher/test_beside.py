@@ -13,6 +13,7 @@ import pytest
 
 from swarmboot.errors import ResourceError, SpaceError
 from tests.support.loopback import Fleet, asking, booting, build_fleet, build_release, serving
+from tests.support.relay import throttled
 from tests.support.waiting import wait_until
 
 IMAGE = "rootfs.squashfs"
@@ -62,7 +63,11 @@ def test_who_is_killed_in_the_middle_has_the_old_image_whole_and_a_later_run_goe
     old, new = renew(release, size_bytes=size_bytes)
     fleet.publish(release)
     image = tmp_path / "node1" / IMAGE
-    with serving(fleet, "--uplink", "1mbit") as seeder, booting(tmp_path, 1, *asking(seeder, fleet)) as node:
+    with (
+        serving(fleet) as near,
+        throttled(near, 1e6, most_bytes=size_bytes / 4) as seeder,
+        booting(tmp_path, 1, *asking(seeder, fleet)) as node,
+    ):
         partials = tmp_path / "node1" / ".partial"
         wait_until("an image under way", lambda: any(map(is_under_way, partials.glob("*"))), process=node.process)
         node.process.kill()
