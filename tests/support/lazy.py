@@ -42,7 +42,7 @@ def make_squashfs(path: Path, *, files: int, seed: int) -> dict[str, bytes]:
 
 @contextmanager
 def fuse_connections(folder: Path) -> Iterator[Callable[[], set[str]]]:
-    """Yield what tells the kernel's connections to servers of files, by their numbers."""
+    """Yield what tells the kernel's connections to servers of files, each by its file system's minor device number."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "fusectl", "none", folder], check=True)
     try:
@@ -56,7 +56,7 @@ def attached_loops(devices: Collection[str]) -> set[tuple[str, ...]]:
 
     A name alone says nothing: another program's next loop has the name of the one that was let go of last.
     """
-    columns = ["losetup", "--noheadings", "--list", "--raw", "--output", "NAME,BACK-MAJ:MIN,BACK-INO,BACK-FILE"]
+    columns = ["losetup", "--noheadings", "--list", "--output", "NAME,BACK-MAJ:MIN,BACK-INO,BACK-FILE"]
     listed = subprocess.run(columns, capture_output=True, text=True, check=True).stdout.splitlines()
     return {tuple(line.split(maxsplit=3)) for line in listed if line.split()[0] in devices}
 
