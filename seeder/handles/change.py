@@ -15,13 +15,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from seeder.handles.choice import before, is_pointed_to, is_same, renewed
 from seeder.site.canaries import end_canary, read_canary
 from seeder.site.issue import issue, point
-from seeder.site.reader import Pointed, channel_names, files_of, read_channel, read_own_channel, read_site_file
+from seeder.site.reader import (
+    Pointed,
+    all_vouched,
+    channel_names,
+    files_of,
+    read_channel,
+    read_own_channel,
+    read_vouched,
+)
 from seeder.site.signers import check_signers, own_keys, shown_ids
 from seeder.site.writer import SiteWriter
-from swarmboot.errors import BlobError, ManifestError, ReleaseError, ThresholdError, TrustError
+from swarmboot.errors import BlobError, ReleaseError, ThresholdError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.release import layout, trust
-from swarmboot.release.manifest import Manifest, decode
+from swarmboot.release.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +63,10 @@ def roll_back(writer: SiteWriter, signing: Signing, *, channel: str, to: Sequenc
     """
     keys = believed(writer.site, signing)
     current = pointed(writer.site, channel, signing, keys)
-    known = readable(writer.site, keys)
+    known = all_vouched(writer.site, keys)
     if to is None:
         to = before(current.manifest, known, channels=len(channel_names(writer.site)))
-    wanted = known.get(to) or _read(writer.site, to, keys)
+    wanted = known.get(to) or read_vouched(writer.site, to, keys)
     if is_same(wanted, current.manifest):
         return Moved(channel, current.manifest, to, is_new=False)
     end_unix_s = _pointer_end(current, signing, now_unix_s)
@@ -127,32 +135,6 @@ def pointed(site: Path, channel: str, signing: Signing, believed: trust.KeySet) 
             found=shown_ids(believed.keys),
         )
     return found
-
-
-def readable(site: Path, believed: trust.KeySet) -> dict[Sequence, Manifest]:
-    """Return the manifests of a site that these keys vouch for, by number."""
-    found = {}
-    for number in layout.manifest_numbers(site):
-        try:
-            found[number] = _read(site, number, believed)
-        except (BlobError, TrustError):
-            continue
-    return found
-
-
-def _read(site: Path, number: Sequence, believed: trust.KeySet) -> Manifest:
-    """Return a manifest that these keys vouch for; raise ReleaseError without it, trust errors if they do not."""
-    if number not in layout.manifest_numbers(site):
-        raise ReleaseError(
-            f"{site} has no release {number}",
-            expected=f"one of {', '.join(map(str, layout.manifest_numbers(site)))}",
-            hint="it was never published or has been pruned: publish its folder again",
-        )
-    data = read_site_file(site, layout.manifest_path(number), most_bytes=trust.ENVELOPE_MAX_BYTES)
-    manifest = decode(trust.verify(data, trust.Kind.MANIFEST, believed))
-    if manifest.sequence != number:
-        raise ManifestError(f"{layout.manifest_path(number)} is another release's", found=str(manifest.sequence))
-    return manifest
 
 
 def check_whole(site: Path, manifest: Manifest) -> None:

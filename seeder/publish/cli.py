@@ -227,7 +227,7 @@ def _publish(
     signing = known or [make_key(is_quiet=manner.is_json, is_kept=not manner.is_dry)]
     progress = choose_progress("hashed", is_quiet=manner.is_json)
     with (scratch_of if manner.is_dry else writing)(site) as writer:
-        found = stage0_uki.unify(found, writer.site, secureboot) if stage0.uki else found
+        found = stage0_uki.unify(found, writer.site, secureboot, signing) if stage0.uki else found
         with in_order(found, options.trace, writer, is_sorted=options.is_sorted) as ordered:
             published = work.publish(
                 ordered.release, signing, writer=writer, options=replace(options, trace=ordered.trace),

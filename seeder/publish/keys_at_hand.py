@@ -11,6 +11,7 @@ from swarmboot.errors import KeyFileError
 from swarmboot.host.home import user_folder
 from swarmboot.release import key_files
 from swarmboot.release.layout import manifest_numbers
+from swarmboot.release.trust import KeySet
 
 _GIVE = "give the key it was published with"
 
@@ -43,6 +44,19 @@ def known_keys(paths: tuple[Path, ...], site: Path, *, is_check: bool = False) -
 def own_key() -> Path:
     """Return where the user's own signing key is, or will be."""
     return user_folder("XDG_CONFIG_HOME", ".config", option="--key FILE") / "swarmboot" / key_files.PRIVATE_NAME
+
+
+def trusted_keys(paths: tuple[Path, ...], site: Path) -> KeySet:
+    """Return the public keys in the files given, else the user's own; raise KeyFileError if there are none."""
+    if not paths:
+        own = own_key().with_name(key_files.PUBLIC_NAME)
+        if not own.exists():
+            raise KeyFileError(
+                f"there is no public key to check {site} with", expected=f"--trust PUB or {own}", found="neither",
+                hint="give the keys that nodes are built with",
+            )  # fmt: skip
+        paths = (own,)
+    return key_files.read_trust(paths)
 
 
 def make_key(*, is_quiet: bool, is_kept: bool = True) -> Ed25519PrivateKey:

@@ -22,11 +22,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seeder.boot_script.load import Stage0, stage0_of
 from seeder.initramfs.kernel import kernel_version
+from seeder.site.blobs import Blob
 from seeder.site.writer import SiteWriter
 from swarmboot.crypto.certificates import key_pem, make_certificate
 from swarmboot.errors import KeyFileError, ReleaseError
 from swarmboot.host.files import write_whole
-from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
 from swarmboot.text.units import GOODPUT, format_duration, format_rate, format_size
 
@@ -163,13 +163,13 @@ def signature(data: bytes, key: rsa.RSAPrivateKey, certificate: x509.Certificate
 def sign_stage0(writer: SiteWriter, manifest: Manifest, folder: Path) -> list[str]:
     """Sign kernel and initramfs for `imgverify` with the key in `folder`; return what there is to say.
 
-    Raises ReleaseError without stage 0, KeyFileError as `signer` does.
+    Raises ReleaseError without stage 0, KeyFileError as `signer` does, BlobError for what was altered in the site.
     """
     stage0 = _required(manifest)
     key, certificate = signer(folder)
     (writer.site / FOLDER).mkdir(exist_ok=True)
     for artifact in stage0.images:
-        data = (writer.site / layout.blob_path(artifact.sha256)).read_bytes()
+        data = Blob(writer.site, artifact).read()
         writer.write(f"{FOLDER}/{artifact.sha256.hex()}.sig", signature(data, key, certificate))
     built_with = folder / CERTIFICATE_NAME
     return [f"stage 0 signed for imgverify; build iPXE with TRUST={built_with} and IMAGE_TRUST_CMD"]

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from seeder.boot_script.grammar import CommandLine
 from seeder.publish.release_dir import Release, ReleaseFile
+from seeder.site.reader import all_vouched
+from seeder.site.signers import own_keys
 from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
 from swarmboot.host.programs import run_program
+from swarmboot.release import trust
 from swarmboot.release.manifest import UNIFIED, Role
 from swarmboot.settings import UNIFIED_WORD
 
@@ -33,23 +39,37 @@ class Signing:
     certificate: Path
 
 
-def unify(release: Release, site: Path, signing: Signing | None) -> Release:
+def unify(release: Release, site: Path, signing: Signing | None, keys: Sequence[Ed25519PrivateKey] = ()) -> Release:
     """Return the release with a unified kernel image in place of its kernel and initramfs.
+
+    The one kept in the site is taken if a manifest that all of `keys` have signed names it: what lies there otherwise
+    may be anybody's.
 
     Raises ToolMissingError without ukify, KeyFileError for a key that cannot be read, and ReleaseError without a kernel
     and an initramfs or if ukify fails.
     """
     kernel, initramfs = (_only(release, role) for role in (Role.KERNEL, Role.INITRAMFS))
     kept = site / _KEPT.format(_fingerprint(release, (kernel, initramfs), signing))
-    if not kept.is_file():
+    if not _is_ours(kept, site, keys):
         kept.parent.mkdir(parents=True, exist_ok=True)
         stale = list(kept.parent.glob(_KEPT.rpartition("/")[2].format("*")))
         _make(kernel.path, initramfs.path, release.settings.cmdline, kept, signing)
-        for path in stale:
+        for path in (path for path in stale if path != kept):
             path.unlink(missing_ok=True)
     image = ReleaseFile(kept, NAME, NAME, Role.KERNEL, UNIFIED, kept.stat().st_size)
     others = tuple(file for file in release.files if file not in (kernel, initramfs))
     return replace(release, files=(image, *others), notes=(*release.notes, *_notes(release, signing)))
+
+
+def _is_ours(kept: Path, site: Path, keys: Sequence[Ed25519PrivateKey]) -> bool:
+    """Return whether an image is in the site that these keys have signed before."""
+    if not keys or not kept.is_file():
+        return False
+    with kept.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+    own = own_keys(keys).keys.values()
+    signed = all_vouched(site, trust.key_set(own, threshold=len(own))).values()
+    return any(image.sha256 == digest for manifest in signed for image in manifest.with_role(Role.KERNEL))
 
 
 def _notes(release: Release, signing: Signing | None) -> list[str]:

@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmboot.errors import BlobError, ManifestError, SiteError, SwarmbootError, TrustError
+from swarmboot.errors import BlobError, ManifestError, ReleaseError, SiteError, SwarmbootError, TrustError
 from swarmboot.ids import KeyId, Sequence
 from swarmboot.release import layout, trust
 from swarmboot.release.manifest import Manifest, decode
@@ -136,6 +136,32 @@ def open_pointed(
     signers = frozenset(trust.open_envelope(data, trust.Kind.MANIFEST).signatures)
     pointer_signers = frozenset(trust.open_envelope(pointer, trust.Kind.CHANNEL).signatures)
     return Pointed(target.name, manifest, signers & pointer_signers, rotations, target.expires_unix_s)
+
+
+def all_vouched(site: Path, believed: trust.KeySet) -> dict[Sequence, Manifest]:
+    """Return the manifests of a site that these keys vouch for, by number."""
+    found = {}
+    for number in layout.manifest_numbers(site):
+        try:
+            found[number] = read_vouched(site, number, believed)
+        except (BlobError, TrustError):
+            continue
+    return found
+
+
+def read_vouched(site: Path, number: Sequence, believed: trust.KeySet) -> Manifest:
+    """Return a manifest that these keys vouch for; raise ReleaseError without it, trust errors if they do not."""
+    if number not in layout.manifest_numbers(site):
+        raise ReleaseError(
+            f"{site} has no release {number}",
+            expected=f"one of {', '.join(map(str, layout.manifest_numbers(site)))}",
+            hint="it was never published or has been pruned: publish its folder again",
+        )
+    data = read_site_file(site, layout.manifest_path(number), most_bytes=trust.ENVELOPE_MAX_BYTES)
+    manifest = decode(trust.verify(data, trust.Kind.MANIFEST, believed))
+    if manifest.sequence != number:
+        raise ManifestError(f"{layout.manifest_path(number)} is another release's", found=str(manifest.sequence))
+    return manifest
 
 
 def files_of(manifest: Manifest) -> set[str]:

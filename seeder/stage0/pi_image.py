@@ -20,11 +20,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from swarmboot.errors import BlobError, KeyFileError, MalformedSettingError, ResourceError, SpaceError, ToolMissingError
+from seeder.site.blobs import Blob
+from swarmboot.errors import KeyFileError, MalformedSettingError, ResourceError, SpaceError, ToolMissingError
 from swarmboot.host.files import write_whole
 from swarmboot.host.programs import run_program
-from swarmboot.release import layout
-from swarmboot.release.manifest import Artifact
 
 IMAGE_NAME, SIGNATURE_NAME = "boot.img", "boot.sig"
 IMAGE_MAX_BYTES = 128 << 20
@@ -39,22 +38,24 @@ _TREES = ("bcm2711*.dtb", "bcm2712*.dtb")
 _CONFIG = "arm_64bit=1\nkernel=kernel8.img\ninitramfs initramfs.img followkernel\nauto_initramfs=0\n"
 
 
-def boot_files(
-    *, kernel: Path, initramfs: Path, cmdline: str, firmware: Path, trees: Path, more_config: str = ""
-) -> dict[str, Path | bytes]:
-    """Return what is in the image by its path there: a file to copy, or content.
+Content = Path | Blob | bytes
+"""A file of this machine, an image of the site, which is proved as it is copied, or what is in it."""
 
-    `firmware` is the folder of Raspberry Pi's own files; device trees come from `trees`, where the kernel's own lie,
-    and from `firmware` where there are none. Raises MalformedSettingError without what a Pi needs.
+
+def boot_files(
+    *, kernel: Blob, initramfs: Blob, cmdline: str, firmware: Path, trees: Path | None, more_config: str = ""
+) -> dict[str, Content]:
+    """Return what is in the image by its path there.
+
+    `firmware` is the folder of Raspberry Pi's own files; device trees come from `trees`, the kernel's own, and from
+    `firmware` where there are none. Raises MalformedSettingError without what a Pi needs, BlobError for a kernel or an
+    initramfs that was altered.
     """
-    found: dict[str, Path | bytes] = {name: firmware / name for name in _FIRMWARE if (firmware / name).is_file()}
-    for folder in (trees, firmware):
-        own = {path.name: path for pattern in _TREES for path in sorted(folder.rglob(pattern)) if path.is_file()}
-        if own:
-            found |= own
-            break
-    else:
-        own = {}
+    for image in (kernel, initramfs):
+        image.check()
+    found: dict[str, Content] = {name: firmware / name for name in _FIRMWARE if (firmware / name).is_file()}
+    own = pi_trees(trees) or pi_trees(firmware)
+    found |= own
     if not own or (any(name.startswith("bcm2711") for name in own) and len(found) - len(own) < len(_FIRMWARE)):
         raise MalformedSettingError(
             f"{firmware} is not the folder of a Raspberry Pi's boot files",
@@ -69,23 +70,17 @@ def boot_files(
     return found | {"kernel8.img": kernel, "initramfs.img": initramfs}
 
 
-def checked_blob(site: Path, image: Artifact) -> Path:
-    """Return where a site has an image; raise BlobError if that is not what its manifest says, and not to be signed."""
-    path = site / layout.blob_path(image.sha256)
-    try:
-        with path.open("rb") as file:
-            is_right = hashlib.file_digest(file, "sha256").digest() == image.sha256
-    except OSError as error:
-        raise BlobError(f"{path} cannot be read: {error.strerror}", hint="publish again") from error
-    if not is_right:
-        raise BlobError(f"{path} is not the {image.role} that was published", hint="publish again")
-    return path
+def pi_trees(folder: Path | None) -> dict[str, Path]:
+    """Return the device trees of Pis in a folder, by name."""
+    found = (path for pattern in _TREES for path in sorted(folder.rglob(pattern))) if folder else ()
+    return {path.name: path for path in found if path.is_file()}
 
 
-def write_image(folder: Path, files: Mapping[str, Path | bytes], key: rsa.RSAPrivateKey | None, *, now_s: int) -> int:
+def write_image(folder: Path, files: Mapping[str, Content], key: rsa.RSAPrivateKey | None, *, now_s: int) -> int:
     """Write both files into a folder, each replaced once it is whole; return the image's size in bytes.
 
-    Raises SpaceError for more than a Pi loads, ToolMissingError and ResourceError.
+    Raises SpaceError for more than a Pi loads, BlobError for an image that was altered, ToolMissingError and
+    ResourceError.
     """
     size_bytes = _size_bytes(files)
     if size_bytes > IMAGE_MAX_BYTES:
@@ -136,11 +131,13 @@ def read_key(path: Path) -> rsa.RSAPrivateKey:
     return key
 
 
-def _length(content: Path | bytes) -> int:
+def _length(content: Content) -> int:
+    if isinstance(content, Blob):
+        return content.size_bytes
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _size_bytes(files: Mapping[str, Path | bytes]) -> int:
+def _size_bytes(files: Mapping[str, Content]) -> int:
     """Return the size of a FAT that holds them, with some room to spare: whole clusters, the table twice, MiB."""
     content = sum(-(-_length(each) // _CLUSTER_BYTES) + 1 for each in files.values()) * _CLUSTER_BYTES
     tables = 2 * 4 * (content // _CLUSTER_BYTES)
@@ -148,13 +145,15 @@ def _size_bytes(files: Mapping[str, Path | bytes]) -> int:
     return -(-(content + tables + _SPARE_BYTES) // mib) * mib
 
 
-def _lay_out(tree: Path, files: Mapping[str, Path | bytes]) -> Path:
+def _lay_out(tree: Path, files: Mapping[str, Content]) -> Path:
     """Put the files into a folder, all of one time."""
     for name, content in sorted(files.items()):
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, bytes):
             path.write_bytes(content)
+        elif isinstance(content, Blob):
+            content.copy(path)
         else:
             shutil.copyfile(content, path)
     for path in (tree, *tree.rglob("*")):

@@ -21,13 +21,13 @@ from seeder.boot_script.extlinux import DEFAULTS, UBootEntry, config_name, u_boo
 from seeder.boot_script.grammar import CommandLine, Said, TftpPath
 from seeder.boot_script.load import Stage0
 from seeder.log import Log
+from seeder.site.blobs import Blob
 from seeder.site.device_trees import trees_path
 from seeder.stage0.boards import ALL, Boards
 from seeder.stage0.rack_map import RackMap
 from seeder.stage0.served import Served
 from swarmboot.errors import ReleaseError, SwarmbootError
 from swarmboot.host.files import write_whole
-from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
 
 BOOT_FILE = "u-boot.cfg"
@@ -61,7 +61,8 @@ class UBoot:
             await trio.sleep(_LOOK_EVERY_S)
 
     def lay_out(self, served: Served, site: Path) -> None:
-        """Put a release into the TFTP root; raise ReleaseError, nothing changed, if U-Boot cannot boot it.
+        """Put a release into the TFTP root; raise ReleaseError, nothing changed, if U-Boot cannot boot it, BlobError if
+        its kernel or initramfs is not what was published: U-Boot does not look.
 
         Nothing changes either if another one comes while it is being written down: that is laid out next.
         """
@@ -78,7 +79,7 @@ class UBoot:
             return
         folder = self.root / _own_folder(stage0)
         for name, image in (("vmlinuz", stage0.kernel), ("initramfs.img", stage0.initramfs)):
-            _copy(site / layout.blob_path(image.sha256), folder / name)
+            _copy_image(Blob(site, image), folder / name)
         for tree in trees:
             _copy(site / trees_path(stage0.kernel.sha256) / tree, folder / "dtb" / tree)
         _write(self.root, texts)
@@ -115,6 +116,17 @@ def _own_folder(stage0: Stage0) -> str:
 
 def _trees(site: Path, stage0: Stage0) -> Iterable[Path]:
     return (path for path in (site / trees_path(stage0.kernel.sha256)).rglob("*.dtb*") if path.is_file())
+
+
+def _copy_image(image: Blob, path: Path) -> None:
+    """Have an image there, once it is whole and proved."""
+    if image.is_in(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    image.copy(temporary)
+    temporary.chmod(0o644)
+    temporary.replace(path)
 
 
 def _copy(source: Path, path: Path) -> None:

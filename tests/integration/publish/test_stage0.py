@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from swarmboot.errors import KeyFileError, MalformedSettingError, ToolMissingError
+from swarmboot.errors import BlobError, KeyFileError, MalformedSettingError, ToolMissingError
 from tests.support.loopback import build_release, program
+
+UKIFY = """#!/bin/sh
+for word; do case $word in --output=*) out=${word#--output=} ;; --linux=*) linux=${word#--linux=} ;; esac; done
+{ printf MZ; cat "$linux"; } >"$out"
+"""
+"""In ukify's place, which the suite that this runs on may lack: what is tried is which image is taken."""
 
 
 @pytest.fixture
@@ -61,6 +68,39 @@ def test_the_kernel_is_signed_as_imgverify_takes_it_and_another_is_not(release: 
     assert verify(folder, release / "vmlinuz") == 0
     assert verify(folder, other) != 0
     assert (folder / "stage0" / "stage0.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_kernel_that_was_altered_in_the_site_is_not_signed(release: Path) -> None:
+    folder = release.parent
+    assert publish(release).returncode == 0
+    digest = hashlib.sha256((release / "vmlinuz").read_bytes()).hexdigest()
+    (blob,) = (folder / "site" / "blobs").rglob(digest)
+    blob.write_bytes(b"Kernel" + blob.read_bytes()[6:])
+    done = publish(release, "--stage0-key", folder / "stage0")
+    assert done.returncode == BlobError.exit_status
+    assert "is not the kernel that was published" in done.stderr
+    assert not list((folder / "site" / "stage0").glob("*.sig"))
+
+
+def test_a_unified_kernel_image_in_the_site_is_signed_only_if_it_was_before(
+    release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to the site puts another image under the name of the one that is kept there."""
+    folder = release.parent
+    tool = folder / "bin/ukify"
+    tool.parent.mkdir()
+    tool.write_text(UKIFY)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    assert publish(release, "--uki").returncode == 0
+    (kept,) = (folder / "site/stage0").glob("boot-*.efi")
+    before = kept.stat()
+    assert publish(release, "--uki").returncode == 0
+    assert kept.stat().st_mtime_ns == before.st_mtime_ns, "an image of our own is kept"
+    ours = kept.read_bytes()
+    kept.write_bytes(b"MZ anybody's")
+    assert publish(release, "--uki").returncode == 0
+    assert kept.read_bytes() == ours
 
 
 def test_the_same_key_signs_the_next_release(release: Path) -> None:

@@ -7,15 +7,25 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from swarmboot.errors import BlobError, KeyFileError, MalformedSettingError, SpaceError
+from swarmboot.errors import (
+    BlobError,
+    ExpiredError,
+    KeyFileError,
+    MalformedSettingError,
+    SiteError,
+    SpaceError,
+    ThresholdError,
+)
 from swarmboot.release import layout
 from tests.integration.stage0.test_strangers import get, stage0_address
 from tests.support.commands import Done, run
 from tests.support.loopback import Fleet, build_fleet, build_release, serving
+from tests.support.waiting import wait_until
 from tests.system.vm.programs import run as program
 
 pytestmark = pytest.mark.needs("mformat", "fsck.fat", "openssl")
@@ -44,7 +54,7 @@ def key(tmp_path: Path) -> Path:
 
 
 def rpi(fleet: Fleet, firmware: Path, out: Path, *arguments: object) -> Done:
-    where = ("--server", "https://10.0.0.1:8470", "--firmware", firmware, "--out", out)
+    where = ("--server", "https://10.0.0.1:8470", "--firmware", firmware, "--out", out, "--trust", fleet.pub)
     return run("pxe", "rpi", fleet.site, *where, *arguments)
 
 
@@ -117,6 +127,64 @@ def test_what_was_altered_in_the_site_is_not_signed(fleet: Fleet, firmware: Path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_release_that_other_keys_have_signed_is_not_signed_for_boards(
+    fleet: Fleet, firmware: Path, key: Path, tmp_path: Path
+) -> None:
+    """Whoever may write to the site publishes another kernel, with keys and digests that are right in themselves."""
+    other = build_fleet(tmp_path / "other", build_release(tmp_path / "evil", size_bytes=300_000, stage0_bytes=20_000))
+    shutil.copytree(fleet.site, tmp_path / "forged/site")
+    shutil.copytree(other.site, tmp_path / "forged/site", dirs_exist_ok=True)
+    assert rpi(other, firmware, tmp_path / "out", "--key", key).status == 0
+    where = ("--server", "https://10.0.0.1:8470", "--firmware", firmware, "--out", tmp_path / "forged-out")
+    for signing in (("--key", key), ()):
+        done = run("pxe", "rpi", tmp_path / "forged/site", *where, "--trust", fleet.pub, *signing)
+        assert done.status == ThresholdError.exit_status, done.err
+        assert done.err.count("\n") == 1
+        assert not (tmp_path / "forged-out").exists()
+
+
+def test_a_release_that_has_expired_is_not_signed_for_boards(firmware: Path, key: Path, tmp_path: Path) -> None:
+    release = build_release(tmp_path / "release", size_bytes=300_000, stage0_bytes=20_000)
+    fleet = build_fleet(tmp_path / "fleet", release)
+    fleet.publish(release, "--expires", "1s")
+    over_s = time.time() + 1.1  # whole seconds are signed
+    wait_until("the end of the release", lambda: time.time() > over_s)
+    done = rpi(fleet, firmware, tmp_path / "out", "--key", key)
+    assert done.status == ExpiredError.exit_status, done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_keys_to_check_with_nothing_is_signed_and_ones_own_are_taken(
+    fleet: Fleet, firmware: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    where = ("--server", "https://10.0.0.1:8470", "--firmware", firmware, "--out", tmp_path / "out", "--key", key)
+    done = run("pxe", "rpi", fleet.site, *where)
+    assert done.status == KeyFileError.exit_status
+    assert f"expected --trust PUB or {tmp_path}/home/swarmboot/swarmboot.pub" in done.err
+    assert not (tmp_path / "out").exists()
+    shutil.copytree(fleet.key.parent, tmp_path / "home/swarmboot")
+    assert run("pxe", "rpi", fleet.site, *where).status == 0
+
+
+def test_device_trees_that_nobody_has_signed_are_not_signed(firmware: Path, key: Path, tmp_path: Path) -> None:
+    release = build_release(tmp_path / "release", size_bytes=300_000, stage0_bytes=20_000)
+    (release / "dtb/broadcom").mkdir(parents=True)
+    (release / "dtb/broadcom/bcm2711-rpi-4-b.dtb").write_bytes(b"tree as published")
+    fleet = build_fleet(tmp_path / "fleet", release)
+    (tree,) = (fleet.site / "stage0").rglob("*.dtb/**/bcm*.dtb")
+    tree.write_bytes(b"tree altered")
+    done = rpi(fleet, firmware, tmp_path / "out", "--key", key)
+    assert done.status == MalformedSettingError.exit_status
+    assert "expected --dtb DIR" in done.err
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    done = rpi(fleet, firmware, tmp_path / "out", "--key", key, "--dtb", release / "dtb")
+    assert done.status == 0, done.err
+    held = program("mtype", "-i", str(tmp_path / "out/boot.img"), "::bcm2711-rpi-4-b.dtb")
+    assert held == "tree as published"
+
+
 def test_what_no_pi_would_boot_is_one_clear_line_and_writes_nothing(
     fleet: Fleet, firmware: Path, key: Path, tmp_path: Path
 ) -> None:
@@ -131,7 +199,7 @@ def test_what_no_pi_would_boot_is_one_clear_line_and_writes_nothing(
             MalformedSettingError,
             "is not the folder of a Raspberry Pi's boot files",
         ),
-        (rpi(fleet, firmware, out, "--channel", "edge"), BlobError, "edge"),
+        (rpi(fleet, firmware, out, "--channel", "edge"), SiteError, "has no channel edge: expected one of stable"),
     ]
     with (firmware / "overlays/huge.dtbo").open("wb") as file:
         file.truncate(130 << 20)

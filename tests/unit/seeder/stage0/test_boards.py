@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,22 @@ from seeder.stage0.boards import Boards, parse_boards
 from seeder.stage0.rack_map import RackMap, parse_rack_map
 from seeder.stage0.served import Served
 from seeder.stage0.u_boot import UBoot
-from swarmboot.errors import MalformedSettingError, ReleaseError
+from swarmboot.errors import BlobError, MalformedSettingError, ReleaseError
+from swarmboot.ids import Digest
 from swarmboot.release import layout
-from tests.support.stage0 import INITRAMFS, KERNEL, MANIFEST, A, B
+from swarmboot.release.manifest import Artifact
+from tests.support import stage0
+from tests.support.stage0 import A, B
 
+
+def of_its_bytes(image: Artifact) -> Artifact:
+    """Return an image whose bytes are its name."""
+    content = image.name.encode()
+    return replace(image, sha256=Digest(hashlib.sha256(content).digest()), size_bytes=len(content))
+
+
+KERNEL, INITRAMFS = of_its_bytes(stage0.KERNEL), of_its_bytes(stage0.INITRAMFS)
+MANIFEST = replace(stage0.MANIFEST, artifacts=(KERNEL, INITRAMFS, *stage0.MANIFEST.artifacts[2:]))
 TREE = "rockchip/rk3399-rockpro64.dtb"
 
 
@@ -94,6 +107,20 @@ def test_a_device_tree_that_is_not_there_changes_nothing(tmp_path: Path) -> None
     with pytest.raises(ReleaseError, match="no device tree other"):
         u_boot.lay_out(served, site)
     assert not list((tmp_path / "tftp").iterdir())
+
+
+def test_what_was_altered_in_the_site_is_given_to_no_board(tmp_path: Path) -> None:
+    u_boot, served, site = build(tmp_path)
+    (site / layout.blob_path(KERNEL.sha256)).write_bytes(b"VMLINUZ")
+    with pytest.raises(BlobError, match="is not the kernel that was published"):
+        u_boot.lay_out(served, site)
+    assert [path for path in (tmp_path / "tftp").rglob("*") if path.is_file()] == []
+    build(tmp_path)
+    u_boot.lay_out(served, site)
+    (laid_out,) = (tmp_path / "tftp").rglob("vmlinuz")
+    laid_out.write_bytes(b"VMLINUZ")
+    u_boot.lay_out(served, site)
+    assert laid_out.read_bytes() == b"vmlinuz"
 
 
 def test_the_release_before_stays_for_who_is_loading_it_and_older_ones_go(tmp_path: Path) -> None:
