@@ -234,7 +234,7 @@ class ChangedError(ReleaseError):
 
 
 class SiteBusyError(ReleaseError):
-    """Occurs when another publish holds the site's lock."""
+    """Occurs when another command is writing to the same site or release."""
 
     exit_status = 55
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from swarmboot.errors import ReleaseError, UnreadableError
+from swarmboot.host.folder_lock import alone_in
 from swarmboot.parameters import JSON
 from swarmboot.printable import printable
 
@@ -55,18 +56,18 @@ def import_hosts(
     others += [(rack_map, work.rack_map_text)] if rack_map else []
     others += [(dhcp_conf, work.dhcp_text)] if dhcp_conf else []
     work.check_apart(release, *(path for path, _ in others))
-    for path, _ in others:
-        work.check_ours(path)
-    found = work.change(
-        work.old_hosts(release), work.read_table(table, profiles=read_profiles(release)), is_replaced=is_replaced
-    )
-    if found.faults:
-        _refuse(found, is_json=is_json)
-    if not is_dry:
-        if found.is_one:
-            work.write_table(release, found.hosts)
-        for path, text in others:
-            work.write_beside(path, text(found.hosts))
+    rows = work.read_table(table, profiles=read_profiles(release))
+    with alone_in(release):  # what another import has written since would be gone
+        for path, _ in others:
+            work.check_ours(path)
+        found = work.change(work.old_hosts(release), rows, is_replaced=is_replaced)
+        if found.faults:
+            _refuse(found, is_json=is_json)
+        if not is_dry:
+            if found.is_one:
+                work.write_table(release, found.hosts)
+            for path, text in others:
+                work.write_beside(path, text(found.hosts))
     notes = work.dhcp_notes(found.hosts) if dhcp_conf else []
     _say(found, release, notes, is_dry=is_dry, is_json=is_json)
 

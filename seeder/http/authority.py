@@ -26,6 +26,7 @@ from swarmboot.crypto.certificates import Issuer, host_names, key_pem, make_cert
 from swarmboot.crypto.validity import validity
 from swarmboot.errors import KeyFileError
 from swarmboot.host.files import write_whole
+from swarmboot.host.folder_lock import alone_in
 
 CA_NAME = "ca.pem"
 _CA_KEY_NAME = "ca.key"
@@ -64,6 +65,11 @@ def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
     Raises KeyFileError for an authority that cannot be used or has ended.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with alone_in(folder):  # a certificate of one and the key of another would be of no use
+        return _issue(folder, names)
+
+
+def _issue(folder: Path, names: Iterable[str]) -> ServerCertificate:
     authority, authority_key = _authority(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = make_certificate(
@@ -87,7 +93,8 @@ def issue_certificate(folder: Path, names: Iterable[str]) -> ServerCertificate:
 def make_authority(folder: Path) -> Path:
     """Return the certificate of the authority in `folder`, made if missing; raise KeyFileError if it cannot be used."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _authority(folder)
+    with alone_in(folder):
+        _authority(folder)
     return folder / CA_NAME
 
 

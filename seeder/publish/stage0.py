@@ -27,6 +27,7 @@ from seeder.site.writer import SiteWriter
 from swarmboot.crypto.certificates import key_pem, make_certificate
 from swarmboot.errors import KeyFileError, ReleaseError
 from swarmboot.host.files import write_whole
+from swarmboot.host.folder_lock import alone_in
 from swarmboot.release.manifest import Manifest
 from swarmboot.text.units import GOODPUT, format_duration, format_rate, format_size
 
@@ -124,8 +125,10 @@ def signer(folder: Path) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
     """Return the code-signing key and certificate in a folder, made now if they are not there; raise KeyFileError."""
     key_path, certificate_path = folder / KEY_NAME, folder / CERTIFICATE_NAME
     try:
-        if not key_path.exists():
-            _make_signer(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(folder):  # a publish to another site may make them at the same moment
+            if not key_path.exists():
+                _make_signer(folder)
         key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
         certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -148,7 +151,6 @@ def _make_signer(folder: Path) -> None:
             (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), False),
         ],
     )
-    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / KEY_NAME, key_pem(key), mode=0o600)
     write_whole(folder / CERTIFICATE_NAME, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
 
