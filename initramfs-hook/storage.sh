@@ -6,6 +6,10 @@
 swarmboot_patience=${swarmboot_patience:-10} # seconds until a disk is there
 swarmboot_nfs_patience=${swarmboot_nfs_patience:-60}
 
+# Whoever has the console may have a node boot once without: who makes this file. It is in a tmpfs that is mounted over
+# whatever was loaded, so nobody on the LAN makes it.
+swarmboot_without_storage=${swarmboot_without_storage:-/run/swarmboot-without-storage}
+
 # Mount the storage that the plan names in the root at $1, and say what became of it. Fails only if the release has nodes
 # stop without.
 swarmboot_mount_storage() {
@@ -14,13 +18,17 @@ swarmboot_mount_storage() {
 $(swarmboot_planned storage)
 PLAN
     [ -n "$swarmboot_type" ] || return 0
+    if [ -e "$swarmboot_without_storage" ]; then
+        swarmboot_say "storage $swarmboot_source for $swarmboot_at is not mounted: $swarmboot_without_storage is there"
+        return 0
+    fi
     swarmboot_why='no such folder can be made in the root'
     if swarmboot_where=$(swarmboot_resolve "$1" "$swarmboot_at") && mkdir -p "$swarmboot_where" &&
         swarmboot_find_storage && swarmboot_mount_found; then
         swarmboot_say "storage $swarmboot_source is mounted on $swarmboot_at"
     elif [ "$swarmboot_missing" = stop ]; then
         swarmboot_fail "storage $swarmboot_source for $swarmboot_at is missing, and the release has nodes stop then:" \
-            "$swarmboot_why"
+            "$swarmboot_why; to boot once without: touch $swarmboot_without_storage, at this machine's shell"
     else
         swarmboot_say "storage $swarmboot_source for $swarmboot_at is missing, going on without: $swarmboot_why"
     fi

@@ -360,8 +360,8 @@ TABLE: tuple[Setting, ...] = (
         "LABEL=... or UUID=..., there LABEL=swarmboot if nothing is said", "LABEL=swarmboot",
     ),
     Setting(
-        "storage", _storage, "", "off for none of the release's storage; baked in, the file systems that the initramfs "
-        "can mount (initramfs only)", "ext4,nfs4",
+        "storage", _storage, "", "off for none of the release's storage, signed or baked in where the release has "
+        "nodes stop without; baked in, the file systems that the initramfs can mount (initramfs only)", "ext4,nfs4",
     ),
     Setting(
         "zram", parse_zram, "off", "compressed swap in RAM, made before anything is fetched: off, on for 50%, another "

@@ -33,7 +33,7 @@ from leecher.boot.start import boot, process_started_s
 from leecher.initramfs import node_log
 from leecher.initramfs.node_files import fetch_node_files, lay_down
 from leecher.initramfs.own_files import own_root, write_own_files
-from leecher.initramfs.storage import storage_words
+from leecher.initramfs.storage import storage_words, vouched_storage
 from leecher.machine import clock, console
 from leecher.machine.console import tell
 from leecher.machine.space import read_own_bytes
@@ -126,11 +126,16 @@ def parse_node_file(text: str, *, where: str) -> dict[str, str]:
     return found
 
 
+def baked_defaults(config: Path) -> dict[str, str]:
+    """Return the settings that were baked into the initramfs; raises UnknownSettingError."""
+    path = config / "defaults"
+    return parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
+
+
 def settings_of(forced: Mapping[str, str]) -> NodeSettings:
     """Return this node's settings, `forced` over all others; raises SettingsError."""
-    path, node = BAKED / "defaults", BAKED / "node"
-    defaults = {"log": "on"}
-    defaults |= parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
+    node = BAKED / "node"
+    defaults = {"log": "on", **baked_defaults(BAKED)}
     defaults |= parse_node_file(_text(node), where=str(node)) if node.is_file() else {}
     settings = node_settings(_cmdline(), defaults, forced)
     return replace(settings, lazy=settings.lazy or settings.trace)
@@ -216,7 +221,8 @@ def _hand_over(manifest: Manifest, selection: Selection, settings: NodeSettings,
     credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
     hand_off.write_secret(STATE / hand_off.FOLDER / hand_off.CREDENTIALS, credentials)
     own = own_root(selection, settings, tell=tell, is_asked=manifest.storage is not None)
-    storage = storage_words(manifest.storage, own, settings, tell=tell)
+    vouched = vouched_storage(manifest, selection.profile, baked_defaults(BAKED).get("storage", ""))
+    storage = storage_words(manifest.storage, own, settings, vouched=vouched, tell=tell)
     write_own_files(own, STATE / hand_off.FOLDER)
     if settings.cache:
         (STATE / hand_off.FOLDER / hand_off.KEEP).write_bytes(manifests.encode(manifest))
@@ -350,10 +356,8 @@ def report(failure: str) -> None:
 
 def baked_proving(config: Path) -> Proving:
     """Return what proves the fleet token that was baked in, whatever else is wrong with a boot's settings."""
-    path = config / "defaults"
     try:
-        defaults = parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
-        return proving_of(build_settings(defaults))
+        return proving_of(build_settings(baked_defaults(config)))
     except SwarmbootError:
         return Proving()
 

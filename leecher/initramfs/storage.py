@@ -11,20 +11,40 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
+from swarmboot.release.manifest import Manifest
 from swarmboot.release.node_root import NodeRoot
 from swarmboot.release.storage import CONTINUE, STOP, Mount, Storage, StorageError, mount_of
 from swarmboot.settings import OFF, NodeSettings
+from swarmboot.text.arguments import last_value
 
 _NFS_PORT = 2049
 _NOWHERE = "-"
 
 
+def vouched_storage(manifest: Manifest, profile: str, baked: str) -> str:
+    """Return what swarmboot.storage is by those who are believed: the release and its profile, as they are signed, else
+    what was `baked` into the initramfs."""
+    cmdlines = (manifest.cmdline, *(each.cmdline for each in manifest.profiles if each.name == profile))
+    return last_value(" ".join(cmdlines), "swarmboot.storage") or baked
+
+
 def storage_words(
-    storage: Storage | None, own: NodeRoot, settings: NodeSettings, *, tell: Callable[[str], None]
+    storage: Storage | None, own: NodeRoot, settings: NodeSettings, *, vouched: str, tell: Callable[[str], None]
 ) -> str:
-    """Return TYPE SOURCE WHERE continue|stop OPTIONS, nothing where there is no storage or it is turned off."""
-    if storage is None or settings.storage.lower() in OFF:
+    """Return TYPE SOURCE WHERE continue|stop OPTIONS, nothing where there is no storage or it is turned off.
+
+    Where a release has nodes stop without storage, `vouched` alone turns it off (`vouched_storage`): the command line
+    and a file beside the initramfs come over plain HTTP, and anybody on the LAN may write them.
+    """
+    if storage is None:
         return ""
+    if settings.storage.lower() in OFF:
+        if not storage.is_needed or vouched.lower() in OFF:
+            return ""
+        tell(
+            "swarmboot.storage=off is passed over: the release has nodes stop without storage, and nothing signed or "
+            "baked into the initramfs says off"
+        )
     missing = STOP if storage.is_needed else CONTINUE
     try:
         mount = mount_of(storage, own.values)

@@ -41,7 +41,7 @@ def mounted(folder: Path, look: str, *, missing: str = "continue") -> tuple[int,
     (folder / "handover/plan").write_text(f"storage ext4 LABEL=data /srv {missing} nosuid,nodev\n")
     call = f"""
         swarmboot_has_leecher() {{ return 1; }}
-        swarmboot_patience=0 swarmboot_disks={folder}/disks
+        swarmboot_patience=0 swarmboot_disks={folder}/disks swarmboot_without_storage={folder}/without
         swarmboot_mount_storage {folder}/root; status=$?
         {look}
         exit $status
@@ -67,3 +67,12 @@ def test_a_disk_without_a_file_system_is_left_as_it_is(tmp_path: Path, missing: 
         assert (found, said) == (status, "")
         assert "it cannot be mounted as ext4: mount: " in console
     assert not (tmp_path / "disk.img").read_bytes().strip(b"\0")
+
+
+def test_the_console_says_how_to_boot_once_without_and_that_is_how(tmp_path: Path) -> None:
+    with disk(tmp_path, is_made=False):
+        found, _, console = mounted(tmp_path, "", missing="stop")
+        assert found == 1
+        command = console.partition("; to boot once without: ")[2].partition(",")[0]
+        assert subprocess.run(("dash", "-c", command), check=False).returncode == 0
+        assert mounted(tmp_path, "", missing="stop")[0] == 0

@@ -8,12 +8,13 @@ import pytest
 
 from tests.support.shells import drive
 
+WAY_OUT = "; to boot once without: touch {folder}/without, at this machine's shell"
 DISK = "storage ext4 LABEL=data /srv {missing} nosuid,nodev"
 _CALL = """
 modprobe() {{ :; }}
 mount() {{ echo "mount $*"; {mount}; }}
 swarmboot_has_leecher() {{ return 1; }}
-swarmboot_patience=0 swarmboot_disks={folder}/disk
+swarmboot_patience=0 swarmboot_disks={folder}/disk swarmboot_without_storage={folder}/without
 swarmboot_mount_storage {folder}/root
 """
 
@@ -47,7 +48,16 @@ def test_a_disk_that_is_not_there_is_said_and_stops_only_a_release_that_needs_it
     found = mounting(shell, tmp_path, DISK, missing=missing)
     how = "and the release has nodes stop then" if status else "going on without"
     said = f"swarmboot: storage LABEL=data for /srv is missing, {how}: no such disk is there"
-    assert found == (status, "", [said])
+    assert found == (status, "", [said + (WAY_OUT.format(folder=tmp_path) if status else "")])
+
+
+def test_whoever_has_the_console_boots_once_without_what_the_release_needs(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "without").touch()
+    found = mounting(shell, tmp_path, DISK, missing="stop")
+    said = f"swarmboot: storage LABEL=data for /srv is not mounted: {tmp_path}/without is there"
+    assert found == (0, "", [said])
 
 
 def test_a_server_that_refuses_is_said_with_its_words(shell: tuple[str, ...], tmp_path: Path) -> None:
