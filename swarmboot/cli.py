@@ -22,12 +22,15 @@ from click.shell_completion import CompletionItem
 
 from swarmboot import __version__
 from swarmboot.errors import SpaceError, SwarmbootError, UnreadableError, missing_module
+from swarmboot.usage import usage_refusal
 from swarmboot.verbs import Verbs, first_line
 
 GROUP = "swarmboot.commands"
 BUNDLED = Path(__file__).parent / "bundled"
 """What a distribution's package brings because the distribution's own is too old: it goes before that."""
 _INTERRUPTED = 130
+_HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""How newer versions of click end a command that shows its help because it was given nothing."""
 
 
 class EntryPointGroup(Verbs):
@@ -119,7 +122,10 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, _HELP):
+            error.show()
+        else:
+            print(f"swarmboot: {usage_refusal(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("swarmboot: stopped", file=sys.stderr)

@@ -17,7 +17,8 @@ class Verbs(click.Group):
         word = args[0]
         is_option = word.startswith("-")
         if not is_option and not ctx.resilient_parsing and self.get_command(ctx, word) is None:
-            ctx.fail(f"No such command {word!r}. {did_you_mean(word, self.list_commands(ctx)).capitalize()}".strip())
+            meant = did_you_mean(word, self.list_commands(ctx))
+            ctx.fail(f"{ctx.command_path} has no verb {word}{meant and f': {meant}'}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -107,9 +107,18 @@ def main(started_s: float) -> NoReturn:
     sys.exit(0)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line, as the rest of this program does, and not below a list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with the line and status 2."""
+        tell(f"{message}; `python -m {self.prog} --help` says more")
+        sys.exit(2)
+
+
 def _parse() -> dict[str, Any]:
     """Return the arguments by name; end the program with a line about one that is unknown."""
-    parser = argparse.ArgumentParser(prog="leecher", description="Fetch a release from neighbours and the seeder.")
+    parser = _Parser(prog="leecher", description="Fetch a release from neighbours and the seeder.")
     parser.add_argument(
         "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
     )
@@ -126,7 +135,7 @@ def _parse() -> dict[str, Any]:
     if unknown:
         flags_known = [flag for setting in TABLE for flag in setting.flags]
         meant = did_you_mean(unknown[0].partition("=")[0], flags_known)
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{meant and f'; {meant}'}")
+        parser.error(f"leecher takes no argument {unknown[0]}{meant and f'; {meant}'}")
     return vars(known)
 
 

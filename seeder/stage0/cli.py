@@ -284,7 +284,7 @@ def chainload(server: Source, is_grub: bool, is_ipxe: bool, usb: Path | None, is
     from seeder.stage0.stick import write_stick
 
     if is_grub + is_ipxe + (usb is not None) != 1:
-        raise click.UsageError("say which: --grub, --ipxe or --usb FILE")
+        raise click.UsageError("one of --grub, --ipxe and --usb FILE must be there, and one alone")
     if usb is not None:
         kinds = write_stick(usb, server)
         said = {"for": "usb", "file": str(usb), "size_bytes": usb.stat().st_size, "firmware": list(kinds)}

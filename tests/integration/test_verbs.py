@@ -338,4 +338,7 @@ def test_misspelt_variables_and_the_leechers_own_options_are_answered_too(desk: 
     assert "SWARMBOOT_KEY" not in done.stderr
     done = subprocess.run([*command, "--sever", "x"], capture_output=True, text=True, timeout=BOUND_S, check=False)
     assert done.returncode == 2
-    assert "did you mean --server?" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("swarmboot: leecher takes no argument --sever; did you mean --server?")
+    done = subprocess.run([*command, "--server"], capture_output=True, text=True, timeout=BOUND_S, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
