@@ -11,6 +11,12 @@ from seeder.coinboot.folder import read_coinboot
 from seeder.takeover import stage0
 from seeder.takeover.directory import Adopted
 from seeder.takeover.words import finish, lost_lines
+from swarmboot.host.programs import check_installed
+
+
+def check_tools(_folder: Path) -> None:
+    """Raise ToolMissingError for what it takes to make a release of one."""
+    check_installed({"mksquashfs": "squashfs-tools"})
 
 
 def take_over(
@@ -21,6 +27,7 @@ def take_over(
 
     `is_kept` is as `finish` has it. Raises what `read_coinboot` and `adopt` raise.
     """
+    check_tools(folder)
     adopted = adopt(read_coinboot(folder), out or default_out(folder), say=say)
     return finish(adopted, wanted, label=str(folder), is_kept=is_kept, say=say)
 

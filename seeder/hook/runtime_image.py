@@ -27,6 +27,7 @@ from seeder.hook.files import hook_folder
 from seeder.hook.finished_tree import options_of, pack, read_order, run, run_in
 from swarmboot.errors import PrivilegeError, ResourceError, ToolMissingError
 from swarmboot.host.files import write_whole
+from swarmboot.host.programs import check_installed
 from swarmboot.text.units import format_size
 
 PACKAGES = ("python3-libtorrent", "python3-trio", "python3-httpx", "python3-msgpack", "python3-cryptography")
@@ -188,10 +189,7 @@ def notes_of_what_is_missing() -> list[str]:
 
 def check_programs() -> None:
     """Raise ToolMissingError for the programs that are missing, with the packages that bring them."""
-    missing = [program for program in _PROGRAMS if not shutil.which(program)]
-    if missing:
-        packages = " ".join(dict.fromkeys(_PROGRAMS[program] for program in missing))
-        raise ToolMissingError(f"not installed: {', '.join(missing)}", hint=f"apt-get install {packages}")
+    check_installed(_PROGRAMS)
 
 
 def _lay_out(tree: Path) -> None:

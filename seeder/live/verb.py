@@ -13,11 +13,19 @@ from seeder.live.medium import FolderMedium, Medium, looks_live
 from seeder.takeover import stage0
 from seeder.takeover.directory import Adopted
 from seeder.takeover.words import finish, lost_lines
+from swarmboot.host.programs import check_installed
 
 
 def is_live(path: Path) -> bool:
     """Return whether this is taken for a live image: an archive of any kind, or a folder that holds one."""
     return looks_live(path) if path.is_dir() else path.is_file() and bool(archive_kind(path))
+
+
+def check_tools(path: Path) -> None:
+    """Raise ToolMissingError for what it takes to make a release of one."""
+    is_iso = path.is_file() and archive_kind(path) == "iso"
+    reader = {"bsdtar": "libarchive-tools"} if is_iso else {}
+    check_installed({**reader, "mksquashfs": "squashfs-tools", "unsquashfs": "squashfs-tools"})
 
 
 def take_over(
@@ -27,6 +35,7 @@ def take_over(
 
     `is_kept` is as `finish` has it. Raises what `find_image` and `adopt` raise.
     """
+    check_tools(path)
     medium, image = _open(path)
     adopted = adopt(medium, image, out or default_out(path), name=name_of(path), say=say)
     return finish(adopted, wanted, label=str(path), is_kept=is_kept, say=say)

@@ -19,13 +19,16 @@ from typing import IO, cast
 from seeder.publish.release_dir import PLUGIN_FORMATS
 from swarmboot.archive import Entry
 from swarmboot.errors import MalformedSettingError, ReleaseError, ResourceError, SpaceError, ToolMissingError
-from swarmboot.host.programs import last_words
+from swarmboot.host.programs import check_installed, last_words
 from swarmboot.release.manifest import is_safe_name
 
 _TYPES = {
     "file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE,
     "character": tarfile.CHRTYPE, "block": tarfile.BLKTYPE, "pipe": tarfile.FIFOTYPE,
 }  # fmt: skip
+_PACKERS = {"squashfs": {"mksquashfs": "squashfs-tools"}, "tar.zst": {"zstd": "zstd"}}
+"""What writes a format, by the Debian package that brings it."""
+
 _CAPABILITY = "SCHILY.xattr.security.capability"
 _MODE = 0o644
 
@@ -47,7 +50,9 @@ def check_target(target: Path) -> str:
     parent = target.parent
     if not parent.is_dir() and not (parent.name == "plugins" and parent.parent.is_dir()):
         raise MalformedSettingError(f"there is no folder {parent}", hint="make it, or name another --output")
-    return format_of(target)
+    kind = format_of(target)
+    check_installed(_PACKERS.get(kind, {}))
+    return kind
 
 
 def pack(entries: Iterable[Entry], target: Path, *, time_s: int, is_quick: bool = False) -> None:

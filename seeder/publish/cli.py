@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from seeder.publish.asked import Stage0Asked
 from seeder.publish.keys_at_hand import known_keys, make_key, signing_keys
 from swarmboot.crypto.fleet_token import FleetToken, read_tokens, write_token
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
@@ -23,7 +24,6 @@ from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_
 if TYPE_CHECKING:
     from seeder.publish.known_systems import System
     from seeder.publish.publish import Published, PublishOptions
-    from seeder.publish.uki import Signing
     from seeder.publish.verdict import Manner
 
 _PATH = click.Path(path_type=Path)
@@ -130,12 +130,14 @@ def publish(
     from seeder.publish.publish import PublishOptions
     from seeder.publish.verdict import Manner
 
-    site = site or beside(release)
+    site, asked = site or beside(release), Stage0Asked(**stage0)
     if system := known_system(release):
         if is_check or is_dry:
             lines, facts = system.look_at(release)
             _print(lines, facts, is_json=is_json)
             return
+        system.check_tools(release)
+        asked.check_tools()
         release = _taken_over(system, release, keys, site, trust, is_quiet=is_json)
     elif release.is_file():
         raise nothing_known(release)
@@ -152,7 +154,7 @@ def publish(
         is_sorted=is_sorted,
     )
     manner = Manner(is_check=is_check, is_forced=is_forced, is_json=is_json, is_dry=is_dry)
-    _publish(release, site, keys, options, _Stage0(**stage0), manner)
+    _publish(release, site, keys, options, asked, manner)
 
 
 def beside(release: Path) -> Path:
@@ -182,22 +184,8 @@ def _tokens(path: Path | None, public: list[Path]) -> tuple[FleetToken, ...]:
     return read_tokens(path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage0:
-    """What `publish` is asked about how machines start it, by the names of its options."""
-
-    nodes: int
-    uplink_bytes_per_s: float
-    stage0_key: Path | None
-    uki: bool
-    secureboot_key: Path | None
-    secureboot_cert: Path | None
-    is_systemd: bool
-    systemd_key: str | None
-
-
 def _publish(
-    release: Path, site: Path, keys: tuple[Path, ...], options: PublishOptions, stage0: _Stage0, manner: Manner
+    release: Path, site: Path, keys: tuple[Path, ...], options: PublishOptions, stage0: Stage0Asked, manner: Manner
 ) -> None:
     """Look at a release, publish it and say so."""
     from seeder.publish import publish as work
@@ -206,7 +194,7 @@ def _publish(
     from seeder.publish.release_dir import read_release
     from seeder.publish.scratch import scratch_of
     from seeder.publish.stage0 import sign_stage0
-    from seeder.publish.systemd_pull import check_systemd, write_systemd
+    from seeder.publish.systemd_pull import write_systemd
     from seeder.publish.verdict import judge, signing_of, with_findings
     from seeder.site.progress import choose_progress
     from seeder.site.writer import writing
@@ -214,16 +202,14 @@ def _publish(
     check_sorting(options.trace, is_sorted=options.is_sorted)
     found = read_release(release)
     _check_apart(release, site)
-    secureboot = _secureboot(stage0.secureboot_key, stage0.secureboot_cert, is_wanted=stage0.uki)
+    secureboot = stage0.secureboot()
     known = known_keys(keys, site, is_check=manner.is_check)
     is_known = bool(known) or not manner.is_check
     looked = judge(found, signing_of(site, known, options) if is_known else None, manner)
     if manner.is_check:
         return
     found = with_findings(found, looked)
-    is_systemd = stage0.is_systemd or stage0.systemd_key is not None
-    if is_systemd:
-        check_systemd(found, stage0.systemd_key)
+    stage0.check(found, site, known, options)
     signing = known or [make_key(is_quiet=manner.is_json, is_kept=not manner.is_dry)]
     progress = choose_progress("hashed", is_quiet=manner.is_json)
     with (scratch_of if manner.is_dry else writing)(site) as writer:
@@ -235,7 +221,7 @@ def _publish(
             )  # fmt: skip
         key = None if manner.is_dry else stage0.stage0_key
         said = sign_stage0(writer, published.manifest, key) if key else []
-        if is_systemd and not manner.is_dry:
+        if stage0.has_systemd and not manner.is_dry:
             life_s = options.pointer_life_s or math.inf
             ends_unix_s = min(published.manifest.expires_unix_s, time.time() + life_s)
             said += write_systemd(
@@ -246,7 +232,7 @@ def _publish(
     _print_published(replace(published, boot=looked.boot), site, said, manner)
 
 
-def _stage0_costs(published: Published, stage0: _Stage0) -> list[str]:
+def _stage0_costs(published: Published, stage0: Stage0Asked) -> list[str]:
     """Return what stage 0 costs the nodes, in lines."""
     from seeder.publish.stage0 import cost_lines
 
@@ -365,18 +351,3 @@ def _check_apart(release: Path, site: Path) -> None:
     inner, outer = site.resolve(), release.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner / "blobs"):
         raise SiteError(f"the site {site} lies in the release {release}", hint="choose another folder with --site")
-
-
-def _secureboot(key: Path | None, certificate: Path | None, *, is_wanted: bool) -> Signing | None:
-    """Return what a unified kernel image is signed with, if anything; raise MalformedSettingError for half of it."""
-    from seeder.publish.uki import Signing
-
-    if (key is None) != (certificate is None):
-        raise MalformedSettingError(
-            "--secureboot-key and --secureboot-cert belong together", hint="give both or neither"
-        )
-    if key is None or certificate is None:
-        return None
-    if not is_wanted:
-        raise MalformedSettingError("--secureboot-key signs a unified kernel image", hint="give --uki as well")
-    return Signing(key, certificate)

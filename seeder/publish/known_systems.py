@@ -17,6 +17,9 @@ class System(Protocol):
     def look_at(self, path: Path, /) -> tuple[list[str], dict[str, Any]]:
         """Return what would become of it, in lines and as JSON has it."""
 
+    def check_tools(self, path: Path, /) -> None:
+        """Raise ToolMissingError for what it takes to take one over."""
+
     def take_over(
         self, path: Path, out: Path | None, wanted: Asked | None, /, *, is_kept: bool, say: Callable[[str], None]
     ) -> tuple[Adopted, dict[str, Any]]:

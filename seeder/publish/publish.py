@@ -96,7 +96,7 @@ def publish(
     Raises ThresholdError for keys that nodes of this site would not believe, SpaceError, ChangedError and
     UnreadableError as the copying meets them, and ReleaseError for a release that no manifest can describe.
     """
-    _check_tokens(release, options.tokens)
+    check_tokens(release, options.tokens)
     check_signers(writer.site, keys, trusted=options.trust, has_new_keys=options.has_new_keys)
     notes = [*release.notes, *_key_notes(writer.site, keys)]
     copier = Copier(writer, piece_bytes=options.piece_bytes, progress=progress)
@@ -160,7 +160,8 @@ def _put_trees(writer: SiteWriter, release: Release, artifacts: tuple[Artifact, 
     return []
 
 
-def _check_tokens(release: Release, tokens: tuple[FleetToken, ...]) -> None:
+def check_tokens(release: Release, tokens: tuple[FleetToken, ...]) -> None:
+    """Raise ReleaseError for secrets of a release and no token to seal them for."""
     if (release.secrets or release.node_secrets) and not tokens:
         raise ReleaseError(
             "the release has secret settings or files, which reach nodes only with a fleet token",

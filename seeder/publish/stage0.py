@@ -22,13 +22,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seeder.boot_script.load import Stage0, stage0_of
 from seeder.initramfs.kernel import kernel_version
+from seeder.publish.release_dir import Release
 from seeder.site.blobs import Blob
 from seeder.site.writer import SiteWriter
 from swarmboot.crypto.certificates import key_pem, make_certificate
 from swarmboot.errors import KeyFileError, ReleaseError
 from swarmboot.host.files import write_whole
 from swarmboot.host.folder_lock import alone_in
-from swarmboot.release.manifest import Manifest
+from swarmboot.release.manifest import UNIFIED, Manifest, Role
 from swarmboot.text.units import GOODPUT, format_duration, format_rate, format_size
 
 FOLDER = "stage0"
@@ -162,6 +163,16 @@ def signature(data: bytes, key: rsa.RSAPrivateKey, certificate: x509.Certificate
     return builder.sign(serialization.Encoding.DER, options)
 
 
+def check_signing(release: Release, folder: Path) -> None:
+    """Raise what `sign_stage0` would for a release or a key that is not fit for it, before anything is written."""
+    kernels = [file.format for file in release.files if file.role is Role.KERNEL]
+    has_initramfs = any(file.role is Role.INITRAMFS for file in release.files)
+    if not kernels or not (has_initramfs or UNIFIED in kernels):
+        raise _lacking()
+    if (folder / KEY_NAME).exists():
+        signer(folder)
+
+
 def sign_stage0(writer: SiteWriter, manifest: Manifest, folder: Path) -> list[str]:
     """Sign kernel and initramfs for `imgverify` with the key in `folder`; return what there is to say.
 
@@ -180,5 +191,9 @@ def sign_stage0(writer: SiteWriter, manifest: Manifest, folder: Path) -> list[st
 def _required(manifest: Manifest) -> Stage0:
     stage0 = stage0_of(manifest)
     if stage0 is None:
-        raise ReleaseError("the release has no stage 0", expected="vmlinuz and initramfs.img in it", found="not both")
+        raise _lacking()
     return stage0
+
+
+def _lacking() -> ReleaseError:
+    return ReleaseError("the release has no stage 0", expected="vmlinuz and initramfs.img in it", found="not both")

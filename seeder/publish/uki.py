@@ -20,7 +20,7 @@ from seeder.publish.release_dir import Release, ReleaseFile
 from seeder.site.reader import all_vouched
 from seeder.site.signers import own_keys
 from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
-from swarmboot.host.programs import run_program
+from swarmboot.host.programs import check_installed, run_program
 from swarmboot.release import trust
 from swarmboot.release.manifest import UNIFIED, Role
 from swarmboot.settings import UNIFIED_WORD
@@ -37,6 +37,25 @@ class Signing:
 
     key: Path
     certificate: Path
+
+
+def check_unify(release: Release, site: Path, signing: Signing | None, keys: Sequence[Ed25519PrivateKey] = ()) -> None:
+    """Raise what `unify` would for a program, a key or a file that is missing, before anything is written."""
+    images = _only(release, Role.KERNEL), _only(release, Role.INITRAMFS)
+    if not _is_ours(site / _KEPT.format(_fingerprint(release, images, signing)), site, keys):
+        check_tools(signing)
+
+
+def check_tools(signing: Signing | None) -> str:
+    """Return where ukify is; raise ToolMissingError without it, or without sbsign where it is to sign."""
+    tool = shutil.which("ukify") or next((str(path) for path in _PLACES if path.is_file()), None)
+    if tool is None:
+        raise ToolMissingError(
+            "ukify is not installed", hint="apt install systemd-ukify (Debian 13), or leave out --uki"
+        )
+    if signing is not None:
+        check_installed({"sbsign": "sbsigntool"})
+    return tool
 
 
 def unify(release: Release, site: Path, signing: Signing | None, keys: Sequence[Ed25519PrivateKey] = ()) -> Release:
@@ -102,11 +121,15 @@ def _fingerprint(release: Release, files: tuple[ReleaseFile, ...], signing: Sign
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     if signing is not None:
         for path in (signing.key, signing.certificate):
-            try:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-            except OSError as error:
-                raise KeyFileError(f"{path} cannot be read: {error.strerror}", expected="a PEM file") from error
+            digest.update(hashlib.sha256(_read(path)).digest())
     return digest.hexdigest()[:16]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}", expected="a PEM file") from error
 
 
 def told_cmdline(cmdline: CommandLine) -> str:
@@ -116,11 +139,7 @@ def told_cmdline(cmdline: CommandLine) -> str:
 
 
 def _make(kernel: Path, initramfs: Path, cmdline: str, out: Path, signing: Signing | None) -> None:
-    tool = shutil.which("ukify") or next((str(path) for path in _PLACES if path.is_file()), None)
-    if tool is None:
-        raise ToolMissingError(
-            "ukify is not installed", hint="apt install systemd-ukify (Debian 13), or leave out --uki"
-        )
+    tool = check_tools(signing)
     temporary = out.with_suffix(".tmp")
     words = [
         f"--linux={kernel}",
@@ -129,8 +148,6 @@ def _make(kernel: Path, initramfs: Path, cmdline: str, out: Path, signing: Signi
         f"--output={temporary}",
     ]
     if signing is not None:
-        if shutil.which("sbsign") is None:
-            raise ToolMissingError("sbsign is not installed", hint="apt install sbsigntool")
         words += ["--signtool=sbsign", f"--secureboot-private-key={signing.key}"]
         words += [f"--secureboot-certificate={signing.certificate}"]
     try:

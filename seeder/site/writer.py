@@ -28,6 +28,10 @@ _INCOMING = ".incoming"
 _LOCK = ".lock"
 _CHUNK_BYTES = 64 * BLOCK_BYTES
 _SPARE_BYTES = 1 << 20
+_FOLDERS = ("", "blobs", "torrents", "manifests", "channels", "keys", "secrets", "pins", "canaries", _INCOMING)
+_LATER = ("stage0",)
+"""What is made in it when it is needed."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Advance = Callable[[int], None]
@@ -240,28 +244,20 @@ def _no_space(site: Path, needed_bytes: int, free_bytes: int) -> SpaceError:
 def writing(site: Path) -> Iterator[SiteWriter]:
     """Make the site's folders if need be, take its lock, clear what a killed writer left, and give the writer.
 
-    Raises SiteBusyError if another process is writing there, SiteError if the folder cannot be made, SpaceError if
+    What it has made is taken away again if the block fails before anything is in it. Raises SiteBusyError if
+    another process is writing there, SiteError if the folder cannot be made, SpaceError if
     there is no room even for that.
     """
+    lacking = {path for name in (*_FOLDERS, *_LATER, _LOCK) for path in _missing(site / name)}
     try:
-        for name in (
-            "",
-            "blobs",
-            "torrents",
-            "manifests",
-            "channels",
-            "keys",
-            "secrets",
-            "pins",
-            "canaries",
-            _INCOMING,
-        ):
+        for name in _FOLDERS:
             _make_folder(site / name)
         lock = os.open(site / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         if error.errno in _FULL:
             raise _no_space(site, _SPARE_BYTES, shutil.disk_usage(site).free) from error
         raise SiteError(f"{site} cannot hold a site: {error.strerror}", hint="choose another with --site") from error
+    is_done = False
     try:
         _take_lock(lock, site)
         for left_over in (site / _INCOMING).iterdir():
@@ -270,8 +266,34 @@ def writing(site: Path) -> Iterator[SiteWriter]:
             else:
                 left_over.unlink()
         yield SiteWriter(site)
+        is_done = True
     finally:
+        if not is_done and site / _LOCK in lacking:
+            _remove_begun(site, lacking)
         os.close(lock)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Return what is not there of a path and the folders around it."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _remove_begun(site: Path, lacking: set[Path]) -> None:
+    """Remove what was made of a site and holds nothing; what was copied stays, and is not copied again.
+
+    The lock, which is held, goes after the folders, so that nobody begins anew meanwhile.
+    """
+    folders = sorted(lacking - {site / _LOCK}, key=lambda path: -len(path.parts))
+    inner = [folder for folder in folders if folder.is_relative_to(site) and folder != site]
+    for folder in inner:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    if any(folder.exists() for folder in inner):
+        return
+    (site / _LOCK).unlink(missing_ok=True)
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _make_folder(folder: Path) -> None:
@@ -291,5 +313,7 @@ def _take_lock(lock: int, site: Path) -> None:
             found=f"process {found}" if found.isdigit() else "",
             hint="wait until it has finished, and run it again",
         ) from error
+    if not os.fstat(lock).st_nlink:
+        raise SiteBusyError(f"another publish has just given {site} up", hint="run it again")
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from swarmboot.errors import SwarmbootError
+from swarmboot.errors import SwarmbootError, ToolMissingError
 
 _LINES, _LONGEST = 3, 300
+
+
+def check_installed(packages: Mapping[str, str], *, hint: str = "") -> None:
+    """Raise ToolMissingError for programs that are missing; `packages` has Debian's package of each."""
+    missing = [program for program in packages if not shutil.which(program)]
+    if missing:
+        names = " ".join(dict.fromkeys(packages[program] for program in missing))
+        what = f"{missing[0]} is not installed" if len(missing) == 1 else f"not installed: {', '.join(missing)}"
+        raise ToolMissingError(what, hint=hint or f"install the package {names}")
 
 
 def run_program(

@@ -40,6 +40,18 @@ def check_sorting(trace: Trace | None, *, is_sorted: bool) -> None:
         check_can_repack()
 
 
+def check_trace(release: Release, trace: Trace | None, *, is_sorted: bool) -> None:
+    """Raise what `in_order` would for a trace that is not this release's, or an image that cannot be looked into."""
+    if trace is None:
+        return
+    check_known(trace, (file.name for file in release.files if file.role in _IMAGES), where="the trace")
+    for file in release.files:
+        read = tuple(trace.get(file.name, ()))
+        if file.name in trace and (is_sorted or any(each.path for each in read)):
+            parts, lost = named_parts(_look(file), read)
+            _notes_of_lost(file, parts, lost)
+
+
 @contextmanager
 def in_order(release: Release, trace: Trace | None, writer: SiteWriter, *, is_sorted: bool) -> Iterator[Ordered]:
     """Give a release as its trace has it, for as long as the block lasts: with `is_sorted` packed again in that order.
