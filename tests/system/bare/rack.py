@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,13 +162,14 @@ class BareRack:
     @contextmanager
     def power_on(
         self, name: str, *, firmware: str = "bios", memory: str = "512", disk: Path | None = None,
-        is_disk_first: bool = True,
+        is_disk_first: bool = True, address: str = "", more: Sequence[str] = (),
     ) -> Iterator[Machine]:  # fmt: skip
         """Power a machine on for the block, bare but for a disk if one is given.
 
         `firmware` is `bios` for SeaBIOS and the card's iPXE ROM, `uefi` for OVMF and its own PXE, `uefi-http` for its
         own HTTP boot, `secureboot` for an OVMF that starts only what Debian's snakeoil key has signed, `arm64` for its
         sister on another processor, `arm64-http` for that one's own HTTP boot, `u-boot` for U-Boot on a board.
+        `address` is the card's MAC address, one of its own without it; `more` are further arguments of QEMU.
         """
         self.machines += 1
         tap = f"tap{self.machines}"
@@ -176,12 +177,12 @@ class BareRack:
         self.ip(f"link set {tap} master rack up")
         is_net_first = disk is None or not is_disk_first
         rom = "" if firmware == "bios" and is_net_first else ",romfile="
-        card = f"virtio-net-pci,netdev=n0,mac={mac(self.machines)},bootindex={2 if is_net_first else 4}{rom}"
+        card = f"virtio-net-pci,netdev=n0,mac={address or mac(self.machines)},bootindex={2 if is_net_first else 4}{rom}"
         command = (
             *BOUND_TO_US, *self.inside, *_programs(firmware), "-accel", "tcg", "-m", memory, "-display", "none",
             "-nodefaults", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci", "-name", name,
             "-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no", "-device", card,
-            *self._disk(disk), *self._firmware(firmware, name),
+            *self._disk(disk), *self._firmware(firmware, name), *more,
         )  # fmt: skip
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -10,7 +10,19 @@ import pytest
 from tests.system.bare.rack import RANGE, bare_rack
 from tests.system.boot.test_coinboot import write_runtime
 from tests.system.vm import images
-from tests.system.vm.live import FULL_NAME, HOST_NAME, NETBOOT, USER, live_image
+from tests.system.vm.live import (
+    ARGUMENTS,
+    FULL_NAME,
+    HOST_NAME,
+    ISO,
+    NETBOOT,
+    NEXT,
+    USER,
+    live_image,
+    live_iso,
+    own_suite,
+)
+from tests.system.vm.machine import Machine
 from tests.system.vm.programs import SWARMBOOT, run
 
 pytestmark = [
@@ -35,23 +47,42 @@ def with_runtime(tree: Path) -> tuple[str, ...]:
     return (*contained, str(write_runtime(tree)))
 
 
-def test_a_netboot_tar_of_live_build_boots_a_bare_machine_with_its_user_logged_in(tmp_path: Path) -> None:
-    fleet, tar = images.fleet(), tmp_path / NETBOOT
-    tar.hardlink_to(live_image() / NETBOOT)
+@pytest.mark.parametrize("form", ["netboot.tar", "iso", "live"])
+def test_what_live_build_has_made_boots_a_bare_machine_with_its_user_logged_in(tmp_path: Path, form: str) -> None:
+    fleet, image = images.fleet(), given(tmp_path, form)
     with bare_rack(tmp_path / "rack") as rack:
         state = fleet.state(rack.work / "state")
         run(
-            *with_runtime(tmp_path / "beside"), "env", f"STATE_DIRECTORY={state}", *SWARMBOOT, "publish", str(tar),
+            *with_runtime(tmp_path / "beside"), "env", f"STATE_DIRECTORY={state}", *SWARMBOOT, "publish", str(image),
             "--key", str(fleet.keys / "swarmboot.key"),
         )  # fmt: skip
         rack.serve(tmp_path / "site", "--pxe", "rack", "--dhcp-range", RANGE, "--stage0-trust", "lan")
         with rack.power_on("live", memory="1024") as node:
             node.wait_for("marker: end of it", within_s=BOOT_S)
-            marks, console = node.marks(), node.console
-    print("\nlive:", json.loads(marks["report"])["phases"])
+            check(node, suite=own_suite() if form == "netboot.tar" else NEXT)
+
+
+def given(work: Path, form: str) -> Path:
+    """Return what an operator publishes: Debian 12's netboot.tar, Debian 13's ISO, or its folder `live/` alone."""
+    if form == "netboot.tar":
+        (work / NETBOOT).hardlink_to(live_image() / NETBOOT)
+        return work / NETBOOT
+    if form == "iso":
+        (work / ISO).hardlink_to(live_iso())
+        return work / ISO
+    run("bsdtar", "-C", str(work), "-xf", str(live_iso()), "live")
+    cmdline = ARGUMENTS.replace(" toram", "")
+    (work / "live/release.toml").write_text(f'name = "live"\ncmdline = "{cmdline}"\nallow = ["devices", "setuid"]\n')
+    return work / "live"
+
+
+def check(node: Machine, *, suite: str) -> None:
+    """Check that the root is the image's, and that live-config has done in it what menu and medium say."""
+    marks = node.marks()
+    print(f"\n{suite}, {marks['kernel']}:", json.loads(marks["report"])["phases"])
     assert (marks["root"], marks["seed"], marks["plugin"]) == ("overlay", "active", "live")
-    assert marks["live"] == "active"
-    assert f"marker: user {USER}:x:1000:1000:{FULL_NAME}" in console  # as config.conf on the medium says
+    assert (marks["suite"], marks["live"]) == (suite, "active")
+    assert f"marker: user {USER}:x:1000:1000:{FULL_NAME}" in node.console  # as config.conf on the medium says
     assert "sudo" in marks["groups"].split()
     assert marks["sudo"] == "0"
     assert f"--autologin {USER}" in marks["tty"]

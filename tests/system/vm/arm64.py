@@ -61,6 +61,7 @@ say memory "$(cat /run/memory)"
 seed=/proc/$(systemctl show -P MainPID swarmboot-seed)
 say seed_memory "$(awk '/^(VmHWM|VmRSS):/ {printf "%s%s ", $1, $2}' "$seed/status")"
 say machine "$(uname -m)"
+say model "$(tr -d '\\0' </proc/device-tree/model)"
 """
 _PREPARE = """
 set -e
