@@ -129,17 +129,17 @@ def test_a_release_may_have_a_node_stop_without_its_storage(tmp_path: Path) -> N
         assert "the release has nodes stop then" in (lan.work / "seeder-8470.log").read_text()
 
 
-@pytest.mark.parametrize("generator", ["initramfs-tools", "dracut"])
-def test_a_node_has_its_own_folder_of_an_nfs_server(tmp_path: Path, generator: str) -> None:
+@pytest.mark.parametrize(("generator", "value"), [("initramfs-tools", "mac_dashes"), ("dracut", "mac")])
+def test_a_node_has_its_own_folder_of_an_nfs_server(tmp_path: Path, generator: str, value: str) -> None:
     name, image = "nfs", initramfs(tmp_path, generator)
-    path = f"/nodes/{mac_of(name).replace(':', '-')}"
+    path = f"/nodes/{mac_of(name) if value == 'mac' else mac_of(name).replace(':', '-')}"
     (tmp_path / "recovery").mkdir()
     conf, log = tmp_path / "ganesha.conf", tmp_path / "ganesha.log"
     conf.write_text(GANESHA.format(address=ADDRESS, folder=tmp_path / "recovery", path=path))
     kernel = images.debian_kernel().image
     command = ("ganesha.nfsd", "-F", "-L", str(log), "-f", str(conf), "-p", str(tmp_path / "pid"))
     with (
-        rack(tmp_path, f'storage = "{NAME}:/nodes/{{mac_dashes}}"\n') as lan,
+        rack(tmp_path, f'storage = "{NAME}:/nodes/{{{value}}}"\n') as lan,
         running(*lan.inside, *command, log=tmp_path / "ganesha.out"),
         booting(lan, name, kernel=kernel, initramfs=image, cmdline=CMDLINE, memory=MEMORY) as machine,
     ):
@@ -147,3 +147,4 @@ def test_a_node_has_its_own_folder_of_an_nfs_server(tmp_path: Path, generator: s
         machine.wait_for("marker: end of it", within_s=BOOT_S)
         assert machine.marks()["storage"].startswith("nfs4 rw,nosuid,nodev")
         assert machine.marks()["written"] == "of this boot"
+        tell_memory(generator, machine)
