@@ -48,6 +48,7 @@ NOT_ON_A_NODE = (
     "swarmboot.config_file",
     "swarmboot.man_pages",
     "swarmboot.parameters",
+    "swarmboot.usage",
     "swarmboot.verbs",
     "swarmboot.text.toml",
 )
