@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.docs.staging import stage
+from tests.support.tree import TREE
 
 
 def build(out: Path) -> subprocess.CompletedProcess[str]:
@@ -19,5 +20,6 @@ def build(out: Path) -> subprocess.CompletedProcess[str]:
 def sphinx(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
     """Build what is staged in a folder."""
     with tempfile.TemporaryDirectory(prefix="swarmboot-docs.") as trees:
-        command = ("-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", trees, source, out)
-        return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
+        command = ("-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", trees, source, out.absolute())
+        words = [sys.executable, *map(str, command)]
+        return subprocess.run(words, capture_output=True, text=True, check=False, cwd=TREE)

@@ -5,7 +5,7 @@ from swarmboot import __version__
 project = "swarmboot"
 author = "the swarmboot developers"
 release = version = __version__
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "tests.docs.tables"]
 root_doc = "index"
 language = "en"
 highlight_language = "text"

@@ -15,6 +15,7 @@ import pytest
 from swarmboot import errors
 from tests.docs.build import build, sphinx
 from tests.docs.staging import SECTIONS, write_configuration
+from tests.docs.tables import parts_of
 
 LOADED = re.compile(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="([^"]+)"|<link\b[^>]*\bhref="([^"]+)"|url\(([^)]+)\)')
 
@@ -74,6 +75,26 @@ def served(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
+TABLES_BEYOND = (
+    "[...document.querySelectorAll('.table-wrapper')].filter(each => each.scrollWidth > each.clientWidth + 1).length"
+)
+
+
+def test_long_words_in_tables_break_where_their_parts_meet(site: Path) -> None:
+    assert parts_of("tests/unit/x.py::test_a_b") == ["tests/", "unit/", "x.py::", "test_", "a_", "b"]
+    assert parts_of("--fleet-token=/etc/x y") == ["--fleet-token=/", "etc/", "x ", "y"]
+    assert "".join(parts_of("https://10.0.0.1:8470")) == "https://10.0.0.1:8470"
+    assert parts_of("swarmboot.fleet_token", 24) == ["swarmboot.fleet_token"]
+    rows = re.findall(r"<tr.*?</tr>", (site / "docs/threat-model.html").read_text(), re.DOTALL)
+    words = re.split(r"\s+|<wbr>|</?[a-z][^>]*>", "".join(rows))
+    assert max(map(len, words)) <= LONGEST, max(words, key=len)
+    settings = (site / "docs/settings.html").read_text()
+    assert '<span class="pre">swarmboot.fleet_token</span>' in settings
+
+
+LONGEST = 40
+
+
 @pytest.mark.needs("chromium", "chromedriver")
 def test_no_page_is_wider_than_a_screen_or_a_phone(site: Path) -> None:
     from tests.support.browser import browsing
@@ -87,4 +108,6 @@ def test_no_page_is_wider_than_a_screen_or_a_phone(site: Path) -> None:
                 beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
                 assert browser.script(f"return {beyond}") <= 0, (page, width)
                 assert browser.text("h1"), page
+                if width == 1440:  # with room for its words, none of which is cut in the middle
+                    assert browser.script(f"return {TABLES_BEYOND}") == 0, page
         assert browser.hosts() == {address.removeprefix("http://")}
