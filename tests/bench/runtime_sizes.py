@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 _PACKAGES = (
-    "trio", "httpx", "httpcore", "anyio", "h11", "msgpack", "certifi", "idna", "attrs?", "outcome", "sniffio",
+    "trio", "h11", "msgpack", "idna", "attrs?", "outcome", "sniffio",
     "sortedcontainers", "typing_extensions",
 )  # fmt: skip
 PARTS = (
@@ -24,7 +24,7 @@ PARTS = (
     ("OpenSSL", r"libssl|ossl-modules|/_ssl\.|/_hashlib\."),
     ("C++ and Boost", r"libstdc\+\+|libboost|libgcc_s"),
     ("Python's interpreter", r"bin/python3|libpython|libexpat|libffi"),
-    ("trio, httpx, msgpack and theirs", rf"/({'|'.join(_PACKAGES)})[/.]"),
+    ("trio, h11, msgpack and theirs", rf"/({'|'.join(_PACKAGES)})[/.]"),
     ("the leecher", r"/(leecher|swarmboot)/"),
     ("Python's standard library", r"/python3\.\d+/"),
 )

@@ -18,7 +18,7 @@ def test_the_page_names_what_the_hook_and_dracut_need() -> None:
     ("name", "part"),
     [
         ("usr/lib/x86_64-linux-gnu/libtorrent-rasterbar.so.2.0", "libtorrent, its Python binding"),
-        ("usr/lib/python3.13/trio/_core/_run.pyc", "trio, httpx, msgpack and theirs"),
+        ("usr/lib/python3.13/trio/_core/_run.pyc", "trio, h11, msgpack and theirs"),
         ("usr/lib/python3.13/ssl.pyc", "Python's standard library"),
         ("usr/lib/python3.13/leecher/boot.pyc", "the leecher"),
         ("usr/bin/zstd", "the rest"),

@@ -22,7 +22,7 @@ from leecher.initramfs.selftest import NOT_ON_A_NODE
 from seeder.hook.runtime_image import read_recipe
 
 PARTS = ("swarmboot", "seeder", "leecher", "netsim")
-LEECHER_MAY_LOAD = {"libtorrent", "trio", "httpx", "msgpack", "cryptography"}
+LEECHER_MAY_LOAD = {"libtorrent", "trio", "h11", "msgpack", "cryptography"}
 
 
 NOT_IN_EVERY_TRIO = {"abandon_on_cancel", "cancellable"}
@@ -108,7 +108,7 @@ def test_what_the_self_test_loads_on_a_node_needs_nothing_more(graph: grimp.Impo
 
 
 def with_requirements(distribution: str, found: set[str]) -> set[str]:
-    """Add a distribution and all that it may load to `found`: what it requires, and httpx's optional transports."""
+    """Add a distribution and all that it may load to `found`: what it requires."""
     name = re.sub(r"[-_.]+", "-", distribution).lower()
     if name not in found:
         found.add(name)
@@ -118,8 +118,7 @@ def with_requirements(distribution: str, found: set[str]) -> set[str]:
             requirements = []
         for requirement in requirements:
             wanted = re.match(r"[A-Za-z0-9._-]+", requirement)
-            is_transport = name == "httpx" and not re.search("extra == .cli", requirement)
-            if wanted and ("extra ==" not in requirement or is_transport):
+            if wanted and "extra ==" not in requirement:
                 with_requirements(wanted[0], found)
     return found
 
@@ -133,7 +132,7 @@ def test_running_the_leecher_loads_nothing_of_the_servers() -> None:
     allowed = {"swarmboot", "setuptools"}
     for name in LEECHER_MAY_LOAD:
         with_requirements(name, allowed)
-    assert {"trio", "httpx", "libtorrent", "msgpack", "cryptography"} <= loaded
+    assert {"trio", "libtorrent", "msgpack", "cryptography"} <= loaded  # h11 comes with the first neighbour
     assert loaded - allowed == set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from contextlib import closing, suppress
 from pathlib import Path
@@ -57,10 +58,36 @@ def test_an_odd_answer_to_a_run_is_a_failed_transfer(odd: str) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD)
-@pytest.mark.filterwarnings("ignore:http.cookiejar bug!")
 def test_an_odd_answer_of_a_neighbour_is_at_most_a_failed_transfer(odd: str) -> None:
-    with answering(ODD[odd]) as url, suppress(TransferError):  # what httpx does not read is no fault
+    with answering(ODD[odd]) as url, suppress(TransferError):  # what is not read is no fault
         trio.run(neighbour_reader(url), "x", 1000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/y\r\ncontent-length: 0\r\n\r\n", "was refused"),
+        (b"HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n", "was refused"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"content-length: 3\r\n\r\nabc", "sends no answer"),
+        (b"HTTP/1.1 101 Switching\r\nupgrade: h2c\r\n\r\nabc", "cannot be read|sends no answer"),
+        (OK + b"content-length: 1001\r\n\r\n" + bytes(1001), "sends too much"),
+        (OK + b"transfer-encoding: chunked\r\n\r\n" + b"ff\r\n" + bytes(255) + b"\r\n", "cannot be read"),
+        (OK + b"content-length: 30\r\n\r\nabc", "cannot be read"),
+        (OK + b"x: " + b"y" * 200_000 + b"\r\n\r\n", "cannot be read"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be read"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_an_answer_of_a_neighbour_that_is_no_document_is_refused(answer: bytes, why: str) -> None:
+    with answering(answer) as url, pytest.raises(TransferError, match=why):
+        trio.run(neighbour_reader(url), "x", 1000)
+
+
+def test_a_neighbour_that_is_not_there_is_said_to_be_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(TransferError, match=r"cannot be reached: .*refused"):
+        trio.run(neighbour_reader(f"http://127.0.0.1:{port}"), "x", 1000)
 
 
 def test_words_of_an_origin_reach_the_console_without_what_a_terminal_would_obey(tmp_path: Path) -> None:

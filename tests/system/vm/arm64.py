@@ -23,7 +23,7 @@ SUITE = "trixie"
 BUILD_S = 3000.0
 DOCUMENTED = (
     "linux-image-cloud-arm64", "initramfs-tools", "busybox", "zstd", "squashfs-tools", "binutils", "iproute2",
-    "python3-click", "python3-libtorrent", "python3-trio", "python3-httpx", "python3-msgpack", "python3-cryptography",
+    "python3-click", "python3-libtorrent", "python3-trio", "python3-h11", "python3-msgpack", "python3-cryptography",
     "python3-cffi-backend",
 )  # fmt: skip
 """What docs/boot.md has debootstrap include; the root image needs what comes next as well."""
