@@ -26,6 +26,7 @@ from leecher.boot.reports.reporting import Reporter
 from leecher.boot.secret_settings import SecretSettings
 from leecher.boot.selection import choose
 from leecher.cache.plan import plan_of
+from leecher.machine import lean_start
 from leecher.machine.addresses import changes
 from leecher.machine.space import make_folder
 from leecher.neighbour.discovery import Discovery
@@ -133,6 +134,8 @@ class Boot:
                     raise self._overdue()
                 if is_whole and self.settings.linger:
                     self._tell("complete; seeding to neighbours until stopped")
+                    self._options.on_whole()
+                    lean_start.give_back()
                     await stop.wait()
                 nursery.cancel_scope.cancel()
             await self._leave()

@@ -28,8 +28,9 @@ class BootOptions:
     asks for room to unpack the images in RAM, which the initramfs hook is going to do. `credentials` say as whom to
     announce, if an earlier boot has left some. `first_word` is what the neighbour in a booted system has to say to the
     seeder, in place of reports of its own. `on_ready` is called in a lazy window when the boot set is there, with the
-    devices where images can be read, by their names. `log` returns where the lines come from that the seeder is handed;
-    it is called once the boot is under way.
+    devices where images can be read, by their names, `on_whole` when a neighbour has all images, and only
+    gives from then on. `log` returns where the lines come from that the seeder is handed; it is called once the boot is
+    under way.
     """
 
     settings: NodeSettings
@@ -39,6 +40,7 @@ class BootOptions:
     credentials: str = field(default="", repr=False)
     first_word: FirstWord | None = None
     on_ready: OnReady | None = None
+    on_whole: Callable[[], None] = lambda: None
     log: Callable[[], LogSource | None] = lambda: None
 
 

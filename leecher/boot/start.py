@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import sys
@@ -24,6 +23,8 @@ from swarmboot.settings import NAMES, TABLE, NodeSettings, build_settings, parse
 from swarmboot.text.spelling import did_you_mean, nearest
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
     from leecher.boot.boot import Boot
     from leecher.boot.reports.log_sender import LogSource
 
@@ -107,18 +108,24 @@ def main(started_s: float) -> NoReturn:
     sys.exit(0)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses in one line, as the rest of this program does, and not below a list of all options."""
+def _parser() -> ArgumentParser:
+    """Return a parser without arguments; argparse is imported for a command line alone, which a node has none of."""
+    import argparse
 
-    def error(self, message: str) -> NoReturn:
-        """End the program with the line and status 2."""
-        tell(f"{message}; `python -m {self.prog} --help` says more")
-        sys.exit(2)
+    class Parser(argparse.ArgumentParser):
+        """Refuses in one line, as the rest of this program does, and not below a list of all options."""
+
+        def error(self, message: str) -> NoReturn:
+            """End the program with the line and status 2."""
+            tell(f"{message}; `python -m {self.prog} --help` says more")
+            sys.exit(2)
+
+    return Parser(prog="leecher", description="Fetch a release from neighbours and the seeder.")
 
 
 def _parse() -> dict[str, Any]:
     """Return the arguments by name; end the program with a line about one that is unknown."""
-    parser = _Parser(prog="leecher", description="Fetch a release from neighbours and the seeder.")
+    parser = _parser()
     parser.add_argument(
         "--cmdline", default="", help='a kernel command line, as in "swarmboot.server=https://HOST:PORT"'
     )

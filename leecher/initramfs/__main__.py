@@ -14,7 +14,7 @@ import os
 os.environ.setdefault("CRYPTOGRAPHY_OPENSSL_NO_LEGACY", "1")  # Debian ships OpenSSL's legacy provider separately
 
 # isort: split
-from leecher.machine import lean_start  # noqa: F401 - must come first
+from leecher.machine import lean_start  # must come first
 
 # isort: split
 import sys
@@ -31,9 +31,7 @@ from leecher.boot import hand_off
 from leecher.boot.options import BootOptions
 from leecher.boot.start import boot, process_started_s
 from leecher.initramfs import node_log
-from leecher.initramfs.node_files import fetch_node_files, lay_down
-from leecher.initramfs.own_files import own_root, write_own_files
-from leecher.initramfs.storage import storage_words, vouched_storage
+from leecher.initramfs.signature_process import SignatureProcess
 from leecher.machine import clock, console
 from leecher.machine.console import tell
 from leecher.machine.space import read_own_bytes
@@ -54,6 +52,7 @@ from swarmboot.errors import (
 )
 from swarmboot.ids import new_node_id, new_node_key
 from swarmboot.release import manifest as manifests
+from swarmboot.release.signature import checked_by
 from swarmboot.settings import NAMES, OFF, NodeSettings, build_settings, meant, parse_cmdline
 from swarmboot.text.arguments import last_value
 from swarmboot.text.units import format_size
@@ -159,6 +158,8 @@ def pause_s(attempt: int, random: Random) -> float:
 
 def fetch(started_s: float) -> None:
     """Bring the images and write the hand-off; raises the SwarmbootError that ended it."""
+    from leecher.initramfs.node_files import fetch_node_files, lay_down
+
     (STATE / "boot.json").unlink(missing_ok=True)  # an earlier attempt's, which would stand for one of this one's
     forced = {
         "into": str(STATE / "images"),
@@ -217,6 +218,9 @@ def _reboot() -> None:
 
 def _hand_over(manifest: Manifest, selection: Selection, settings: NodeSettings, devices: Mapping[str, str]) -> None:
     """Write what the hook goes on with."""
+    from leecher.initramfs.own_files import own_root, write_own_files  # a seed needs neither
+    from leecher.initramfs.storage import storage_words, vouched_storage
+
     tokens = proving_of(settings).tokens
     credentials = encode_credentials(new_node_id(), new_node_key(), tokens[0]) if tokens else ""
     hand_off.write_secret(STATE / hand_off.FOLDER / hand_off.CREDENTIALS, credentials)
@@ -265,13 +269,21 @@ def seed(started_s: float) -> None:
     settings = settings_of({**forced, "reserve": "0", "fleet_token": "", "secrets": "", "cache": "off"})
     credentials = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline(_CREDENTIALS_MAX)
     if settings.seed_bytes_per_s:
+        lean_start.import_trio()  # which what follows imports
         wait_for_the_window()
         lines = node_log.seeds_lines(STATE) if settings.log else None
         give_up_root()
+        signatures = SignatureProcess()
         limit = min(settings.seed_bytes_per_s, settings.up_bytes_per_s or settings.seed_bytes_per_s)
         settings = replace(settings, up_bytes_per_s=limit)
         word = _first_word()
-        boot(BootOptions(settings, started_s, credentials=credentials, first_word=word, log=lambda: lines))
+        with closing(signatures), checked_by(signatures.is_good):
+            boot(
+                BootOptions(
+                    settings, started_s, credentials=credentials, first_word=word, on_whole=signatures.close,
+                    log=lambda: lines,
+                )
+            )  # fmt: skip
 
 
 def wait_for_the_window() -> None:

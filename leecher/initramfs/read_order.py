@@ -41,7 +41,10 @@ def main() -> None:
 
     lean_start.import_trio()
     import leecher.boot.run
-    import leecher.initramfs.root  # noqa: F401
+    import leecher.initramfs.node_files
+    import leecher.initramfs.own_files
+    import leecher.initramfs.root
+    import leecher.initramfs.storage  # noqa: F401
 
     loaded = [*before, *opened]
     from leecher.initramfs.selftest import check_neighbours, check_signatures, check_tls

@@ -1,7 +1,7 @@
 """The runtime image: Python, the leecher and all they need, in one compressed read-only file for the initramfs.
 
 It is made of what an interpreter on this machine has: the distribution's own (its packages python3-libtorrent,
-python3-trio, python3-httpx, python3-msgpack and python3-cryptography) or, where the distribution lacks them, the one
+python3-trio, python3-h11, python3-msgpack and python3-cryptography) or, where the distribution lacks them, the one
 that runs this, with its wheels. Modules are byte-compiled without their sources (unchecked hash, PEP 552), programs and
 libraries are stripped, and a self-test in a chroot decides whether there is an image at all. Needs root for the chroot.
 It will not install packages.
@@ -30,7 +30,7 @@ from swarmboot.host.files import write_whole
 from swarmboot.host.programs import check_installed
 from swarmboot.text.units import format_size
 
-PACKAGES = ("python3-libtorrent", "python3-trio", "python3-httpx", "python3-msgpack", "python3-cryptography")
+PACKAGES = ("python3-libtorrent", "python3-trio", "python3-h11", "python3-msgpack", "python3-cryptography")
 _PROGRAMS = {
     "mksquashfs": "squashfs-tools", "strip": "binutils", "ldd": "libc-bin", "unshare": "util-linux",
     "chroot": "coreutils", "ip": "iproute2",
@@ -234,7 +234,10 @@ def _place_python(source: Source, tree: Path, recipe: Recipe) -> None:
         "import compileall, py_compile, sys; sys.exit(not compileall.compile_dir(sys.argv[1], quiet=2, legacy=True,"
     )
     compiled += " optimize=2, stripdir=sys.argv[2], invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH))"
-    run((str(source.executable), "-I", "-c", compiled, str(library), str(tree)), "byte-compiling")
+    run(
+        (str(source.executable), "-I", "-X", "no_debug_ranges", "-c", compiled, str(library), str(tree)),
+        "byte-compiling",
+    )
     for text in library.rglob("*.py"):
         text.unlink()
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing import TYPE_CHECKING
 
 from swarmboot.errors import KeyFileError
 from swarmboot.release.trust import KeySet, format_public, key_set, parse_public, public_bytes
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PRIVATE_NAME = "swarmboot.key"
 PUBLIC_NAME = "swarmboot.pub"
@@ -33,6 +34,7 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise KeyFileError(f"{folder} cannot be made: {error.strerror}", hint="choose another folder") from error
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key = Ed25519PrivateKey.generate()
@@ -61,6 +63,8 @@ def write_new(path: Path, data: bytes, *, mode: int) -> None:
 
 def read_private(path: Path) -> Ed25519PrivateKey:
     """Return the signing key in a file; raise KeyFileError if it is not one, or if others may read it."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     data = _read(path, hint="make one with `swarmboot keygen`")

@@ -17,10 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing import TYPE_CHECKING, NamedTuple
 
 from swarmboot.codec import DecodeError, Fields, pack, unpack
 from swarmboot.errors import (
@@ -32,6 +29,10 @@ from swarmboot.errors import (
 from swarmboot.ids import KEY_ID_BYTES, MAX_SEQUENCE, KeyId, Sequence
 from swarmboot.release.manifest import MANIFEST_MAX_BYTES
 from swarmboot.release.points import fault_of
+from swarmboot.release.signature import is_good
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ENVELOPE_MAX_BYTES = MANIFEST_MAX_BYTES + (1 << 16)
 CHANNEL_MAX_BYTES = 1 << 20
@@ -173,12 +174,7 @@ def verify(data: bytes, kind: Kind, trusted: KeySet) -> bytes:
 
 
 def _is_good(envelope: Envelope, name: KeyId, public: bytes) -> bool:
-    try:
-        key = Ed25519PublicKey.from_public_bytes(public)
-        key.verify(envelope.signatures[name], _signed(envelope.kind, envelope.payload))
-    except InvalidSignature:
-        return False
-    return True
+    return is_good(public, envelope.signatures[name], _signed(envelope.kind, envelope.payload))
 
 
 def encode_key_set(keys: KeySet) -> bytes:
