@@ -29,11 +29,12 @@ _FILES = (
     ("firmware", r"(?:usr/)?lib/firmware/"),
     ("lists of modules", r"(?:usr/)?lib/modules/"),
     ("the hardware database", r"(?:.*/)?hwdb"),
-    ("libraries", r"(?:usr/)?lib(?:32|64|x32)?/(?:.*/)?[^/]*\.so(?:\.[0-9.]+)?\Z"),
     (
         "systemd and udev",
-        r"(?:usr/)?lib/(?:systemd|udev)/|(?:usr/)?s?bin/(?:systemd|udev|journal|networkctl|resolvectl)",
+        r"(?:usr/)?lib/(?:systemd|udev)/|(?:usr/)?s?bin/(?:systemd|systemctl|udev|journal|networkctl|resolvectl)"
+        r"|(?:usr/)?lib(?:64)?/(?:[^/]+/)?systemd/libsystemd-",
     ),
+    ("libraries", r"(?:usr/)?lib(?:32|64|x32)?/(?:.*/)?[^/]*\.so(?:\.[0-9.]+)?\Z"),
     ("other programs", r"(?:usr/)?s?bin/|usr/lib/klibc"),
 )
 

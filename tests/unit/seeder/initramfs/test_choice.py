@@ -188,6 +188,8 @@ def test_names_of_modules_and_firmware_are_as_the_kernel_has_them() -> None:
      ("usr/lib/swarmboot/runtime.squashfs", "swarmboot's runtime"),
      ("usr/lib/udev/hwdb.bin", "the hardware database"),
      ("usr/lib/systemd/systemd-udevd", "systemd and udev"), ("usr/bin/busybox", "other programs"),
+     ("usr/bin/systemctl", "systemd and udev"), ("usr/lib/x86_64-linux-gnu/libsystemd.so.0", "libraries"),
+     ("usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-257.so", "systemd and udev"),
      ("init", "the rest")],
 )  # fmt: skip
 def test_every_file_belongs_to_a_group(name: str, group: str) -> None:
