@@ -9,7 +9,6 @@ It will not read /proc or the environment by itself: callers pass both in.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -17,19 +16,34 @@ from pathlib import Path
 from typing import Any
 
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
-from swarmboot.ids import MAX_SEQUENCE
 from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_fleet_name
-from swarmboot.text.addresses import read_server, split_host_port
+from swarmboot.setting_values import (
+    KERNEL_LOG,
+    SEED_RATE,
+    address,
+    cache,
+    digest_beginnings,
+    host_ports,
+    label,
+    log_file,
+    optional_path,
+    parse_zram,
+    path,
+    paths,
+    plain,
+    port,
+    progress_kind,
+    ram_share,
+    rate,
+    seed_rate,
+    storage_types,
+    switch,
+    whole_number,
+)
+from swarmboot.text.addresses import read_server
 from swarmboot.text.arguments import kernel_arguments
 from swarmboot.text.spelling import nearest
-from swarmboot.text.units import parse_duration, parse_rate, parse_size
-
-SEED_RATE = "500mbit"
-"""What a booted node gives its neighbours at most, unless it is told otherwise."""
-
-
-ON, OFF = ("1", "yes", "on", "true"), ("0", "no", "off", "false")
-KERNEL_LOG = "/dev/kmsg"
+from swarmboot.text.units import parse_duration, parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,214 +132,55 @@ class NodeSettings:
     zram: str
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _truth(value: str) -> bool:
-    if value.lower() in ON:
-        return True
-    if value.lower() in OFF:
-        return False
-    raise MalformedSettingError("not a switch", expected="on or off", found=_shown(value))
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError as error:
-        raise MalformedSettingError("not an IP address", expected="as in 10.0.0.5", found=_shown(value)) from error
-
-
-def _port(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65535:
-        raise MalformedSettingError("not a port", expected="0 to 65535", found=_shown(value))
-    return int(value)
-
-
-def _whole(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,16}", value) or int(value) > MAX_SEQUENCE:
-        raise MalformedSettingError("not a whole number", expected=f"0 to {MAX_SEQUENCE}", found=_shown(value))
-    return int(value)
-
-
-def _shown(value: str) -> str:
-    """Return a value fit for a message."""
-    return repr(value) if len(value) <= 80 else f"{value[:77]!r}... of {len(value)} characters"
-
-
-def _host_ports(value: str) -> tuple[tuple[str, int], ...]:
-    pairs = []
-    for item in filter(None, value.split(",")):
-        try:
-            host, port = split_host_port(item)
-        except ValueError:
-            host, port = "", 0
-        if not host or not port:
-            raise MalformedSettingError("not a list of neighbours", expected="HOST:PORT,HOST:PORT", found=_shown(value))
-        pairs.append((host, port))
-    return tuple(pairs)
-
-
-def _label(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._:-]{0,64}", value):
-        raise MalformedSettingError("not a name", expected="letters, digits, dots and dashes", found=_shown(value))
-    return value
-
-
-def _path(value: str) -> Path:
-    if not value or "\0" in value:
-        raise MalformedSettingError(
-            "not a path", expected="a file or folder", found=_shown(value) if value else "nothing"
-        )
-    return Path(value)
-
-
-def _paths(value: str) -> tuple[Path, ...]:
-    return tuple(_path(item) for item in value.split(",") if item)
-
-
-def _optional_path(value: str) -> Path | None:
-    return _path(value) if value else None
-
-
-def _rate(value: str) -> float:
-    return 0.0 if value in ("", "0", "none") else parse_rate(value)
-
-
-def _seed(value: str) -> float:
-    """Return how fast to seed after the boot, in bytes per second; 0 for not at all."""
-    if value.lower() in OFF:
-        return 0.0
-    return parse_rate(SEED_RATE if value.lower() in ON else value)
-
-
-def _log(value: str) -> Path | None:
-    """Return where the kernel's log is, None for not to read it."""
-    if value.lower() in OFF:
-        return None
-    return Path(KERNEL_LOG) if value.lower() in ON else _path(value)
-
-
-def _cache(value: str) -> str:
-    """Return where a cache is, as it is written; nothing for none."""
-    if value.lower() in OFF:
-        return ""
-    if not re.fullmatch(r"(LABEL|UUID)=[A-Za-z0-9._-]{1,64}|[^=\0]+", value):
-        raise MalformedSettingError(
-            "not a cache", expected="off, a folder, a device, LABEL=NAME or UUID=NUMBER", found=_shown(value)
-        )
-    return value
-
-
-def _storage(value: str) -> str:
-    """Return which file systems of a release's storage an initramfs can mount, or that none is mounted."""
-    if not re.fullmatch(r"(?:ext4|xfs|btrfs|nfs4?)(?:,(?:ext4|xfs|btrfs|nfs4?))*", value) and value.lower() not in OFF:
-        raise MalformedSettingError(
-            "not of file systems",
-            expected="off, or ext4, xfs, btrfs, nfs4, nfs by commas",
-            found=_shown(value),
-        )
-    return value
-
-
-def parse_zram(value: str) -> str:
-    """Return how much compressed swap a node makes, as the hook reads it; nothing for none.
-
-    Raises MalformedSettingError.
-    """
-    if value.lower() in OFF:
-        return ""
-    if value.lower() in ON:
-        return "50%"
-    if not re.fullmatch(r"[1-9][0-9]{0,8}(?:[kKmMgG]|[KMG]iB)|(?:[1-9][0-9]?|1[0-9]{2}|200)%", value):
-        raise MalformedSettingError(
-            "not a size of swap",
-            expected="off, on, a share of the RAM up to 200%, or a size, as in 50% or 256MiB",
-            found=_shown(value),
-        )
-    return value
-
-
-def _share(value: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}[kKmMgG]|[1-9][0-9]?%", value):
-        raise MalformedSettingError(
-            "not a part of the RAM", expected="a size or share, as in 2G or 50%", found=_shown(value)
-        )
-    return value
-
-
-UNIFIED_WORD = "unified"
-"""What `swarmboot.stage0` says in the command line of a unified kernel image, which cannot hold its own digest."""
-
-
-def _prefixes(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{16,64}(,[0-9a-f]{16,64})?|" + UNIFIED_WORD, value):
-        raise MalformedSettingError(
-            "not the beginnings of digests",
-            expected="kernel,initramfs as 16 hex digits each, or of one image, or unified",
-            found=_shown(value),
-        )
-    return value
-
-
-def _progress(value: str) -> str:
-    if value not in ("auto", "bar", "plain", "json", "none"):
-        raise MalformedSettingError(
-            "not a kind of progress", expected="auto, bar, plain, json or none", found=_shown(value)
-        )
-    return value
-
-
 TABLE: tuple[Setting, ...] = (
     Setting(
         "server", read_server, "", "the seeder's address; without it only neighbours are asked", "https://10.0.0.1:8470"
     ),
     Setting(
-        "trust", _paths, "", "public key files that must have signed what is booted", "/etc/swarmboot/fleet.pub", True
+        "trust", paths, "", "public key files that must have signed what is booted", "/etc/swarmboot/fleet.pub", True
     ),
     Setting(
-        "ca", _optional_path, "", "certificate authority of the seeder's HTTPS certificate", "/etc/swarmboot/ca.pem"
+        "ca", optional_path, "", "certificate authority of the seeder's HTTPS certificate", "/etc/swarmboot/ca.pem"
     ),
     Setting(
         "fleet_token",
-        _optional_path,
+        optional_path,
         "",
         "file of the fleet token, mode 0600, where the seeder asks for one",
         "/etc/swarmboot/fleet.token",
     ),
     Setting(
-        "secrets", _optional_path, "", "file to write the release's secret settings to, mode 0600", "/run/secret.env"
+        "secrets", optional_path, "", "file to write the release's secret settings to, mode 0600", "/run/secret.env"
     ),
-    Setting("into", _path, "/run/swarmboot", "directory the images go to", "/run/swarmboot"),
+    Setting("into", path, "/run/swarmboot", "directory the images go to", "/run/swarmboot"),
     Setting("channel", check_channel_name, DEFAULT_CHANNEL, "channel to boot from", "stable"),
-    Setting("profile", _text, "", "profile of the release to take, in place of the one that matches", "gpu"),
-    Setting("rack", _label, "", "name of this node's rack; nodes of one rack prefer each other", "r12"),
-    Setting("bind", _address, "", "address to talk to others from", "10.0.0.5"),
-    Setting("port", _port, "0", "port for BitTorrent, TCP; 0 takes a free one", "6881"),
+    Setting("profile", plain, "", "profile of the release to take, in place of the one that matches", "gpu"),
+    Setting("rack", label, "", "name of this node's rack; nodes of one rack prefer each other", "r12"),
+    Setting("bind", address, "", "address to talk to others from", "10.0.0.5"),
+    Setting("port", port, "0", "port for BitTorrent, TCP; 0 takes a free one", "6881"),
     Setting(
-        "neighbours", _host_ports, "", "neighbours to probe where multicast is blocked", "10.0.0.7:8471,10.0.0.8:8471"
+        "neighbours", host_ports, "", "neighbours to probe where multicast is blocked", "10.0.0.7:8471,10.0.0.8:8471"
     ),
-    Setting("discovery", _truth, "on", "look for neighbours by multicast", "off"),
-    Setting("linger", _truth, "off", "go on seeding once everything is there", "on", old_name="neighbour"),
+    Setting("discovery", switch, "on", "look for neighbours by multicast", "off"),
+    Setting("linger", switch, "off", "go on seeding once everything is there", "on", old_name="neighbour"),
     Setting(
-        "up", _rate, "", "most bytes per second to send to neighbours; empty for no limit", "200mbit",
+        "up", rate, "", "most bytes per second to send to neighbours; empty for no limit", "200mbit",
         unit="bytes_per_s",
     ),
     Setting("timeout", parse_duration, "0", "give up after this long; 0 tries for ever", "10min", unit="s"),
-    Setting("floor", _whole, "0", "lowest manifest number this node may boot", "41"),
+    Setting("floor", whole_number, "0", "lowest manifest number this node may boot", "41"),
     Setting("reserve", parse_size, "64MiB", "memory or disk that the images must leave free", "256MiB", unit="bytes"),
-    Setting("report", _optional_path, "", "file to write the boot report to, as JSON", "/run/swarmboot/report.json"),
-    Setting("progress", _progress, "auto", "how to show progress: auto, bar, plain, json or none", "json"),
+    Setting("report", optional_path, "", "file to write the boot report to, as JSON", "/run/swarmboot/report.json"),
+    Setting("progress", progress_kind, "auto", "how to show progress: auto, bar, plain, json or none", "json"),
     Setting(
-        "clock", _whole, "0", "Unix time to set the clock to if it is earlier (initramfs only)", "1750000000",
+        "clock", whole_number, "0", "Unix time to set the clock to if it is earlier (initramfs only)", "1750000000",
         unit="unix_s",
     ),
-    Setting("memory", _share, "75%", "most of the RAM that images may take (initramfs only)", "2G"),
-    Setting("overlay", _share, "50%", "most of the RAM that changes to the root may take (initramfs only)", "512M"),
+    Setting("memory", ram_share, "75%", "most of the RAM that images may take (initramfs only)", "2G"),
+    Setting("overlay", ram_share, "50%", "most of the RAM that changes to the root may take (initramfs only)", "512M"),
     Setting(
         "seed",
-        _seed,
+        seed_rate,
         "on",
         f"seed after the boot: on for {SEED_RATE}, off, or a rate (initramfs only)",
         "200mbit",
@@ -333,7 +188,7 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting(
         "stage0",
-        _prefixes,
+        digest_beginnings,
         "",
         "beginnings of the digests of the kernel and initramfs, or of the one image, that the boot script loaded; "
         "unified if the command line is in that image",
@@ -342,25 +197,25 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "fleet", check_fleet_name, "", "name of the fleet whose releases alone may be booted; empty for any", "hall-3"
     ),
-    Setting("lazy", _truth, "off", "use images before they are whole, what a boot reads first", "on"),
+    Setting("lazy", switch, "off", "use images before they are whole, what a boot reads first", "on"),
     Setting(
-        "trace", _truth, "off", "hand to the seeder what this boot reads of its images, which is lazy then (initramfs "
+        "trace", switch, "off", "hand to the seeder what this boot reads of its images, which is lazy then (initramfs "
         "only)", "on",
     ),
     Setting(
-        "log", _log, "", "hand to the seeder what the kernel and this program say: on, off, or a file in place of "
+        "log", log_file, "", "hand to the seeder what the kernel and this program say: on, off, or a file in place of "
         f"{KERNEL_LOG}; on in the initramfs and after it, else off", "off",
     ),
     Setting(
-        "metrics_port", _port, "0",
+        "metrics_port", port, "0",
         "port of this node's HTTP server, which has /metrics; 0 or a port that is taken gives a free one", "9470",
     ),
     Setting(
-        "cache", _cache, "", "where images of earlier boots are kept: off, a folder, or in the initramfs a device, "
+        "cache", cache, "", "where images of earlier boots are kept: off, a folder, or in the initramfs a device, "
         "LABEL=... or UUID=..., there LABEL=swarmboot if nothing is said", "LABEL=swarmboot",
     ),
     Setting(
-        "storage", _storage, "", "off for none of the release's storage, signed or baked in where the release has "
+        "storage", storage_types, "", "off for none of the release's storage, signed or baked in where the release has "
         "nodes stop without; baked in, the file systems that the initramfs can mount (initramfs only)", "ext4,nfs4",
     ),
     Setting(

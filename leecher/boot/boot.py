@@ -21,6 +21,7 @@ import trio
 from leecher.boot.about import learn_about
 from leecher.boot.head_start import HeadStart
 from leecher.boot.options import BootOptions, check_settings
+from leecher.boot.proved_images import finish_image, wait_and_check
 from leecher.boot.release_search import Acquired, ReleaseSearch
 from leecher.boot.reports.reporting import Reporter
 from leecher.boot.secret_settings import SecretSettings
@@ -42,26 +43,21 @@ from leecher.origin.threads import in_loose_thread, in_thread
 from leecher.policy.lookout import Lookout
 from leecher.release.trusted_release import Release, requirements_of
 from leecher.swarm.announcer import LEAVE_S
-from leecher.swarm.checksum import RunningChecksum
 from leecher.swarm.counters import open_counters
 from leecher.swarm.fetch_loop import FetchLoop
 from leecher.swarm.fetcher import Fetcher
-from leecher.swarm.places import PARTIAL
 from leecher.swarm.progress import Progress, metrics
 from leecher.swarm.session import Swarm
-from swarmboot.backoff import Backoff
-from swarmboot.errors import ArtifactError, StalledError, SwarmbootError, TransferError
+from swarmboot.errors import StalledError, SwarmbootError, TransferError
 from swarmboot.ids import new_node_id
 from swarmboot.release.key_files import read_trust
-from swarmboot.release.manifest import Artifact, Manifest
+from swarmboot.release.manifest import Manifest
 from swarmboot.release.profile import Selection
 from swarmboot.release.trust import KeySet
 from swarmboot.wire.discovery import Presence, Probe
 
 if TYPE_CHECKING:
     from leecher.boot.lazy_window import LazyWindow
-
-_AGAIN_S, _AGAIN_MAX_S = 1.0, 30.0
 
 
 class Boot:
@@ -198,7 +194,8 @@ class Boot:
         nursery.start_soon(early.run)
         assert self._server is not None
         nursery.start_soon(give_way, self._server, fetch_loop, self.settings.up_bytes_per_s)
-        checksums = await self._wait_and_check(selection, fetch_loop, acquired.release)
+        search = self._search if self.settings.server else None
+        checksums = await wait_and_check(selection, fetch_loop, acquired.release, search=search, random=self._random)
         early.end(goes_on=checksums is not None and (self.settings.linger or self.counters.hands_off))
         if checksums is None:
             if window is not None:
@@ -206,7 +203,7 @@ class Boot:
             return False
         self.counters.end_phase("images")
         for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
-            await self._finish_image(fetch_loop, artifact, checksum)
+            await finish_image(fetch_loop, artifact, checksum, self.settings.into)
         await secrets.written.wait()
         self.counters.end_phase("verification")
         if window is not None:
@@ -268,38 +265,6 @@ class Boot:
             manifest, selection, settings, counters, random=self._random, tell=self._tell,
             has_files=self._options.is_unpacked,
         )  # fmt: skip
-
-    async def _wait_and_check(
-        self, selection: Selection, fetch_loop: FetchLoop, release: Release
-    ) -> list[RunningChecksum] | None:
-        """Wait until every piece is there, and take the images' checksums meanwhile.
-
-        Returns None once they are gone from every origin and the server has a newer release.
-        """
-        fetcher = fetch_loop.fetcher
-        async with open_nursery() as readers:
-            checksums = [RunningChecksum(each, fetcher.places.path(each.info_hash)) for each in selection.artifacts]
-            for artifact, checksum in zip(selection.artifacts, checksums, strict=True):
-                h = artifact.info_hash
-                readers.start_soon(checksum.follow, partial(fetcher.have, h), partial(fetch_loop.flush, h))
-            is_replaced = trio.Event()
-            if self.settings.server:
-                readers.start_soon(self._watch_release, release, fetch_loop, is_replaced)
-            await fetch_loop.until(lambda: fetcher.is_complete or is_replaced.is_set())
-            readers.cancel_scope.cancel()
-        return checksums if fetcher.is_complete else None
-
-    async def _watch_release(self, release: Release, fetch_loop: FetchLoop, is_replaced: trio.Event) -> None:
-        """Read the channel again while no origin has what the manifest names, ever less often."""
-        assert self._search is not None
-        backoff = Backoff(self._random, first_s=_AGAIN_S, max_s=_AGAIN_MAX_S)
-        while not is_replaced.is_set():
-            await trio.sleep(backoff.next_s())
-            if not fetch_loop.fetcher.is_gone:
-                backoff.reset()
-            elif await self._search.has_newer(release):
-                is_replaced.set()
-        fetch_loop.fetcher.inbox.wake()
 
     def _early_stage0(
         self, origin: Origin, selection: Selection, manifest: Manifest, fetch_loop: FetchLoop
@@ -404,19 +369,3 @@ class Boot:
             async for _ in changes():
                 discovery.join_again()
                 fetcher.move()
-
-    async def _finish_image(self, fetch_loop: FetchLoop, artifact: Artifact, checksum: RunningChecksum) -> None:
-        """Check a finished image whole and give it its name; raise ArtifactError if it is not what was signed."""
-        await fetch_loop.flush(artifact.info_hash)
-        found = await checksum.finish()
-        if found != artifact.sha256:
-            raise ArtifactError(
-                f"{artifact.name} is not what was signed",
-                expected=f"sha256 {artifact.sha256.hex()[:16]}",
-                found=found.hex()[:16],
-                hint="suspect this machine's memory or disk",
-            )
-        if not fetch_loop.fetcher.places.is_final(artifact.info_hash):
-            await fetch_loop.rename(artifact.info_hash, artifact.name)
-        with suppress(OSError):
-            (self.settings.into / PARTIAL).rmdir()

@@ -31,6 +31,15 @@ from leecher.boot import hand_off
 from leecher.boot.options import BootOptions
 from leecher.boot.start import boot, process_started_s
 from leecher.initramfs import node_log
+from leecher.initramfs.node_settings import (
+    BAKED,
+    baked_defaults,
+    baked_proving,
+    beginning_of,
+    kernel_cmdline,
+    server_on,
+    settings_of,
+)
 from leecher.initramfs.signature_process import SignatureProcess
 from leecher.machine import clock, console
 from leecher.machine.console import tell
@@ -44,16 +53,15 @@ from swarmboot.crypto.fleet_token import encode_credentials
 from swarmboot.errors import (
     KeyFileError,
     LostRootError,
-    MalformedSettingError,
     SpaceError,
     SwarmbootError,
     TransferError,
-    UnknownSettingError,
 )
 from swarmboot.ids import new_node_id, new_node_key
 from swarmboot.release import manifest as manifests
 from swarmboot.release.signature import checked_by
-from swarmboot.settings import NAMES, OFF, NodeSettings, build_settings, meant, parse_cmdline
+from swarmboot.setting_values import OFF
+from swarmboot.settings import NodeSettings
 from swarmboot.text.arguments import last_value
 from swarmboot.text.units import format_size
 from swarmboot.wire.announce import REPORT_PATH, WIRE_TYPE
@@ -66,89 +74,13 @@ if TYPE_CHECKING:
     from swarmboot.release.manifest import Manifest
     from swarmboot.release.profile import Selection
 
-BAKED = Path("/etc/swarmboot")
 STATE = Path("/run/swarmboot")
 _PAUSE_S, _PAUSE_MAX_S = 1.0, 30.0
 _REPORT_S, _LOG_S = 3.0, 3.0
 _CREDENTIALS_MAX = 256
-_TEXT_MAX_BYTES = 1 << 16
 _LOOK_S = 1.0
 _REBOOT_S = 10.0
 _USAGE, _INTERRUPTED, _NOBODY = 64, 130, 65534
-
-
-def parse_defaults(text: str, *, where: str) -> dict[str, str]:
-    """Return the settings in a file of `name=value` lines; raise UnknownSettingError for a name not in the table."""
-    lines = [line.strip() for line in text.splitlines()]
-    found = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    unknown = sorted(found.keys() - NAMES)
-    if unknown:
-        raise UnknownSettingError(
-            f"{where} sets {', '.join(unknown)}, which is no setting",
-            hint=meant(unknown) or "run `swarmboot hook install` again",
-        )
-    return found
-
-
-def node_settings(cmdline: str, defaults: Mapping[str, str], forced: Mapping[str, str]) -> NodeSettings:
-    """Return the settings of a node: forced over the command line over the defaults; the highest floor counts, and the
-    fleet token is the one that was baked in.
-
-    Raises SettingsError naming the argument, and if the command line, which comes over plain HTTP, names another fleet
-    than the one that was baked in.
-    """
-    baked = build_settings(defaults)
-    settings = build_settings(defaults, parse_cmdline(cmdline), forced)
-    if baked.fleet and settings.fleet != baked.fleet:
-        raise MalformedSettingError(
-            "swarmboot.fleet contradicts what the initramfs was built with",
-            expected=repr(baked.fleet),
-            found=repr(settings.fleet),
-            hint="take it off the command line, or rebuild the initramfs",
-        )
-    token = settings.fleet_token if "fleet_token" in forced else baked.fleet_token
-    return replace(settings, floor=max(settings.floor, baked.floor), fleet_token=token)
-
-
-def parse_node_file(text: str, *, where: str) -> dict[str, str]:
-    """Return the settings in a file that was loaded beside the initramfs: none that say what is trusted.
-
-    Raises UnknownSettingError for those and for names not in the table.
-    """
-    found = parse_defaults(text, where=where)
-    refused = sorted(found.keys() & {"trust", "ca", "floor", "fleet", "fleet_token", "secrets"})
-    if refused:
-        raise UnknownSettingError(
-            f"{where} sets {', '.join(refused)}, which only the initramfs itself may",
-            hint="take it out of --node-files",
-        )
-    return found
-
-
-def baked_defaults(config: Path) -> dict[str, str]:
-    """Return the settings that were baked into the initramfs; raises UnknownSettingError."""
-    path = config / "defaults"
-    return parse_defaults(_text(path), where=str(path)) if path.is_file() else {}
-
-
-def settings_of(forced: Mapping[str, str]) -> NodeSettings:
-    """Return this node's settings, `forced` over all others; raises SettingsError."""
-    node = BAKED / "node"
-    defaults = {"log": "on", **baked_defaults(BAKED)}
-    defaults |= parse_node_file(_text(node), where=str(node)) if node.is_file() else {}
-    settings = node_settings(_cmdline(), defaults, forced)
-    return replace(settings, lazy=settings.lazy or settings.trace)
-
-
-def _cmdline() -> str:
-    """Return the kernel's command line without the line end that /proc adds."""
-    return _text(Path("/proc/cmdline")).removesuffix("\n")
-
-
-def _text(path: Path) -> str:
-    """Return the beginning of a file that came over plain HTTP, or a command line that did: any bytes, any length."""
-    with path.open("rb") as file:
-        return file.read(_TEXT_MAX_BYTES).decode(errors="replace").replace("\0", "\ufffd")
 
 
 def pause_s(attempt: int, random: Random) -> float:
@@ -309,7 +241,7 @@ def _first_word() -> FirstWord:
         with suppress(OSError):
             os.close(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
-    return FirstWord(word_of_a_booted_system(_text(left) if left.is_file() else ""), note)
+    return FirstWord(word_of_a_booted_system(beginning_of(left) if left.is_file() else ""), note)
 
 
 def give_up_root() -> None:
@@ -336,9 +268,9 @@ def _reach() -> _Reach:
         settings = settings_of({})
         return _Reach(settings.server, settings.ca, settings.bind, proving_of(settings), settings.log is not None)
     except SwarmbootError:
-        cmdline = _cmdline()
+        cmdline = kernel_cmdline()
         has_log = (last_value(cmdline, "swarmboot.log") or "on").lower() not in OFF
-        return _Reach(_server_on(cmdline), BAKED / "ca.pem", "", baked_proving(BAKED), has_log)
+        return _Reach(server_on(cmdline), BAKED / "ca.pem", "", baked_proving(BAKED), has_log)
 
 
 def report(failure: str) -> None:
@@ -364,23 +296,6 @@ def report(failure: str) -> None:
                 node_log.send_rest(reach.server, connections, node, prover, state=STATE, within_s=_LOG_S)
     except (TransferError, KeyFileError) as error:
         tell(f"the failure could not be reported: {error}")
-
-
-def baked_proving(config: Path) -> Proving:
-    """Return what proves the fleet token that was baked in, whatever else is wrong with a boot's settings."""
-    try:
-        return proving_of(build_settings(baked_defaults(config)))
-    except SwarmbootError:
-        return Proving()
-
-
-def _server_on(cmdline: str) -> str:
-    """Return the server on a command line that has other faults, or nothing."""
-    server = last_value(cmdline, "swarmboot.server")
-    try:
-        return build_settings({"server": server}).server if server else ""
-    except SwarmbootError:
-        return ""
 
 
 def main() -> NoReturn:

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from leecher.boot import hand_off
 from leecher.boot.keeping import keep_images, lists_of
 from leecher.cache.folder import IMAGES
+from leecher.initramfs.node_settings import settings_of
 from leecher.machine.console import tell
 from leecher.origin.connection_pool import Connections, tls_context
 from swarmboot.errors import ResourceError, SwarmbootError
@@ -72,7 +73,7 @@ def keep(state: Path, *, mount: Callable[[str, Path], None] = mount_for_writing)
     give_to_nobody(cache)
     is_proved = _is_proved(state / "boot.json", artifacts)
     initramfs.give_up_root()
-    settings = initramfs.settings_of({"into": str(state / "images"), "fleet_token": "", "secrets": "", "cache": "off"})
+    settings = settings_of({"into": str(state / "images"), "fleet_token": "", "secrets": "", "cache": "off"})
     with closing(Connections(tls_context(settings.ca), bind=settings.bind)) as connections:
         lists = lists_of(artifacts, {}, server=settings.server, connections=connections)
     keep_images(

@@ -14,7 +14,8 @@ from contextlib import suppress
 from swarmboot.release.manifest import Manifest
 from swarmboot.release.node_root import NodeRoot
 from swarmboot.release.storage import CONTINUE, STOP, Mount, Storage, StorageError, mount_of
-from swarmboot.settings import OFF, NodeSettings
+from swarmboot.setting_values import OFF
+from swarmboot.settings import NodeSettings
 from swarmboot.text.arguments import last_value
 
 _NFS_PORT = 2049

@@ -25,7 +25,8 @@ from swarmboot.errors import ArtifactError, SpaceError, TransferError, TrustErro
 from swarmboot.release import layout
 from swarmboot.release.manifest import Artifact, Manifest
 from swarmboot.release.stage0 import stage0_images
-from swarmboot.settings import UNIFIED_WORD, NodeSettings
+from swarmboot.setting_values import UNIFIED_WORD
+from swarmboot.settings import NodeSettings
 
 _PAUSE_S = 5.0
 RESERVE_BYTES = 64 << 20

@@ -10,7 +10,7 @@ from leecher.origin.proving import Proving
 from leecher.origin.range_request import ByteRange, RangeRequest
 from leecher.origin.small_request import SmallRequest
 from leecher.policy.events import AnnounceAnswered, Fact, PieceReceived, RangeEnded
-from leecher.policy.node_policy import PieceRange
+from leecher.policy.requests import PieceRange
 from swarmboot.codec import DecodeError
 from swarmboot.errors import ForbiddenError, ProofRefusedError, TransferError
 from swarmboot.release import layout

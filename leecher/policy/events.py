@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leecher.policy.node_policy import PieceRange
+from leecher.policy.requests import PieceRange
 from swarmboot.errors import ProofRefusedError, TransferError
 from swarmboot.ids import InfoHash, NodeId, PieceIndex
 from swarmboot.wire.announce import Handout

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from leecher.origin.background import BackgroundRequests
 from leecher.origin.small_request import SmallRequest
-from leecher.policy.node_policy import AnnounceRequest, Policy
+from leecher.policy.node_policy import Policy
+from leecher.policy.requests import AnnounceRequest
 from leecher.swarm.counters import BootCounters
 from swarmboot.errors import ProofRefusedError
 from swarmboot.ids import Digest, InfoHash, NodeId, PieceIndex, Sequence

@@ -29,7 +29,8 @@ from leecher.policy.events import (
     PieceReceived,
     RangeEnded,
 )
-from leecher.policy.node_policy import AbortRequest, AnnounceRequest, ConnectRequest, FetchRequest, Policy, Wanted
+from leecher.policy.node_policy import Policy, Wanted
+from leecher.policy.requests import AbortRequest, AnnounceRequest, ConnectRequest, FetchRequest
 from leecher.swarm.announcer import Announcer
 from leecher.swarm.cached import Cached
 from leecher.swarm.counters import BootCounters

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from leecher.origin.background import BackgroundRequests
-from leecher.policy.node_policy import PieceRange, Policy
+from leecher.policy.node_policy import Policy
+from leecher.policy.requests import PieceRange
 from leecher.swarm.counters import BootCounters
 from swarmboot.errors import OriginError, TransferError
 from swarmboot.release.manifest import Artifact

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy
+from leecher.policy.node_policy import Policy
+from leecher.policy.requests import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange
 from swarmboot.ids import InfoHash
 from swarmboot.release.piece_set import Pieces
 from swarmboot.wire.announce import Handout, Neighbour

@@ -17,7 +17,7 @@ from swarmboot.release import piece_set as sets
 from swarmboot.wire.announce import Announce, Handout, Neighbour
 
 if TYPE_CHECKING:
-    from leecher.policy.node_policy import AnnounceRequest, PieceRange
+    from leecher.policy.requests import AnnounceRequest, PieceRange
     from netsim.delivery.swarm_world import SwarmWorld
     from netsim.swap.torrents import Image
     from swarmboot.ids import InfoHash

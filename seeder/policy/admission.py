@@ -23,7 +23,6 @@ Facts in, answers out; `now_s` comes in. It performs no I/O, and will not measur
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -32,6 +31,7 @@ from itertools import islice
 
 from seeder.policy.demand import Demand
 from seeder.policy.standing_back import StandingBack
+from seeder.policy.waiting_line import WaitingLine
 
 STALL_S = 5.0
 """A load from a server that gains nothing for this long is taken for dead."""
@@ -111,29 +111,6 @@ class _Waiting:
     is_last: bool = False
 
 
-class _Line:
-    """Who waits here, by number, in a heap; who has gone is found to have when it would be its turn."""
-
-    def __init__(self) -> None:
-        self._numbers: list[int] = []
-        self._nodes: dict[int, Node] = {}
-
-    def add(self, number: int, node: Node) -> None:
-        """Add a node, which may be there already."""
-        if number not in self._nodes:
-            self._nodes[number] = node
-            heapq.heappush(self._numbers, number)
-
-    def first(self, is_right: Callable[[int, Node], bool]) -> Node | None:
-        """Return the node with the lowest number, all below it dropped for which `is_right` does not hold."""
-        while self._numbers:
-            number = self._numbers[0]
-            if is_right(number, self._nodes[number]):
-                return self._nodes[number]
-            del self._nodes[heapq.heappop(self._numbers)]
-        return None
-
-
 class Admission:
     """The queue, the ends that can serve, and the loads under way."""
 
@@ -145,7 +122,7 @@ class Admission:
         self._free: OrderedDict[Source, _Offer] = OrderedDict()
         self._free_racks: dict[str, OrderedDict[Source, _Offer]] = {}
         self._waiting: OrderedDict[Node, _Waiting] = OrderedDict()
-        self._here = _Line(), _Line()  # those that go last in a line of their own
+        self._here = WaitingLine(), WaitingLine()  # those that go last in a line of their own
         self._drawn = 0
         self._demand = Demand()
         self._standing_back = StandingBack()

@@ -11,7 +11,7 @@ from swarmboot.errors import MalformedSettingError, ReleaseError
 from swarmboot.release.manifest import Profile
 from swarmboot.release.node_overlay import VALUES, is_host_name
 from swarmboot.release.storage import Storage, StorageError, storage_of
-from swarmboot.settings import parse_zram
+from swarmboot.setting_values import parse_zram
 from swarmboot.text.spelling import did_you_mean
 from swarmboot.text.template import TemplateError, filled_in, names_in
 from swarmboot.text.toml import TomlError, parse_toml

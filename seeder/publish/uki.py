@@ -23,7 +23,7 @@ from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
 from swarmboot.host.programs import check_installed, run_program
 from swarmboot.release import trust
 from swarmboot.release.manifest import UNIFIED, Role
-from swarmboot.settings import UNIFIED_WORD
+from swarmboot.setting_values import UNIFIED_WORD
 
 NAME = "boot.efi"
 _KEPT = "stage0/boot-{}.efi"

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import libtorrent as lt
 
 from leecher.boot.hand_off import environment_text
-from leecher.initramfs.__main__ import node_settings, parse_node_file
+from leecher.initramfs.node_settings import node_settings, parse_node_file
 from leecher.machine import addresses as netlink
 from leecher.swarm.session import check_torrent
 from netsim.scenario.toml import parse_scenario

@@ -15,7 +15,8 @@ from typing import Any
 
 import leecher.swarm.fetcher
 from leecher.boot.start import main
-from leecher.policy.node_policy import Policy, Request, Wanted
+from leecher.policy.node_policy import Policy, Wanted
+from leecher.policy.requests import Request
 from swarmboot.ids import InfoHash
 from swarmboot.wire.announce import Handout, Neighbour
 

@@ -17,7 +17,8 @@ from random import Random
 
 import pytest
 
-from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy, Request
+from leecher.policy.node_policy import Policy
+from leecher.policy.requests import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Request
 from netsim.delivery.policy_loop import WAKING_S, PolicyLoop
 from swarmboot.wire.announce import Neighbour
 from tests.sim.recorded_leecher import SEED, Fact, Trace

@@ -23,8 +23,8 @@ NEEDS = tuple(f"/usr/share/doc/{package}" for package in runtime_image.PACKAGES)
 _SEED = """
 import sys
 from pathlib import Path
-from leecher.initramfs import __main__ as node
-node.STATE, node.BAKED = map(Path, sys.argv[2:])
+from leecher.initramfs import __main__ as node, node_settings
+node.STATE, node_settings.BAKED = map(Path, sys.argv[2:])
 sys.argv[2:] = []
 node.main()
 """

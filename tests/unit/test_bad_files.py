@@ -13,7 +13,7 @@ import libtorrent as lt
 import pytest
 
 from leecher.boot import hand_off
-from leecher.initramfs import __main__ as initramfs
+from leecher.initramfs import node_settings
 from leecher.swarm.session import check_torrent
 from netsim.scenario.toml import read_scenario
 from seeder.http.authority import given_certificate, issue_certificate
@@ -221,10 +221,10 @@ def test_a_handover_that_the_boot_has_not_written_is_refused(tmp_path: Path, tex
 def test_a_file_beside_the_initramfs_that_is_no_text_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(initramfs, "BAKED", tmp_path)
+    monkeypatch.setattr(node_settings, "BAKED", tmp_path)
     (tmp_path / "node").write_bytes(b"rack=\xff\xfe\n")
     with pytest.raises(SwarmbootError, match=r"swarmboot\.rack"):
-        initramfs.settings_of({})  # which main() calls first, and after it clock and network
+        node_settings.settings_of({})  # which main() calls first, and after it clock and network
 
 
 @pytest.mark.parametrize("pattern", ["10.0.0.0/" + MANY, "::/" + MANY, "²/8", "\0", MANY])

@@ -12,7 +12,7 @@ from swarmboot.errors import SwarmbootError
 from swarmboot.ids import KeyId
 from swarmboot.release import trust
 from swarmboot.release.storage import DRIVERS, Storage
-from swarmboot.settings import OFF
+from swarmboot.setting_values import OFF
 from swarmboot.text.arguments import last_value
 from swarmboot.text.units import format_size
 

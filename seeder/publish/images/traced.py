@@ -9,7 +9,7 @@ from pathlib import Path
 from swarmboot.errors import ReleaseError, UnreadableError
 from swarmboot.release.manifest import Artifact, Role
 from swarmboot.release.trace import MAX_RANGES, Read, check_known, parse_trace, ranges_of
-from swarmboot.settings import ON
+from swarmboot.setting_values import ON
 from swarmboot.text.arguments import last_value
 
 _MAX_BYTES = 64 << 20

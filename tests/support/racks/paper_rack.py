@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from leecher.policy.node_policy import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange, Policy, Wanted
+from leecher.policy.node_policy import Policy, Wanted
+from leecher.policy.requests import AnnounceRequest, ConnectRequest, FetchRequest, PieceRange
 from seeder.policy.facts.registry import Registry
 from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swarmboot.errors import MalformedSettingError
-from swarmboot.settings import parse_zram
+from swarmboot.setting_values import parse_zram
 from tests.support.shells import drive
 
 _CALL = """

@@ -8,12 +8,14 @@ from random import Random
 import pytest
 
 from leecher.boot.hand_off import HandOff, Image, environment_text, plan, write_secret
-from leecher.initramfs.__main__ import baked_proving, node_settings, parse_defaults, parse_node_file, pause_s
+from leecher.initramfs.__main__ import pause_s
+from leecher.initramfs.node_settings import baked_proving, node_settings, parse_defaults, parse_node_file
 from leecher.machine import clock
 from seeder.hook.settings_page import describe
 from swarmboot.crypto.fleet_token import read_tokens, write_token
 from swarmboot.errors import MalformedSettingError, UnknownSettingError
-from swarmboot.settings import SEED_RATE, TABLE
+from swarmboot.setting_values import SEED_RATE
+from swarmboot.settings import TABLE
 from swarmboot.text.units import parse_rate
 
 IMAGES = (Image("root", "squashfs", "rootfs.squashfs"), Image("plugin", "tar.gz", "10-driver.tar.gz"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leecher.initramfs.__main__ import parse_node_file
+from leecher.initramfs.node_settings import parse_node_file
 from swarmboot.errors import UnknownSettingError
 
 

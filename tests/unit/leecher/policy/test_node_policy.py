@@ -5,15 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from leecher.policy.node_policy import (
-    AnnounceRequest,
-    ConnectRequest,
-    FetchRequest,
-    Policy,
-    PolicyLimits,
-    Request,
-    Wanted,
-)
+from leecher.policy.node_policy import Policy, PolicyLimits, Wanted
+from leecher.policy.requests import AnnounceRequest, ConnectRequest, FetchRequest, Request
 from swarmboot.ids import InfoHash, LeaseId, PieceIndex
 from swarmboot.wire.announce import Handout, Lease, Neighbour, NodeState
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from leecher.policy.node_policy import AbortRequest, FetchRequest, Policy, Wanted
+from leecher.policy.node_policy import Policy, Wanted
+from leecher.policy.requests import AbortRequest, FetchRequest
 from leecher.policy.slowness import STEP_BYTES, Slowness
 from swarmboot.ids import InfoHash, LeaseId, PieceIndex
 from swarmboot.wire.announce import Handout, Lease

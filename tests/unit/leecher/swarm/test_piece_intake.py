@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from leecher.policy.events import PieceReceived
-from leecher.policy.node_policy import PieceRange, Policy, Wanted
+from leecher.policy.node_policy import Policy, Wanted
+from leecher.policy.requests import PieceRange
 from leecher.swarm.counters import BootCounters
 from leecher.swarm.piece_intake import PieceIntake
 from swarmboot.errors import ResourceError
