@@ -52,7 +52,7 @@ def measured(runtime: Path, state: Path, *program: str) -> str:
 
 def measure(runtime: Path, state: Path, fleet: Fleet, seeder: Seeder) -> None:
     """Print the rows of one runtime image."""
-    lay_out(state, fleet, seeder, None, bind="127.0.0.2", seen_at=Path("/etc/swarmboot"))
+    lay_out(state, fleet, seeder, None, bind="127.0.0.2", seen_at=Path("/etc/swarmboot"), log="on")
     listed = runtime.with_suffix(".libraries")
     (state / "lib").mkdir()
     for library in listed.read_text().split() if listed.is_file() else ():

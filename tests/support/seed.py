@@ -65,11 +65,11 @@ def memory_bytes(process: int, field: str) -> int:
 
 def lay_out(
     state: Path, fleet: Fleet, server: Seeder | HostileOrigin, release: Path | None, *, bind: str,
-    seen_at: Path | None = None,
+    seen_at: Path | None = None, log: str = "off",
 ) -> None:  # fmt: skip
     """Lay out what the initramfs leaves of a boot from this server, for all to read: with the images of `release`.
 
-    `seen_at` is where the neighbour sees `state`/etc, if it is elsewhere.
+    `seen_at` is where the neighbour sees `state`/etc, if it is elsewhere; `log` whether it hands in the kernel's log.
     """
     etc = state / "etc"
     etc.mkdir(parents=True)
@@ -81,7 +81,7 @@ def lay_out(
     shutil.copyfile(server.ca, etc / "ca.pem")
     settings = {
         "server": server.address, "trust": (seen_at or etc) / "trust.pub", "ca": (seen_at or etc) / "ca.pem",
-        "bind": bind, "discovery": "off", "log": "off",
+        "bind": bind, "discovery": "off", "log": log,
     }  # fmt: skip
     (etc / "defaults").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     (state / "stage0").mkdir()
