@@ -9,18 +9,14 @@ the last two; exits with 1 if that is above 0.4. Emulation is slow: half an hour
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from swarmboot.text.units import format_size, parse_size
-from tests.system.vm import images
-from tests.system.vm.lazy import lazy_machine
-from tests.system.vm.programs import run
+from tests.system.vm.lazy import lazy_machine, padded_release
 
 MOST = 0.4
 _BOUND_S = 3000.0
@@ -30,23 +26,6 @@ _TRACE = "/run/swarmboot/images/trace"
 _TELL_TRACE = f"""while [ ! -e {_TRACE} ]; do sleep 1; done
 sed 's/^/trace: /' {_TRACE} >/dev/console
 """
-
-
-def make_release(folder: Path, size_bytes: int) -> Path:
-    """Make a release whose root image is about so large, by a file that no boot reads."""
-    release = images.write_release(folder, first=_UP + _TELL_TRACE)
-    root, padding = release / "rootfs.squashfs", folder.parent / "padding"
-    lacking = max(0, size_bytes - root.stat().st_size)
-    shutil.copy(root, folder.parent / "root")  # it is a link to the sample's
-    root.unlink()
-    shutil.move(folder.parent / "root", root)
-    padding.mkdir()
-    with (padding / "padding.bin").open("wb") as file:
-        for start in range(0, lacking, 1 << 24):
-            file.write(os.urandom(min(1 << 24, lacking - start)))
-    run("mksquashfs", str(padding), str(root), "-no-progress", "-quiet", within_s=_BOUND_S)
-    shutil.rmtree(padding)
-    return release
 
 
 def seconds_up(
@@ -78,7 +57,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="swarmboot-bench-", dir="/var/tmp") as name:
         work, trace, uplink = Path(name), Path(name) / "trace", given.uplink
-        release = make_release(work / "release", given.size)
+        release = padded_release(work / "release", given.size, first=_UP + _TELL_TRACE)
         untraced_s = seconds_up(work / "first", release, uplink=uplink, trace=trace)
         print(f"{format_size(given.size)} at {uplink}: lazy without a trace {untraced_s:.1f} s", flush=True)
         lazy_s = seconds_up(work / "lazy", release, uplink=uplink, publish=("--trace", str(trace)))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.waiting import wait_until
 from tests.system.vm import images
-from tests.system.vm.lazy import lazy_machine
+from tests.system.vm.lazy import lazy_machine, padded_release
 from tests.system.vm.programs import PROMPT_S
 
 pytestmark = [
@@ -27,10 +27,14 @@ UPLINK = "10mbit"
 
 SCARCE = "1mbit"
 """So scarce that the image is not there when all else is over."""
-# Each in a unit of its own: systemd ends all of a unit of which the kernel has killed one (OOMPolicy=).
+HOGGED_BYTES = 100_000_000
+"""So much that at 2 Mbit/s a busy machine is up, and its hogs have been, before all is there."""
+# Each in a unit of its own: systemd ends all of a unit of which the kernel has killed one (OOMPolicy=). What fallocate
+# takes is not cleared: emulation needs up to half a minute for clearing one page that held code.
 HOGS = """
 grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && say window open
-for hog in 1 2 3; do systemd-run --quiet --wait tail /dev/zero; done
+mkdir /run/hogs && mount -t tmpfs -o size=2g none /run/hogs
+for hog in 1 2 3; do systemd-run --quiet --wait -p OOMScoreAdjust=1000 fallocate --length 1G /run/hogs/hog; done
 say hogs "$(grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && echo open || echo over)"
 """
 
@@ -65,7 +69,7 @@ def test_a_machine_reboots_and_shuts_down_while_its_root_still_arrives(tmp_path:
 
 
 def test_memory_hogs_in_the_window_are_killed_and_the_root_goes_on_arriving(tmp_path: Path) -> None:
-    release = images.write_release(tmp_path / "release", first=HOGS)
+    release = padded_release(tmp_path / "release", HOGGED_BYTES, first=HOGS)
     with lazy_machine(tmp_path, release, uplink="2mbit", memory="512") as machine:
         machine.wait_for("marker: hogs", within_s=BOOT_S)
         machine.wait_for("all is there; its files took the place", within_s=BOOT_S)
