@@ -15,9 +15,10 @@ def check_installed(packages: Mapping[str, str], *, hint: str = "") -> None:
     """Raise ToolMissingError for programs that are missing; `packages` has Debian's package of each."""
     missing = [program for program in packages if not shutil.which(program)]
     if missing:
-        names = " ".join(dict.fromkeys(packages[program] for program in missing))
+        names = [*dict.fromkeys(packages[program] for program in missing)]
+        plural = "s" if len(names) > 1 else ""
         what = f"{missing[0]} is not installed" if len(missing) == 1 else f"not installed: {', '.join(missing)}"
-        raise ToolMissingError(what, hint=hint or f"install the package {names}")
+        raise ToolMissingError(what, hint=hint or f"install the package{plural} {' '.join(names)}")
 
 
 def run_program(

@@ -96,7 +96,7 @@ def test_the_command_checks_every_default_before_it_builds_anything(
 
 def test_missing_programs_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolMissingError, match=r"apt-get install squashfs-tools binutils .* iproute2"):
+    with pytest.raises(ToolMissingError, match=r"install the packages squashfs-tools binutils .* iproute2"):
         check_programs()
 
 
