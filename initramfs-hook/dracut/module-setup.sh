@@ -63,8 +63,6 @@ install() {
     inst_hook mount 10 "$moddir/swarmboot-mount.sh"
     inst_multiple cat chmod chroot cp ip ln mkdir modprobe mount mv readlink rm rmdir sleep tr umount
     ! has_zram || inst_multiple mkswap swapon
-    # A lean one has it in the place of many programs, afterwards.
-    [[ -z ${SWARMBOOT_LEAN-} ]] || inst_multiple -o busybox
     for name in "$code"/*.sh; do
         inst_simple "$name" "/usr/lib/swarmboot/${name##*/}"
     done

@@ -39,11 +39,10 @@ _HOOKS_FOR_DISKS = (
 _MODULES_FOR_DISKS = (
     "btrfs", "cifs", "convertfs", "crypt", "crypt-gpg", "crypt-loop", "dm", "dmraid", "dmsquash-live", "drm", "fcoe",
     "fcoe-uefi", "fido2", "fs-lib", "iscsi", "lunmask", "lvm", "lvmmerge", "lvmthinpool-monitor", "mdraid", "multipath",
-    "nbd", "nfs", "nvdimm", "nvmf", "pcsc", "pkcs11", "plymouth", "resume", "rootfs-block", "shutdown",
-    "systemd-cryptsetup", "systemd-integritysetup", "systemd-repart", "systemd-veritysetup", "tpm2-tss", "virtfs",
-    "virtiofs", "zfs",
+    "nbd", "nfs", "nvdimm", "nvmf", "pcsc", "pkcs11", "plymouth", "resume", "rootfs-block", "systemd-cryptsetup",
+    "systemd-integritysetup", "systemd-repart", "systemd-veritysetup", "tpm2-tss", "virtfs", "virtiofs", "zfs",
 )  # fmt: skip
-"""Modules of dracut likewise; with what a disk's key may be on, and what takes disks apart when a system goes down."""
+"""Modules of dracut likewise; with what a disk's key may be on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,6 @@ def build_initramfs(
         environment = {
             "SWARMBOOT_CODE": str(stage / install.CODE),
             "SWARMBOOT_CONFIG": str(stage / install.CONFIG),
-            "SWARMBOOT_LEAN": "" if leanness is None else "yes",
         }
         made = out if leanness is None else stage / "whole.img"
         if bake.token is not None:  # before the first byte of it
@@ -91,10 +89,7 @@ def build_initramfs(
         _run(program, command if modules is None else _around(modules, stage, command), environment, hint=hint)
         mode = 0o600 if bake.token is not None else 0o644
         if leanness is not None:
-            by_dracut = generator == "dracut"
-            lean = make_lean(
-                made, out, kernel=kernel, config=config, nics=leanness.nics, mode=mode, is_by_dracut=by_dracut
-            )
+            lean = make_lean(made, out, kernel=kernel, config=config, nics=leanness.nics, mode=mode)
     if bake.token is not None:
         out.chmod(0o600)
     say(f"initramfs: {out}, {format_size(out.stat().st_size)}, for kernel {kernel}, by {program}")
@@ -113,8 +108,6 @@ def check_machine(kernel: str, generator: str, leanness: Leanness | None, tree: 
     _check_program(_GENERATORS[generator], package=generator)
     if leanness is not None:
         _check_program("depmod", package="kmod")
-        if generator == "dracut":
-            _check_program("readelf", package="binutils")
     folder = _MODULES if tree is None else tree / _MODULES.relative_to("/")
     modules = folder / kernel
     if not modules.is_dir():

@@ -35,7 +35,7 @@ OUT = {
     "game controllers and sensors": (
         *(f"drivers/hid/hid-{name}" for name in (
             "nintendo", "playstation", "sony", "steam", "wiimote", "nvidia-shield", "thrustmaster", "led",
-            "multitouch", "sensor-hub", "sensor-custom", "picolcd", "alps", "magicmouse", "twinhan",
+            "multitouch", "sensor-hub", "sensor-custom",
         )),
         "drivers/hid/amd-sfh-hid", "drivers/hid/intel-ish-hid", "drivers/hid/wacom", "drivers/iio",
     ),

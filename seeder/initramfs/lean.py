@@ -32,7 +32,6 @@ from seeder.initramfs.compressed import decompressed
 from seeder.initramfs.groups import RUNTIME, firmware_of, kernel_of, module_of, name_of
 from seeder.initramfs.links import follow, found, is_file
 from seeder.initramfs.tree import Unpacked, unpack, write_archive
-from seeder.initramfs.userland import slim
 from swarmboot.archive import Stream
 from swarmboot.errors import ReleaseError, ResourceError
 from swarmboot.host.files import write_whole
@@ -96,13 +95,11 @@ def _some(names: Collection[str]) -> str:
     return ", ".join(listed[:_SOME]) + more
 
 
-def make_lean(
-    image: Path, out: Path, *, kernel: str, config: Path, nics: CardList | None, mode: int, is_by_dracut: bool = False
-) -> Lean:  # fmt: skip
+def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: CardList | None, mode: int) -> Lean:
     """Write `image`, an initramfs for this kernel version, lean to `out`; `config` is what the kernel was built with.
 
-    `nics` lists the cards whose drivers alone are to be in; dracut's has fewer programs too. Nothing is written if it
-    raises MalformedSettingError for a line of `nics` that names none, or ReleaseError or ResourceError for a step.
+    `nics` lists the cards whose drivers alone are to be in. Raises MalformedSettingError if a line of it names none,
+    ReleaseError or ResourceError if a step fails; then nothing is written.
     """
     with tempfile.TemporaryDirectory(prefix="swarmboot-lean.") as work:
         unpacked = unpack(image, Path(work))
@@ -118,11 +115,9 @@ def make_lean(
         for module in modules.keys() - stay:
             unpacked.forget(modules[module])
         _list_again(unpacked, kernel, {module: modules[module] for module in stay})
-        for name in filter(is_spare_file, [*unpacked.entries]):
+        for name in [name for name in unpacked.entries if is_spare_file(name)]:
             if unpacked.entries[name].kind != "folder":
                 unpacked.forget(name)
-        if is_by_dracut:
-            slim(unpacked)
         compression = compression_for(_text(config))
         data = pack(unpacked, compression)
     out.parent.mkdir(parents=True, exist_ok=True)

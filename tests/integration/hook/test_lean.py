@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
-import re
-import shutil
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -41,14 +37,13 @@ def system(tmp_path: Path) -> Path:
     return system
 
 
-def lean(system: Path, *, is_by_dracut: bool = False) -> tuple[Lean, dict[str, bytes]]:
+def lean(system: Path) -> tuple[Lean, dict[str, bytes]]:
     """Return what is told of it, and what it holds: the data of each, a link's being what it leads to."""
     names = "".join(f"{path.relative_to(system)}\n" for path in sorted(system.rglob("*")))
     command = ("cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0")
     image, out = system.parent / "image", system.parent / "lean"
     image.write_bytes(subprocess.run(command, cwd=system, input=names.encode(), capture_output=True, check=True).stdout)
-    config = system / "no config"
-    made = make_lean(image, out, kernel=KERNEL, config=config, nics=None, mode=0o600, is_by_dracut=is_by_dracut)
+    made = make_lean(image, out, kernel=KERNEL, config=system / "no config", nics=None, mode=0o600)
     held = {}
     for _, entry in initramfs_entries(out, label="lean"):
         data = b""
@@ -120,71 +115,3 @@ def test_a_folder_in_udevs_database_stays_empty_and_a_list_that_is_a_link_become
     assert "etc/udev/hwdb.d/folder/a.hwdb" not in held
     assert held[f"{MODULES}/modules.dep"] == f"{CARD}:\n".encode()
     assert (tmp_path / "list").read_text() == "the host's"
-
-
-@pytest.fixture
-def dracuts(system: Path) -> Path:
-    """Give it with this machine's busybox, bash, grep, cat and stat as dracut lays them out, and their libraries."""
-    programs = system / "usr/bin"
-    programs.mkdir()
-    for name in ("busybox", "bash", "grep", "cat", "stat"):
-        source = shutil.which(name)
-        assert source is not None
-        shutil.copy(source, programs / name)
-        linked = subprocess.run(("ldd", source), capture_output=True, text=True, check=False).stdout
-        for library in re.findall(r"(?:=> )?(/\S+) \(0x", linked):
-            to = system / "usr" / library.removeprefix("/").removeprefix("usr/")
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(library, to)
-    (programs / "sh").symlink_to("bash")
-    (programs / "loginctl").symlink_to("cat")
-    for name in ("usr/lib/systemd/systemd-networkd", "usr/bin/dbus-daemon"):
-        (system / name).parent.mkdir(exist_ok=True)
-        (system / name).write_text("#!/bin/sh\n")
-    (system / "usr/lib/swarmboot").mkdir()
-    (system / "usr/lib/swarmboot/runtime.libraries").write_text("")
-    return system
-
-
-def libraries(held: Iterable[str]) -> set[str]:
-    return {name.rpartition("/")[2].partition(".so")[0] for name in held if ".so" in name}
-
-
-@pytest.mark.needs("busybox", "readelf", "ldd")
-def test_in_dracuts_busybox_stands_for_programs_and_their_libraries_go(dracuts: Path) -> None:
-    _, whole = lean(dracuts)
-    _, held = lean(dracuts, is_by_dracut=True)
-    assert {held[f"usr/bin/{name}"] for name in ("sh", "grep", "stat")} == {b"/usr/bin/busybox"}
-    assert held["usr/bin/bash"].startswith(b"#!/bin/sh\n")
-    assert held["usr/bin/cat"] == whole["usr/bin/cat"]  # loginctl leads to it: a busybox would be asked for that name
-    assert {"libtinfo", "libpcre2-8"} <= libraries(whole)
-    assert not {"libtinfo", "libpcre2-8"} & libraries(held)
-    assert "usr/bin/dbus-daemon" in whole
-    assert "usr/bin/dbus-daemon" not in held
-    assert {"libc", "ld-linux-x86-64"} <= libraries(held) or platform.machine() != "x86_64"
-
-
-@pytest.mark.needs("busybox", "readelf", "ldd")
-def test_in_dracuts_a_script_for_bash_keeps_bash_and_a_borrowed_library_stays(dracuts: Path) -> None:
-    (dracuts / "usr/bin/own").write_text("#!/bin/bash\nfacts=(1 2)\n")
-    borrowed = next(path for path in (dracuts / "usr").rglob("libpcre2-8.so*"))
-    (dracuts / "usr/lib/swarmboot/runtime.libraries").write_text(f"/{borrowed.relative_to(dracuts)}\n")
-    _, held = lean(dracuts, is_by_dracut=True)
-    assert held["usr/bin/sh"] == b"bash"
-    assert held["usr/bin/bash"].startswith(b"\x7fELF")
-    assert held["usr/bin/grep"] == b"/usr/bin/busybox"
-    assert {"libtinfo", "libpcre2-8"} <= libraries(held)
-
-
-@pytest.mark.needs("readelf", "ldd")
-def test_in_dracuts_without_busybox_its_programs_stay(dracuts: Path) -> None:
-    (dracuts / "usr/bin/busybox").unlink()
-    _, held = lean(dracuts, is_by_dracut=True)
-    assert held["usr/bin/grep"].startswith(b"\x7fELF")
-    assert held["usr/bin/sh"] == b"bash"
-
-
-@pytest.mark.needs("busybox", "readelf", "ldd")
-def test_in_dracuts_another_network_than_networkds_keeps_its_programs_and_its_bus(dracuts: Path) -> None:
-    (dracuts / "usr/bin/NetworkManager").write_text("")
-    assert lean(dracuts, is_by_dracut=True)[1].keys() == lean(dracuts)[1].keys()
