@@ -15,7 +15,7 @@ from random import Random
 
 import trio
 
-from leecher.machine.this_boot import Machine, read_machine, uptime_s
+from leecher.machine.this_boot import read_machine, uptime_s
 from leecher.origin.client import Origin
 from leecher.origin.threads import in_loose_thread
 from leecher.swarm.counters import BootCounters
@@ -89,8 +89,11 @@ class Reporter:
                 word.was_heard()
 
     async def _of_this_machine(self, report: BootReport) -> BootReport:
-        """Return the report with what tells this machine; without that if a name server that is asked is silent."""
-        machine, settings = Machine(), self._settings
+        """Return the report with what tells this machine.
+
+        Where a name server that is asked is silent, or the machine is busy, all but which of several cards it boots by.
+        """
+        machine, settings = read_machine(""), self._settings
         with trio.CancelScope(deadline=trio.current_time() + _MACHINE_S, shield=True):
             machine = await in_loose_thread(partial(read_machine, settings.server, settings.bind))
         return replace(report, **asdict(machine))
