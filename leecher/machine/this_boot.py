@@ -44,8 +44,8 @@ class Machine:
 def read_machine(server: str, bind: str = "") -> Machine:
     """Return this machine as the seeder at the URL `server` sees it; opens no connection, but may ask for a name.
 
-    `bind` is the address that it is to talk from, if that is set. Without `server` nobody is asked, and the card is told
-    where there is but one.
+    `bind` is the address that it is to talk from, if that is set. Without `server` nobody is asked, and the card is
+    told where there is but one.
     """
     mac = mac_address(bind or (_own_address(server) if server else ""), _CARDS)
     return Machine(

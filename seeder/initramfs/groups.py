@@ -31,8 +31,10 @@ _FILES = (
     ("the hardware database", r"(?:.*/)?hwdb"),
     (
         "systemd and udev",
-        r"(?:usr/)?lib/(?:systemd|udev)/|(?:usr/)?s?bin/(?:systemd|systemctl|udev|journal|networkctl|resolvectl)"
-        r"|(?:usr/)?lib(?:64)?/(?:[^/]+/)?systemd/libsystemd-",
+        (
+            r"(?:usr/)?lib/(?:systemd|udev)/|(?:usr/)?s?bin/(?:systemd|systemctl|udev|journal|networkctl|resolvectl)"
+            r"|(?:usr/)?lib(?:64)?/(?:[^/]+/)?systemd/libsystemd-"
+        ),
     ),
     ("libraries", r"(?:usr/)?lib(?:32|64|x32)?/(?:.*/)?[^/]*\.so(?:\.[0-9.]+)?\Z"),
     ("other programs", r"(?:usr/)?s?bin/|usr/lib/klibc"),
