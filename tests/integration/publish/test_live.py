@@ -285,7 +285,7 @@ def test_an_iso_needs_bsdtar_and_says_so(built: Path, tmp_path: Path, monkeypatc
     iso = tmp_path / "x.iso"
     iso.write_bytes(bytes(0x8001) + b"CD001" + bytes(2048))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "install the package libarchive-tools" in imported(iso, tmp_path / "r", code=64)
+    assert "install the packages libarchive-tools" in imported(iso, tmp_path / "r", code=64)
 
 
 def test_persistence_is_refused_unless_the_image_says_otherwise_itself(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_pull_that_is_stopped_shows_nothing_and_goes_on_where_it_was(fleet: Fl
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=30)[1].splitlines()[-1] == "swarmboot: stopped"
         assert process.returncode == 130
-        assert not list((site / "channels").iterdir())
+        assert not list((site / "channels").glob("*"))
         found = pulled(seeder, fleet, site)
     root = next(image for image in found["images"] if image["name"] == "rootfs.squashfs")
     assert root["kept_bytes"] > SIZE_BYTES / 5
