@@ -35,9 +35,11 @@ OWN_CLOCK = ("-icount", "shift=0")
 with the host's while it is idle. So its seconds are those of a small real machine, whatever else the host does."""
 
 
-EMULATED = "init_on_alloc=0"
-"""A kernel argument that spares clearing pages, which is dear where they held code that was emulated: systemd 257's
-generators are taken for soft lock-ups without it. Copying onto such pages, as a root's first reads do, stays dear."""
+EMULATED = "init_on_alloc=0 norandmaps"
+"""Kernel arguments that spare emulation work. `norandmaps`: what is translated is kept by virtual address too, so with
+random ones each process of a shell script has its own translation of libc's pages, and the first write to such a page,
+once it is another's, throws tens of thousands away one after the other: half a minute a page, which a kernel takes for
+a soft lock-up. `init_on_alloc=0` spares clearing pages, which is such a write."""
 
 
 @dataclass(frozen=True, slots=True)
