@@ -82,6 +82,8 @@ _SETTINGS: dict[str, Any] = {
 }
 
 _BLOCK_BYTES = 1 << 14
+_OVERWRITE = 1
+"""add_piece_flags_t.overwrite_existing of libtorrent, which 2.0.8 takes as a number too."""
 
 
 class Swarm:
@@ -262,11 +264,12 @@ class Swarm:
 
         Some libtorrents take a file's last piece only with its padding, 2.0.13 and later only without, and what is of
         the wrong size is dropped without a word (findings/libtorrent-last-piece.sh). So such a piece goes in both ways.
+        Blocks of it that are there already make way: a lying neighbour's would spoil an honest origin's piece.
         """
         handle, missing_bytes = self._handles[info_hash], self._metadata[info_hash].piece_size(index) - len(data)
-        handle.add_piece(index, data, 0)
+        handle.add_piece(index, data, _OVERWRITE)
         if missing_bytes > 0:
-            handle.add_piece(index, data + bytes(missing_bytes), 0)
+            handle.add_piece(index, data + bytes(missing_bytes), _OVERWRITE)
 
     def hurry(self, info_hash: InfoHash, index: int, deadline_s: float) -> None:
         """Have neighbours asked for a piece before all others, for it to be there in so many seconds."""
