@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +43,12 @@ class Blob:
 
     def copy(self, path: Path) -> None:
         """Write its bytes to a file; raise BlobError, and leave no file, for others than those that were published."""
-        try:
+        with ExitStack() as undone:
+            undone.callback(path.unlink, missing_ok=True)
             with path.open("wb") as file:
                 for chunk in self._chunks():
                     file.write(chunk)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+            undone.pop_all()
 
     def is_in(self, path: Path) -> bool:
         """Return whether a file has its bytes."""
