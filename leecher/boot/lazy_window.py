@@ -25,8 +25,8 @@ from leecher.origin.threads import caller
 from leecher.policy.events import PieceRead
 from leecher.swarm.fetch_loop import FetchLoop
 from leecher.swarm.fetcher import Fetcher
+from leecher.swarm.metadata import layer_of
 from leecher.swarm.reads import Reads
-from leecher.swarm.session import layer_of
 from swarmboot.errors import ArtifactError, LostRootError, ResourceError
 from swarmboot.host.files import write_whole
 from swarmboot.ids import PieceIndex

@@ -13,7 +13,7 @@ import trio
 
 from leecher.origin.nursery import open_nursery
 from leecher.release.trusted_release import DocumentRequest, Release, ReleaseRequirements, open_release, torrents_of
-from leecher.swarm.session import check_torrent
+from leecher.swarm.metadata import check_torrent
 from swarmboot.errors import TransferError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.release.manifest import Artifact

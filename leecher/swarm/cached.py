@@ -12,7 +12,6 @@ from leecher.policy.events import Fact, PieceCopied
 from leecher.policy.node_policy import Policy
 from leecher.swarm.piece_intake import PieceIntake
 from swarmboot.ids import InfoHash, PieceIndex
-from swarmboot.release import layout
 from swarmboot.release.manifest import Artifact
 
 if TYPE_CHECKING:
@@ -49,16 +48,11 @@ class Cached:
         self._is_slow = False
         policy.expected = self._copying.expected
 
-    def begin(self, swarm: Swarm, documents: Mapping[str, bytes], *, now_s: float) -> None:
-        """Start reading: every torrent of the swarm takes pieces. The documents are a release's."""
-        from leecher.swarm.session import layer_of
-
-        def layers(info_hash: InfoHash) -> tuple[bytes, ...]:
-            return layer_of(self._artifacts[info_hash], documents[layout.torrent_path(info_hash)])
-
+    def begin(self, swarm: Swarm, layer_of: Callable[[InfoHash], tuple[bytes, ...]], *, now_s: float) -> None:
+        """Start reading: every torrent of the swarm takes pieces. `layer_of` returns the hashes of an image's."""
         self._swarm = swarm
         order = [(h, index) for h, index in self._copying.order if not self._policy.have[h] >> index & 1]
-        self._reader = CacheReader(self._plan, self._artifacts, layers, order, post=self._post)
+        self._reader = CacheReader(self._plan, self._artifacts, layer_of, order, post=self._post)
         self._copying.began(now_s=now_s)
         self._leave()
         self._reader.begin()

@@ -86,9 +86,11 @@ class Dialler:
         self._swarm.start(info_hash, tuple(self._known))
 
     def ban(self, host: str) -> None:
-        """Dial a neighbour no more that has sent corrupt blocks, and say so once."""
+        """Have nothing to do any more with a neighbour that has sent corrupt blocks, and say so once."""
         if host not in self._liars:
             self._liars.add(host)
+            if self._swarm is not None:
+                self._swarm.refuse(host)
             self._counters.bans = (*self._counters.bans, host)[:BANS_MAX]
             self._tell(f"neighbour {host} sent corrupt blocks and is not asked again")
 

@@ -76,7 +76,7 @@ class FetchLoop:
         """Begin to fetch one more artifact, at low priority, into the file at `path`; raises as `Swarm.add` does."""
         self._swarm.add(artifact, torrent, path.parent, path.name)
         await self.until(lambda: self._swarm.is_checked(artifact.info_hash), is_urgent=True)
-        self.fetcher.add_later(artifact)
+        self.fetcher.add_later(artifact, torrent)
 
     async def flush(self, info_hash: InfoHash) -> None:
         """Wait until every piece that counts can be read from its file."""

@@ -41,6 +41,7 @@ from leecher.swarm.piece_intake import PieceIntake
 from leecher.swarm.places import Places
 from swarmboot.errors import ProofRefusedError, TransferError
 from swarmboot.ids import Digest, InfoHash, PieceIndex, Sequence
+from swarmboot.release import layout
 from swarmboot.release import piece_set as sets
 from swarmboot.release.manifest import Artifact
 from swarmboot.release.piece_set import Pieces
@@ -94,7 +95,7 @@ class Fetcher:
         self.announcer = Announcer(requests, settings, counters, policy, known, sequence=sequence, tell=tell)
         own = settings.bind or urlsplit(settings.server).hostname or ""
         self._dialler = Dialler(known.keys(), counters, is_here=is_loopback(own), tell=tell)
-        self._intake = PieceIntake(known, policy, counters, sequence)
+        self._intake = PieceIntake(known, policy, counters, sequence, self._layer_of)
         self._ranges = OriginRanges(requests, policy, counters, tell)
         self._documents: dict[str, bytes] = {}
         self._cached: Cached | None = None
@@ -132,14 +133,15 @@ class Fetcher:
         Raises ManifestError if a torrent among the documents is not the one that the manifest names, ResourceError if
         the folder for what is not whole is somebody else's.
         """
-        self.swarm, self._documents = swarm, documents
+        self.swarm, self._documents = swarm, dict(documents)
         self._dialler.use(swarm)
         swarm.expect_links(self.announcer.heard.uplink_bytes_per_s)
         self.places.begin(swarm, documents)
 
-    def add_later(self, artifact: Artifact) -> None:
+    def add_later(self, artifact: Artifact, torrent: bytes) -> None:
         """Fetch one more artifact, at low priority; the swarm must have checked it."""
         assert self.swarm is not None
+        self._documents[layout.torrent_path(artifact.info_hash)] = torrent
         self._artifacts[artifact.info_hash] = artifact
         wanted = Wanted(artifact.info_hash, artifact.pieces, artifact.piece_bytes)
         self.policy.want_later(wanted, now_s=time.monotonic())
@@ -225,6 +227,11 @@ class Fetcher:
             rate = self.announcer.heard.uplink_bytes_per_s
             self._due_s = min(self._due_s, self._cached.step(network_bytes_per_s=rate, now_s=now_s))
 
+    def _layer_of(self, info_hash: InfoHash) -> tuple[bytes, ...]:
+        from leecher.swarm.metadata import layer_of
+
+        return layer_of(self._artifacts[info_hash], self._documents[layout.torrent_path(info_hash)])
+
     def _try_to_join(self, swarm: Swarm) -> None:
         """Begin as a neighbour once it can be dialled and every torrent takes pieces."""
         port = swarm.port
@@ -236,7 +243,7 @@ class Fetcher:
             self._already_have(info_hash, swarm.pieces(info_hash))
         self._intake.open(swarm, now_s=time.monotonic())
         if self._cached is not None:
-            self._cached.begin(swarm, self._documents, now_s=time.monotonic())
+            self._cached.begin(swarm, self._layer_of, now_s=time.monotonic())
         self.policy.started(now_s=time.monotonic())
         self.inbox.is_woken = True
 
@@ -291,7 +298,7 @@ class Fetcher:
                     self._cached.arrived(info_hash, PieceIndex(index))
                 self._count()
             case PieceFailed(info_hash, index):
-                self._intake.failed(info_hash, index, now_s=time.monotonic())
+                self._intake.failed(info_hash, index)
                 if self._cached is not None:
                     self._cached.failed(info_hash, PieceIndex(index))
             case NeighbourBanned(address):

@@ -1,13 +1,16 @@
 """The way of a piece from an origin into libtorrent: held until there is a swarm, handed in, counted, handed in again.
 
-Whether a piece counts is libtorrent's word alone: it comes as PieceFinished or PieceFailed.
+Whether a piece counts is libtorrent's word alone: it comes as PieceFinished or PieceFailed. Whose fault one is that
+failed it cannot say: blocks of it that a lying neighbour has sent stay when an origin's piece is handed in. So from the
+first failure on what comes from origins is proved here, and an origin is blamed only for what is wrong by that proof.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from leecher.cache.reader import hash_of
 from leecher.policy.events import PieceReceived
 from leecher.policy.node_policy import Policy
 from leecher.swarm.counters import BootCounters
@@ -23,27 +26,40 @@ HELD_MAX_BYTES = 32 << 20
 CACHE = "cache"
 """Stands for an origin's address at what came from this machine's own cache."""
 _FAILURES_OF_A_PIECE = 3
+_SPOILED_MAX = 12
+"""So often may the right bytes of a piece fail: by then it is not neighbours any more that spoil them."""
 _REFUSALS_OF_A_PIECE = 3
 _SILENCE_S = 20.0
 """So long after the first time: a node that is slow beside its seeder is leased what it is still verifying again."""
 
 
 class PieceIntake:
-    """Hands in the pieces of `artifacts`, which may grow. What is added later does not end the boot if it is wrong."""
+    """Hands in the pieces of `artifacts`, which may grow. What is added later does not end the boot if it is wrong.
+
+    `layer_of` returns the hashes of an artifact's pieces, and is asked once there is a swarm.
+    """
 
     def __init__(
-        self, artifacts: Mapping[InfoHash, Artifact], policy: Policy, counters: BootCounters, sequence: Sequence
+        self,
+        artifacts: Mapping[InfoHash, Artifact],
+        policy: Policy,
+        counters: BootCounters,
+        sequence: Sequence,
+        layer_of: Callable[[InfoHash], tuple[bytes, ...]],
     ) -> None:
         self._artifacts = artifacts
         self._needed = frozenset(artifacts)
         self._policy = policy
         self._counters = counters
         self._sequence = sequence
+        self._layer_of = layer_of
+        self._layers: dict[InfoHash, tuple[bytes, ...]] = {}
         self._swarm: Swarm | None = None
         self._held: list[PieceReceived] = []
         self._held_bytes = 0
         self._arriving: dict[tuple[InfoHash, int], str] = {}
         self._failed: dict[tuple[InfoHash, int], int] = {}
+        self._spoiled: dict[tuple[InfoHash, int], int] = {}
         self._handed_in: dict[tuple[InfoHash, int], tuple[int, float]] = {}
 
     @property
@@ -59,7 +75,10 @@ class PieceIntake:
             self._insert(swarm, piece, now_s)
 
     def received(self, piece: PieceReceived, *, now_s: float) -> None:
-        """Hand a piece in, or hold it until there is a swarm; raises ResourceError if libtorrent does not take it."""
+        """Hand a piece in, or hold it until there is a swarm.
+
+        Raises ResourceError if libtorrent does not take it, ArtifactError if origins keep sending another.
+        """
         self._counters.from_origin_bytes += len(piece.data)
         if self._swarm is not None:
             self._insert(self._swarm, piece, now_s)
@@ -70,6 +89,9 @@ class PieceIntake:
     def _insert(self, swarm: Swarm, piece: PieceReceived, now_s: float) -> None:
         info_hash = piece.piece_range.info_hash
         if self._policy.have[info_hash] >> piece.index & 1:
+            return
+        if self._counters.hash_failures and not self._is_right(info_hash, piece.index, piece.data):
+            self._blame(piece.piece_range.origin, info_hash, piece.index, now_s=now_s)
             return
         self._arriving[info_hash, piece.index] = piece.piece_range.origin
         times, since_s = self._handed_in.get((info_hash, piece.index), (0, now_s))
@@ -95,8 +117,8 @@ class PieceIntake:
             artifact = self._artifacts[info_hash]
             size_bytes = min(artifact.piece_bytes, artifact.size_bytes - index * artifact.piece_bytes)
             self._counters.whole_from_neighbours_bytes += size_bytes
-        self._failed.pop((info_hash, index), None)
-        self._handed_in.pop((info_hash, index), None)
+        for noted in (self._failed, self._spoiled, self._handed_in):
+            noted.pop((info_hash, index), None)
 
     def count(self) -> None:
         """Count the bytes that are there, wherever they came from."""
@@ -105,13 +127,29 @@ class PieceIntake:
             for h, each in self._artifacts.items()
         )
 
-    def failed(self, info_hash: InfoHash, index: int, *, now_s: float) -> None:
-        """Count a bad piece; raises ArtifactError for one that origins keep sending wrong."""
+    def failed(self, info_hash: InfoHash, index: int) -> None:
+        """Count a bad piece; raises ResourceError for one that fails again and again although it came right."""
         self._counters.hash_failures += 1
         self._handed_in.pop((info_hash, index), None)
-        origin = self._arriving.pop((info_hash, index), None)
-        if origin is None or origin == CACHE:
+        if self._arriving.pop((info_hash, index), CACHE) == CACHE:
             return
+        spoiled = self._spoiled[info_hash, index] = self._spoiled.get((info_hash, index), 0) + 1
+        if spoiled >= _SPOILED_MAX and info_hash in self._needed:
+            raise ResourceError(
+                f"piece {index} of {self._artifacts[info_hash].name} is spoiled on this machine",
+                expected="the bytes verified that an origin has sent",
+                found=f"{spoiled} times other ones",
+                hint="test its memory, and look for neighbours that send corrupt blocks",
+            )
+
+    def _is_right(self, info_hash: InfoHash, index: int, data: bytes) -> bool:
+        if info_hash not in self._layers:
+            self._layers[info_hash] = self._layer_of(info_hash)
+        return hash_of(data, self._artifacts[info_hash]) == self._layers[info_hash][index]
+
+    def _blame(self, origin: str, info_hash: InfoHash, index: int, *, now_s: float) -> None:
+        """Count wrong bytes of an origin; raises ArtifactError for a piece that origins keep sending wrong."""
+        self._counters.hash_failures += 1
         self._policy.origin_failed(origin, now_s=now_s)
         failures = self._failed[info_hash, index] = self._failed.get((info_hash, index), 0) + 1
         if failures >= _FAILURES_OF_A_PIECE and info_hash in self._needed:

@@ -1,4 +1,4 @@
-"""BitTorrent v2 with the neighbours: the only module that touches libtorrent.
+"""BitTorrent v2 with the neighbours: the only module that touches libtorrent, but for `metadata` beside it.
 
 Nothing here waits: a descriptor becomes readable when there is something to take in, `events` takes it in, and what has
 come about can be asked. A piece counts when its finished alert arrives, not when it was handed in. Settings are for one
@@ -26,11 +26,11 @@ import libtorrent as lt
 from leecher.policy.ahead import ahead_bytes, seed_ahead_bytes
 from leecher.policy.events import Event, NeighbourBanned, PieceFailed, PieceFinished
 from leecher.policy.urgency import urgencies
-from swarmboot.errors import ManifestError, PortInUseError, SpaceError
-from swarmboot.ids import DIGEST_BYTES, InfoHash
+from leecher.swarm.metadata import view_of
+from swarmboot.errors import PortInUseError, SpaceError
+from swarmboot.ids import InfoHash
 from swarmboot.release import piece_set as sets
 from swarmboot.release.manifest import Artifact
-from swarmboot.release.merkle import root_of_layer
 from swarmboot.release.piece_set import Pieces
 from swarmboot.text.addresses import host_port, is_ipv6
 from swarmboot.wire.announce import Neighbour
@@ -82,8 +82,8 @@ _SETTINGS: dict[str, Any] = {
 }
 
 _BLOCK_BYTES = 1 << 14
-_OVERWRITE = 1
-"""add_piece_flags_t.overwrite_existing of libtorrent, which 2.0.8 takes as a number too."""
+_BLOCKED = 1
+"""access_flags.blocked of libtorrent's ip_filter, which Python does not name."""
 
 
 class Swarm:
@@ -110,6 +110,7 @@ class Swarm:
         )
         self._session = lt.session(settings)
         self._session.set_alert_fd(self._wake.fileno())
+        self._refused = lt.ip_filter()
         self._handles: dict[InfoHash, Any] = {}
         self._piece_bytes = 0
         self._link_bytes_per_s = 0.0
@@ -186,14 +187,15 @@ class Swarm:
 
         Raises ManifestError if the torrent is not the one that the manifest names.
         """
-        metadata = _metadata(artifact, torrent)
+        metadata = view_of(artifact, torrent)
         metadata.rename_file(0, file_name)
         parameters = lt.add_torrent_params()
         parameters.ti = metadata
         parameters.save_path = str(folder)
         flags = lt.torrent_flags
         is_there = (folder / file_name).exists()
-        parameters.flags = (flags.stop_when_ready if is_there else flags.paused) | flags.disable_pex | flags.disable_dht
+        parameters.flags = flags.stop_when_ready if is_there else flags.paused
+        parameters.flags |= flags.disable_pex | flags.disable_dht | flags.apply_ip_filter
         if not self._handles:
             self._piece_bytes = artifact.piece_bytes
             self.expect_links(self._link_bytes_per_s)
@@ -259,17 +261,26 @@ class Swarm:
             handle.pause()
             handle.resume()
 
+    def refuse(self, host: str) -> None:
+        """Have no connection with this address any more, whoever dials, in any torrent; what there is ends.
+
+        libtorrent's own ban is of one torrent and, where an address may have several connections, of one port.
+        """
+        address = host.partition("%")[0]
+        self._refused.add_rule(address, address, _BLOCKED)
+        self._session.set_ip_filter(self._refused)
+
     def insert(self, info_hash: InfoHash, index: int, data: bytes) -> None:
         """Hand in a piece that was fetched elsewhere; it counts when its event arrives.
 
         Some libtorrents take a file's last piece only with its padding, 2.0.13 and later only without, and what is of
         the wrong size is dropped without a word (findings/libtorrent-last-piece.sh). So such a piece goes in both ways.
-        Blocks of it that are there already make way: a lying neighbour's would spoil an honest origin's piece.
+        Blocks of it that neighbours have sent stay, so that a lying neighbour's spoil an honest origin's piece.
         """
         handle, missing_bytes = self._handles[info_hash], self._metadata[info_hash].piece_size(index) - len(data)
-        handle.add_piece(index, data, _OVERWRITE)
+        handle.add_piece(index, data, 0)
         if missing_bytes > 0:
-            handle.add_piece(index, data + bytes(missing_bytes), _OVERWRITE)
+            handle.add_piece(index, data + bytes(missing_bytes), 0)
 
     def hurry(self, info_hash: InfoHash, index: int, deadline_s: float) -> None:
         """Have neighbours asked for a piece before all others, for it to be there in so many seconds."""
@@ -329,59 +340,3 @@ def _free_port(bind: str) -> int:
             hint = "give an address of this machine"
             raise PortInUseError(f"cannot listen on {bind}", found=error.strerror or "", hint=hint) from error
         return int(trial.getsockname()[1])
-
-
-def check_torrent(artifact: Artifact, torrent: bytes) -> None:
-    """Raise ManifestError if a torrent is not the one that the manifest names."""
-    _metadata(artifact, torrent)
-
-
-def _metadata(artifact: Artifact, torrent: bytes) -> Any:
-    """Return libtorrent's view of a torrent once it is the one the manifest names."""
-    refusal = ManifestError(
-        f"the torrent of {artifact.name} is not the one that was signed",
-        expected=f"info-hash {artifact.info_hash.hex()[:16]}, {artifact.size_bytes} bytes",
-        found="another",
-        hint="publish again",
-    )
-    try:
-        decoded: Any = lt.bdecode(torrent)
-        metadata = lt.torrent_info(decoded)
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise refusal from error
-    # libtorrent lays out a file that ends within a piece as two: the file, and padding up to the end of the piece.
-    padding_bytes = -artifact.size_bytes % artifact.piece_bytes
-    sizes = (artifact.size_bytes, artifact.size_bytes + padding_bytes)
-    is_right = metadata.info_hashes().v2.to_bytes() == artifact.info_hash and metadata.num_files() in (1, 2)
-    if not is_right or metadata.total_size() not in sizes or metadata.piece_length() != artifact.piece_bytes:
-        raise refusal
-    if artifact.pieces > 1 and not _is_layer_right(decoded, artifact):
-        raise refusal
-    return metadata
-
-
-def layer_of(artifact: Artifact, torrent: bytes) -> tuple[bytes, ...]:
-    """Return the hashes of an artifact's pieces, of one piece its root, from the torrent that the manifest names."""
-    check_torrent(artifact, torrent)
-    decoded: Any = lt.bdecode(torrent)
-    (entry,) = decoded[b"info"][b"file tree"].values()
-    root: bytes = entry[b""][b"pieces root"]
-    return tuple(_split(decoded[b"piece layers"][root])) if artifact.pieces > 1 else (root,)
-
-
-def _split(joined: bytes) -> list[bytes]:
-    return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
-
-
-def _is_layer_right(decoded: Any, artifact: Artifact) -> bool:
-    """Return whether the piece layer leads to the signed root (BEP 52); libtorrent 2.0.8 does not look."""
-    try:
-        (entry,) = decoded[b"info"][b"file tree"].values()
-        root = entry[b""][b"pieces root"]
-        joined = decoded.get(b"piece layers", {}).get(root, b"")
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return False
-    if not isinstance(root, bytes) or not isinstance(joined, bytes):
-        return False
-    layer = _split(joined)
-    return len(layer) == artifact.pieces and root_of_layer(layer, piece_bytes=artifact.piece_bytes) == root

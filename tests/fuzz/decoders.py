@@ -23,7 +23,7 @@ import libtorrent as lt
 from leecher.boot.hand_off import environment_text
 from leecher.initramfs.node_settings import node_settings, parse_node_file
 from leecher.machine import addresses as netlink
-from leecher.swarm.session import check_torrent
+from leecher.swarm.metadata import check_torrent
 from netsim.scenario.toml import parse_scenario
 from seeder.boot_script.grammar import parse_mac
 from seeder.initramfs.compressed import compression_of, decompressed

@@ -14,7 +14,7 @@ import pytest
 
 from leecher.boot import hand_off
 from leecher.initramfs import node_settings
-from leecher.swarm.session import check_torrent
+from leecher.swarm.metadata import check_torrent
 from netsim.scenario.toml import read_scenario
 from seeder.http.authority import given_certificate, issue_certificate
 from seeder.initramfs.kernel import kernel_version

@@ -1,4 +1,4 @@
-"""A piece that was handed in and of which nothing is heard."""
+"""A piece that was handed in: nothing is heard of it, or it fails, and whose fault that is."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from leecher.cache.reader import hash_of
 from leecher.policy.events import PieceReceived
 from leecher.policy.node_policy import Policy, Wanted
 from leecher.policy.requests import PieceRange
 from leecher.swarm.counters import BootCounters
 from leecher.swarm.piece_intake import PieceIntake
-from swarmboot.errors import ResourceError
+from swarmboot.errors import ArtifactError, ResourceError
 from swarmboot.ids import InfoHash, NodeId, PieceIndex, Sequence
 from tests.support.builders import build_artifact
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ARTIFACT = build_artifact()
 H = ARTIFACT.info_hash
+RIGHT, WRONG = b"x", b"y"
 
 
 class Silent:
@@ -42,13 +44,16 @@ def swarm() -> Silent:
 def intake(swarm: Silent) -> PieceIntake:
     wanted = {H: Wanted(H, ARTIFACT.pieces, ARTIFACT.piece_bytes)}
     policy = Policy(wanted, origin="https://a", now_s=0.0, random=Random(1))
-    opened = PieceIntake({H: ARTIFACT}, policy, BootCounters(NodeId(bytes(16)), 0.0), Sequence(1))
+    layer = [b""] * ARTIFACT.pieces
+    layer[0] = hash_of(RIGHT, ARTIFACT)
+    counters = BootCounters(NodeId(bytes(16)), 0.0)
+    opened = PieceIntake({H: ARTIFACT}, policy, counters, Sequence(1), lambda _: tuple(layer))
     opened.open(cast("Swarm", swarm), now_s=0.0)
     return opened
 
 
-def piece() -> PieceReceived:
-    return PieceReceived(PieceRange(1, H, PieceIndex(0), 1, "https://a", None), 0, b"x")
+def piece(data: bytes = RIGHT) -> PieceReceived:
+    return PieceReceived(PieceRange(1, H, PieceIndex(0), 1, "https://a", None), 0, data)
 
 
 def test_a_piece_that_comes_again_and_again_to_a_slow_node_is_no_fault(intake: PieceIntake, swarm: Silent) -> None:
@@ -68,3 +73,33 @@ def test_a_piece_that_came_twice_is_no_fault_however_late(intake: PieceIntake, s
     intake.received(piece(), now_s=0.0)
     intake.received(piece(), now_s=60.0)
     assert swarm.taken == 2
+
+
+def test_an_origin_is_blamed_for_wrong_bytes_three_times_after_what_failed_first(
+    intake: PieceIntake, swarm: Silent
+) -> None:
+    intake.received(piece(WRONG), now_s=0.0)
+    intake.failed(H, 0)
+    for now_s in (1.0, 2.0):
+        intake.received(piece(WRONG), now_s=now_s)
+    with pytest.raises(ArtifactError, match=r"the origin serves other bytes .* found 3 times another"):
+        intake.received(piece(WRONG), now_s=3.0)
+    assert swarm.taken == 1, "what is known to be wrong is not handed in"
+
+
+def test_an_origin_is_not_blamed_for_right_bytes_that_a_neighbour_spoils(intake: PieceIntake, swarm: Silent) -> None:
+    for now_s in range(10):
+        intake.received(piece(), now_s=now_s)
+        intake.failed(H, 0)
+    assert swarm.taken == 10
+    intake.received(piece(), now_s=11)
+    intake.finished(H, 0)
+
+
+def test_right_bytes_that_fail_for_ever_end_the_boot(intake: PieceIntake) -> None:
+    for now_s in range(11):
+        intake.received(piece(), now_s=now_s)
+        intake.failed(H, 0)
+    intake.received(piece(), now_s=12)
+    with pytest.raises(ResourceError, match=r"spoiled on this machine.*12 times"):
+        intake.failed(H, 0)
