@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 
 EMULATED = "init_on_alloc=0 norandmaps"
-"""Kernel arguments of both trees' machines: as `EMULATED` in tests/system/vm/machine.py, which earlier trees have not."""
+"""Kernel arguments of both trees: as `EMULATED` in tests/system/vm/machine.py, which earlier ones have not all."""
 MACHINES = 3
 BOUND_S = 1200.0
 
