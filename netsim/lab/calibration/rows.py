@@ -109,7 +109,7 @@ def special_rows() -> list[Row]:
 def stage0_rows() -> list[Row]:
     """Return machines that load stage 0 first, and serve it from their initramfs on."""
     return [
-        Row("swarmboot+stage0", nodes, 50 * _MBIT, 32 * _MIB, stage0_bytes=12 * _MIB, kernel_s=1.5)
+        Row("swarmboot+stage0", nodes, 20 * _MBIT, 32 * _MIB, stage0_bytes=12 * _MIB, kernel_s=1.5)
         for nodes in (8, 12, 16)
     ]
 
