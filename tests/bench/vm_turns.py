@@ -79,7 +79,7 @@ BOOTS = {"three": boot_three, "alone": boot_alone}
 def boot_in(tree: Path, what: str, uplink: str, generator: str) -> list[float]:
     """Return the same of another checkout: this file run by its Python, with its modules."""
     command = (
-        str(tree / ".venv/bin/python"), __file__, what, "--once", "--uplink", uplink, "--generator", generator,
+        str(tree / ".venv/bin/python"), "-P", __file__, what, "--once", "--uplink", uplink, "--generator", generator,
     )  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, text=True, check=True)
