@@ -24,7 +24,9 @@ NEIGHBOUR_SHARES = 64
 """Of a neighbour's link, what a load takes for each share of a flow of pieces: as `leecher.neighbour.giving_way` does,
 two leave some twenty flows an eighth."""
 NODE_FIRST_SHARES = 8 * NEIGHBOUR_SHARES
-"""The same of what a node lacks that is about to serve: `leecher.neighbour.http_server` lets machines wait for it."""
+NODE_FIRST_S = 1.0
+"""The same of what a node lacks that is about to serve, for so long: `leecher.neighbour.http_server` lets machines wait
+for it, each for `AFTER_NODES_S` in all, which a kernel takes on links of 40 Mbit/s and less."""
 
 
 class Stage0Admission(Protocol):

@@ -30,6 +30,9 @@ STREAM_SHARES = 4
 its way as TCP lets it; such a flow waits for requests of a piece at a time, and starts slowly after each wait (RFC
 5681, section 4.1). Fitted, as docs/calibration.md says."""
 
+HEADROOM = 0.95
+"""What a server sends of its rate while what is awaited goes out beside what nobody waits for (`seeder.http.pacer`)."""
+
 Action = Callable[[float], None]
 OnUnit = Callable[[float], float]
 """Called with the moment when a transfer's unit is through; returns the bytes of the next unit, or 0 to end."""
@@ -136,10 +139,14 @@ class Engine:
         self._table.add(transfer, size_bytes)
         return transfer
 
-    def stop(self, transfer: Transfer) -> None:
-        """End a transfer early; one that has ended stays so."""
+    def weigh(self, transfer: Transfer, shares: int) -> None:
+        """Give a transfer other shares of its links from now on; one that has ended stays so."""
         if transfer.index >= 0:
-            self._table.remove(transfer)
+            self._table.shares[transfer.index] = transfer.shares = shares
+
+    def stop(self, transfer: Transfer) -> float:
+        """End a transfer early and return the bytes that it had left, 0 of one that has ended."""
+        return self._table.remove(transfer) if transfer.index >= 0 else 0.0
 
     def transfers_of(self, end: int) -> list[Transfer]:
         """Return the transfers that an endpoint sends or receives."""
@@ -168,7 +175,7 @@ class Engine:
         if not len(senders):
             self.now_s = min(next_s, until_s)
             return math.isfinite(next_s)
-        paths, capacity = self.topology.paths(senders, receivers), self.topology.capacity
+        paths, capacity = self.topology.paths(senders, receivers), self._capacity(senders[:size])
         rates = max_min_rates(paths, capacity, weights=self._shares(size, len(senders)), rounds=ROUNDS)
         duration_s = max(self._duration_s(rates, size, next_s), self._least_s())
         self._count(senders, rates * duration_s, duration_s)
@@ -185,6 +192,18 @@ class Engine:
         shares = np.ones(flows)
         shares[:transfers] = self._table.shares[:transfers]
         return shares
+
+    def _capacity(self, senders: Ints) -> Floats:
+        """Return what the links carry now, a server's with its headroom."""
+        capacity = self.topology.capacity
+        is_awaited = self._table.shares[: len(senders)] > STREAM_SHARES
+        servers = list(self.topology.source_ends)[: self.topology.servers]
+        mixed = [end for end in servers if len(set(is_awaited[senders == end].tolist())) == 2]
+        if not mixed:
+            return capacity
+        capacity = capacity.copy()
+        capacity[mixed] *= HEADROOM
+        return capacity
 
     def _duration_s(self, rates: Floats, size: int, next_s: float) -> float:
         with np.errstate(divide="ignore"):

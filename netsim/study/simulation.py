@@ -23,6 +23,8 @@ from netsim.delivery.lazy import LazyScatter
 from netsim.delivery.scatter import Scatter
 from netsim.delivery.stage0_loads import (
     MACHINE_SHARES,
+    NEIGHBOUR_SHARES,
+    NODE_FIRST_S,
     NODE_FIRST_SHARES,
     NODE_SHARES,
     EveryoneAtOnce,
@@ -30,7 +32,7 @@ from netsim.delivery.stage0_loads import (
     Stage0Admission,
 )
 from netsim.delivery.stock import Stock
-from netsim.fluid.engine import STREAM_SHARES, Engine, Sample
+from netsim.fluid.engine import STREAM_SHARES, Engine, Sample, Transfer
 from netsim.fluid.round_trips import MANIFEST_ROUNDS
 from netsim.fluid.topology import Topology
 from netsim.scenario.arrays import Floats
@@ -139,7 +141,7 @@ class Simulation:
         self._later: list[int] = []
         self._early: set[int] = set()
         self._has_stage0: set[int] = set()
-        self._is_first_fetching = False
+        self._first: tuple[int, Transfer] | None = None
         self._last_ask_s = float(self.fleet.asks_at_s.max())
 
     def _admission(self) -> Stage0Admission:
@@ -245,7 +247,12 @@ class Simulation:
         lacking = release.kernel_bytes if self.scenario.admission.is_kept else release.stage0_bytes
         source = int(sources[0].host) if sources else self.fleet.nodes
         shares = NODE_SHARES if source == self.fleet.nodes else NODE_FIRST_SHARES
-        self.engine.start(source, node, max(1, lacking), partial(self._has_all_of_stage0, node), shares=shares)
+        done = partial(self._has_all_of_stage0, node)
+        transfer = self.engine.start(source, node, max(1, lacking), done, shares=shares)
+        if source != self.fleet.nodes:
+            self.engine.at(
+                self.engine.now_s + NODE_FIRST_S, lambda _now_s: self.engine.weigh(transfer, NEIGHBOUR_SHARES)
+            )
 
     def _has_all_of_stage0(self, node: int, now_s: float) -> float:
         if self.fleet.dies_at_s[node] > now_s:
@@ -266,25 +273,27 @@ class Simulation:
         self._serves(node, now_s)
 
     def _serve(self, node: int, now_s: float) -> None:
-        """Have a booted node fetch stage 0 as files, as every complete node does; the server sends it once."""
+        """Have a booted node fetch stage 0 as files, as every complete node does; the server sends it once at most."""
         if not self.scenario.release.stage0_bytes or self.fleet.dies_at_s[node] <= now_s:
             return
         if not self._can_be_lent(now_s):
             self._later.append(node)
             return
         if self._lenders:
-            source = self._lenders.lend(node)
-        else:
-            source = self.fleet.nodes
-            self._is_first_fetching = True
-        over = partial(self._fetched_stage0, node, source)
-        self.engine.start(source, node, self.scenario.release.stage0_bytes, over)
+            self._lend(node, self.scenario.release.stage0_bytes)
+            return
+        over = partial(self._fetched_stage0, node, self.fleet.nodes)
+        self._first = node, self.engine.start(self.fleet.nodes, node, self.scenario.release.stage0_bytes, over)
+
+    def _lend(self, node: int, size_bytes: float) -> None:
+        source = self._lenders.lend(node)
+        self.engine.start(source, node, size_bytes, partial(self._fetched_stage0, node, source))
 
     def _can_be_lent(self, now_s: float) -> bool:
         """Return whether a booted node could fetch stage 0 now: from one that has it, the first from the server."""
         if self._lenders:
             return self._lenders.has_room
-        return not self._is_first_fetching and now_s < self.scenario.faults.server_dies_at_s
+        return self._first is None and now_s < self.scenario.faults.server_dies_at_s
 
     def _fetched_stage0(self, node: int, source: int, now_s: float) -> float:
         self._lenders.ended(source)
@@ -294,7 +303,7 @@ class Simulation:
         if not self.fleet.dies_at_s[node] <= now_s:
             self._lenders.add(node)
             self._stage0.booted(node)
-        self._is_first_fetching = False
+        self._go_on_from_lender(node)
         later, self._later = self._later, []
         for place, other in enumerate(later):
             if not self._can_be_lent(now_s):
@@ -302,6 +311,17 @@ class Simulation:
                 break
             self._serve(other, now_s)
         return 0.0
+
+    def _go_on_from_lender(self, node: int) -> None:
+        """Have who fetches stage 0 from the server take what is left of it from `node`, which has it now."""
+        if self._first is None:
+            return
+        first, transfer = self._first
+        if first == node:
+            self._first = None
+        elif self._lenders.has_room:
+            self._first = None
+            self._lend(first, max(1.0, self.engine.stop(transfer)))
 
     def _up(self, node: int, now_s: float) -> None:
         if node not in self._settled:
