@@ -8,8 +8,11 @@ import shutil
 import socket
 import subprocess
 import time
+import tomllib
+from importlib.metadata import distributions
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from tests.support.tree import TREE
 
@@ -100,3 +103,13 @@ def test_a_unit_test_that_connects_fails() -> None:
 def test_a_unit_test_that_sleeps_fails() -> None:
     with pytest.raises(RuntimeError, match="belongs in tests/integration"):
         time.sleep(0)
+
+
+def test_what_is_installed_takes_the_oldest_python_that_this_project_takes() -> None:
+    """Debian 12 has 3.11.2: a pin that wants a later 3.11 leaves its users without an environment."""
+    project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    pinned = {line.partition("==")[0].lower() for line in (TREE / "constraints.txt").read_text().splitlines()}
+    wanted = {each.name: each.metadata["Requires-Python"] or "" for each in distributions()}
+    assert len(pinned & {name.lower() for name in wanted}) > 40
+    assert [name for name, versions in wanted.items() if not SpecifierSet(versions).contains(oldest)] == []
