@@ -58,8 +58,8 @@ def build_initramfs(
 ) -> Lean | None:  # fmt: skip
     """Write an initramfs for a kernel version; return what a lean one holds. It has mode 0600 if it has a fleet token.
 
-    The kernel's modules are under lib/modules and its configuration under boot in `modules`, this machine's root
-    without it; if there is a lib/firmware beside them, it takes the place of this machine's.
+    The kernel's modules are under lib/modules or usr/lib/modules and its configuration under boot in `modules`, this
+    machine's root without it; if there is a firmware folder beside them, it takes the place of this machine's.
 
     Raises as `check_machine` does, KeyFileError, SettingsError, or ResourceError if the generator fails.
     """
@@ -82,11 +82,11 @@ def build_initramfs(
             made.chmod(0o600)
         generate = _mkinitramfs if generator == "initramfs-tools" else _dracut
         command = generate(stage, made, kernel, is_lean=leanness is not None)
-        config = (modules or Path("/")) / f"boot/config-{kernel}"
+        config = config_of(modules or Path("/"), kernel)
         hint = (
             "" if config.exists() else f"{config} is not there: copy it from the kernel's package, {program} reads it"
         )
-        _run(program, command if modules is None else _around(modules, stage, command), environment, hint=hint)
+        _run(program, command if modules is None else around(modules, kernel, stage, command), environment, hint=hint)
         mode = 0o600 if bake.token is not None else 0o644
         if leanness is not None:
             lean = make_lean(made, out, kernel=kernel, config=config, nics=leanness.nics, mode=mode)
@@ -108,7 +108,7 @@ def check_machine(kernel: str, generator: str, leanness: Leanness | None, tree: 
     _check_program(_GENERATORS[generator], package=generator)
     if leanness is not None:
         _check_program("depmod", package="kmod")
-    folder = _MODULES if tree is None else tree / _MODULES.relative_to("/")
+    folder = _MODULES if tree is None else modules_in(tree, kernel)
     modules = folder / kernel
     if not modules.is_dir():
         known = ", ".join(sorted(path.name for path in folder.glob("*"))) or "none"
@@ -119,6 +119,19 @@ def check_machine(kernel: str, generator: str, leanness: Leanness | None, tree: 
         )
     if leanness is not None:
         check_for_lean(modules, leanness)
+
+
+def modules_in(tree: Path, kernel: str) -> Path:
+    """Return where a folder has modules: Debian's packages of kernels have them below usr/lib since Debian 13."""
+    own = _MODULES.relative_to("/")
+    merged = tree / "usr" / own
+    return merged if (merged / kernel).is_dir() and not (tree / own / kernel).is_dir() else tree / own
+
+
+def config_of(tree: Path, kernel: str) -> Path:
+    """Return where a folder says what a kernel was built with: sid has it beside the modules."""
+    own, beside = tree / f"boot/config-{kernel}", modules_in(tree, kernel) / kernel / "config"
+    return beside if beside.is_file() and not own.exists() else own
 
 
 def check_for_lean(modules: Path, leanness: Leanness) -> None:
@@ -173,15 +186,17 @@ exec dracut "$@"
 """
 
 
-def _around(tree: Path, stage: Path, command: tuple[str, ...]) -> tuple[str, ...]:
+def around(tree: Path, kernel: str, stage: Path, command: tuple[str, ...]) -> tuple[str, ...]:
     """Return a command that finds the modules and kernel configurations in a folder in place of this machine's."""
-    boot = tree / "boot"
-    if not boot.is_dir():
-        boot = stage / "no-boot"
+    boot, config = tree / "boot", config_of(tree, kernel)
+    if config.parent != boot or not boot.is_dir():
+        boot = stage / "boot"
         boot.mkdir()
+        if config.is_file():
+            shutil.copyfile(config, boot / f"config-{kernel}")
     for folder in (_MODULES, _FIRMWARE):
         folder.mkdir(exist_ok=True)
-    modules = tree / _MODULES.relative_to("/")
+    modules = modules_in(tree, kernel)
     return (*_CONTAINED, _WITH_MODULES, "sh", str(modules.resolve()), str(boot.resolve()), *command)
 
 

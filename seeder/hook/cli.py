@@ -197,7 +197,7 @@ def _install_code(root: Path, runtime: Path, *, say: Callable[[str], None]) -> N
 @click.option("--inside", "tree", type=_PATH, metavar="TREE",
               help="Build by the programs of the system in this folder; --runtime is in it too.")  # fmt: skip
 @click.option("--modules", type=_PATH, metavar="FOLDER",
-              help="Take modules from lib/modules in it, as of a kernel that is not installed here.")  # fmt: skip
+              help="Take modules from (usr/)lib/modules in it, as of a kernel that is not installed here.")  # fmt: skip
 @click.option("--lean", "is_lean", is_flag=True,
               help="Leave out what no boot from the network needs: disks, file systems, graphics.")  # fmt: skip
 @click.option("--nics", type=_PATH, metavar="FILE",

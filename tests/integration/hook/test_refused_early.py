@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seeder.hook.build_initramfs import Leanness, check_for_lean
+from seeder.hook.build_initramfs import Leanness, around, check_for_lean, config_of
 from seeder.initramfs.card_list import CardList
 from swarmboot.errors import MalformedSettingError, ResourceError, ToolMissingError
 from swarmboot.release.key_files import write_pair
@@ -114,6 +114,20 @@ def test_modules_are_looked_for_in_the_folder_that_was_named(tmp_path: Path) -> 
     done = build(tmp_path, "--modules", tmp_path / "tree")
     assert done.status == ResourceError.exit_status, done.err
     assert f"no modules of kernel {KERNEL} in {tmp_path}/tree/lib/modules: expected one of: 6.1.0-other" in done.line
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare")
+def test_a_kernel_of_a_merged_package_is_where_generators_look_for_it(tmp_path: Path) -> None:
+    modules = write_modules(tmp_path / "tree/usr/lib/modules" / KERNEL)
+    (modules / "config").write_text("CONFIG_RD_ZSTD=y\n")
+    (tmp_path / "stage").mkdir()
+    looked_at = ("cat", f"/boot/config-{KERNEL}", f"/lib/modules/{KERNEL}/modules.dep")
+    done = subprocess.run(
+        around(tmp_path / "tree", KERNEL, tmp_path / "stage", looked_at), capture_output=True, text=True, check=False
+    )
+    assert (done.stderr, done.stdout.splitlines()) == ("", ["CONFIG_RD_ZSTD=y", f"{E1000E}.ko:"])
+    assert config_of(tmp_path / "tree", KERNEL) == modules / "config"
 
 
 def test_modules_and_another_system_are_not_both_taken(tmp_path: Path) -> None:
