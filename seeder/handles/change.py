@@ -116,7 +116,7 @@ def _end_canary(writer: SiteWriter, *, source: str, target: str) -> str:
 
 def believed(site: Path, signing: Signing) -> trust.KeySet:
     """Return the key set that must have signed what is signed again: the nodes', or all of the keys at hand."""
-    check_signers(site, signing.keys, trusted=signing.trusted, has_new_keys=False)
+    check_signers(site, signing.keys, trusted=signing.trusted)
     if signing.trusted is not None:
         return trust.follow(signing.trusted, layout.rotations(site))
     own = own_keys(signing.keys)

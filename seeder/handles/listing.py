@@ -15,7 +15,7 @@ from typing import Any
 from seeder.site.canaries import canary_channels, read_canary
 from seeder.site.pins import pinned
 from seeder.site.reader import channel_names, pointed_number, read_unbelieved
-from swarmboot.errors import BlobError, ManifestError, TrustError
+from swarmboot.errors import BlobError, ManifestError, SwarmbootError, TrustError
 from swarmboot.ids import Sequence
 from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
@@ -36,21 +36,26 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A site's releases, the newest first. `nodes` are how many nodes are on each, None where nobody can be asked."""
+    """A site's releases, the newest first. `nodes` are how many nodes are on each, None where nobody can be asked.
+
+    `faults` are why channels cannot be read, by name.
+    """
 
     releases: tuple[Listed, ...]
     nodes: Mapping[int, int] | None = field(default=None)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_listing(site: Path, nodes: Mapping[int, int] | None) -> Listing:
     """Return the releases of a site; raise SiteError for what is none."""
     layout.check_site(site)
     channels: dict[int, list[str]] = {}
+    faults = {}
     for name in channel_names(site):
         try:
             channels.setdefault(pointed_number(site, name), []).append(name)
-        except (BlobError, ManifestError):
-            continue
+        except (BlobError, ManifestError) as error:
+            faults[name] = _reason(error)
     pins, canaries = pinned(site), _canaries(site)
     found = []
     for number in reversed(layout.manifest_numbers(site)):
@@ -58,11 +63,15 @@ def read_listing(site: Path, nodes: Mapping[int, int] | None) -> Listing:
         try:
             manifest = read_unbelieved(site, number)
         except (BlobError, ManifestError) as error:
-            fault = error.what
+            fault = _reason(error)
         names = tuple(channels.get(number, ()))
         who = "; ".join(canaries[name] for name in names if name in canaries)
         found.append(Listed(number, manifest, names, number in pins, who, fault))
-    return Listing(tuple(found), nodes)
+    return Listing(tuple(found), nodes, faults)
+
+
+def _reason(error: SwarmbootError) -> str:
+    return f"{error.what}: {error.found}" if error.found else error.what
 
 
 def _canaries(site: Path) -> dict[str, str]:
@@ -90,7 +99,8 @@ def lines(listing: Listing) -> list[str]:
         marks = ("pinned" if each.is_pinned else "", f"canary: {each.canary}" if each.canary else "")
         rows.append((head, each.manifest.name, channels, size, nodes, *days, ", ".join(filter(None, marks))))
     widths = [max(len(row[column]) for row in rows if "?" not in row[1][:1]) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*table, *(f"? channel {name}: {fault}" for name, fault in listing.faults.items())]
 
 
 def _day(unix_s: float) -> str:
@@ -100,7 +110,8 @@ def _day(unix_s: float) -> str:
 
 def value(listing: Listing) -> dict[str, Any]:
     """Return it as JSON has it."""
-    return {"releases": [_value(each, listing.nodes) for each in listing.releases]}
+    releases = [_value(each, listing.nodes) for each in listing.releases]
+    return {"releases": releases, "channel_faults": dict(listing.faults)}
 
 
 def _value(each: Listed, nodes: Mapping[int, int] | None) -> dict[str, Any]:

@@ -229,7 +229,8 @@ def _publish(
                 now_unix_s=time.time(),
             )  # fmt: skip
     said += _stage0_costs(published, stage0)
-    _print_published(replace(published, boot=looked.boot), site, said, manner)
+    signers = published.signers if known or not manner.is_dry else ()  # no one's, where the key is still to be made
+    _print_published(replace(published, boot=looked.boot, signers=signers), site, said, manner)
 
 
 def _stage0_costs(published: Published, stage0: Stage0Asked) -> list[str]:

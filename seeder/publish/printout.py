@@ -81,7 +81,8 @@ def published_lines(published: Published, *, site: Path, is_dry: bool = False) -
     lines.append(f"site {site}: {copied} {how}, {reused} there already; may be booted until {_day(manifest)}")
     if manifest.sealed:
         lines.append("secret settings are sealed for the fleet token: serve with --fleet-token, and bake it into nodes")
-    lines.append(f"fleet {manifest.fleet}, signed by {shown_ids(published.signers)}")
+    signers = shown_ids(published.signers) if published.signers else "a signing key of yours, which is made then"
+    lines.append(f"fleet {manifest.fleet}, signed by {signers}")
     last = "nothing was written" if is_dry else f"serve it: swarmboot serve {site}"
     return [*lines, *ram_lines(published), last]
 

@@ -66,7 +66,8 @@ class Published:
     """What a publish did. `is_new` is false if the channel pointed to the same release already. Sizes in bytes.
 
     `images_bytes` and `unpacked_bytes` map each profile's name, the empty one for no profile, to the bytes that its
-    nodes hold as images, and what these take on top of that once unpacked. `boot` is what a boot takes beside that, if
+    nodes hold as images, and what these take on top of that once unpacked. `signers` are none where they are still to
+    be made. `boot` is what a boot takes beside that, if
     the release has a stage 0.
     """
 

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +59,21 @@ def read_site_file(
         ) from error
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have what is wrong with a site's file say which file it is."""
+    try:
+        yield
+    except ManifestError as error:
+        what = f"{path} is damaged: {error.what}"
+        raise ManifestError(
+            what, expected=error.expected, found=error.found, hint="publish the release again"
+        ) from error
+    except TrustError as error:
+        what = f"{path}: {error.what}"
+        raise type(error)(what, expected=error.expected, found=error.found, hint=error.hint) from error
+
+
 def channel_names(site: Path) -> list[str]:
     """Return the names of the site's channels, sorted."""
     return sorted(path.stem for path in (site / "channels").glob("*.swarm"))
@@ -67,9 +84,11 @@ def pointed_number(site: Path, channel: str) -> Sequence:
 
     Raises BlobError or ManifestError if it cannot be read.
     """
-    data = read_site_file(site, layout.channel_path(channel), most_bytes=trust.CHANNEL_MAX_BYTES)
-    pointer, _ = trust.split_channel_file(data)
-    return trust.decode_channel(trust.open_envelope(pointer, trust.Kind.CHANNEL).payload).sequence
+    relative = layout.channel_path(channel)
+    data = read_site_file(site, relative, most_bytes=trust.CHANNEL_MAX_BYTES)
+    with _naming(site / relative):
+        pointer, _ = trust.split_channel_file(data)
+        return trust.decode_channel(trust.open_envelope(pointer, trust.Kind.CHANNEL).payload).sequence
 
 
 def read_channel(site: Path, name: str, trusted: trust.KeySet) -> tuple[trust.KeySet, Pointed]:
@@ -83,7 +102,8 @@ def read_channel(site: Path, name: str, trusted: trust.KeySet) -> tuple[trust.Ke
         hint = did_you_mean(name, known, otherwise="publish to it first")
         raise SiteError(f"{site} has no channel {name}", expected=f"one of {', '.join(known) or 'none'}", hint=hint)
     data = read_site_file(site, layout.channel_path(name), most_bytes=trust.CHANNEL_MAX_BYTES)
-    keys, target, _ = trust.open_channel_file(data, trusted)
+    with _naming(site / layout.channel_path(name)):
+        keys, target, _ = trust.open_channel_file(data, trusted)
     if target.name != name:
         raise ManifestError(
             f"{layout.channel_path(name)} is another channel's", expected=name, found=target.name, hint="publish again"
@@ -118,7 +138,8 @@ def open_pointed(
 
     Raises BlobError for another manifest than the one that is pointed to, and trust errors as `trust.verify` does.
     """
-    manifest = decode(trust.verify(data, trust.Kind.MANIFEST, keys))
+    with _naming(Path(where)):
+        manifest = decode(trust.verify(data, trust.Kind.MANIFEST, keys))
     found = hashlib.sha256(data).digest()
     if found != target.manifest_sha256:
         raise BlobError(
@@ -157,8 +178,10 @@ def read_vouched(site: Path, number: Sequence, believed: trust.KeySet) -> Manife
             expected=f"one of {', '.join(map(str, layout.manifest_numbers(site)))}",
             hint="it was never published or has been pruned: publish its folder again",
         )
-    data = read_site_file(site, layout.manifest_path(number), most_bytes=trust.ENVELOPE_MAX_BYTES)
-    manifest = decode(trust.verify(data, trust.Kind.MANIFEST, believed))
+    relative = layout.manifest_path(number)
+    data = read_site_file(site, relative, most_bytes=trust.ENVELOPE_MAX_BYTES)
+    with _naming(site / relative):
+        manifest = decode(trust.verify(data, trust.Kind.MANIFEST, believed))
     if manifest.sequence != number:
         raise ManifestError(f"{layout.manifest_path(number)} is another release's", found=str(manifest.sequence))
     return manifest
@@ -178,4 +201,5 @@ def read_unbelieved(site: Path, sequence: Sequence) -> Manifest:
     """Return a manifest without checking who signed it; raise BlobError or ManifestError if it cannot be read."""
     relative = layout.manifest_path(sequence)
     data = read_site_file(site, relative, most_bytes=trust.ENVELOPE_MAX_BYTES)
-    return decode(trust.open_envelope(data, trust.Kind.MANIFEST).payload)
+    with _naming(site / relative):
+        return decode(trust.open_envelope(data, trust.Kind.MANIFEST).payload)

@@ -25,13 +25,13 @@ def own_keys(keys: Iterable[Ed25519PrivateKey]) -> trust.KeySet:
 
 
 def check_signers(
-    site: Path, keys: Sequence[Ed25519PrivateKey], *, trusted: trust.KeySet | None, has_new_keys: bool
+    site: Path, keys: Sequence[Ed25519PrivateKey], *, trusted: trust.KeySet | None, has_new_keys: bool | None = None
 ) -> None:
     """Raise ThresholdError if nodes of this site would not believe what `keys` sign.
 
     Judged by the key set that nodes are built with if it is known, else by the site's last rotation, else by who signed
     the newest manifest. `has_new_keys` says that nodes are being given new keys, so that what the site has does not
-    count.
+    count; None that this cannot be said, as where what was signed before is pointed to.
     """
     rotations = [] if has_new_keys else layout.rotations(site)
     if trusted is not None:
@@ -40,7 +40,7 @@ def check_signers(
         latest = trust.open_envelope(rotations[-1], trust.Kind.KEYS).payload
         check_threshold(trust.decode_key_set(latest), keys)
     elif not has_new_keys:
-        _check_same(last_signers(site), keys, site)
+        _check_same(last_signers(site), keys, site, may_be_new=has_new_keys is not None)
 
 
 def check_threshold(trusted: trust.KeySet, keys: Iterable[Ed25519PrivateKey]) -> None:
@@ -55,14 +55,15 @@ def check_threshold(trusted: trust.KeySet, keys: Iterable[Ed25519PrivateKey]) ->
         )
 
 
-def _check_same(before: frozenset[KeyId], keys: Sequence[Ed25519PrivateKey], site: Path) -> None:
+def _check_same(before: frozenset[KeyId], keys: Sequence[Ed25519PrivateKey], site: Path, *, may_be_new: bool) -> None:
     given = signer_ids(keys)
+    otherwise = "run `swarmboot rotate`, or say --new-keys if the nodes are rebuilt"
     if not before <= given:
         raise ThresholdError(
             f"{site} was last published with other keys, and nodes built with those would refuse this",
             expected=shown_ids(before),
             found=shown_ids(given),
-            hint="give those keys with --key, run `swarmboot rotate`, or say --new-keys if the nodes are rebuilt",
+            hint=f"give those keys with --key{f', {otherwise}' if may_be_new else ''}",
         )
 
 

@@ -256,7 +256,7 @@ def writing(site: Path) -> Iterator[SiteWriter]:
     except OSError as error:
         if error.errno in _FULL:
             raise _no_space(site, _SPARE_BYTES, shutil.disk_usage(site).free) from error
-        raise SiteError(f"{site} cannot hold a site: {error.strerror}", hint="choose another with --site") from error
+        raise _unwritable(site, error) from error
     is_done = False
     try:
         _take_lock(lock, site)
@@ -271,6 +271,13 @@ def writing(site: Path) -> Iterator[SiteWriter]:
         if not is_done and site / _LOCK in lacking:
             _remove_begun(site, lacking)
         os.close(lock)
+
+
+def _unwritable(site: Path, error: OSError) -> SiteError:
+    if (site / "manifests").is_dir():  # what changes a site that is there has no --site
+        hint = "run it as the user who publishes there" if isinstance(error, PermissionError) else ""
+        return SiteError(f"the site {site} cannot be written: {error.strerror}", hint=hint)
+    return SiteError(f"{site} cannot hold a site: {error.strerror}", hint="choose another with --site")
 
 
 def _missing(folder: Path) -> list[Path]:

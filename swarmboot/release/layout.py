@@ -15,6 +15,7 @@ Everything but the channels and canaries is immutable. This module names and rea
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -27,6 +28,8 @@ MANIFEST_NAME = re.compile(rf"[1-9][0-9]{{0,{len(str(MAX_SEQUENCE)) - 1}}}\.swar
 """A manifest's file name: its number in plain decimal digits."""
 KEYS_NAME = re.compile(r"[1-9][0-9]{0,8}\.swarm\Z")
 """A rotation's file name: the version that it leads to."""
+_CHANNEL_FILE = re.compile(r".*\.swarm\Z")
+_RELEASE = "a release's directory"
 _ROTATION_MAX_BYTES = 1 << 16
 _FLEET_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _CHANNEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
@@ -119,13 +122,38 @@ def _rotation(path: Path) -> bytes:
     return data
 
 
+def _holds(folder: Path, names: re.Pattern[str]) -> bool:
+    """Return whether a folder has a file of such a name; raise PermissionError if that cannot be seen."""
+    try:
+        return any(names.match(name) for name in os.listdir(folder))  # noqa: PTH208 - glob passes over errors
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _in_place_of_a_site(folder: Path) -> str:
+    if not folder.exists():
+        return "no such directory"
+    if not folder.is_dir():
+        return "a file"
+    is_release = any(folder.glob("rootfs.*")) or (folder / "release.toml").is_file()
+    return _RELEASE if is_release else "a directory without them"
+
+
 def check_site(site: Path) -> Path:
-    """Return `site`; raise SiteError if no release has been published there."""
-    if not manifest_numbers(site) or not any((site / "channels").glob("*.swarm")):
+    """Return `site`; raise SiteError if no release has been published there, or if it cannot be looked at."""
+    try:
+        is_published = _holds(site / "manifests", MANIFEST_NAME) and _holds(site / "channels", _CHANNEL_FILE)
+        found = "" if is_published else _in_place_of_a_site(site)
+    except PermissionError as error:
+        hint = "run it as a user who may read it"
+        raise SiteError(f"the site {site} cannot be read: {error.strerror}", hint=hint) from error
+    if not is_published:
         raise SiteError(
             f"{site} is not a published site",
-            expected="manifests/ and channels/ in it",
-            found="a directory without them" if site.is_dir() else "no such directory",
-            hint=f"publish first: swarmboot publish release/ --site {site}",
+            expected="manifests/ and channels/ with something in them",
+            found=found,
+            hint="name the folder that it was published to, without --site `site` beside it"
+            if found == _RELEASE
+            else f"publish first: swarmboot publish release/ --site {site}",
         )
     return site

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from seeder.site.writer import writing
 from swarmboot.errors import (
     BlobError,
     KeyFileError,
+    ManifestError,
     ReleaseError,
     SignatureError,
     SiteError,
@@ -323,3 +327,53 @@ def test_a_dry_run_makes_neither_site_nor_key_and_refuses_what_publishing_would(
     thief = site.make_key("thief")
     done = run("publish", folder, "--site", site.site, "--force", "--dry-run", "--key", thief)
     assert done.status == ThresholdError.exit_status
+
+
+def test_a_dry_run_without_a_key_names_none_that_signs(site: Site, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nobody"))
+    folder = build_release(tmp_path / "first")
+    arguments = ("publish", folder, "--site", tmp_path / "new", "--force", "--dry-run")
+    assert "signed by a signing key of yours, which is made then" in run(*arguments).out
+    assert run(*arguments, "--json").value["signers"] == []
+
+
+def test_a_release_in_place_of_its_site_is_told_from_one(tmp_path: Path) -> None:
+    done = run("releases", build_release(tmp_path / "release"))
+    assert done.status == SiteError.exit_status
+    assert "found a release's directory; name the folder that it was published to" in done.err
+
+
+def test_a_damaged_manifest_is_named_and_so_is_a_channel_that_cannot_be_read(site: Site) -> None:
+    site.publish("one")
+    site.publish("two", channel="edge")
+    (site.site / "manifests/2.swarm").write_bytes(b"x")
+    (site.site / "channels/edge.swarm").write_bytes(b"x")
+    done = run("release", "diff", site.site, "1", "2")
+    assert done.status == ManifestError.exit_status
+    assert f"{site.site}/manifests/2.swarm is damaged" in done.err
+    assert done.err.rstrip().endswith("publish the release again")
+    listed = run("releases", site.site)
+    assert f"? channel edge: {site.site}/channels/edge.swarm is damaged" in listed.out
+    assert list(run("releases", site.site, "--json").value["channel_faults"]) == ["edge"]
+
+
+@pytest.mark.parametrize("verb", [("rollback",), ("promote", "stable", "edge")])
+def test_other_keys_are_not_told_of_an_option_that_the_verb_has_not(site: Site, verb: tuple[str, ...]) -> None:
+    site.publish("one")
+    site.keys = ("--key", site.make_key("others"))
+    done = site(*verb, status=ThresholdError.exit_status)
+    assert done.err.rstrip().endswith("give those keys with --key")
+
+
+def test_a_site_that_may_not_be_written_is_said_to_be_another_users(site: Site, monkeypatch: Any) -> None:
+    site.publish("one")
+
+    def forbidden(path: str, *_more: object, **_named: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr("seeder.site.writer.os.open", forbidden)
+    with (
+        pytest.raises(SiteError, match=r"cannot be written: Permission denied; run it as the user who"),
+        writing(site.site),
+    ):
+        pass
