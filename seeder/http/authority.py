@@ -99,19 +99,52 @@ def make_authority(folder: Path) -> Path:
 
 
 def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """Return the authority in a folder, made where nothing of one is there.
+
+    One whose making was stopped after the key goes on with that key: whoever has its certificate has the right one. A
+    certificate without its key is no authority any more, and only the operator knows who has it.
+    """
+    has_certificate, has_key = ((folder / name).exists() for name in (CA_NAME, _CA_KEY_NAME))
+    if not has_key and has_certificate:
+        raise _unusable(folder, f"no {_CA_KEY_NAME} beside {CA_NAME}")
+    if not has_key:
+        key = ec.generate_private_key(ec.SECP256R1())
+        write_whole(folder / _CA_KEY_NAME, key_pem(key), mode=0o600)
+        return _certify(folder, key), key
+    key = _authority_key(folder)
+    if not has_certificate:
+        return _certify(folder, key), key
     try:
         certificate = x509.load_pem_x509_certificate((folder / CA_NAME).read_bytes())
-        key = serialization.load_pem_private_key((folder / _CA_KEY_NAME).read_bytes(), password=None)
-    except FileNotFoundError:
-        return _make_authority(folder)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(
-            f"the authority in {folder} cannot be used", found=str(error)[:200], hint="restore it, or move it away"
-        ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise KeyFileError(f"the authority in {folder} cannot be used", expected="an elliptic curve key")
+    except OSError as error:
+        raise _unusable(folder, f"{CA_NAME}: {error.strerror}") from error
+    except ValueError as error:
+        raise _unusable(folder, f"a {CA_NAME} that holds no certificate in PEM") from error
+    if certificate.public_key() != key.public_key():
+        raise _unusable(folder, f"a {CA_NAME} that is not {_CA_KEY_NAME}'s")
     _check_life(folder, certificate, _clock())
     return certificate, key
+
+
+def _authority_key(folder: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key((folder / _CA_KEY_NAME).read_bytes(), password=None)
+    except OSError as error:
+        raise _unusable(folder, f"{_CA_KEY_NAME}: {error.strerror}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _unusable(folder, f"a {_CA_KEY_NAME} that holds no unencrypted key in PEM") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise _unusable(folder, f"a {_CA_KEY_NAME} that is no elliptic curve key")
+    return key
+
+
+def _unusable(folder: Path, found: str) -> KeyFileError:
+    return KeyFileError(
+        f"the authority in {folder} cannot be used",
+        expected=f"{CA_NAME} and its {_CA_KEY_NAME}",
+        found=found,
+        hint=f"restore both, or move both away: then another is made, and the initramfs is rebuilt with its {CA_NAME}",
+    )
 
 
 def _clock() -> datetime.datetime:
@@ -147,10 +180,10 @@ def first_certificate(path: Path) -> x509.Certificate:
     """Return the first certificate of a PEM file, which is the server's own; raise KeyFileError without one."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise KeyFileError(
-            f"{path} holds no certificate", expected="a certificate in PEM", found=str(error)[:200]
-        ) from error
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}", hint="give a certificate in PEM") from error
+    except ValueError as error:
+        raise KeyFileError(f"{path} holds no certificate", expected="a certificate in PEM") from error
 
 
 def covers(certificate: x509.Certificate, host: str) -> bool:
@@ -167,8 +200,8 @@ def covers(certificate: x509.Certificate, host: str) -> bool:
         return any(each.lower().rstrip(".") in (name, wildcard) for each in names.get_values_for_type(x509.DNSName))
 
 
-def _make_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _certify(folder: Path, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """Write and return the certificate of an authority that has this key."""
     usage = x509.KeyUsage(
         digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
         data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
@@ -184,9 +217,8 @@ def _make_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePri
             (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
         ],
     )
-    write_whole(folder / _CA_KEY_NAME, key_pem(key), mode=0o600)
     write_whole(folder / CA_NAME, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
-    return certificate, key
+    return certificate
 
 
 def local_addresses() -> list[str]:
