@@ -19,6 +19,7 @@ from typing import IO, cast
 from seeder.publish.release_dir import PLUGIN_FORMATS
 from swarmboot.archive import Entry
 from swarmboot.errors import MalformedSettingError, ReleaseError, ResourceError, SpaceError, ToolMissingError
+from swarmboot.host.files import named_as
 from swarmboot.host.programs import check_installed, last_words
 from swarmboot.release.manifest import is_safe_name
 
@@ -65,16 +66,17 @@ def pack(entries: Iterable[Entry], target: Path, *, time_s: int, is_quick: bool 
     check_target(target)
     target.parent.mkdir(exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
-    try:
-        with _packer(format_of(target), temporary, time_s, is_quick) as stream, _tar(stream) as tar:
-            for entry in entries:
-                _add(tar, entry)
-        temporary.chmod(_MODE)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with named_as(target):
+        try:
+            with _packer(format_of(target), temporary, time_s, is_quick) as stream, _tar(stream) as tar:
+                for entry in entries:
+                    _add(tar, entry)
+            temporary.chmod(_MODE)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from seeder.boot_script.chainload import ipxe_start, stick_menu
 from seeder.boot_script.grammar import Source
 from swarmboot.errors import MalformedSettingError, ResourceError, ToolMissingError
+from swarmboot.host.files import named_as
 from swarmboot.host.programs import run_program
 
 _BOUND_S = 120.0
@@ -30,7 +31,8 @@ def write_stick(image: Path, origin: Source) -> tuple[str, ...]:
     if not image.parent.is_dir():
         raise MalformedSettingError(f"{image.parent} is no folder", hint="make it, or name a file in another one")
     firmware, ipxe = _find()
-    with tempfile.TemporaryDirectory(prefix=f".{image.name}.", dir=image.absolute().parent) as folder:
+    beside = tempfile.TemporaryDirectory(prefix=f".{image.name}.", dir=image.absolute().parent)
+    with named_as(image), beside as folder:
         tree, made = Path(folder, "tree"), Path(folder, "stick.img")
         (tree / "boot/grub").mkdir(parents=True)
         (tree / "boot/grub/grub.cfg").write_text(stick_menu(origin))

@@ -294,7 +294,8 @@ def read_tokens(path: Path) -> tuple[FleetToken, ...]:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(_FILE_MAX_BYTES + 1)
     except OSError as error:
-        raise KeyFileError(f"{path} cannot be read: {error.strerror}", hint=_HINT) from error
+        hint = "run it as the user whose file it is" if isinstance(error, PermissionError) else _HINT
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
     if mode & (0o037 if is_credential(path) else 0o077):
         raise KeyFileError(f"others may read {path}", expected="mode 0600", hint=f"run: chmod 600 {path}")
     if len(data) > _FILE_MAX_BYTES:

@@ -7,11 +7,12 @@ the first moments of a boot.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swarmboot.errors import KeyFileError
+from swarmboot.errors import KeyFileError, SpaceError, SwarmbootError
 from swarmboot.release.trust import KeySet, format_public, key_set, parse_public, public_bytes
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PUBLIC_NAME = "swarmboot.pub"
 def write_pair(folder: Path) -> tuple[Path, Path]:
     """Make a key pair in `folder` and return the paths of its private (mode 0600) and public halves.
 
-    Raises KeyFileError if either file is there already.
+    Raises KeyFileError if either file is there already, SpaceError if the disk is full; half a pair is not left.
     """
     private, public = folder / PRIVATE_NAME, folder / PUBLIC_NAME
     for path in (private, public):
@@ -39,18 +40,25 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
 
     key = Ed25519PrivateKey.generate()
     write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-    write_new(public, format_public([public_bytes(key)]).encode(), mode=0o644)
+    try:
+        write_new(public, format_public([public_bytes(key)]).encode(), mode=0o644)
+    except SwarmbootError:
+        private.unlink()
+        raise
     return private, public
 
 
 def write_new(path: Path, data: bytes, *, mode: int) -> None:
-    """Write and flush a new file of this mode; raise KeyFileError if it is there already or cannot be written."""
+    """Write and flush a new file of this mode; raise KeyFileError if it is there already or cannot be written.
+
+    A full disk is a SpaceError. Nothing is left of the file then.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:
         raise KeyFileError(f"{path} is there already", hint="keep it, or choose another folder") from error
     except OSError as error:
-        raise KeyFileError(f"{path} cannot be written: {error.strerror}", hint="choose another folder") from error
+        raise _unwritten(path, error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -58,7 +66,13 @@ def write_new(path: Path, data: bytes, *, mode: int) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink()
-        raise KeyFileError(f"{path} cannot be written: {error.strerror}", hint="choose another folder") from error
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> SwarmbootError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpaceError(f"{path} cannot be written: {error.strerror}", hint="free some space and run it again")
+    return KeyFileError(f"{path} cannot be written: {error.strerror}", hint="choose another folder")
 
 
 def read_private(path: Path) -> Ed25519PrivateKey:
@@ -67,7 +81,7 @@ def read_private(path: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    data = _read(path, hint="make one with `swarmboot keygen`")
+    data = _read(path, hint="give the .key file that `swarmboot keygen` makes")
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -104,5 +118,8 @@ def _read(path: Path, *, hint: str) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(1 << 16)
+    except PermissionError as error:
+        whose = "run it as the user whose file it is"
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}", hint=whose) from error
     except OSError as error:
         raise KeyFileError(f"{path} cannot be read: {error.strerror}", hint=hint) from error

@@ -105,7 +105,7 @@ WRONGLY = {
     "release diff none 1 2": "none",
     "release import none --no-initramfs": "none is no system that is known here",
     "pull https://127.0.0.1:1 --trust none.pub": "none.pub cannot be read",
-    f"pull https://127.0.0.1:1 {KEYS} --ca none.pem": "none.pem holds no certificate",
+    f"pull https://127.0.0.1:1 {KEYS} --ca none.pem": "none.pem cannot be read",
     f"pull https://127.0.0.1:1 {KEYS} --fleet-token none.token": "none.token",
     f"pull 127.0.0.1:1 {KEYS}": "not a server's address",
     "status --state none": "none",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -53,3 +54,22 @@ def test_nobody_else_can_read_it_before_it_is_in_its_place(tmp_path: Path, monke
     monkeypatch.setattr(os, "fchmod", look)
     files.write_whole(tmp_path / "a", b"secret", mode=0o644)
     assert modes == [0o600]
+
+
+def test_an_error_names_the_file_that_was_asked_for_and_not_the_one_beside_it(tmp_path: Path) -> None:
+    wanted = tmp_path / "nowhere" / "a"
+    with pytest.raises(FileNotFoundError) as caught:
+        files.write_whole(wanted, b"new", mode=0o644)
+    assert caught.value.filename == str(wanted)
+
+
+def test_a_full_disk_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, files.named_as(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(tmp_path / "a")
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, files.named_as(tmp_path / "a"):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from swarmboot.errors import KeyFileError
+from swarmboot.errors import KeyFileError, SpaceError
 from swarmboot.release import key_files, trust
 from tests.support.builders import build_key
 
@@ -114,3 +116,16 @@ def test_several_public_key_files_are_one_set_with_the_highest_threshold(tmp_pat
 def test_no_public_key_file_at_all_is_refused() -> None:
     with pytest.raises(KeyFileError, match="no public key was given"):
         key_files.read_trust([])
+
+
+def test_a_full_disk_is_no_fault_of_the_key_and_leaves_no_half_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        if (tmp_path / key_files.PUBLIC_NAME).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SpaceError, match=r"swarmboot\.pub cannot be written: No space left"):
+        key_files.write_pair(tmp_path)
+    assert list(tmp_path.iterdir()) == []
