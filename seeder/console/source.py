@@ -134,15 +134,13 @@ class OverHttps:
         request = urllib.request.Request(f"{self.serving.server}{path}")  # noqa: S310 - read_server lets http(s) pass
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
+        context = self._context()
         try:
-            context = ssl.create_default_context(cafile=self.serving.ca or None)
             with urllib.request.urlopen(request, context=context, timeout=_PATIENCE_S) as answer:  # noqa: S310
                 values = json.loads(answer.read(_ANSWER_MAX_BYTES))
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error, key) from error
-        except ssl.SSLError as error:
-            raise KeyFileError(f"{self.serving.ca} holds no certificate", hint="give the server's ca.pem") from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
         except ValueError as error:
@@ -150,6 +148,15 @@ class OverHttps:
         if not isinstance(values, dict):
             raise ProtocolError(f"{self.serving.server} answers another JSON", hint="is it a seeder?")
         return values
+
+    def _context(self) -> ssl.SSLContext:
+        ca, hint = self.serving.ca, "give the server's ca.pem"
+        try:
+            return ssl.create_default_context(cafile=ca or None)
+        except ssl.SSLError as error:
+            raise KeyFileError(f"{ca} holds no certificate", hint=hint) from error
+        except OSError as error:
+            raise KeyFileError(f"{ca} cannot be read: {error.strerror}", hint=hint) from error
 
     def _refusal(self, error: urllib.error.HTTPError, key: str) -> Exception:
         if error.code in (401, 403):

@@ -70,8 +70,10 @@ class Remote:
         limits = httpx.Limits(max_connections=8)
         try:
             context = ssl.create_default_context(cafile=str(ca) if ca else None)
-        except (ssl.SSLError, OSError) as error:
+        except ssl.SSLError as error:
             raise KeyFileError(f"{ca} holds no certificate", hint="give the server's ca.pem") from error
+        except OSError as error:
+            raise KeyFileError(f"{ca} cannot be read: {error.strerror}", hint="give the server's ca.pem") from error
         headers = {"accept-encoding": "identity", "user-agent": "swarmboot-pull"}
         self._client = httpx.Client(verify=context, timeout=silent_s, headers=headers, limits=limits, trust_env=False)
 
