@@ -56,12 +56,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a server needs: `holder` is the program that has it, empty if nobody has."""
+    """A port that a server needs: `holder` is the program that has it, empty if nobody has.
+
+    `reason` is why nobody on this machine can have it, empty if one can.
+    """
 
     protocol: str
     number: int
     use: str
     holder: str = ""
+    reason: str = ""
 
     @property
     def name(self) -> str:
@@ -71,6 +75,9 @@ class Port:
 
 def check_port(port: Port) -> Check:
     """Return whether a server can have a port, or has it."""
+    if port.reason:
+        mend = "have swarmboot listen at an address that this machine has"
+        return Check("ports", State.FAULT, f"{port.name} cannot be had: {port.reason}", mend)
     if not port.holder:
         return Check("ports", State.OK, f"{port.name} is free")
     if "swarmboot" in port.holder:
@@ -180,6 +187,15 @@ def check_clock(now: datetime, *, is_kept: bool | None, published: datetime | No
     if is_kept is False:
         return Check("clock", State.NOTE, f"{said}, kept by no time server", "run systemd-timesyncd or chrony")
     return Check("clock", State.OK, said)
+
+
+def check_state(folder: str, *, is_folder: bool, may_write: bool) -> Check | None:
+    """Return what keeps a server from having its state where it is to be; None if nothing does."""
+    if not is_folder:
+        return Check("state", State.FAULT, f"{folder} is no folder", "give another one with --state")
+    if not may_write:
+        return Check("state", State.NOTE, f"this user may not write to {folder}", "serve as the user whose it is")
+    return None
 
 
 def check_room(where: str, free_bytes: int) -> Check:

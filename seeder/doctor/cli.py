@@ -26,6 +26,7 @@ from seeder.doctor.checks import (
     check_neighbours,
     check_port,
     check_room,
+    check_state,
 )
 from seeder.doctor.multicast_heard import nodes_heard
 from seeder.http.authority import first_certificate, local_addresses
@@ -121,6 +122,9 @@ def _site(site: Path) -> Check:
 
 def _of_machine(site: Path, state: Path, nodes: int) -> Iterator[Check]:
     yield check_clock(datetime.now(UTC), is_kept=machine.is_clock_kept(), published=machine.published_at(site))
+    is_folder, may_write = machine.is_state(state)
+    if (check := check_state(str(state), is_folder=is_folder, may_write=may_write)) is not None:
+        yield check
     for folder in dict.fromkeys((site, state)):
         yield check_room(str(folder), machine.free_bytes(folder))
     if (room := machine.neighbour_room()) is not None:

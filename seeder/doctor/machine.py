@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def with_holder(port: Port, host: str, interface: str = "") -> Port:
         except OSError as error:
             if error.errno == errno.EACCES:
                 return port  # below 1024 for who is not root: nothing is said of who has it
-            holder = _holder(port) if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-            return Port(port.protocol, port.number, port.use, holder)
+            if error.errno != errno.EADDRINUSE:
+                return replace(port, reason=error.strerror or str(error))
+            return replace(port, holder=_holder(port))
     return port
 
 
@@ -56,10 +58,31 @@ def _holder(port: Port) -> str:
         with suppress(OSError):
             links = {os.readlink(link) for link in (process / "fd").iterdir()}  # noqa: PTH115 - no path
             if inodes & links:
-                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                name = "swarmboot" if "swarmboot" in " ".join(words[:4]) else Path(words[0]).name
+                is_ours = any(map(_is_swarmboot, (process, Path("/proc", _parent(process)))))
+                name = "swarmboot" if is_ours else Path(_words(process)[0]).name
                 return f"{name} (process {process.name})"
     return "another program"
+
+
+def _words(process: Path) -> list[str]:
+    return (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+
+
+def _is_swarmboot(process: Path) -> bool:
+    with suppress(OSError):
+        return "swarmboot" in " ".join(_words(process)[:4])
+    return False
+
+
+def _parent(process: Path) -> str:
+    """Return the number of a process's parent: `serve` answers DHCP by a child (proc(5), /proc/pid/stat)."""
+    return (process / "stat").read_text().rpartition(")")[2].split()[1]
+
+
+def is_state(state: Path) -> tuple[bool, bool]:
+    """Return whether a state folder is or can become one, and whether this user may write to it."""
+    there = next(each for each in (state.absolute(), *state.absolute().parents) if each.exists())
+    return there.is_dir(), os.access(there, os.W_OK | os.X_OK)
 
 
 def _inodes(port: Port) -> Iterator[str]:

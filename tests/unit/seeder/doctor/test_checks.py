@@ -19,6 +19,7 @@ from seeder.doctor.checks import (
     check_neighbours,
     check_port,
     check_room,
+    check_state,
 )
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -47,6 +48,9 @@ def test_a_port_that_another_program_has_is_in_the_way_and_our_own_is_not() -> N
     taken = check_port(Port("tcp", 80, "stage 0", "nginx (process 9)"))
     assert taken.state is State.FAULT
     assert "taken by nginx (process 9); stop nginx" in taken.line
+    elsewhere = check_port(Port("tcp", 80, "stage 0", reason="Cannot assign requested address"))
+    assert elsewhere.state is State.FAULT
+    assert "cannot be had: Cannot assign requested address" in elsewhere.line
 
 
 @pytest.mark.parametrize(
@@ -128,3 +132,12 @@ def test_nodes_that_are_up_and_do_not_answer_in_their_group_are_a_note(
     check = check_multicast("eth1", "239.192.84.70", is_heard=is_heard, answered=answered, up=up)
     assert check.state is state
     assert bool(check.mend) == (state is State.NOTE)
+
+
+def test_a_state_folder_that_is_a_file_is_a_fault_and_one_of_anothers_a_note() -> None:
+    assert check_state("state", is_folder=True, may_write=True) is None
+    no_folder, anothers = (check_state("state", is_folder=each, may_write=False) for each in (False, True))
+    assert no_folder is not None
+    assert no_folder.line == "fault state: state is no folder; give another one with --state"
+    assert anothers is not None
+    assert anothers.state is State.NOTE

@@ -54,3 +54,9 @@ def test_a_site_that_is_none_names_no_keys(tmp_path: Path) -> None:
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests/1.swarm").write_bytes(b"no envelope")
     assert machine.site_keys(tmp_path) == ()
+
+
+def test_a_state_folder_is_there_or_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert machine.is_state(tmp_path / "new/folder") == (True, True)
+    assert machine.is_state(tmp_path / "file")[0] is False
