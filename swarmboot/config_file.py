@@ -18,10 +18,17 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from swarmboot.errors import MalformedSettingError, SwarmbootError, UnknownSettingError
+from swarmboot.errors import (
+    MalformedSettingError,
+    ReleaseError,
+    SwarmbootError,
+    UnknownSettingError,
+    UnreadableError,
+)
 from swarmboot.host.text_files import read_text
 from swarmboot.text.spelling import did_you_mean
 from swarmboot.text.toml import TomlError, parse_toml
+from swarmboot.usage import usage_refusal
 
 _WIDTH, _SHOWN_MAX = 110, 80
 _FILE, _PRINT, _READ = "config", "print_config", "swarmboot.config_file"
@@ -64,7 +71,8 @@ class ConfiguredCommand(click.Command):
         given = list(args)
         if not ctx.resilient_parsing:
             self._check_environment(os.environ)
-        rest = super().parse_args(ctx, args)
+        with naming_the_file(ctx):
+            rest = super().parse_args(ctx, args)
         if ctx.meta.get(_PRINT):
             click.echo(config_text(self, given_values(ctx, given), self._usual, self._environment), nl=False)
             ctx.exit()
@@ -107,11 +115,15 @@ def key_of(parameter: click.Parameter) -> str:
 def read_config(command: click.Command, path: Path) -> dict[str, Any]:
     """Return a command's values in a file, by parameter, as its `default_map` takes them.
 
-    Raises UnreadableError or ReleaseError for what is no text file, UnknownSettingError for a key that no option has,
-    MalformedSettingError for what is no TOML and for a value that its option does not take.
+    Raises UnreadableError for what cannot be read, UnknownSettingError for a key that no option has,
+    MalformedSettingError for what is no text or no TOML and for a value that its option does not take.
     """
     try:
         table = parse_toml(read_text(path, label=str(path)))
+    except UnreadableError:
+        raise
+    except ReleaseError as error:  # what is no text is a release's fault elsewhere
+        raise MalformedSettingError(error.what, expected=error.expected, found=error.found) from error
     except TomlError as error:
         raise MalformedSettingError(
             f"{path} is no TOML", found=str(error), hint='as in listen = "0.0.0.0:8470"'
@@ -150,7 +162,9 @@ def _check_value(parameter: click.Parameter, value: Any, *, label: str) -> None:
     try:
         parameter.process_value(click.Context(click.Command("")), value)
     except click.BadParameter as error:
-        raise MalformedSettingError(f"{label} has the wrong value", found=error.message) from error
+        refusal = usage_refusal(error)
+        found = refusal.found or error.message.removesuffix(".")
+        raise MalformedSettingError(f"{label} has the wrong value", expected=refusal.expected, found=found) from error
     except SwarmbootError as error:
         raise _named(error, label) from error
 
@@ -166,15 +180,18 @@ def _from_file(parameter: click.Parameter, value: Any, folder: Path) -> Any:
 
 @contextmanager
 def naming_the_file(context: click.Context) -> Iterator[None]:
-    """Have a refusal of an option that was read from a file say so: options are named as they are typed."""
+    """Have a refusal of an option that a file or the environment says tell so: options are named as they are typed."""
     try:
         yield
     except SwarmbootError as error:
-        path = config_file_of(context)
-        for parameter in in_a_file(context.command) if path else ():
-            is_from_file = context.get_parameter_source(parameter.name or "") is ParameterSource.DEFAULT_MAP
-            if is_from_file and error.what.split(" ", 1)[0] in parameter.opts:
+        for parameter in in_a_file(context.command):
+            source = context.get_parameter_source(parameter.name or "")
+            if error.what.split(" ", 1)[0] not in parameter.opts:
+                continue
+            if source is ParameterSource.DEFAULT_MAP and (path := config_file_of(context)):
                 raise _named(error, f"{path}: {key_of(parameter)}") from error
+            if source is ParameterSource.ENVIRONMENT:
+                raise _named(error, str(parameter.envvar)) from error
         raise
 
 

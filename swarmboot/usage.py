@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 
 import click
+from click.core import ParameterSource
 
 from swarmboot.errors import SwarmbootError
 from swarmboot.text.spelling import did_you_mean
 
 _FOUND = re.compile(r"'?(?P<found>.*?)'? is not (?:a valid|one of|in the range)\b", re.DOTALL)
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((?P<found>.*)\)\Z", re.DOTALL)
+_ENVIRONMENT = ParameterSource.ENVIRONMENT
 _NUMBERS = {click.INT: "a whole number", click.FLOAT: "a number"}
 
 
@@ -48,10 +50,12 @@ def usage_refusal(error: click.ClickException) -> SwarmbootError:
 
 def _bad_value(error: click.BadParameter, parameter: click.Parameter, hint: str) -> SwarmbootError:
     expected, found = _expected(parameter.type), _FOUND.match(error.message)
+    is_set = error.ctx is not None and error.ctx.get_parameter_source(parameter.name or "") is _ENVIRONMENT
+    name = str(parameter.envvar) if is_set and isinstance(parameter.envvar, str) else _named(parameter)
     if not expected or found is None:
         message = error.message.strip().removesuffix(".")
-        return SwarmbootError(f"{_named(parameter)} cannot be used: {message}", hint=hint)
-    return SwarmbootError(f"{_named(parameter)} is malformed", expected=expected, found=found["found"], hint=hint)
+        return SwarmbootError(f"{name} cannot be used: {message}", hint=hint)
+    return SwarmbootError(f"{name} is malformed", expected=expected, found=found["found"], hint=hint)
 
 
 def _expected(kind: object) -> str:

@@ -22,4 +22,4 @@ def read_text(path: Path, *, label: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ReleaseError(f"{label} is no text", expected="UTF-8", found=f"byte {error.start} is not") from error
+        raise ReleaseError(f"{label} is no text", expected="UTF-8", found=f"other bytes at {error.start}") from error

@@ -120,7 +120,12 @@ def parse_dhcp_range(text: str, *networks: ipaddress.IPv4Network) -> DhcpRange:
         raise refusal from error
     if first > last or not any(first in network and last in network for network in networks):
         raise refusal
-    lease_s = round(parse_duration(words[2])) if len(words) == 3 else _LEASE_S
+    try:
+        lease_s = round(parse_duration(words[2].strip())) if len(words) == 3 else _LEASE_S
+    except MalformedSettingError as error:
+        raise MalformedSettingError(
+            "--dhcp-range is malformed", expected="a DURATION as in 10m or 1h", found=repr(text)
+        ) from error
     return DhcpRange(first, last, max(120, lease_s))
 
 

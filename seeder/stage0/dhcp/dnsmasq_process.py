@@ -27,9 +27,10 @@ import trio
 
 from seeder.http.authority import local_addresses
 from seeder.log import Log
+from seeder.stage0.dhcp.configuration_test import SEARCH_PATH, try_configuration
 from seeder.stage0.dhcp.dhcp_options import DhcpOption
 from seeder.stage0.dhcp.dhcp_watch import DhcpWatch
-from seeder.stage0.dhcp.dnsmasq import BootFiles, DhcpPlan, dnsmasq_config, parse_dhcp_range, parse_pxe
+from seeder.stage0.dhcp.dnsmasq import BootFiles, DhcpPlan, DhcpRange, dnsmasq_config, parse_dhcp_range, parse_pxe
 from seeder.stage0.dhcp.networks import connected_networks, own_addresses
 from seeder.stage0.dhcp.pool import PoolWatch, given, turned_away
 from seeder.stage0.dhcp.range_survey import strangers_in_range
@@ -42,10 +43,8 @@ from swarmboot.errors import (
     SwarmbootError,
     ToolMissingError,
 )
-from swarmboot.host.programs import run_program
 
 IPXE_FOLDER = Path("/usr/lib/ipxe")
-_SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 """What dnsmasq needs (capabilities(7)): ports below 1024, entries in the ARP table, pings."""
 _BINARIES = {
@@ -54,7 +53,6 @@ _BINARIES = {
     "arm64": ("snponly-arm64.efi", "ipxe-arm64.efi"),
 }
 _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
-_TEST_BOUND_S = 20
 _END_BOUND_S = 5
 _LAST_LINES = 5
 _NAMED_MAX = 3
@@ -122,9 +120,7 @@ def plan_dhcp(options: PxeOptions) -> DhcpPlan:
         )
     given = None
     if not is_proxy:
-        places = [address, *_more_addresses(interface)]
-        given = parse_dhcp_range(options.dhcp_range, *dict.fromkeys(each.network for each in places))
-        address = next(each for each in places if given.first in each.network and given.last in each.network)
+        given, address = range_on(interface, options.dhcp_range)
     port = "" if options.http_port == 80 else f":{options.http_port}"
     folder = Path(os.path.abspath(options.folder))  # noqa: PTH100 - dnsmasq works in /; a link stays as it was named
     return DhcpPlan(
@@ -139,6 +135,13 @@ def plan_dhcp(options: PxeOptions) -> DhcpPlan:
         u_boot_file=options.u_boot_file,
         more_file=os.path.abspath(options.more_file) if options.more_file else "",  # noqa: PTH100 - as the folder
     )
+
+
+def range_on(interface: str, text: str) -> tuple[DhcpRange, ipaddress.IPv4Interface]:
+    """Return a range and the address of an interface in whose network it is; raise MalformedSettingError without."""
+    places = [interface_address(interface), *_more_addresses(interface)]
+    given = parse_dhcp_range(text, *dict.fromkeys(each.network for each in places))
+    return given, next(each for each in places if given.first in each.network and given.last in each.network)
 
 
 def _more_addresses(interface: str) -> list[ipaddress.IPv4Interface]:
@@ -170,7 +173,7 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Dnsmasq:
             found=f"no {', '.join(lacking)}",
             hint="run `sudo swarmboot serve`, let `swarmboot unit install` run it, or use your own DHCP server",
         )
-    if shutil.which("dnsmasq", path=_SEARCH_PATH) is None:
+    if shutil.which("dnsmasq", path=SEARCH_PATH) is None:
         raise ToolMissingError("dnsmasq is not installed", hint="apt install dnsmasq-base")
     _check_ports(plan)
     root = options.folder / "tftp"
@@ -182,14 +185,7 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Dnsmasq:
     strangers = strangers_in_range(plan)
     text = dnsmasq_config(replace(plan, is_range_ours=strangers == ()))
     path.write_text(f"{text}log-dhcp\n")  # for `DhcpWatch`
-    run_program(
-        ("dnsmasq", "--test", f"--conf-file={path}"),
-        bound_s=_TEST_BOUND_S,
-        failure=ResourceError,
-        what="dnsmasq's test of its configuration",
-        hint=f"see {path}",
-        environment={**os.environ, "PATH": _SEARCH_PATH},
-    )
+    try_configuration(path, plan)
     return Dnsmasq(path, plan.interface, root, _strangers_note(strangers or ()))
 
 
@@ -252,7 +248,7 @@ def _start(path: Path) -> subprocess.Popen[bytes]:
     command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={path}"]
     if shutil.which("setpriv") and "INVOCATION_ID" not in os.environ:
         command = ["setpriv", "--pdeathsig", "TERM", *command, *(_STAY_ROOT if os.geteuid() == 0 else ())]
-    environment = {**os.environ, "PATH": _SEARCH_PATH}
+    environment = {**os.environ, "PATH": SEARCH_PATH}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
 
 

@@ -17,6 +17,7 @@ from seeder.serve.unit_cli import check_readable, plan_unit
 from seeder.systemd.unit import credential, unit_text
 from swarmboot.config_file import config_text, in_a_file, key_of
 from swarmboot.errors import MalformedSettingError, SwarmbootError, UnknownSettingError, UnreadableError
+from swarmboot.usage import usage_refusal
 
 KEYS = {key_of(parameter): parameter for parameter in in_a_file(serve)}
 EXAMPLES: dict[str, Any] = {
@@ -146,7 +147,11 @@ def test_the_file_itself_may_be_named_by_the_environment(folder: Path, monkeypat
         ("origin = [1]", MalformedSettingError, "found [1]"),
         ("history-days = '7'", MalformedSettingError, 'expected a whole number, found "7"'),
         ("history-days = true", MalformedSettingError, "expected a whole number, found true"),
-        ("history-days = 0", MalformedSettingError, "serve.toml: history-days has the wrong value: found 0 is not in"),
+        (
+            "history-days = 0",
+            MalformedSettingError,
+            "history-days has the wrong value: expected a whole number from 1 to 3650, found 0",
+        ),
         ("stage0-trust = 'all'", MalformedSettingError, "stage0-trust has the wrong value"),
         ("uplink = 'fast'", MalformedSettingError, "serve.toml: uplink: --uplink is malformed"),
         ("name = ['https://x']", MalformedSettingError, "serve.toml: name: --name is no host"),
@@ -222,3 +227,26 @@ def test_what_no_line_can_hold_is_printed_into_no_file() -> None:
     done = CliRunner().invoke(serve, ["--racks", "/srv/a\nb", "--print-config"])
     assert isinstance(done.exception, MalformedSettingError)
     assert done.output == ""
+
+
+def test_what_is_no_text_is_a_fault_of_the_settings(folder: Path) -> None:
+    (folder / "etc/serve.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(MalformedSettingError, match=r"serve\.toml is no text: expected UTF-8, found other bytes at 0"):
+        serve.main(["../etc/site", "--state", "state", "--config", "../etc/serve.toml"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SWARMBOOT_SERVE_UPLINK", "fast", "SWARMBOOT_SERVE_UPLINK: --uplink is malformed: expected a number"),
+        ("SWARMBOOT_SERVE_HISTORY_DAYS", "x", "SWARMBOOT_SERVE_HISTORY_DAYS is malformed: expected a whole number"),
+    ],
+)
+def test_what_the_environment_says_wrongly_is_refused_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises((SwarmbootError, click.UsageError)) as found:
+        serve.main(["../etc/site", "--state", "state", "--config", "/dev/null"], standalone_mode=False)
+    error = found.value
+    assert said in str(usage_refusal(error) if isinstance(error, click.ClickException) else error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from seeder.stage0.dhcp.configuration_test import try_configuration
 from seeder.stage0.dhcp.dhcp_options import parse_dhcp_option
 from seeder.stage0.dhcp.dnsmasq import (
     BootFiles,
@@ -54,6 +56,31 @@ def test_dnsmasq_accepts_the_configuration(plan: DhcpPlan, tmp_path: Path) -> No
         ["/usr/sbin/dnsmasq", "--test", f"--conf-file={path}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.needs("dnsmasq")
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("rooter,10.0.0.254", "a name that dnsmasq does not know: found rooter,10.0.0.254; did you mean router?"),
+        ("netbios-ns,x", "dnsmasq does not take a --dhcp-option: found netbios-ns,x"),
+    ],
+)
+def test_an_option_that_dnsmasq_does_not_take_is_named_as_it_was_typed(option: str, said: str, tmp_path: Path) -> None:
+    plan = replace(FULL, tftp_root=str(tmp_path), options=(parse_dhcp_option(option),))
+    (tmp_path / "dnsmasq.conf").write_text(dnsmasq_config(plan))
+    with pytest.raises(MalformedSettingError, match=re.escape(said)):
+        try_configuration(tmp_path / "dnsmasq.conf", plan)
+
+
+@pytest.mark.needs("dnsmasq")
+def test_a_line_of_the_operators_file_that_dnsmasq_does_not_take_is_shown(tmp_path: Path) -> None:
+    more = tmp_path / "more.conf"
+    more.write_text("# addresses\ndhcp-hots=52:54:00:00:00:01\n")
+    plan = replace(FULL, tftp_root=str(tmp_path), more_file=str(more))
+    (tmp_path / "dnsmasq.conf").write_text(dnsmasq_config(plan))
+    with pytest.raises(MalformedSettingError, match=r"more\.conf:2, of --dhcp-conf: .*'dhcp-hots=52:54:00:00:00:01'"):
+        try_configuration(tmp_path / "dnsmasq.conf", plan)
 
 
 @pytest.mark.parametrize("plan", [FULL, PROXY])
