@@ -48,10 +48,12 @@ def import_hosts(
     from seeder.publish.nodes import table as work
     from seeder.publish.release_dir import read_profiles
 
-    if not release.is_dir():
+    is_site = (release / "manifests").is_dir() and (release / "channels").is_dir()
+    if is_site or not release.is_dir():
         raise UnreadableError(
-            f"{release} is no release", expected="its folder", hint="swarmboot nodes import TABLE RELEASE"
-        )
+            f"{release} is no release", expected="its folder", found="a published site" if is_site else "",
+            hint="swarmboot nodes import TABLE RELEASE",
+        )  # fmt: skip
     others: list[tuple[Path, Callable[[Mapping[str, Host]], str]]] = []
     others += [(rack_map, work.rack_map_text)] if rack_map else []
     others += [(dhcp_conf, work.dhcp_text)] if dhcp_conf else []

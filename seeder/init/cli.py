@@ -41,6 +41,7 @@ def init(pxe: str | None, dhcp_range: str, folder: Path, root: Path, dry_run: bo
     """
     if root == Path("/") and os.geteuid() != 0 and not dry_run:
         raise PrivilegeError("a server is set up by root", hint="run `sudo swarmboot init`, or look: --dry-run")
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - in the file of options it would begin where that is
     first = plan_first(pxe, dhcp_range, folder=folder, root=root)
     steps = made_first(first, is_dry=dry_run)
     notes = [*first.notes, *notes_of_what_was_kept(first, steps)]

@@ -14,8 +14,8 @@ from seeder.serve.cli import CONFIG_FILE, serve
 from seeder.serve.unit_cli import FOLDER as UNITS
 from seeder.serve.unit_cli import plan_unit
 from seeder.stage0.dhcp.dhcp_heard import servers_heard
-from seeder.stage0.dhcp.dnsmasq import parse_dhcp_range, parse_pxe
-from seeder.stage0.dhcp.dnsmasq_process import interface_address
+from seeder.stage0.dhcp.dnsmasq import parse_pxe
+from seeder.stage0.dhcp.dnsmasq_process import interface_address, range_on
 from seeder.systemd.unit import NAME, unit_text
 from swarmboot.config_file import config_text, read_config
 from swarmboot.errors import MalformedSettingError
@@ -79,7 +79,7 @@ def plan_first(pxe: str | None, dhcp_range: str, *, folder: Path, root: Path) ->
     if dhcp_range:
         if is_proxy:
             raise MalformedSettingError("--dhcp-range and proxy exclude each other", hint="give one of them")
-        parse_dhcp_range(dhcp_range, address.network)
+        range_on(interface, dhcp_range)
     elif not is_proxy:
         run = propose_range(address, machine.seen(interface))
         if run is None:

@@ -52,7 +52,7 @@ class Contents:
 
     def lines(self) -> list[str]:
         """Return it for a person."""
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items())) or "nothing"
+        counts = ", ".join(_counted(kind, count) for kind, count in sorted(self.kinds.items())) or "nothing"
         size = f"{format_size(self.size_bytes)}, {format_size(self.unpacked_bytes)} unpacked"
         rows = [f"{self.label}: {size}: {counts}"]
         rows += [f"brings ({word}): {some(paths, most=_SHOWN)}" for word, paths in self.special.items()]
@@ -62,6 +62,11 @@ class Contents:
             rows.append(f"conflicts with {other}: {some(paths, most=_SHOWN)}")
         rows += [f"{'refused' if each.is_fatal else 'note'}: {each.line}" for each in self.findings]
         return rows
+
+
+def _counted(kind: str, count: int) -> str:
+    name = f"{kind} device" if kind in ("character", "block") else kind
+    return f"{count} {name}{'s' if count != 1 else ''}"
 
 
 def plugin_file(path: Path, label: str = "") -> ReleaseFile:

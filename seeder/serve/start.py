@@ -108,11 +108,16 @@ def _stage0_lines(bare: Stage0Options | None) -> Iterator[str]:
             yield "boards with U-Boot load kernel and initramfs over TFTP and check neither, whatever the trust is"
 
 
+def check_certificate_pair(tls_cert: Path | None, tls_key: Path | None) -> None:
+    """Raise MalformedSettingError for a certificate of one's own without its key, or the other way round."""
+    if (tls_cert is None) != (tls_key is None):
+        raise MalformedSettingError("--tls-cert and --tls-key belong together", hint="give both or neither")
+
+
 def _certificate(
     tls_cert: Path | None, tls_key: Path | None, issue: Callable[[], ServerCertificate] | None
 ) -> ServerCertificate:
-    if (tls_cert is None) != (tls_key is None):
-        raise MalformedSettingError("--tls-cert and --tls-key belong together", hint="give both or neither")
+    check_certificate_pair(tls_cert, tls_key)
     if tls_cert is not None and tls_key is not None:
         return given_certificate(tls_cert, tls_key)
     assert issue is not None

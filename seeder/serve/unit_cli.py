@@ -22,7 +22,7 @@ from swarmboot.verbs import Verbs
 
 FOLDER = Path("etc/systemd/system")
 _SECRETS = ("tls_cert", "tls_key", "fleet_token", "ui_token")
-_AS_SERVE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_AS_SERVE = {"ignore_unknown_options": True}
 _ARGUMENTS = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SITE] [OPTIONS OF serve]...")
 
 
@@ -66,7 +66,7 @@ def install(root: Path, arguments: tuple[str, ...], is_json: bool) -> None:
       swarmboot unit install /srv/swarmboot/site --uplink 900mbit
       systemctl enable --now swarmboot
     """
-    plan = plan_unit(arguments)
+    plan = plan_unit(arguments, is_checked=True)
     check_readable(plan.reads, names=plan.typed)
     path = root / FOLDER / NAME
     try:
@@ -78,15 +78,18 @@ def install(root: Path, arguments: tuple[str, ...], is_json: bool) -> None:
     click.echo(json.dumps(done) if is_json else f"installed {path}; now run: {done['next']}")
 
 
-def plan_unit(arguments: tuple[str, ...], *, needs_site: bool = True) -> ServeUnit:
+def plan_unit(arguments: tuple[str, ...], *, needs_site: bool = True, is_checked: bool = False) -> ServeUnit:
     """Return the unit for what `swarmboot serve` is to be given, with every path absolute.
 
-    Raises what `serve` would say of its options, and SiteError if there is no site and one is needed.
+    Raises what `serve` would say of its options, and SiteError if there is no site and one is needed. If `is_checked`,
+    what they name must be there, and fit together.
     """
     from seeder.serve.cli import serve
 
-    context = serve.make_context("swarmboot unit", list(arguments))
+    context = serve.make_context("swarmboot serve", list(arguments))
     with naming_the_file(context):
+        if is_checked:
+            _check_as_serve(context)
         return _plan(context, arguments, needs_site=needs_site)
 
 
@@ -116,6 +119,24 @@ def _plan(context: click.Context, arguments: tuple[str, ...], *, needs_site: boo
         typed={_absolute(path): path for path in paths},
         capabilities=needed_capabilities(ports, has_dnsmasq=bool(flags.pxe)),
     )
+
+
+def _check_as_serve(context: click.Context) -> None:
+    """Raise what `serve` would say at its start of options that do not fit together and of files that are not there."""
+    from seeder.serve.start import check_certificate_pair
+    from seeder.stage0.cli import Stage0Flags
+
+    given = context.params
+    check_certificate_pair(given["tls_cert"], given["tls_key"])
+    Stage0Flags(**{name: given[name] for name in Stage0Flags.__dataclass_fields__ if name in given}).check()
+    for parameter in in_a_file(context.command):
+        path = given.get(parameter.name or "")
+        if not isinstance(path, Path) or isinstance(parameter, click.Argument) or parameter.name == "state":
+            continue
+        is_default = context.get_parameter_source(parameter.name or "") is ParameterSource.DEFAULT
+        if not is_default and not path.exists():
+            what = f"{parameter.opts[0]} names {path}, which is not there"
+            raise UnreadableError(what, hint="make it first, or leave the option out")
 
 
 def _again(context: click.Context, arguments: tuple[str, ...]) -> Iterator[str]:

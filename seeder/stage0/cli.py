@@ -116,17 +116,14 @@ class Stage0Flags:
 
         Raises SettingsError, ResourceError and their kinds for whatever is in the way.
         """
+        self.check()
         if not self.is_wanted:
-            if self.dhcp_range or self.dhcp_options or self.dhcp_conf:
-                word = "--dhcp-range" if self.dhcp_range else "--dhcp-option" if self.dhcp_options else "--dhcp-conf"
-                raise MalformedSettingError(f"{word} needs --pxe", hint="say which interface to answer on")
             return None
         from seeder.http.listener import listen
         from seeder.stage0.dhcp.dnsmasq_process import plan_dhcp, prepare
         from seeder.stage0.memory_test import MemoryTestFiles, find_memory_test
         from seeder.stage0.run import Stage0Options
 
-        self._check_u_boot()
         host, port = parse(self.pxe_listen, "--pxe-listen")[0] if self.pxe_listen else "", self.port(parse)
         options = self.pxe_options(state / "pxe", port)
         plan = plan_dhcp(options) if self.pxe else None
@@ -153,6 +150,14 @@ class Stage0Flags:
             if plan and dnsmasq and self.has_u_boot
             else None,
         )
+
+    def check(self) -> None:
+        """Raise MalformedSettingError for options that do not fit together."""
+        if self.is_wanted:
+            self._check_u_boot()
+        elif self.dhcp_range or self.dhcp_options or self.dhcp_conf:
+            word = "--dhcp-range" if self.dhcp_range else "--dhcp-option" if self.dhcp_options else "--dhcp-conf"
+            raise MalformedSettingError(f"{word} needs --pxe", hint="say which interface to answer on")
 
     def _check_u_boot(self) -> None:
         """Raise MalformedSettingError if boards with U-Boot cannot, or are not to be served."""
@@ -219,7 +224,8 @@ def pxe() -> None:
 @pxe.command()
 @click.option("--pxe", "interface", required=True, metavar="INTERFACE[,proxy]", help="The interface machines are on.")
 @click.option("--dhcp-range", default="", metavar="FIRST,LAST[,DURATION]", help="The addresses to give out.")
-@click.option("--port", default=STAGE0_PORT, show_default=True, help="Port of the seeder's stage-0 server.")
+@click.option("--port", type=click.IntRange(1, 65535), default=STAGE0_PORT, show_default=True, metavar="PORT",
+              help="Port of the seeder's stage-0 server.")  # fmt: skip
 @click.option("--for", "server", type=click.Choice(["dnsmasq", "isc", "kea"]), default="dnsmasq", show_default=True,
               help="Which DHCP server to write for.")  # fmt: skip
 @click.option("--tftp", type=click.Path(path_type=Path), default=Path("/var/lib/swarmboot/pxe"), show_default=True,

@@ -111,6 +111,11 @@ def test_what_a_verb_needs_and_is_not_given_is_named_in_one_line(path: tuple[str
         ("publish x --nodes -3", "--nodes is malformed: expected a whole number from 0, found -3; "),
         ("pin x 0", "NUMBER... is malformed: expected a whole number from 1 to 999999999999999, found 0; "),
         ("pxe config --pxe x --for y", "--for is malformed: expected one of dnsmasq, isc, kea, found y; "),
+        (
+            "pxe config --pxe x --port 99999",
+            "--port is malformed: expected a whole number from 1 to 65535, found 99999; ",
+        ),
+        ("unit show x --lisen y", "swarmboot serve has no option --lisen; did you mean --listen? "),
         ("verify a b c --trust x", "swarmboot verify takes no more arguments: expected swarmboot verify [OPTIONS] "),
         ("pxe config --pxe", "--pxe needs a value; "),
         ("publish --check=1 x", "--check takes no value; "),

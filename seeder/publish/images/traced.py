@@ -26,7 +26,7 @@ def read_trace(path: Path) -> dict[str, tuple[Read, ...]]:
         hint = "name a trace, as `swarmboot trace record` and `trace export` write it"
         raise UnreadableError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
     except UnicodeDecodeError as error:
-        raise ReleaseError(f"{path} is no text", expected="UTF-8", found=f"byte {error.start} is not") from error
+        raise ReleaseError(f"{path} is no text", expected="UTF-8", found=f"other bytes at {error.start}") from error
     return parse_trace(text, where=str(path))
 
 
