@@ -35,6 +35,22 @@ mount -t overlay -o "lowerdir=$1/usr:/usr" packages /usr
 shift
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LC_ALL=C.UTF-8 "$@"
 """
+_HELP_OF_ALL = """
+import sys
+from importlib.metadata import entry_points
+from swarmboot.cli import main
+
+def show(*verb):
+    print(end="\\0" + " ".join(verb) + "\\n")
+    sys.argv[1:] = [*verb, "--help"]
+    main()
+
+for command in entry_points(group="swarmboot.commands"):
+    show(command.name)
+    for name in getattr(command.load(), "commands", ()):
+        show(command.name, name)
+"""
+"""In one process, as each start takes longer than most verbs do to be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +167,14 @@ def test_a_release_is_published_served_and_fetched_by_what_is_installed(built: B
 
 
 def test_every_verb_starts_with_the_distributions_libraries(built: Built, tmp_path: Path) -> None:
-    for command in entry_points(group="swarmboot.commands"):
-        for verb in (command.name, *(f"{command.name} {name}" for name in getattr(command.load(), "commands", ()))):
-            assert "Usage: " in built.run("swarmboot", *verb.split(), "--help", folder=tmp_path), verb
+    said = built.run("python3", "-I", "-c", _HELP_OF_ALL, folder=tmp_path)
+    helps = dict(each.split("\n", 1) for each in said.split("\0")[1:])
+    verbs = {
+        command.name: getattr(command.load(), "commands", {}) for command in entry_points(group="swarmboot.commands")
+    }
+    assert set(helps) == {*verbs, *(f"{verb} {name}" for verb, names in verbs.items() for name in names)}
+    for verb, text in helps.items():
+        assert f"Usage: swarmboot {verb}" in text, verb
 
 
 def test_the_hook_is_where_its_own_installation_would_put_it(built: Built, tmp_path: Path) -> None:
