@@ -13,7 +13,7 @@ swarmboot_claim() {
     : >/run/swarmboot-waits # see wait-online.conf
     case $(getarg ip=) in
         '') echo ip=dhcp >>/etc/cmdline.d/20-swarmboot.conf && swarmboot_ask_networkd ;;
-        dhcp | on | any) swarmboot_ask_networkd ;;
+        dhcp | on | any | both | bootp) swarmboot_ask_networkd ;; # systemd does not know the last two
     esac
     # shellcheck disable=SC2154 # dracut's own name
     echo '. /usr/lib/swarmboot/driver.sh; swarmboot_has_address' >"$hookdir/initqueue/finished/swarmboot.sh"

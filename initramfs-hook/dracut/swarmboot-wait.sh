@@ -29,7 +29,17 @@ swarmboot_do_without_bootif() {
     return 0
 }
 
+# Say so if systemd has made nothing of the network's arguments: it drops all of them where one is not in its own form,
+# with a word in the journal alone. Which one it was it does not say.
+swarmboot_say_unread_network() {
+    systemctl --quiet is-failed systemd-network-generator.service 2>/dev/null || return 0
+    swarmboot_say "systemd has dropped all arguments for the network, as it does not understand one of them;" \
+        "found$(getargs ip= | while read -r swarmboot_word; do printf ' ip=%s' "$swarmboot_word"; done);" \
+        "expected all seven fields, ip=ADDRESS::GATEWAY:NETMASK:NAME:CARD:none, or ip=dhcp"
+}
+
 if swarmboot_is_enabled && ! swarmboot_has_address; then
+    [ -n "${swarmboot_began:-}" ] || swarmboot_say_unread_network
     swarmboot_now=$(swarmboot_uptime)
     swarmboot_now=${swarmboot_now%.*}
     swarmboot_began=${swarmboot_began:-$swarmboot_now}
