@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from seeder.site.torrent import Hashes, PieceHasher
 from swarmboot.errors import ChangedError, SiteBusyError, SiteError, SpaceError, UnreadableError
-from swarmboot.host.files import move_into_place
+from swarmboot.host.files import move_into_place, named_as
 from swarmboot.release import layout
 from swarmboot.release.merkle import BLOCK_BYTES
 from swarmboot.text.units import format_size
@@ -322,5 +322,6 @@ def _take_lock(lock: int, site: Path) -> None:
         ) from error
     if not os.fstat(lock).st_nlink:
         raise SiteBusyError(f"another publish has just given {site} up", hint="run it again")
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with named_as(site / _LOCK):
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)

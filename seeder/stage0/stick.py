@@ -31,8 +31,8 @@ def write_stick(image: Path, origin: Source) -> tuple[str, ...]:
     if not image.parent.is_dir():
         raise MalformedSettingError(f"{image.parent} is no folder", hint="make it, or name a file in another one")
     firmware, ipxe = _find()
-    beside = tempfile.TemporaryDirectory(prefix=f".{image.name}.", dir=image.absolute().parent)
-    with named_as(image), beside as folder:
+    beside = image.absolute().parent
+    with named_as(image), tempfile.TemporaryDirectory(prefix=f".{image.name}.", dir=beside) as folder:
         tree, made = Path(folder, "tree"), Path(folder, "stick.img")
         (tree / "boot/grub").mkdir(parents=True)
         (tree / "boot/grub/grub.cfg").write_text(stick_menu(origin))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmboot.errors import UnreadableError
+from swarmboot.host.files import named_as
 
 _STAMP = "made-of.json"
 _INITRAMFS = "initramfs.img"
@@ -64,7 +65,8 @@ class Directory:
             return False, made
         self._check_unchanged(made.get("files"))
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{self.out.name}.", dir=self.out.parent) as work:
+        beside = self.out.parent
+        with named_as(self.out), tempfile.TemporaryDirectory(prefix=f".{self.out.name}.", dir=beside) as work:
             new = Path(work, "release")
             (new / self.parts).mkdir(parents=True)
             made = {"of": stamp, **make(new), "files": self._files(new)}

@@ -135,6 +135,7 @@ WRONGLY = {
     "simulate --plot none/x.svg": "none",
     "lab run --release ipxe --nodes 2": "ipxe",
     "pxe chainload 10.0.0.1 --usb none/stick.img": "none is no folder",
+    "pxe chainload 10.0.0.1 --usb /proc/stick.img": "/proc/stick.img: ",
     "pxe chainload 10.0.0.1 --usb ipxe": "ipxe is no file",
     "pxe chainload 10.0.0.1/24 --grub": "SERVER is malformed",
     "plugin show none": "none cannot be read",

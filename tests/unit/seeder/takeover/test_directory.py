@@ -35,3 +35,9 @@ def test_who_interrupts_the_exchange_has_the_old_release_still(tmp_path: Path, m
     monkeypatch.undo()
     directory.made_of("2", lambda release: _make("two", release))
     assert (tmp_path / "release/rootfs.squashfs").read_text() == "two"
+
+
+def test_a_directory_that_cannot_be_made_is_named_and_not_what_is_beside_it() -> None:
+    with pytest.raises(OSError, match="No such file") as caught:
+        Directory(Path("/proc/release"), ".parts", "").made_of("stamp", lambda _: {})
+    assert caught.value.filename == "/proc/release"
