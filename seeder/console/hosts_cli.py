@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,4 +101,4 @@ def _say(found: Change, release: Path, notes: list[str], *, is_dry: bool, is_jso
     counts = f"{len(found.new)} new, {len(found.changed)} changed, {len(found.gone)} gone"
     click.echo(f"{release / 'nodes/hosts.csv'}: {hosts}, {counts}{'; nothing was written' if is_dry else ''}")
     if found.is_one and not is_dry:
-        click.echo(f"give it to nodes: swarmboot publish {release}")
+        click.echo(f"give it to nodes: swarmboot publish {shlex.quote(str(release))}")

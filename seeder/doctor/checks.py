@@ -54,6 +54,10 @@ class Check:
         return asdict(self)
 
 
+UNSEEN = "another program"
+"""What has a port where this user may not see who has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A port that a server needs: `holder` is the program that has it, empty if nobody has.
@@ -82,7 +86,7 @@ def check_port(port: Port) -> Check:
         return Check("ports", State.OK, f"{port.name} is free")
     if "swarmboot" in port.holder:
         return Check("ports", State.OK, f"{port.name}: swarmboot serves there")
-    mend = f"stop {port.holder}, or have swarmboot listen elsewhere"
+    mend = f"stop {port.holder if port.holder != UNSEEN else 'it'}, or have swarmboot listen elsewhere"
     return Check("ports", State.FAULT, f"{port.name} is taken by {port.holder}", mend)
 
 

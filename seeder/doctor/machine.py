@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from seeder.doctor.checks import Port
+from seeder.doctor.checks import UNSEEN, Port
 from seeder.record.policy.boot import Outcome
 from seeder.record.policy.ledger import CURRENT_MAX
 from seeder.record.store import read_current
@@ -61,7 +61,7 @@ def _holder(port: Port) -> str:
                 is_ours = any(map(_is_swarmboot, (process, Path("/proc", _parent(process)))))
                 name = "swarmboot" if is_ours else Path(_words(process)[0]).name
                 return f"{name} (process {process.name})"
-    return "another program"
+    return UNSEEN
 
 
 def _words(process: Path) -> list[str]:

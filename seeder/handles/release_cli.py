@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -109,4 +110,8 @@ def init(folder: Path, is_json: bool) -> None:
     if is_json:
         click.echo(json.dumps({"release": str(folder), "made": made}))
     else:
-        click.echo("\n".join(map(printable, [*(f"made {path}" for path in made), NEXT.format(folder=folder)])))
+        click.echo(
+            "\n".join(
+                map(printable, [*(f"made {path}" for path in made), NEXT.format(folder=shlex.quote(str(folder)))])
+            )
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,11 +192,12 @@ def notes_of_what_was_kept(first: First, steps: list[Made]) -> Iterator[str]:
 
 def next_commands(first: First) -> list[str]:
     """Return what to type now, in order."""
-    release, public = first.folder / "release", own_key().parent / key_files.PUBLIC_NAME
-    build = f"swarmboot hook build-initramfs --lean --kernel VERSION --out {release}/initramfs.img"
+    release, public = shlex.quote(str(first.folder / "release")), own_key().parent / key_files.PUBLIC_NAME
+    image = shlex.quote(str(first.folder / "release/initramfs.img"))
+    build = f"swarmboot hook build-initramfs --lean --kernel VERSION --out {image}"
     return [
         f"swarmboot release init {release}    # then put a kernel and a root image in it",
-        f"{build} --trust {public} --ca /{STATE}/{CA_NAME}",
+        f"{build} --trust {shlex.quote(str(public))} --ca /{STATE}/{CA_NAME}",
         f"swarmboot publish {release}",
         "swarmboot doctor",
         "systemctl daemon-reload && systemctl enable --now swarmboot",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +84,7 @@ def published_lines(published: Published, *, site: Path, is_dry: bool = False) -
         lines.append("secret settings are sealed for the fleet token: serve with --fleet-token, and bake it into nodes")
     signers = shown_ids(published.signers) if published.signers else "a signing key of yours, which is made then"
     lines.append(f"fleet {manifest.fleet}, signed by {signers}")
-    last = "nothing was written" if is_dry else f"serve it: swarmboot serve {site}"
+    last = "nothing was written" if is_dry else f"serve it: swarmboot serve {shlex.quote(str(site))}"
     return [*lines, *ram_lines(published), last]
 
 

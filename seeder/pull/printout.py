@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ def pulled_lines(pulled: Pulled, *, url: str, site: Path) -> list[str]:
         lines.append(f"channel {name}: manifest {manifest.sequence}, {manifest.name}{before}")
     if not pulled.is_new:
         return [*lines, f"nothing to do: {site} has what {url} has"]
-    return [*lines, f"pulled {format_size(pulled.fetched_bytes)} from {url}; serve it: swarmboot serve {site}"]
+    return [
+        *lines,
+        f"pulled {format_size(pulled.fetched_bytes)} from {url}; serve it: swarmboot serve {shlex.quote(str(site))}",
+    ]
 
 
 def pulled_value(pulled: Pulled, *, url: str, site: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ def _made_of(adopted: Adopted, wanted: Wanted, generator: str) -> str:
 
 def command(adopted: Adopted) -> str:
     """Return the command that a person gives where and when the initramfs can be built."""
+    modules, initramfs = (shlex.quote(str(path)) for path in (adopted.modules, adopted.initramfs))
     return (
-        f"swarmboot hook build-initramfs --lean --kernel {adopted.kernel} --modules {adopted.modules} "
-        f"--out {adopted.initramfs} --trust swarmboot.pub --ca ca.pem"
+        f"swarmboot hook build-initramfs --lean --kernel {adopted.kernel} --modules {modules} "
+        f"--out {initramfs} --trust swarmboot.pub --ca ca.pem"
     )

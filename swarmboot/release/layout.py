@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from swarmboot.errors import MalformedSettingError, SiteError
@@ -154,6 +155,6 @@ def check_site(site: Path) -> Path:
             found=found,
             hint="name the folder that it was published to, without --site `site` beside it"
             if found == _RELEASE
-            else f"publish first: swarmboot publish release/ --site {site}",
+            else f"publish first: swarmboot publish release/ --site {shlex.quote(str(site))}",
         )
     return site

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -377,3 +378,11 @@ def test_a_site_that_may_not_be_written_is_said_to_be_another_users(site: Site, 
         writing(site.site),
     ):
         pass
+
+
+def test_the_command_that_comes_next_can_be_pasted_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "my release"
+    last = run("release", "init", folder).out.splitlines()[-1]
+    assert shlex.split(last.partition("then: ")[2]) == ["swarmboot", "publish", str(folder)]
+    refused = run("releases", tmp_path / "my site").err
+    assert shlex.split(refused.partition("publish first: ")[2])[-1] == str(tmp_path / "my site")

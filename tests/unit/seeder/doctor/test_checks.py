@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from seeder.doctor.checks import (
+    UNSEEN,
     Port,
     State,
     check_certificate,
@@ -141,3 +142,8 @@ def test_a_state_folder_that_is_a_file_is_a_fault_and_one_of_anothers_a_note() -
     assert no_folder.line == "fault state: state is no folder; give another one with --state"
     assert anothers is not None
     assert anothers.state is State.NOTE
+
+
+def test_who_is_not_seen_is_not_called_another_program_twice() -> None:
+    line = check_port(Port("udp", 67, "DHCP", UNSEEN)).line
+    assert line.endswith("is taken by another program; stop it, or have swarmboot listen elsewhere")
