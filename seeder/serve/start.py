@@ -29,6 +29,7 @@ from seeder.stage0.cli import Stage0Flags
 from seeder.stage0.rack_map import check_node_files, node_files_notes
 from seeder.stage0.run import Stage0Options
 from seeder.systemd import notify
+from seeder.systemd.sockets import handed_over
 from swarmboot.crypto.fleet_token import FleetToken, read_tokens
 from swarmboot.errors import MalformedSettingError, refusal_in
 from swarmboot.release import layout
@@ -49,7 +50,7 @@ def start(
     state = state or state_folder()
     flags = Stage0Flags(**more, is_public=not tokens)
     host, port = parse_listen(address)
-    with listen(host, port) as listener:
+    with _listener(host, port) as listener:
         port = listener.getsockname()[1]
         names = (*names, *filter(None, [urlsplit(flags.server).hostname]))
         issue = partial(_issue, state, host, names) if tls_cert is None else None
@@ -68,6 +69,26 @@ def start(
             log.tell("stopped")
         finally:
             log.close()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket: the one that systemd hands over, else one of our own.
+
+    Raises MalformedSettingError if systemd holds another address, PortInUseError as `listen` does.
+    """
+    held = handed_over()
+    if not held:
+        return listen(host, port)
+    for each in held:
+        if each.family in (socket.AF_INET, socket.AF_INET6) and each.getsockname()[:2] == (host, port):
+            return each
+    found = [host_port(*each.getsockname()[:2]) for each in held if each.family in (socket.AF_INET, socket.AF_INET6)]
+    raise MalformedSettingError(
+        "systemd holds another address than --listen says",
+        expected=host_port(host, port),
+        found=", ".join(found) or "none",
+        hint="run `swarmboot unit install --socket` again, then systemctl daemon-reload and restart swarmboot.socket",
+    )
 
 
 def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:

@@ -12,7 +12,16 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from seeder.systemd.unit import NAME, ServeUnit, credential, is_hidden, needed_capabilities, unit_text
+from seeder.systemd.unit import (
+    NAME,
+    SOCKET,
+    ServeUnit,
+    credential,
+    is_hidden,
+    needed_capabilities,
+    socket_text,
+    unit_text,
+)
 from swarmboot.config_file import config_file_of, given_values, in_a_file, naming_the_file
 from swarmboot.errors import MalformedSettingError, PrivilegeError, UnreadableError
 from swarmboot.host.files import write_whole
@@ -40,25 +49,30 @@ def unit() -> None:
 
 
 @unit.command(context_settings=_AS_SERVE)
+@click.option("--socket", "is_socket", is_flag=True, help="Print the socket unit of `install --socket` instead.")
 @JSON
 @_ARGUMENTS
-def show(arguments: tuple[str, ...], is_json: bool) -> None:
+def show(arguments: tuple[str, ...], is_socket: bool, is_json: bool) -> None:
     """Print the unit and change nothing.
 
     \b
     Example:
       swarmboot unit show /srv/swarmboot/site --pxe eth1 --dhcp-range 10.0.0.100,10.0.0.250
     """
-    text = unit_text(plan_unit(arguments))
-    click.echo(json.dumps({"path": str("/" / FOLDER / NAME), "unit": text}) if is_json else text, nl=is_json)
+    plan = plan_unit(arguments)
+    name, text = (SOCKET, socket_text(plan)) if is_socket else (NAME, unit_text(plan))
+    click.echo(json.dumps({"path": str("/" / FOLDER / name), "unit": text}) if is_json else text, nl=is_json)
 
 
 @unit.command(context_settings=_AS_SERVE)
 @click.option("--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True,
               help="Folder to install under.")  # fmt: skip
+@click.option("--socket/--no-socket", "is_socket", default=None,
+              help="Have systemd hold the port, so that no node is refused while the service starts anew. "
+                   "[default: as it is]")  # fmt: skip
 @JSON
 @_ARGUMENTS
-def install(root: Path, arguments: tuple[str, ...], is_json: bool) -> None:
+def install(root: Path, arguments: tuple[str, ...], is_socket: bool | None, is_json: bool) -> None:
     """Put the unit into /etc/systemd/system; start nothing. May be run again with other options.
 
     \b
@@ -68,14 +82,30 @@ def install(root: Path, arguments: tuple[str, ...], is_json: bool) -> None:
     """
     plan = plan_unit(arguments, is_checked=True)
     check_readable(plan.reads, names=plan.typed)
-    path = root / FOLDER / NAME
+    unit_path, socket_path = root / FOLDER / NAME, root / FOLDER / SOCKET
+    was_socket = socket_path.exists()
+    has_socket = was_socket if is_socket is None else is_socket
+    texts = {unit_path: unit_text(plan), **({socket_path: socket_text(plan)} if has_socket else {})}
+    wanted = socket_path.parent / "sockets.target.wants" / SOCKET
+    _put(texts, gone=() if has_socket else (wanted, socket_path))
+    stopping = f"systemctl stop {SOCKET} && " if was_socket and not has_socket else ""
+    starting = f"systemctl enable --now {SOCKET} swarmboot" if has_socket else "systemctl enable --now swarmboot"
+    done = {"installed": str(unit_path), "next": f"{stopping}systemctl daemon-reload && {starting}"}
+    if has_socket:
+        done["socket"] = str(socket_path)
+    click.echo(json.dumps(done) if is_json else f"installed {' and '.join(map(str, texts))}; now run: {done['next']}")
+
+
+def _put(texts: Mapping[Path, str], *, gone: Iterable[Path]) -> None:
+    """Write units and remove others; raise PrivilegeError where this user may not."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, unit_text(plan).encode(), mode=0o644)
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text.encode(), mode=0o644)
+        for path in gone:
+            path.unlink(missing_ok=True)
     except PermissionError as error:
-        raise PrivilegeError(f"{path} cannot be written", hint="run it with sudo") from error
-    done = {"installed": str(path), "next": "systemctl daemon-reload && systemctl enable --now swarmboot"}
-    click.echo(json.dumps(done) if is_json else f"installed {path}; now run: {done['next']}")
+        raise PrivilegeError(f"{next(iter(texts))} cannot be written", hint="run it with sudo") from error
 
 
 def plan_unit(arguments: tuple[str, ...], *, needs_site: bool = True, is_checked: bool = False) -> ServeUnit:
@@ -106,7 +136,8 @@ def _plan(context: click.Context, arguments: tuple[str, ...], *, needs_site: boo
     if needs_site:
         layout.check_site(given["site"])
     flags = Stage0Flags(**{name: given[name] for name in Stage0Flags.__dataclass_fields__ if name in given})
-    ports = [parse_listen(given["address"])[1], *([flags.port(parse_listen)] if flags.is_wanted else ())]
+    address = parse_listen(given["address"])
+    ports = [address[1], *([flags.port(parse_listen)] if flags.is_wanted else ())]
     ports += WatchingFlags(**{name: given[name] for name in WatchingFlags.__dataclass_fields__}).ports(parse_listen)
     secrets = {name: _absolute(given[name]) for name in _SECRETS if given.get(name) is not None}
     paths = [value for name, value in given.items() if isinstance(value, Path) and name not in secrets]
@@ -118,6 +149,7 @@ def _plan(context: click.Context, arguments: tuple[str, ...], *, needs_site: boo
         reads=tuple(_absolute(path) for path in (*paths, *code)),
         typed={_absolute(path): path for path in paths},
         capabilities=needed_capabilities(ports, has_dnsmasq=bool(flags.pxe)),
+        address=address,
     )
 
 

@@ -1,6 +1,7 @@
-"""The systemd unit that runs `swarmboot serve` as a user of its own, with no more rights than its options need.
+"""The systemd units that run `swarmboot serve` as a user of its own, with no more rights than its options need.
 
-Pure: a plan in, text out. Follows systemd.service(5), systemd.exec(5), systemd.syntax(7) and capabilities(7). Secrets
+Pure: a plan in, text out. Follows systemd.service(5), systemd.exec(5), systemd.socket(5),
+systemd.syntax(7) and capabilities(7). Secrets
 reach the service as credentials, which systemd reads as root, so that their files stay root's alone. It will not write
 files or start anything.
 """
@@ -15,8 +16,9 @@ from pathlib import Path, PurePath
 from string import Template
 
 from swarmboot.errors import MalformedSettingError
+from swarmboot.text.addresses import host_port, read_address
 
-NAME = "swarmboot.service"
+NAME, SOCKET = "swarmboot.service", "swarmboot.socket"
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - names
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./\[\]-]+\Z")
@@ -29,7 +31,7 @@ class ServeUnit:
 
     `command` is the program and its arguments. An argument that equals `credential(name)` stands for the file that
     `credentials` names. `reads` are the files and folders that the service must see, `typed` how they were named.
-    `capabilities` are what it keeps of root's rights.
+    `capabilities` are what it keeps of root's rights, `address` the host and port that it listens on.
     """
 
     command: tuple[str, ...]
@@ -37,6 +39,7 @@ class ServeUnit:
     reads: tuple[Path, ...]
     capabilities: tuple[str, ...]
     typed: Mapping[Path, Path] = field(default_factory=dict)
+    address: tuple[str, int] = ("", 0)
 
 
 def credential(name: str) -> str:
@@ -93,6 +96,26 @@ def unit_text(unit: ServeUnit) -> str:
     blocks = {"command": [" ".join(map(quoted, unit.command)), *inputs], "homes": homes, "privileges": privileges}
     template = Template(files("seeder.systemd").joinpath(NAME).read_text())
     return template.substitute({name: "\n".join(lines) for name, lines in blocks.items()})
+
+
+def socket_text(unit: ServeUnit) -> str:
+    """Return the socket unit by which systemd holds the address that the service listens on (systemd.socket(5)).
+
+    Raises MalformedSettingError for a name or for port 0: systemd takes addresses alone.
+    """
+    host, port = unit.address
+    try:
+        read_address(host)
+    except ValueError:
+        port = 0
+    if not port:
+        raise MalformedSettingError(
+            "a socket unit cannot listen there",
+            expected="an IP address and a port in --listen",
+            found=host_port(*unit.address),
+        )
+    template = Template(files("seeder.systemd").joinpath(SOCKET).read_text())
+    return template.substitute(address=host_port(host, port))
 
 
 def _unspecified(path: Path) -> str:

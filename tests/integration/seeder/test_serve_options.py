@@ -135,3 +135,25 @@ def test_the_authority_is_made_before_there_is_a_server_and_is_the_one_it_serves
         context = ssl.create_default_context(cafile=out)
         with urllib.request.urlopen(f"{seeder.address}/channels/stable.swarm", context=context) as answer:
             assert answer.status == 200
+
+
+_AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.executable, [sys.executable, "-m", "swarmboot", *sys.argv[2:]])
+"""
+
+
+def test_an_address_that_systemd_holds_is_that_of_listen_or_none(fleet: Fleet, tmp_path: Path) -> None:
+    """As systemd starts a program: descriptor 3, and variables that name its process (sd_listen_fds(3))."""
+    options = ("serve", str(fleet.site), "--listen", "127.0.0.1:1", "--state", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        done = subprocess.run(
+            (sys.executable, "-c", _AS_SYSTEMD, str(held.fileno()), *options),
+            pass_fds=(held.fileno(),), capture_output=True, text=True, timeout=BOUND_S, check=False,
+        )  # fmt: skip
+    assert done.returncode == MalformedSettingError.exit_status
+    assert f"holds another address than --listen says: expected 127.0.0.1:1, found 127.0.0.1:{port};" in done.stderr
+    assert not list(tmp_path.iterdir())

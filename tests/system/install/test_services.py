@@ -15,7 +15,7 @@ from seeder.hook.install import Bake
 from seeder.http.authority import issue_certificate
 from seeder.serve.unit_cli import plan_unit
 from seeder.stage0.dhcp.dnsmasq_process import CAPABILITIES
-from seeder.systemd.unit import NAME, unit_text
+from seeder.systemd.unit import NAME, SOCKET, socket_text, unit_text
 from swarmboot.crypto.fleet_token import write_token
 from tests.support.loopback import Fleet, build_fleet, build_release
 from tests.support.tree import HOOK
@@ -141,6 +141,28 @@ def test_what_init_makes_is_started_as_it_is_and_keeps_its_authority(tmp_path: P
         service = Service(container, fleet, release)
         assert service.rights() == (False, {0})
         assert container.run("cat", "/var/lib/swarmboot/ca.pem") == authority
+        service.check_boot("node", authority="/var/lib/swarmboot/ca.pem")
+
+
+@pytest.mark.needs("curl")
+def test_systemd_holds_the_port_before_and_while_the_service_starts_anew(tmp_path: Path) -> None:
+    """Nobody is refused: who connects is answered when it is up."""
+    release = build_release(tmp_path / "release")
+    fleet = build_fleet(tmp_path / "fleet", release)
+    plan = plan_unit((str(fleet.site), "--uplink", "1gbit", "--listen", "127.0.0.1:8470"))
+    slow = {f"{UNIT}.d/slow.conf": "[Service]\nRestartSec=2s\n"}
+    files = {UNIT: unit_text(plan), f"etc/systemd/system/{SOCKET}": socket_text(plan), **slow}
+    with systemd_running(tmp_path, files) as container:
+        container.start(SOCKET)
+        assert container.shown(NAME, "ActiveState") == "inactive"
+        service = Service(container, fleet, release)
+        asked = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "https://127.0.0.1:8470/no")
+        assert container.run(*asked) == "404"
+        assert container.shown(NAME, "ActiveState") == "active"
+        assert service.rights() == (False, {0})
+        container.run("systemctl", "kill", "--signal=KILL", NAME)
+        wait_until("a dead seeder", lambda: container.shown(NAME, "MainPID") == "0", every_s=0.05)
+        assert container.run(*asked) == "404"
         service.check_boot("node", authority="/var/lib/swarmboot/ca.pem")
 
 

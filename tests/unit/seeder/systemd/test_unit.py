@@ -9,10 +9,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from seeder.http.hypercorn_connection import BACKLOG
 from seeder.serve.unit_cli import plan_unit, unit
 from seeder.stage0.dhcp.dnsmasq_process import CAPABILITIES, lacking_capabilities
 from seeder.systemd.notify import watchdog_s
-from seeder.systemd.unit import NAME, ServeUnit, credential, needed_capabilities, quoted, unit_text
+from seeder.systemd.sockets import handed_over
+from seeder.systemd.unit import (
+    NAME,
+    SOCKET,
+    ServeUnit,
+    credential,
+    needed_capabilities,
+    quoted,
+    socket_text,
+    unit_text,
+)
 from swarmboot.errors import MalformedSettingError, SiteError, UnreadableError
 from tests.support.tree import HOOK
 
@@ -63,7 +74,8 @@ def test_the_neighbours_unit_is_exposed_by_at_most_two() -> None:
 @needs_analyze
 def test_systemd_finds_no_fault_in_the_units(site: Path, tmp_path: Path) -> None:
     (tmp_path / NAME).write_text(unit_text(plan_unit((str(site), *PXE, "--racks", 'a "b" 50% $HOME'))))
-    for path in (tmp_path / NAME, SEED):
+    (tmp_path / SOCKET).write_text(socket_text(plan_unit((str(site), "--listen", "[2001:db8::1]:8470"))))
+    for path in (tmp_path / NAME, tmp_path / SOCKET, SEED):
         done = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)
         assert [line for line in done.stderr.splitlines() if path.name in line] == []
 
@@ -157,6 +169,39 @@ def test_installing_twice_leaves_one_unit_that_says_the_latter(site: Path, tmp_p
         assert "systemctl daemon-reload" in done.output
     assert "--uplink 900mbit" in path.read_text()
     assert (path.stat().st_mode & 0o777, [each.name for each in path.parent.iterdir()]) == (0o644, [NAME])
+
+
+def test_a_socket_is_made_if_wanted_kept_in_step_and_taken_away_if_not(site: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "root/etc/systemd/system"
+
+    def install(*options: str) -> str:
+        done = CliRunner().invoke(unit, ["install", "--root", str(tmp_path / "root"), str(site), *options])
+        assert done.exception is None, done.output
+        return done.output
+
+    assert "enable --now swarmboot.socket swarmboot" in install("--socket")
+    assert f"\nListenStream=0.0.0.0:8470\nFreeBind=yes\nBacklog={BACKLOG}\n" in (folder / SOCKET).read_text()
+    install("--listen", "[2001:db8::1]:81")
+    assert "\nListenStream=[2001:db8::1]:81\n" in (folder / SOCKET).read_text()
+    (folder / "sockets.target.wants").mkdir()
+    (folder / "sockets.target.wants" / SOCKET).symlink_to(folder / SOCKET)
+    assert f"systemctl stop {SOCKET} && systemctl daemon-reload" in install("--no-socket")
+    assert sorted(path.name for path in folder.rglob("*")) == ["sockets.target.wants", NAME]
+    assert SOCKET not in install()
+
+
+@pytest.mark.parametrize("address", ["server.example:8470", "10.0.0.1:0"])
+def test_systemd_can_hold_an_address_alone(site: Path, address: str) -> None:
+    with pytest.raises(MalformedSettingError, match="socket unit"):
+        socket_text(plan_unit((str(site), "--listen", address)))
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"LISTEN_FDS": "1", "LISTEN_PID": "8"}, {"LISTEN_FDS": "x", "LISTEN_PID": "7"}]
+)
+def test_sockets_are_taken_by_the_process_they_are_meant_for(environ: dict[str, str]) -> None:
+    assert handed_over(environ, pid=7) == ()
+    assert environ == {}
 
 
 def test_what_serve_would_refuse_is_refused_before_a_unit_is_written(site: Path, tmp_path: Path) -> None:
