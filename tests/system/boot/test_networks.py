@@ -145,7 +145,7 @@ def test_ipv6_alone_and_a_neighbour_that_has_nothing_else_either(bench: Bench) -
 
 def test_a_network_fault_is_retried_until_the_timeout_and_from_the_rescue_shell(bench: Bench, lan: Lan) -> None:
     cmdline = f"swarmboot.server=https://{NAME}:8472 swarmboot.discovery=off swarmboot.timeout=15s"
-    with bench.boot(lan, "patient", cmdline) as machine:
+    with bench.boot(lan, "patient", cmdline, more=OWN_CLOCK) as machine:
         machine.wait_for("cannot be reached: .*trying again", within_s=BOOT_S)
         machine.wait_for(r"swarmboot: stopped: the network failed .*\(status 2[0-9]", within_s=PROMPT_S)
         machine.wait_for("no root; the lines above say why", within_s=PROMPT_S)
