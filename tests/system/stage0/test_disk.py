@@ -91,7 +91,7 @@ def test_ipxe_on_a_stick_reads_its_script(tiny_site: Path, rack: BareRack) -> No
 
 @needs_grub
 @needs_ovmf
-@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+@pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.vm_all)])
 def test_a_stick_starts_machines_of_either_firmware_and_asks_until_it_is_answered(
     tiny_site: Path, rack: BareRack, firmware: str
 ) -> None:
