@@ -67,6 +67,7 @@ def rpi(
     signing = read_key(key) if key else None
     manifest = _proved(site, channel, trusted_keys(trust, site))
     kernel, initramfs, stage0 = _needed(manifest)
+    _check_machine(site / layout.blob_path(kernel.sha256), manifest)
     files = boot_files(
         kernel=Blob(site, kernel),
         initramfs=Blob(site, initramfs),
@@ -113,6 +114,23 @@ def _needed(manifest: Manifest) -> tuple[Artifact, Artifact, Stage0]:
             found="none" if stage0 is None else "one unified kernel image",
         )
     return stage0.kernel, stage0.initramfs, stage0
+
+
+def _check_machine(kernel: Path, manifest: Manifest) -> None:
+    """Raise ReleaseError for a kernel that says it is another machine's; what says nothing is the board's to judge."""
+    from seeder.initramfs.kernel import read_kernel
+
+    try:
+        machine = read_kernel(kernel, label="vmlinuz").machine
+    except ReleaseError:
+        return
+    if machine != "arm64":
+        raise ReleaseError(
+            f"the kernel of release {manifest.sequence} starts no Raspberry Pi",
+            expected="one for arm64",
+            found=f"one for {machine}",
+            hint="publish the arm64 release into this site, or name its channel with --channel",
+        )
 
 
 def _trees(site: Path, kernel: Artifact, given: Path | None, *, is_signed: bool) -> Path | None:

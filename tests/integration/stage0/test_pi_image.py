@@ -17,6 +17,7 @@ from swarmboot.errors import (
     ExpiredError,
     KeyFileError,
     MalformedSettingError,
+    ReleaseError,
     SiteError,
     SpaceError,
     ThresholdError,
@@ -24,6 +25,7 @@ from swarmboot.errors import (
 from swarmboot.release import layout
 from tests.integration.stage0.test_strangers import get, stage0_address
 from tests.support.commands import Done, run
+from tests.support.live import kernel_bytes
 from tests.support.loopback import Fleet, build_fleet, build_release, serving
 from tests.support.waiting import wait_until
 from tests.system.vm.programs import run as program
@@ -78,6 +80,15 @@ def test_the_image_is_a_sound_file_system_with_all_that_a_pi_needs(
     )
     program("mcopy", "-i", image, "::kernel8.img", str(tmp_path / "kernel"))
     assert (fleet.site / layout.blob_path(hashlib.sha256((tmp_path / "kernel").read_bytes()).digest())).is_file()  # type: ignore[arg-type]
+
+
+def test_a_kernel_of_another_machine_is_refused(tmp_path: Path, firmware: Path, key: Path) -> None:
+    release = build_release(tmp_path / "release", size_bytes=300_000, stage0_bytes=3_000_000)
+    (release / "vmlinuz").write_bytes(kernel_bytes())
+    done = rpi(build_fleet(tmp_path / "fleet", release), firmware, tmp_path / "out", "--key", key)
+    assert done.status == ReleaseError.exit_status
+    assert "starts no Raspberry Pi: expected one for arm64, found one for x86-64" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_signature_is_what_openssl_takes_and_of_this_image_alone(
