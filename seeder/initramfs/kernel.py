@@ -61,6 +61,14 @@ def read_kernel(path: Path, *, label: str, start: int = 0) -> Kernel:
             return _kernel_of(head, whole, label=label)
 
 
+def machine_of(path: Path) -> str:
+    """Return for which machine the kernel in a file says it is, as in `seeder.program`; empty if that is not known."""
+    try:
+        return read_kernel(path, label=path.name).machine
+    except (ReleaseError, OSError, ValueError):  # no kernel, no file, an empty one (mmap(2))
+        return ""
+
+
 def _read_most(file: object) -> bytes:
     parts, left = [], _IMAGE_MAX_BYTES
     while left and (part := file.read(min(left, 1 << 20))):  # type: ignore[attr-defined]

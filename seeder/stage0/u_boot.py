@@ -20,6 +20,7 @@ import trio
 from seeder.boot_script.extlinux import DEFAULTS, UBootEntry, config_name, u_boot_config
 from seeder.boot_script.grammar import CommandLine, Said, TftpPath
 from seeder.boot_script.load import Stage0
+from seeder.initramfs.kernel import machine_of
 from seeder.log import Log
 from seeder.site.blobs import Blob
 from seeder.site.device_trees import trees_path
@@ -28,6 +29,7 @@ from seeder.stage0.rack_map import RackMap
 from seeder.stage0.served import Served
 from swarmboot.errors import ReleaseError, SwarmbootError
 from swarmboot.host.files import write_whole
+from swarmboot.release import layout
 from swarmboot.release.manifest import Manifest
 
 BOOT_FILE = "u-boot.cfg"
@@ -57,7 +59,8 @@ class UBoot:
                 except (SwarmbootError, OSError) as error:
                     log.tell(f"stage 0: boards with U-Boot do not get manifest {laid_out.sequence}: {error}")
                 else:
-                    log.tell(f"stage 0: boards with U-Boot boot manifest {laid_out.sequence}")
+                    note = await trio.to_thread.run_sync(_kernel_note, served, site)
+                    log.tell(f"stage 0: boards with U-Boot boot manifest {laid_out.sequence}{note}")
             await trio.sleep(_LOOK_EVERY_S)
 
     def lay_out(self, served: Served, site: Path) -> None:
@@ -116,6 +119,13 @@ def _own_folder(stage0: Stage0) -> str:
 
 def _trees(site: Path, stage0: Stage0) -> Iterable[Path]:
     return (path for path in (site / trees_path(stage0.kernel.sha256)).rglob("*.dtb*") if path.is_file())
+
+
+def _kernel_note(served: Served, site: Path) -> str:
+    """Return what is to be said of a kernel for PCs, which hardly a board boots."""
+    stage0 = served.queue.stage0
+    machine = machine_of(site / layout.blob_path(stage0.kernel.sha256)) if stage0 else ""
+    return f", whose kernel is for {machine}: publish one for the boards" if machine.startswith("x86") else ""
 
 
 def _copy_image(image: Blob, path: Path) -> None:
