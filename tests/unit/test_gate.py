@@ -10,6 +10,7 @@ import subprocess
 import time
 import tomllib
 from importlib.metadata import distributions
+from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -89,6 +90,44 @@ def test_make_test_runs_every_test_once() -> None:
     for path in (TREE / "tests").rglob("test_*.py"):
         by = [each for each in named if path.relative_to(TREE).is_relative_to(each)]
         assert len(by) == 1, f"{path} is run by {by}"
+
+
+def run_lanes(tmp_path: Path, failing: str) -> subprocess.CompletedProcess[str]:
+    """Run .ci/tests where a stand-in for pytest prints what it was given, and fails with the tests of one folder."""
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text(f"""#!/bin/sh
+        echo "ran $*"
+        case "$*" in
+            *{failing}*) echo "FAILED {failing}/test_it.py::test_it - why"; echo "== 1 failed in 2s =="; exit 1 ;;
+            *) echo "== 3 passed in 1s ==" ;;
+        esac
+    """)
+    python.chmod(0o755)
+    environment = os.environ | {"VENV": str(tmp_path)}
+    return subprocess.run([TREE / ".ci/tests"], env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_the_last_lines_of_a_run_say_what_failed_in_either_lane(tmp_path: Path) -> None:
+    run = run_lanes(tmp_path, "tests/sim")
+    assert run.returncode == 1
+    assert run.stdout.splitlines()[-3:] == [
+        "machines: == 3 passed in 1s ==",
+        "others: FAILED tests/sim/test_it.py::test_it - why",
+        "others: == 1 failed in 2s ==",
+    ]
+
+
+def test_a_quick_test_that_fails_ends_the_run_before_the_slow_ones(tmp_path: Path) -> None:
+    run = run_lanes(tmp_path, "tests/unit")
+    assert run.returncode == 1
+    assert "tests/integration" not in run.stdout
+
+
+def test_a_run_whose_lanes_pass_passes(tmp_path: Path) -> None:
+    run = run_lanes(tmp_path, "nothing")
+    assert run.returncode == 0
+    assert run.stdout.splitlines()[-2:] == ["machines: == 3 passed in 1s ==", "others: == 3 passed in 1s =="]
 
 
 def test_every_pinned_dependency_is_a_name_and_a_version() -> None:
