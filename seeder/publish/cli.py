@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seeder.publish.known_systems import System
     from seeder.publish.publish import Published, PublishOptions
     from seeder.publish.verdict import Manner
+    from seeder.site.writer import SiteWriter
 
 _PATH = click.Path(path_type=Path)
 
@@ -193,8 +194,6 @@ def _publish(
     from seeder.publish.images.reading_order import check_sorting, in_order
     from seeder.publish.release_dir import read_release
     from seeder.publish.scratch import scratch_of
-    from seeder.publish.stage0 import sign_stage0
-    from seeder.publish.systemd_pull import write_systemd
     from seeder.publish.verdict import judge, signing_of, with_findings
     from seeder.site.progress import choose_progress
     from seeder.site.writer import writing
@@ -219,18 +218,32 @@ def _publish(
                 ordered.release, signing, writer=writer, options=replace(options, trace=ordered.trace),
                 now_unix_s=time.time(), progress=progress,
             )  # fmt: skip
-        key = None if manner.is_dry else stage0.stage0_key
-        said = sign_stage0(writer, published.manifest, key) if key else []
-        if stage0.has_systemd and not manner.is_dry:
-            life_s = options.pointer_life_s or math.inf
-            ends_unix_s = min(published.manifest.expires_unix_s, time.time() + life_s)
-            said += write_systemd(
-                writer, published.manifest, options.channel, stage0.systemd_key, ends_unix_s=ends_unix_s,
-                now_unix_s=time.time(),
-            )  # fmt: skip
+        said = _write_beside(writer, published, stage0, options, manner)
     said += _stage0_costs(published, stage0)
     signers = published.signers if known or not manner.is_dry else ()  # no one's, where the key is still to be made
     _print_published(replace(published, boot=looked.boot, signers=signers), site, said, manner)
+
+
+def _write_beside(
+    writer: SiteWriter, published: Published, stage0: Stage0Asked, options: PublishOptions, manner: Manner
+) -> list[str]:
+    """Write what firmware and systemd find beside a release, unless it is a dry run; return what there is to say."""
+    from seeder.publish.stage0 import sign_stage0, signed_line
+    from seeder.publish.systemd_pull import best_before, systemd_lines, write_systemd
+
+    manifest, said = published.manifest, []
+    if stage0.stage0_key is not None:
+        if not manner.is_dry:
+            sign_stage0(writer, manifest, stage0.stage0_key)
+        said.append(signed_line(stage0.stage0_key, is_dry=manner.is_dry))
+    if stage0.has_systemd:
+        now_unix_s = time.time()
+        ends_unix_s = min(manifest.expires_unix_s, now_unix_s + (options.pointer_life_s or math.inf))
+        day = best_before(ends_unix_s, now_unix_s=now_unix_s)
+        if not manner.is_dry:
+            write_systemd(writer, manifest, options.channel, stage0.systemd_key, day=day)
+        said += systemd_lines(manifest, options.channel, stage0.systemd_key, day=day, is_dry=manner.is_dry)
+    return said
 
 
 def _stage0_costs(published: Published, stage0: Stage0Asked) -> list[str]:

@@ -173,8 +173,8 @@ def check_signing(release: Release, folder: Path) -> None:
         signer(folder)
 
 
-def sign_stage0(writer: SiteWriter, manifest: Manifest, folder: Path) -> list[str]:
-    """Sign kernel and initramfs for `imgverify` with the key in `folder`; return what there is to say.
+def sign_stage0(writer: SiteWriter, manifest: Manifest, folder: Path) -> None:
+    """Sign kernel and initramfs for `imgverify` with the key in `folder`, made if it is not there.
 
     Raises ReleaseError without stage 0, KeyFileError as `signer` does, BlobError for what was altered in the site.
     """
@@ -184,8 +184,12 @@ def sign_stage0(writer: SiteWriter, manifest: Manifest, folder: Path) -> list[st
     for artifact in stage0.images:
         data = Blob(writer.site, artifact).read()
         writer.write(f"{FOLDER}/{artifact.sha256.hex()}.sig", signature(data, key, certificate))
-    built_with = folder / CERTIFICATE_NAME
-    return [f"stage 0 signed for imgverify; build iPXE with TRUST={built_with} and IMAGE_TRUST_CMD"]
+
+
+def signed_line(folder: Path, *, is_dry: bool) -> str:
+    """Return what `publish` says of the key in `folder` that signs stage 0, or would."""
+    signed = "would be signed" if is_dry else "signed"
+    return f"stage 0 {signed} for imgverify; build iPXE with TRUST={folder / CERTIFICATE_NAME} and IMAGE_TRUST_CMD"
 
 
 def _required(manifest: Manifest) -> Stage0:

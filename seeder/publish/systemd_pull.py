@@ -11,7 +11,7 @@ import shutil
 from datetime import UTC, datetime
 
 from seeder.publish.release_dir import Release
-from seeder.site.systemd_files import SIGNATURE, SUMS, write_set
+from seeder.site.systemd_files import SIGNATURE, SUMS, path_of, write_set
 from seeder.site.writer import SiteWriter
 from swarmboot.errors import KeyFileError, ReleaseError, ToolMissingError
 from swarmboot.host.programs import run_program
@@ -40,22 +40,25 @@ def check_systemd(release: Release, key: str | None) -> None:
     )  # fmt: skip
 
 
-def write_systemd(
-    writer: SiteWriter, manifest: Manifest, channel: str, key: str | None, *, ends_unix_s: float, now_unix_s: float
-) -> list[str]:
-    """Write it for a release that is in the site; return what there is to say."""
+def write_systemd(writer: SiteWriter, manifest: Manifest, channel: str, key: str | None, *, day: str) -> None:
+    """Write it for a release that is in the site, best before a day; `key` signs it. Raises KeyFileError for gpg."""
     root = manifest.with_role(Role.ROOT)[0]
-    day = best_before(ends_unix_s, now_unix_s=now_unix_s)
     sums = sums_of(root, marker := f"BEST-BEFORE-{day}")
     files = {marker: b"", SUMS: sums}
     if key is not None:
         files[SIGNATURE] = _signature(writer, sums, key)
-    where = write_set(writer, channel, (root.name, root.sha256), files)
+    write_set(writer, channel, (root.name, root.sha256), files)
+
+
+def systemd_lines(manifest: Manifest, channel: str, key: str | None, *, day: str, is_dry: bool) -> list[str]:
+    """Return what `publish` says of what it wrote for systemd, or would write: the kernel arguments as well."""
+    root, where = manifest.with_role(Role.ROOT)[0], path_of(channel)
+    would = "would write " if is_dry else ""
     signed = f"signed by {key}" if key is not None else "not signed: over HTTPS only"
     others = [artifact.name for artifact in manifest.with_role(Role.PLUGIN)]
     left_out = f"; without {', '.join(others)}, env/ and profiles, which systemd knows nothing of" if others else ""
     return [
-        f"systemd: {where}/{root.name}, {signed}, best before {day}{left_out}",
+        f"systemd: {would}{where}/{root.name}, {signed}, best before {day}{left_out}",
         f"systemd: {arguments(root, where, is_signed=key is not None)}",
     ]
 

@@ -25,8 +25,13 @@ SUMS = "SHA256SUMS"
 SIGNATURE = f"{SUMS}.gpg"
 
 
-def write_set(writer: SiteWriter, channel: str, image: tuple[str, Digest], files: Mapping[str, bytes]) -> str:
-    """Write what goes with an image and have the channel lead to it, last of all; return where it is in the site."""
+def path_of(channel: str) -> str:
+    """Return where in the site the folder is that a channel leads to."""
+    return f"{FOLDER}/{channel}"
+
+
+def write_set(writer: SiteWriter, channel: str, image: tuple[str, Digest], files: Mapping[str, bytes]) -> None:
+    """Write what goes with an image and have the channel lead to it, last of all."""
     folder = f"{FOLDER}/_{hashlib.sha256(files[SUMS]).hexdigest()[:16]}"
     writer.make_folder(folder)
     name, digest = image
@@ -36,8 +41,7 @@ def write_set(writer: SiteWriter, channel: str, image: tuple[str, Digest], files
             writer.write(f"{folder}/{relative}", data)
     if SIGNATURE not in files:
         writer.remove(f"{folder}/{SIGNATURE}")
-    writer.link(f"{FOLDER}/{channel}", Path(folder).name)
-    return f"{FOLDER}/{channel}"
+    writer.link(path_of(channel), Path(folder).name)
 
 
 def led_to(site: Path) -> dict[str, Path]:

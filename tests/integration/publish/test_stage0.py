@@ -62,6 +62,11 @@ def test_without_a_fleet_size_only_its_own_size_is_printed(release: Path) -> Non
 @pytest.mark.needs("openssl")
 def test_the_kernel_is_signed_as_imgverify_takes_it_and_another_is_not(release: Path) -> None:
     folder = release.parent
+    assert (
+        "stage 0 would be signed for imgverify"
+        in publish(release, "--stage0-key", folder / "stage0", "--dry-run").stdout
+    )
+    assert not (folder / "stage0").exists()
     assert publish(release, "--stage0-key", folder / "stage0").returncode == 0
     other = folder / "other"
     other.write_bytes(b"Kernel" + (release / "vmlinuz").read_bytes()[6:])

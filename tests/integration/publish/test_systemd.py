@@ -60,8 +60,14 @@ def test_sums_signature_and_marker_are_what_the_tools_of_others_take(
     fleet: Fleet, tmp_path: Path, keyring: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GNUPGHOME", str(keyring))
-    said = publish(fleet, tmp_path / "release", "--systemd-key", KEY, "--pointer-expires", "10d").out
+    arguments = ("--systemd-key", KEY, "--pointer-expires", "10d")
+    would = publish(fleet, tmp_path / "release", *arguments, "--dry-run").out
     folder = fleet.site / "systemd/stable"
+    assert not folder.parent.exists()
+    said = publish(fleet, tmp_path / "release", *arguments).out
+    systemd = [line.replace("would write ", "") for line in would.splitlines() if line.startswith("systemd: ")]
+    assert systemd == [line for line in said.splitlines() if line.startswith("systemd: ")]
+    assert "systemd: would write systemd/stable/rootfs.squashfs, signed by" in would
     assert are_right(folder)
     assert is_signed(folder, keyring)
     (marker,) = folder.glob("BEST-BEFORE-*")
@@ -71,7 +77,7 @@ def test_sums_signature_and_marker_are_what_the_tools_of_others_take(
     with (folder / "SHA256SUMS").open("a") as sums:
         sums.write(f"{'0' * 64}  other\n")
     assert not is_signed(folder, keyring)
-    publish(fleet, tmp_path / "release", "--systemd-key", KEY, "--pointer-expires", "10d")
+    publish(fleet, tmp_path / "release", *arguments)
     assert is_signed(folder, keyring)
     publish(fleet, tmp_path / "release", "--systemd", "--pointer-expires", "10d")
     assert sorted(path.name for path in folder.iterdir()) == [marker.name, "SHA256SUMS", "rootfs.squashfs"]
