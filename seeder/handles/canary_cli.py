@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seeder.handles.cli import signing_of, signs
+from swarmboot import completion
 from swarmboot.parameters import JSON
 from swarmboot.printable import printable
 from swarmboot.release.layout import DEFAULT_CHANNEL, check_channel_name, check_site
@@ -37,7 +38,7 @@ def canary() -> None:
 
 @canary.command("set")
 @click.argument("site", type=_PATH)
-@click.argument("source", metavar="CHANNEL")
+@click.argument("source", metavar="CHANNEL", shell_complete=completion.channels)
 @click.option("--share", metavar="PERCENT", help="So many of the machines, as in 5%: always the same ones.")
 @click.option("--rack", "racks", multiple=True, metavar="RACK", help="The machines of a rack; repeatable.")
 @click.option("--mac", "macs", multiple=True, metavar="MAC", help="A machine, or several by * and ?; repeatable.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swarmboot import completion
 from swarmboot.ids import MAX_SEQUENCE, Sequence
 from swarmboot.parameters import JSON, duration
 from swarmboot.printable import printable
@@ -64,8 +65,10 @@ def releases(
 
 @click.command()
 @click.argument("site", type=_PATH)
-@click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="Channel to take back.")
-@click.option("--to", type=_NUMBER, metavar="N", help="Release to go back to; the one before without it.")
+@click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="Channel to take back.",
+              shell_complete=completion.channels)  # fmt: skip
+@click.option("--to", type=_NUMBER, metavar="N", help="Release to go back to; the one before without it.",
+              shell_complete=completion.releases)  # fmt: skip
 @signs
 @JSON
 def rollback(
@@ -94,8 +97,8 @@ def rollback(
 
 @click.command()
 @click.argument("site", type=_PATH)
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
+@click.argument("source", metavar="FROM", shell_complete=completion.channels)
+@click.argument("target", metavar="TO", shell_complete=completion.channels)
 @signs
 @JSON
 def promote(
@@ -122,7 +125,8 @@ def promote(
 
 @click.command()
 @click.argument("site", type=_PATH)
-@click.argument("numbers", type=_NUMBER, nargs=-1, required=True, metavar="NUMBER...")
+@click.argument("numbers", type=_NUMBER, nargs=-1, required=True, metavar="NUMBER...",
+                shell_complete=completion.releases)  # fmt: skip
 @click.option("--remove", "is_removed", is_flag=True, help="Let prune drop it again.")
 @JSON
 def pin(site: Path, numbers: tuple[int, ...], is_removed: bool, is_json: bool) -> None:

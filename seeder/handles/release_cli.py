@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from swarmboot import completion
 from swarmboot.parameters import JSON
 from swarmboot.printable import printable
 from swarmboot.verbs import Verbs
@@ -70,8 +71,8 @@ def import_(
 
 @release.command()
 @click.argument("site", type=_PATH)
-@click.argument("old", metavar="A")
-@click.argument("new", metavar="B")
+@click.argument("old", metavar="A", shell_complete=completion.channels_and_releases)
+@click.argument("new", metavar="B", shell_complete=completion.channels_and_releases)
 @JSON
 def diff(site: Path, old: str, new: str, is_json: bool) -> None:
     """Say what changes in SITE from release A to B, numbers or channels, and how many bytes it costs a node.

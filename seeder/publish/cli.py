@@ -14,6 +14,7 @@ import click
 
 from seeder.publish.asked import Stage0Asked
 from seeder.publish.keys_at_hand import known_keys, make_key, signing_keys
+from swarmboot import completion
 from swarmboot.crypto.fleet_token import FleetToken, read_tokens, write_token
 from swarmboot.errors import KeyFileError, MalformedSettingError, SiteError
 from swarmboot.parameters import JSON, RATE, SIZE, duration
@@ -72,7 +73,8 @@ def keygen(out: Path | None, fleet_token: Path | None, is_json: bool) -> None:
 @click.option("--site", type=_PATH, metavar="DIR", help="Where to publish; `site` beside RELEASE without it.")
 @click.option("--key", "keys", type=_PATH, multiple=True, envvar="SWARMBOOT_KEY", metavar="FILE",
               help="Signing key; repeat it to sign with several.  [env: SWARMBOOT_KEY]")  # fmt: skip
-@click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="Channel to point to the release.")
+@click.option("--channel", default=DEFAULT_CHANNEL, show_default=True, help="Channel to point to the release.",
+              shell_complete=completion.channels)  # fmt: skip
 @click.option("--fleet", default="", help="Name of the fleet; the site's own without it.")
 @click.option("--expires", "life_s", type=_LIFE, metavar="DURATION",
               help="How long the release may be booted.  [default: 365d]")  # fmt: skip
@@ -270,7 +272,8 @@ def _print_published(published: Published, site: Path, said: list[str], manner: 
 @click.option(
     "--trust", type=_PATH, multiple=True, required=True, metavar="PUB", help="Public keys that must have signed."
 )
-@click.option("--channel", default="", help="Check this channel only; all of them without it.")
+@click.option("--channel", default="", help="Check this channel only; all of them without it.",
+              shell_complete=completion.channels)  # fmt: skip
 @JSON
 def verify(site: Path, trust: tuple[Path, ...], channel: str, is_json: bool) -> None:
     """Check a published SITE from its signatures to the last piece of every blob.

@@ -8,9 +8,11 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from seeder.systemd.unit import (
     NAME,
@@ -31,8 +33,25 @@ from swarmboot.verbs import Verbs
 
 FOLDER = Path("etc/systemd/system")
 _SECRETS = ("tls_cert", "tls_key", "fleet_token", "ui_token")
-_AS_SERVE = {"ignore_unknown_options": True}
-_ARGUMENTS = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SITE] [OPTIONS OF serve]...")
+_ARGUMENTS = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SITE] [OPTIONS OF serve]...",
+                            shell_complete=lambda _ctx, _param, word: [CompletionItem(word, type="file")])  # fmt: skip
+
+
+class AsServe(click.Command):
+    """A command that hands `serve` what it does not know itself; shells complete the options of both."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{"context_settings": {"ignore_unknown_options": True}, **named})
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters; for a shell that completes, the options of `serve` as well."""
+        own = super().get_params(ctx)
+        if not ctx.resilient_parsing:
+            return own
+        from seeder.serve.cli import serve
+
+        taken = {option for parameter in own for option in parameter.opts}
+        return [*own, *(each for each in serve.params if isinstance(each, click.Option) and not taken & {*each.opts})]
 
 
 @click.group(cls=Verbs)
@@ -48,7 +67,7 @@ def unit() -> None:
     """
 
 
-@unit.command(context_settings=_AS_SERVE)
+@unit.command(cls=AsServe)
 @click.option("--socket", "is_socket", is_flag=True, help="Print the socket unit of `install --socket` instead.")
 @JSON
 @_ARGUMENTS
@@ -64,7 +83,7 @@ def show(arguments: tuple[str, ...], is_socket: bool, is_json: bool) -> None:
     click.echo(json.dumps({"path": str("/" / FOLDER / name), "unit": text}) if is_json else text, nl=is_json)
 
 
-@unit.command(context_settings=_AS_SERVE)
+@unit.command(cls=AsServe)
 @click.option("--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True,
               help="Folder to install under.")  # fmt: skip
 @click.option("--socket/--no-socket", "is_socket", default=None,

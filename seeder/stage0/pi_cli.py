@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from swarmboot import completion
 from swarmboot.errors import MalformedSettingError, ReleaseError
 from swarmboot.host.text_files import read_text
 from swarmboot.parameters import JSON
@@ -38,7 +39,8 @@ PI_FOLDER = Path("/var/lib/swarmboot/pxe/rpi")
 @click.option("--dtb", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR",
               help="Device trees, as RELEASE/dtb: of those in SITE nothing is signed.")  # fmt: skip
 @click.option("--channel", default=layout.DEFAULT_CHANNEL, show_default=True,
-              callback=lambda _c, _o, name: layout.check_channel_name(name), help="What to boot.")  # fmt: skip
+              callback=lambda _c, _o, name: layout.check_channel_name(name), help="What to boot.",
+              shell_complete=completion.channels)  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
               help="Lines to add to config.txt, as enable_uart=1.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default=PI_FOLDER, show_default=True, metavar="DIR",

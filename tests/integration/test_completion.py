@@ -73,6 +73,25 @@ def test_a_shell_completes_verbs_options_and_choices(
     assert complete("swarmboot unit in", environment) == ["install"]
     assert complete("swarmboot serve --dhcp-r", environment) == ["--dhcp-range"]
     assert complete("swarmboot serve --stage0-trust la", environment) == ["lan"]
+    assert complete("swarmboot unit install --sock", environment) == ["--socket"]
+    assert complete("swarmboot unit install site/ --dhcp-r", environment) == ["--dhcp-range"]
+    assert complete("swarmboot unit show site/ --stage0-trust la", environment) == ["lan"]
+
+
+@pytest.mark.needs("bash")
+def test_a_sites_channels_and_releases_are_completed(environment: Mapping[str, str], tmp_path: Path) -> None:
+    for name in ("channels/edge.swarm", "channels/early.swarm", "manifests/9.swarm", "manifests/12.swarm"):
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / name).touch()
+    site = tmp_path / "site"
+    assert in_bash(f"swarmboot promote {site} ", environment) == ["early", "edge"]
+    assert in_bash(f"swarmboot promote {site} edge ea", environment) == ["early"]
+    assert in_bash(f"swarmboot rollback {site} --channel ed", environment) == ["edge"]
+    assert in_bash(f"swarmboot rollback {site} --to ", environment) == ["12", "9"]
+    assert in_bash(f"swarmboot pin {site} 1", environment) == ["12"]
+    assert in_bash(f"swarmboot release diff {site} ", environment) == ["early", "edge", "12", "9"]
+    assert in_bash(f"swarmboot publish {tmp_path}/release --channel ed", environment) == ["edge"]
+    assert in_bash(f"swarmboot promote {tmp_path}/nowhere ", environment) == []
 
 
 @pytest.mark.needs("zsh")
@@ -104,7 +123,14 @@ def test_zsh_completes_at_the_first_key(environment: Mapping[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["swarmboot s", "swarmboot serve --d", "swarmboot status --s", "swarmboot simulate --n"]
+    "words",
+    [
+        "swarmboot s",
+        "swarmboot serve --d",
+        "swarmboot status --s",
+        "swarmboot simulate --n",
+        "swarmboot rollback site/ --c",
+    ],
 )
 def test_a_shell_waits_for_nothing_that_an_answer_does_not_need(words: str) -> None:
     environment = {
