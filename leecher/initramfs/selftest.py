@@ -44,6 +44,7 @@ NOT_ON_A_NODE = (
     "leecher.cli",
     "leecher.__main__",
     "swarmboot.cli",
+    "swarmboot.completion",
     "swarmboot.__main__",
     "swarmboot.config_file",
     "swarmboot.man_pages",
