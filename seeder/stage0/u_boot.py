@@ -59,7 +59,7 @@ class UBoot:
                 except (SwarmbootError, OSError) as error:
                     log.tell(f"stage 0: boards with U-Boot do not get manifest {laid_out.sequence}: {error}")
                 else:
-                    note = await trio.to_thread.run_sync(_kernel_note, served, site)
+                    note = await trio.to_thread.run_sync(kernel_note, served, site)
                     log.tell(f"stage 0: boards with U-Boot boot manifest {laid_out.sequence}{note}")
             await trio.sleep(_LOOK_EVERY_S)
 
@@ -121,7 +121,7 @@ def _trees(site: Path, stage0: Stage0) -> Iterable[Path]:
     return (path for path in (site / trees_path(stage0.kernel.sha256)).rglob("*.dtb*") if path.is_file())
 
 
-def _kernel_note(served: Served, site: Path) -> str:
+def kernel_note(served: Served, site: Path) -> str:
     """Return what is to be said of a kernel for PCs, which hardly a board boots."""
     stage0 = served.queue.stage0
     machine = machine_of(site / layout.blob_path(stage0.kernel.sha256)) if stage0 else ""

@@ -15,12 +15,13 @@ from seeder.policy.stage0_queue import Stage0Queue
 from seeder.stage0.boards import Boards, parse_boards
 from seeder.stage0.rack_map import RackMap, parse_rack_map
 from seeder.stage0.served import Served
-from seeder.stage0.u_boot import UBoot
+from seeder.stage0.u_boot import UBoot, kernel_note
 from swarmboot.errors import BlobError, MalformedSettingError, ReleaseError
 from swarmboot.ids import Digest
 from swarmboot.release import layout
 from swarmboot.release.manifest import Artifact
 from tests.support import stage0
+from tests.support.live import kernel_bytes
 from tests.support.stage0 import A, B
 
 
@@ -151,3 +152,10 @@ def test_a_release_that_comes_meanwhile_is_not_mixed_with_the_one_before(tmp_pat
     assert list((tmp_path / "tftp").iterdir()) == []
     u_boot.lay_out(served, site)
     assert " next " in (tmp_path / "tftp/u-boot.cfg").read_text()
+
+
+def test_a_kernel_for_pcs_is_said_and_what_says_nothing_of_itself_is_not(tmp_path: Path) -> None:
+    _, served, site = build(tmp_path)
+    assert kernel_note(served, site) == ""
+    (site / layout.blob_path(KERNEL.sha256)).write_bytes(kernel_bytes())
+    assert kernel_note(served, site) == ", whose kernel is for x86-64: publish one for the boards"
