@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,31 +16,36 @@ import pytest
 from swarmboot.release import key_files
 from tests.support.builders import build_release
 from tests.support.commands import run
-from tests.support.waiting import wait_until
+from tests.support.waiting import BOUND_S, wait_until
 
-# Runs the real program and kills it with SIGKILL just before the step with this number: a step is any opening, renaming
-# or removing of a file of the site.
+# For each number that it is given it runs the real program in a process of its own, which ends by SIGKILL just before
+# the step with that number: a step is any opening, renaming or removing of a file of the site. It says how that ended.
 KILLED_AT = """
 import os, signal, sys
-site, last = sys.argv.pop(1), int(sys.argv.pop(1))
-from seeder.publish import cli
-from seeder.publish import publish
-from seeder.site import progress
-from seeder.publish import release_dir as release
-from seeder.site import writer as site_writer
-steps = 0
-def watch(event, arguments):
-    global steps
-    if event in ("open", "os.rename", "os.remove") and any(str(name).startswith(site) for name in arguments):
-        steps += 1
-        if steps == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(watch)
+from seeder.publish import cli, publish, release_dir
+from seeder.site import progress, writer
 from swarmboot.cli import main
-try:
-    main()
-finally:
-    print(steps, file=sys.stderr)
+site = sys.argv.pop(1)
+steps = 0
+def run_until(last):
+    def watch(event, arguments):
+        global steps
+        if event in ("open", "os.rename", "os.remove") and any(str(name).startswith(site) for name in arguments):
+            steps += 1
+            if steps == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(watch)
+    status = 0
+    try:
+        main()
+    except SystemExit as stop:
+        status = stop.code or 0
+    print("steps", steps, file=sys.stderr, flush=True)
+    os._exit(status)
+for number in sys.stdin:
+    if not os.fork():
+        run_until(int(number))
+    print("ended", os.waitstatus_to_exitcode(os.wait()[1]), file=sys.stderr, flush=True)
 """
 
 
@@ -85,23 +92,41 @@ FIRST = ["rootfs.squashfs", "10-a.squashfs"]
 SECOND = ["rootfs.squashfs", "10-a.squashfs", "20-b.squashfs"]
 
 
-def killed_at(scene: Scene, step: int) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", KILLED_AT, str(scene.site), str(step), *scene.arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+@contextmanager
+def killing(scene: Scene) -> Iterator[Callable[[int], tuple[int, int]]]:
+    """Give what publishes the second release and is killed at a step: how that ended, and how many steps it took."""
+    words = [sys.executable, "-c", KILLED_AT, str(scene.site), *scene.arguments]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        say, hear = process.stdin, process.stderr
+
+        def killed_at(step: int) -> tuple[int, int]:
+            say.write(f"{step}\n")
+            steps, said = 0, ""
+            while not said.startswith("ended "):
+                said = hear.readline()
+                assert said, f"no answer: exit status {process.wait(BOUND_S)}"
+                steps = int(said.split()[1]) if said.startswith("steps ") else steps
+            return int(said.split()[1]), steps
+
+        yield killed_at
 
 
 def test_killed_before_any_step_it_leaves_the_first_release_and_the_next_publish_completes(tmp_path: Path) -> None:
     scene = Scene(tmp_path, size_bytes=100_000)
-    whole = killed_at(scene, 0)
-    assert whole.returncode == 0, whole.stderr
-    steps = int(whole.stderr.splitlines()[-1])
-    assert steps > 10
     outcomes = []
-    for step in range(1, steps + 1):
-        scene.restore()
-        assert killed_at(scene, step).returncode == -signal.SIGKILL
-        outcomes.append(scene.served())
-        scene.check_the_next_publish()
+    with killing(scene) as killed_at:
+        status, steps = killed_at(0)
+        assert status == 0
+        assert steps > 10
+        for step in range(1, steps + 1):
+            scene.restore()
+            assert killed_at(step)[0] == -signal.SIGKILL
+            outcomes.append(scene.served())
+            scene.check_the_next_publish()
     assert outcomes.count(FIRST) + outcomes.count(SECOND) == steps
     assert outcomes[0] == FIRST
     assert outcomes[-1] == SECOND
