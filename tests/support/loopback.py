@@ -34,10 +34,10 @@ _NGINX_USER = "user root;" if os.geteuid() == 0 else ""
 def program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a part of swarmboot to its end and return what it said.
 
-    An operator's command runs in this process unless the environment is to be another: Python starts once for all.
+    What makes keys and sites runs in this process unless the environment is to be another: Python starts once for all.
     """
     words = [sys.executable, "-m", *map(str, arguments)]
-    if arguments[0] == "swarmboot" and not environment:
+    if arguments[:2] in (("swarmboot", "keygen"), ("swarmboot", "publish")) and not environment:
         done = run(*arguments[1:])
         return subprocess.CompletedProcess(words, done.status, done.out, done.err)
     return subprocess.run(
