@@ -47,9 +47,10 @@ _MODULES_FOR_DISKS = (
 
 @dataclass(frozen=True, slots=True)
 class Leanness:
-    """That an initramfs is to be lean; with `nics`, a list, for these cards alone."""
+    """That an initramfs is to be lean; with `nics`, a list, for these cards alone; quick, packed less tightly."""
 
     nics: CardList | None = None
+    is_quick: bool = False
 
 
 def build_initramfs(
@@ -89,7 +90,9 @@ def build_initramfs(
         _run(program, command if modules is None else around(modules, kernel, stage, command), environment, hint=hint)
         mode = 0o600 if bake.token is not None else 0o644
         if leanness is not None:
-            lean = make_lean(made, out, kernel=kernel, config=config, nics=leanness.nics, mode=mode)
+            lean = make_lean(
+                made, out, kernel=kernel, config=config, nics=leanness.nics, mode=mode, is_quick=leanness.is_quick
+            )
     if bake.token is not None:
         out.chmod(0o600)
     say(f"initramfs: {out}, {format_size(out.stat().st_size)}, for kernel {kernel}, by {program}")

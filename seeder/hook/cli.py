@@ -202,11 +202,13 @@ def _install_code(root: Path, runtime: Path, *, say: Callable[[str], None]) -> N
               help="Leave out what no boot from the network needs: disks, file systems, graphics.")  # fmt: skip
 @click.option("--nics", type=_PATH, metavar="FILE",
               help="With --lean, drivers of these cards only: module names or modaliases, a line each.")  # fmt: skip
+@click.option("--quick", "is_quick", is_flag=True,
+              help="With --lean, pack it less tightly, for trying things out: built sooner, and larger.")  # fmt: skip
 @JSON
 @_baked
 def build_initramfs(
     kernel: str, out: Path, generator: str, tree: Path | None, modules: Path | None, is_json: bool,
-    runtime: Path | None, is_lean: bool, nics: Path | None, bake: Bake,
+    runtime: Path | None, is_lean: bool, is_quick: bool, nics: Path | None, bake: Bake,
 ) -> None:  # fmt: skip
     """Build an initramfs for the fleet; this machine's own stays as it is.
 
@@ -218,11 +220,13 @@ def build_initramfs(
     from seeder.hook import build_initramfs, inside
     from seeder.initramfs.card_list import read_card_list
 
-    if nics is not None and not is_lean:
-        raise MalformedSettingError("--nics goes with --lean", expected="--lean as well", found="none")
+    for flag, is_given in (("--nics", nics is not None), ("--quick", is_quick)):
+        if is_given and not is_lean:
+            raise MalformedSettingError(f"{flag} goes with --lean", expected="--lean as well", found="none")
     if modules is not None and tree is not None:
         raise MalformedSettingError("--modules and --inside do not go together", expected="one of them", found="both")
-    leanness = build_initramfs.Leanness(read_card_list(nics) if nics is not None else None) if is_lean else None
+    cards = read_card_list(nics) if nics is not None else None
+    leanness = build_initramfs.Leanness(cards, is_quick=is_quick) if is_lean else None
     runtime, say = runtime or RUNTIME, _say(is_json)
     if tree is not None:
         lean = inside.build_inside(

@@ -149,12 +149,13 @@ def _place(stage: Path, bake: Bake) -> tuple[tuple[str, ...], dict[str, str]]:
 
 def _place_leanness(stage: Path, leanness: Leanness, names: dict[str, str]) -> tuple[str, ...]:
     """Put the list of cards beside the fleet's files, if there is one, its name among theirs; return the flags."""
+    lean = ("--lean", "--quick") if leanness.is_quick else ("--lean",)
     if leanness.nics is None:
-        return ("--lean",)
+        return lean
     (stage / _CARDS).write_bytes(leanness.nics.text.encode())
     flags = ("--nics", str(PLACE / _CARDS))
     names[" ".join(flags)] = leanness.nics.label
-    return ("--lean", *flags)
+    return (*lean, *flags)
 
 
 def _as_typed(line: str, names: Mapping[str, str]) -> str:

@@ -50,6 +50,11 @@ _PACKERS = {
     "gzip": ("gzip", "-9", "-n", "-c"),
 }
 """What the kernel can unpack (lib/decompress.c), the one that boots soonest first; higher levels gain nothing."""
+_QUICK_PACKERS = {
+    "zstd": ("zstd", "-q", "-6", "-T0", "-c"),
+    "xz": ("xz", "-q", "--check=crc32", "--lzma2=preset=1", "-T0", "-c"),
+    "gzip": ("gzip", "-6", "-n", "-c"),
+}
 _SOME = 12
 _DEFAULTS = "etc/swarmboot/defaults"
 
@@ -95,11 +100,14 @@ def _some(names: Collection[str]) -> str:
     return ", ".join(listed[:_SOME]) + more
 
 
-def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: CardList | None, mode: int) -> Lean:
+def make_lean(
+    image: Path, out: Path, *, kernel: str, config: Path, nics: CardList | None, mode: int, is_quick: bool = False
+) -> Lean:
     """Write `image`, an initramfs for this kernel version, lean to `out`; `config` is what the kernel was built with.
 
-    `nics` lists the cards whose drivers alone are to be in. Raises MalformedSettingError if a line of it names none,
-    ReleaseError or ResourceError if a step fails; then nothing is written.
+    `nics` lists the cards whose drivers alone are to be in. If `is_quick`, it is packed less tightly. Raises
+    MalformedSettingError if a line of `nics` names none, ReleaseError or ResourceError if a step fails; then nothing is
+    written.
     """
     with tempfile.TemporaryDirectory(prefix="swarmboot-lean.") as work:
         unpacked = unpack(image, Path(work))
@@ -119,7 +127,7 @@ def make_lean(image: Path, out: Path, *, kernel: str, config: Path, nics: CardLi
             if unpacked.entries[name].kind != "folder":
                 unpacked.forget(name)
         compression = compression_for(_text(config))
-        data = pack(unpacked, compression)
+        data = pack(unpacked, compression, is_quick=is_quick)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, data, mode=mode)
     dropped: dict[str, tuple[str, ...]] = {}
@@ -256,10 +264,13 @@ def _is_way_to(path: Path | None, unpacked: Unpacked, kept: Collection[str]) -> 
     return path.is_dir() or str(path.relative_to(unpacked.tree)) in kept
 
 
-def pack(unpacked: Unpacked, compression: str, *, beside: Collection[str] = (RUNTIME,)) -> bytes:
+def pack(
+    unpacked: Unpacked, compression: str, *, beside: Collection[str] = (RUNTIME,), is_quick: bool = False
+) -> bytes:
     """Return the image: what the kernel looks for early, what is compressed already, and one compressed archive.
 
-    In this order tools that list an initramfs see all of it. Raises ResourceError if it cannot be compressed.
+    In this order tools that list an initramfs see all of it. If `is_quick`, it is packed less tightly. Raises
+    ResourceError if it cannot be compressed.
     """
     whole, inner = BytesIO(), BytesIO()
     if unpacked.early:
@@ -267,7 +278,7 @@ def pack(unpacked: Unpacked, compression: str, *, beside: Collection[str] = (RUN
     if plain := [name for name in beside if name in unpacked.entries]:
         write_archive(whole, unpacked, plain)
     write_archive(inner, unpacked, unpacked.entries.keys() - set(plain))
-    packer = _PACKERS[compression]
+    packer = (_QUICK_PACKERS if is_quick else _PACKERS)[compression]
     done = subprocess.run(packer, input=inner.getvalue(), capture_output=True, check=False, timeout=_BOUND_S)
     if done.returncode != 0:
         words = last_words(done.stderr.decode(errors="replace"))

@@ -37,13 +37,19 @@ def system(tmp_path: Path) -> Path:
     return system
 
 
-def lean(system: Path) -> tuple[Lean, dict[str, bytes]]:
-    """Return what is told of it, and what it holds: the data of each, a link's being what it leads to."""
+def lean(system: Path, *, config: str = "", is_quick: bool = False) -> tuple[Lean, dict[str, bytes]]:
+    """Return what is told of it, and what it holds: the data of each, a link's being what it leads to.
+
+    `config` is what its kernel was built with.
+    """
     names = "".join(f"{path.relative_to(system)}\n" for path in sorted(system.rglob("*")))
     command = ("cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0")
     image, out = system.parent / "image", system.parent / "lean"
     image.write_bytes(subprocess.run(command, cwd=system, input=names.encode(), capture_output=True, check=True).stdout)
-    made = make_lean(image, out, kernel=KERNEL, config=system / "no config", nics=None, mode=0o600)
+    (system.parent / "config").write_text(config)
+    made = make_lean(
+        image, out, kernel=KERNEL, config=system.parent / "config", nics=None, mode=0o600, is_quick=is_quick
+    )
     held = {}
     for _, entry in initramfs_entries(out, label="lean"):
         data = b""
@@ -51,6 +57,19 @@ def lean(system: Path) -> tuple[Lean, dict[str, bytes]]:
             data += part
         held[entry.name] = data or os.fsencode(entry.target)
     return made, held
+
+
+@pytest.mark.needs("xz", "zstd")
+@pytest.mark.parametrize("kind", ["zstd", "xz", "gzip"])
+def test_packed_less_tightly_it_holds_the_same_and_is_larger(system: Path, kind: str) -> None:
+    (system / "usr/share").mkdir()
+    (system / "usr/share/words").write_text(" ".join(f"{number * 7919 % 10007} {number}" for number in range(40_000)))
+    config = f"CONFIG_RD_{kind.upper()}=y\n"
+    whole, held = lean(system, config=config)
+    quick, held_too = lean(system, config=config, is_quick=True)
+    assert (whole.compression, quick.compression) == (kind, kind)
+    assert held == held_too
+    assert quick.size_bytes > whole.size_bytes
 
 
 def test_links_to_modules_become_modules_or_are_left_out(system: Path, tmp_path: Path) -> None:

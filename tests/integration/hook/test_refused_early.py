@@ -46,6 +46,16 @@ def test_a_list_of_cards_that_is_none_is_refused_at_once(tmp_path: Path, data: b
     assert not (tmp_path / "out").exists()
 
 
+def test_what_belongs_to_a_lean_one_is_refused_without(tmp_path: Path) -> None:
+    (tmp_path / "cards").write_text("e1000e\n")
+    trust = write_pair(tmp_path / "keys")[1]
+    for flags in (("--nics", tmp_path / "cards"), ("--quick",)):
+        arguments = ("hook", "build-initramfs", "--kernel", KERNEL, "--out", tmp_path / "out", "--trust", trust, *flags)
+        done = run(*arguments)
+        assert done.status == MalformedSettingError.exit_status, done.err
+        assert f"{flags[0]} goes with --lean: expected --lean as well" in done.line
+
+
 def test_a_folder_is_no_list_of_cards(tmp_path: Path) -> None:
     assert f"--nics {tmp_path} is no file" in build(tmp_path, "--nics", tmp_path).line
 

@@ -85,7 +85,7 @@ def check_tiny(machine: Machine) -> str:
 @pytest.mark.vm
 def test_debian_13_boots_to_a_login_with_dracut(tmp_path: Path) -> None:
     with (
-        open_bench(ground("trixie", "dracut", is_lean=True), tmp_path / "dracut") as bench,
+        open_bench(ground("trixie", "dracut", is_quick=True), tmp_path / "dracut") as bench,
         bench.boot("first") as machine,
     ):
         check_root(machine)

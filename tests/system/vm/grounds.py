@@ -45,7 +45,7 @@ _PAGE = {
     "initramfs-tools": f"swarmboot hook install --initramfs-tools {_TRUST}; update-initramfs -u",
     "dracut": f'swarmboot hook install --dracut {_TRUST}; dracut --force --kver "$1"',
 }
-_LEAN = "swarmboot hook build-initramfs --lean --generator {} --kernel $1 --out /boot/initrd.img-$1 " + _TRUST
+_LEAN = "swarmboot hook build-initramfs {} --generator {} --kernel $1 --out /boot/initrd.img-$1 " + _TRUST
 _NOT_IN_A_ROOT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/zoneinfo", "var/lib/apt/lists",
                   "var/cache/apt", "var/cache/debconf", "var/lib/dpkg/info")  # fmt: skip
 _CHROOT = """
@@ -131,10 +131,11 @@ def page_installs() -> list[tuple[str, ...]]:
     return [tuple(word for word in line.split() if not word.startswith(("./", "-"))) for line in lines]
 
 
-def ground(suite: str, generator: str, *, is_lean: bool = False) -> Ground:
+def ground(suite: str, generator: str, *, is_lean: bool = False, is_quick: bool = False) -> Ground:
     """Return a suite with the hook in it for a generator, made now if it is not there.
 
-    A lean one has the initramfs that the page builds for the fleet, and nothing of the hook installed.
+    A lean one has the initramfs that the page builds for the fleet, and nothing of the hook installed; a quick one is
+    lean too, packed less tightly.
     """
     base, trusted = fresh(suite), images.fleet()
     chroot = Chroot((base / "tree", base / "upper"))
@@ -143,14 +144,15 @@ def ground(suite: str, generator: str, *, is_lean: bool = False) -> Ground:
         chroot = chroot.on_top(_with_dracut(suite, chroot) / "upper")
     sources = [path for path in HOOK.rglob("*") if path.is_file()]
     sources += [*TREE.glob("seeder/hook/*.py"), trusted.trust, trusted.authority]
-    sources += TREE.glob("seeder/initramfs/*.py") if is_lean else ()
-    script = _LEAN.format(generator) if is_lean else _PAGE[generator]
+    kind, flags = (".quick", "--lean --quick") if is_quick else (".lean", "--lean") if is_lean else ("", "")
+    sources += TREE.glob("seeder/initramfs/*.py") if flags else ()
+    script = _LEAN.format(flags, generator) if flags else _PAGE[generator]
 
     def build(folder: Path) -> None:
         folder.mkdir()
         _install_hook(folder, chroot, script, generator=generator, runtime=runtime, trusted=trusted)
 
-    name = f"ground.{suite}.{generator}{'.lean' if is_lean else ''}"
+    name = f"ground.{suite}.{generator}{kind}"
     folder = cached(name, fingerprint(sources, *_names(chroot), runtime.name), build)
     return Ground(suite, generator, folder, chroot.on_top(folder / "upper"), base / "rootfs.squashfs")
 

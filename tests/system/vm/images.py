@@ -204,19 +204,21 @@ def initramfs(generator: str = "initramfs-tools", *, beside: Sequence[str] = (),
         build_initramfs(
             folder / "initramfs.img", kernel=kernel, trust=trusted.trust, authority=trusted.authority,
             generator=generator, runtime=runtime, beside=laid_out(*beside) if beside else None,
+            is_quick=generator == "dracut",  # only the other's is weighed
         )  # fmt: skip
 
-    key = fingerprint(sources, packages, runtime.parent.name, kernel.version)
+    key = fingerprint(sources, packages, runtime.parent.name, kernel.version, "quick")
     return cached(_named(".".join(("initramfs", generator, *beside)), flavour), key, build) / "initramfs.img"
 
 
 def build_initramfs(
     out: Path, *, kernel: Kernel, trust: Path, authority: Path, generator: str = "initramfs-tools", runtime: Path,
-    beside: Path | None = None, defaults: Sequence[str] = (), is_lean: bool = True,
+    beside: Path | None = None, defaults: Sequence[str] = (), is_lean: bool = True, is_quick: bool = False,
 ) -> Path:  # fmt: skip
     """Build an initramfs, lean or whole, with these keys, and settings as NAME=VALUE, baked in and return it."""
+    flags = [flag for flag, is_given in (("--lean", is_lean), ("--quick", is_quick)) if is_given]
     run(
-        *kernel.around(beside), *SWARMBOOT, "hook", "build-initramfs", *(("--lean",) if is_lean else ()),
+        *kernel.around(beside), *SWARMBOOT, "hook", "build-initramfs", *flags,
         "--kernel", kernel.version,
         "--out", str(out), "--generator", generator, "--runtime", str(runtime), "--trust", str(trust),
         "--ca", str(authority), *(word for default in defaults for word in ("--default", default)),
