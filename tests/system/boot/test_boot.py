@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm,
     pytest.mark.timeout(900),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "busybox", "mksquashfs", "debootstrap"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap"),
 ]
 
 BOOT_S = 300.0
@@ -54,16 +54,15 @@ UPLINK = "50mbit"
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all tests here share: a published release, an initramfs of each kind, and a LAN for each kind."""
+    """What all tests here share: a published release, an initramfs, a LAN, and one for those with bad neighbours."""
 
     work: Path
     kernel: images.Kernel
     fleet: images.Fleet
     initramfs: Path
-    dracut: Path
     stack: ExitStack
     lan: Lan
-    lan_of_dracut: Lan
+    beset_lan: Lan
     digest: str
 
     def boot(self, lan: Lan, name: str, **more: Any) -> Machine:
@@ -83,14 +82,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     images.publish(with_nodes(images.write_release(work / "release")), site=site, keys=fleet.keys)
     with ExitStack() as stack:
         lans = []
-        for name in ("lan", "lan-of-dracut"):
+        for name in ("lan", "beset-lan"):
             (work / name).mkdir()
             lans.append(stack.enter_context(open_lan(work / name)))
             lans[-1].seeders.append(lans[-1].serve(site, state=fleet.state(work / name / "state"), uplink=UPLINK))
         digest = hashlib.sha256((work / "release/rootfs.squashfs").read_bytes()).hexdigest()
-        initramfs, dracut = images.initramfs(), images.initramfs("dracut")
-        lan, lan_of_dracut = lans
-        yield Bench(work, images.debian_kernel(), fleet, initramfs, dracut, stack, lan, lan_of_dracut, digest)
+        lan, beset_lan = lans
+        yield Bench(work, images.debian_kernel(), fleet, images.initramfs(), stack, lan, beset_lan, digest)
 
 
 def with_nodes(release: Path) -> Path:
@@ -149,27 +147,13 @@ def tell_phases(machine: Machine) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The first two machines: one of each kind of initramfs, each on its own LAN, powered on together."""
-
-    first: Machine
-    dracut: Machine
-
-
 @pytest.fixture(scope="module")
-def pair(bench: Bench) -> Pair:
-    """Machine 1 has a second card that leads nowhere."""
-    first = bench.boot(bench.lan, "machine1", cards=("", "rack"))
-    return Pair(first, bench.boot(bench.lan_of_dracut, "dracut", initramfs=bench.dracut, memory="1024"))
-
-
-@pytest.fixture(scope="module")
-def first(pair: Pair) -> Machine:
-    """Machine 1, booted."""
-    pair.first.wait_for(END, within_s=BOOT_S)
-    tell_phases(pair.first)
-    return pair.first
+def first(bench: Bench) -> Machine:
+    """Machine 1, booted. It has a second card that leads nowhere."""
+    machine = bench.boot(bench.lan, "machine1", cards=("", "rack"))
+    machine.wait_for(END, within_s=BOOT_S)
+    tell_phases(machine)
+    return machine
 
 
 def test_the_initramfs_grows_by_at_most_ten_megabytes(bench: Bench) -> None:
@@ -302,12 +286,14 @@ def test_a_refusal_reaches_the_seeder(bench: Bench, second: Machine) -> None:
     assert "unknown kernel argument swarmboot.profil" in log
 
 
-def test_a_machine_boots_with_dracut_in_place_of_initramfs_tools(bench: Bench, pair: Pair, second: Machine) -> None:
-    pair.dracut.wait_for(END, within_s=BOOT_S)
-    tell_phases(pair.dracut)
-    check_root(pair.dracut, bench)
-    pair.dracut.wait_for("MiB of .* from the origin", within_s=1)
-    pair.dracut.stop()
+@pytest.mark.vm_all
+def test_a_machine_boots_with_dracut_in_place_of_initramfs_tools(bench: Bench) -> None:
+    initramfs = images.initramfs("dracut")
+    with bench.borrow(bench.beset_lan, "dracut", initramfs=initramfs, memory="1024") as machine:
+        machine.wait_for(END, within_s=BOOT_S)
+        tell_phases(machine)
+        check_root(machine, bench)
+        machine.wait_for("MiB of .* from the origin", within_s=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,18 +305,17 @@ class Troubled:
 
 
 @pytest.fixture(scope="module")
-def troubled(bench: Bench, first: Machine, second: Machine, pair: Pair) -> Iterator[Troubled]:
+def troubled(bench: Bench, first: Machine, second: Machine) -> Iterator[Troubled]:
     """Power both on once machines 1 and 2 are neighbours, and let one of the bad neighbours die in mid-transfer."""
     (seeder,) = bench.lan.seeders
     seeder.terminate()
     seeder.wait(20)
-    pair.dracut.stop()
     with ExitStack() as stack:
-        liar = stack.enter_context(neighbour(bench, bench.lan_of_dracut, "10.99.0.11"))
-        dying = stack.enter_context(neighbour(bench, bench.lan_of_dracut, "10.99.0.12", "--up", "20mbit"))
+        liar = stack.enter_context(neighbour(bench, bench.beset_lan, "10.99.0.11"))
+        dying = stack.enter_context(neighbour(bench, bench.beset_lan, "10.99.0.12", "--up", "20mbit"))
         corrupt(liar.images / "rootfs.squashfs")
         third = stack.enter_context(bench.borrow(bench.lan, "machine3", clock="1970-01-01"))
-        beset = stack.enter_context(bench.borrow(bench.lan_of_dracut, "beset"))
+        beset = stack.enter_context(bench.borrow(bench.beset_lan, "beset"))
         beset.wait_for(r"[1-9][0-9.]* MiB of .*[1-9][0-9.]* MiB from neighbours", within_s=BOOT_S)
         dying.process.kill()
         yield Troubled(third, beset)
