@@ -111,8 +111,9 @@ def run_lanes(tmp_path: Path, failing: str) -> subprocess.CompletedProcess[str]:
 def test_the_last_lines_of_a_run_say_what_failed_in_either_lane(tmp_path: Path) -> None:
     run = run_lanes(tmp_path, "tests/sim")
     assert run.returncode == 1
-    assert run.stdout.splitlines()[-3:] == [
+    assert run.stdout.splitlines()[-4:] == [
         "machines: == 3 passed in 1s ==",
+        "measured: == 3 passed in 1s ==",
         "others: FAILED tests/sim/test_it.py::test_it - why",
         "others: == 1 failed in 2s ==",
     ]
@@ -127,7 +128,8 @@ def test_a_quick_test_that_fails_ends_the_run_before_the_slow_ones(tmp_path: Pat
 def test_a_run_whose_lanes_pass_passes(tmp_path: Path) -> None:
     run = run_lanes(tmp_path, "nothing")
     assert run.returncode == 0
-    assert run.stdout.splitlines()[-2:] == ["machines: == 3 passed in 1s ==", "others: == 3 passed in 1s =="]
+    lanes = ("machines", "measured", "others")
+    assert run.stdout.splitlines()[-3:] == [f"{lane}: == 3 passed in 1s ==" for lane in lanes]
 
 
 def test_every_pinned_dependency_is_a_name_and_a_version() -> None:

@@ -14,7 +14,7 @@ from netsim.study.result import result_of
 from netsim.study.simulation import simulate
 
 TOLERANCE = {"https": 0.10, "libtorrent": 0.25, "swarmboot": 0.20}
-"""Few runs a row, on a machine that may run other tests as well; docs/calibration.md has the aim, 10 % on each."""
+"""Few runs a row; docs/calibration.md has the aim, 10 % on each."""
 
 
 @pytest.mark.root
