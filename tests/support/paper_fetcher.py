@@ -2,7 +2,7 @@
 
 Each piece of an IMAGE is written when a read waits for it, by FAULT wrong the first time, or not at all (`never`), and
 all that is lacking when `FOLDER/go` appears; then the files are exchanged, and `FOLDER/done` says in how many
-milliseconds. By FAULT it ends as soon as there are devices (`ends`), with status 24.
+milliseconds. By FAULT it ends before that (`ends`), with status 24, when there are devices and `FOLDER/end` appears.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class PaperFetcher:
                     (self._folder / "loops.new").write_text(rest)
                     (self._folder / "loops.new").rename(self._folder / "loops")
                     if self._fault == "ends":
+                        _wait_for(self._folder / "end")
                         sys.exit(24)
                 case "wait" if self._fault == "never":
                     (self._folder / "waited").touch()
@@ -81,12 +82,16 @@ class PaperFetcher:
             file.write(bytes(len(piece)) if is_wrong else piece)
 
     def _go(self) -> None:
-        while not (self._folder / "go").exists():
-            time.sleep(0.01)
+        _wait_for(self._folder / "go")
         for image, data in enumerate(self._whole):
             for index in range(-(-len(data) // PIECE_BYTES)):
                 self._write(image, index, is_wrong=False)
         self._link.send("whole", images_text(self._facts))
+
+
+def _wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ def test_a_fetcher_that_ends_before_a_root_is_in_use_ends_the_attempt_and_its_de
     with paper_window(tmp_path, write_images(tmp_path, 1_000_000), fault="ends") as window:
         loops = attached_loops(window.paths)
         assert len(loops) == len(window.paths)
+        (window.folder / "end").touch()
         assert window.process.wait(20) == 24
         while window.devices:
             os.close(window.devices.pop())
