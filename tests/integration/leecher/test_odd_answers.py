@@ -94,7 +94,7 @@ def test_words_of_an_origin_reach_the_console_without_what_a_terminal_would_obey
     fleet = build_fleet(tmp_path / "fleet", build_release(tmp_path / "release"))
     with answering(b"HTTP/1.1 404 \x1b[2J\x9b31m gone\r\ncontent-length: 0\r\n\r\n") as url:
         done = run_program(
-            "fetch", "--server", url, "--trust", fleet.pub, "--into", tmp_path / "node", "--timeout", "1s"
+            "fetch", "--server", url, "--trust", fleet.pub, "--into", tmp_path / "node", "--timeout", "4s"
         )
     assert r"404 \x1b[2J\x9b31m gone" in done.err
     assert all(line.isprintable() for line in done.err.splitlines())

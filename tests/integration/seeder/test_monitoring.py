@@ -82,7 +82,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     token.write_text(f"{TOKEN}\n")
     with serving(fleet, "--ui-token", str(token)) as seeder:
         boot_one(fleet, seeder, folder, 1)
-        boot_one(fleet, seeder, folder, 2, "--channel", "edgy")
+        boot_one(fleet, seeder, folder, 2, "--channel", "edgy", "--timeout", "4s")
         configuration = (MONITORING / "prometheus.yml").read_text()
         configuration = configuration.replace("boot.example:8470", seeder.address.removeprefix("https://"))
         configuration = configuration.replace("ca.pem", str(seeder.ca)).replace("ui.token", str(token))
@@ -100,7 +100,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def boot_one(fleet: Fleet, seeder: Seeder, folder: Path, number: int, *arguments: str) -> None:
-    with booting(folder, number, *asking(seeder, fleet), "--timeout", "4s", *arguments) as node:
+    with booting(folder, number, *asking(seeder, fleet), *arguments) as node:
         node.end()
 
 
