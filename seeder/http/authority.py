@@ -120,10 +120,15 @@ def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
         raise _unusable(folder, f"{CA_NAME}: {error.strerror}") from error
     except ValueError as error:
         raise _unusable(folder, f"a {CA_NAME} that holds no certificate in PEM") from error
-    if certificate.public_key() != key.public_key():
+    if _public_bytes(certificate) != _public_bytes(key):
         raise _unusable(folder, f"a {CA_NAME} that is not {_CA_KEY_NAME}'s")
     _check_life(folder, certificate, _clock())
     return certificate, key
+
+
+def _public_bytes(holder: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a public key as bytes: of Debian 12's cryptography, no key equals another (decision 43)."""
+    return holder.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _authority_key(folder: Path) -> ec.EllipticCurvePrivateKey:

@@ -153,6 +153,7 @@ def test_a_release_is_published_served_and_fetched_by_what_is_installed(built: B
     assert swarmboot.__version__ in built.run("swarmboot", "--version", folder=tmp_path)
     built.run("python3", "-I", "-m", "swarmboot", "keygen", "--out", "keys", folder=tmp_path)
     built.run("swarmboot", "publish", "release", "--key", "keys/swarmboot.key", folder=tmp_path)
+    built.run("swarmboot", "ca", "--state", "state", "--out", "ca.pem", folder=tmp_path)
     log = tmp_path / "log"
     command = ("swarmboot", "serve", f"{tmp_path}/site", "--listen", "127.0.0.1:0", "--uplink", "1gbit",
                "--state", f"{tmp_path}/state")  # fmt: skip
@@ -160,7 +161,7 @@ def test_a_release_is_published_served_and_fetched_by_what_is_installed(built: B
         address = re.search(r"127\.0\.0\.1:[1-9][0-9]*", wait_for_line(log, "listening on", within_s=PROMPT_S))
         assert address is not None
         built.run(
-            "swarmboot", "fetch", "--server", f"https://{address[0]}", "--ca", "state/ca.pem", "--trust",
+            "swarmboot", "fetch", "--server", f"https://{address[0]}", "--ca", "ca.pem", "--trust",
             "keys/swarmboot.pub", "--into", "images", "--no-discovery", folder=tmp_path,
         )  # fmt: skip
     assert (tmp_path / "images/rootfs.squashfs").read_bytes() == (tmp_path / "release/rootfs.squashfs").read_bytes()
