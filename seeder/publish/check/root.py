@@ -9,6 +9,7 @@ import re
 
 from seeder.publish.check.finding import Finding, fatal, some
 from seeder.publish.check.readers.tree import Layer, Tree
+from seeder.publish.nodes.layers import MACHINE_IDS
 
 INITS = ("/sbin/init", "/etc/init", "/bin/init")
 """What is started without `init=`; the kernel would try /bin/sh too, which is no system."""
@@ -112,12 +113,13 @@ def check_leftovers(root: Layer) -> list[Finding]:
                 hint="take them out of /etc/fstab",
             )
         )
-    identity = root.inodes.get("etc/machine-id")
-    if identity is not None and identity.kind == "file" and identity.size_bytes >= _MACHINE_ID_BYTES:
+    held = [(path, root.inodes[path]) for path in MACHINE_IDS if path in root.inodes]
+    if shared := [path for path, inode in held if inode.kind == "file" and inode.size_bytes >= _MACHINE_ID_BYTES]:
         notes.append(
             Finding(
                 f"{root.label} holds a machine-id, which all nodes will share: with DHCP by DUID even their address",
-                hint="empty /etc/machine-id",
+                found=some(shared),
+                hint="empty /etc/machine-id and remove /var/lib/dbus/machine-id, which systemd takes in its place",
             )
         )
     if keys := sorted(path for path in root.inodes if re.fullmatch(r"etc/ssh/ssh_host_[^/]*_key", path)):

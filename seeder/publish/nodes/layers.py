@@ -39,7 +39,8 @@ HOSTS = "hosts.csv"
 TEMPLATE = ".tmpl"
 _MOUNTED_OVER = ("dev", "proc", "run", "sys", "tmp")
 _OURS = "etc/swarmboot"
-_MACHINE_ID = "etc/machine-id"
+MACHINE_IDS = ("etc/machine-id", "var/lib/dbus/machine-id")
+"""What systemd takes a machine's identity from, in this order (machine-id(5))."""
 _SHARED = ("default", "profile=", "rack=")
 _KEY_MARK = b"PRIVATE KEY-----"
 
@@ -142,7 +143,7 @@ def _check_path(path: str, where: str) -> None:
         raise ReleaseError(
             f"{where}/{path}: /{_OURS} is for secret settings", hint="see docs/release.md for env/*.secret.env"
         )
-    if plain == _MACHINE_ID and where.rpartition("/")[2].startswith(_SHARED):
+    if plain in MACHINE_IDS and where.rpartition("/")[2].startswith(_SHARED):
         raise ReleaseError(
             f"{where}/{path}: machines that share an identity take one another's addresses and logs",
             hint="take it out: each makes its own at its boot; or put one into the layer of a MAC address",

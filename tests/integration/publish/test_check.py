@@ -172,7 +172,9 @@ def test_an_init_that_the_command_line_names_is_the_one_that_counts(bench: Bench
 @pytest.mark.parametrize("image", ["rootfs.squashfs", "rootfs.tar.zst"])
 def test_what_an_installed_machine_has_left_is_noted(bench: Bench, image: str) -> None:
     bench.image = image
-    (bench.root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (bench.root / "etc/machine-id").touch()
+    (bench.root / "var/lib/dbus").mkdir(parents=True)
+    (bench.root / "var/lib/dbus/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     (bench.root / "etc/ssh").mkdir()
     (bench.root / "etc/ssh/ssh_host_ed25519_key").write_text("key")
     (bench.root / "etc/fstab").write_text(
@@ -183,7 +185,8 @@ def test_what_an_installed_machine_has_left_is_noted(bench: Bench, image: str) -
     assert (status, refused, noted.count("\n")) == (BOOTS, "", 2)
     assert "UUID=12-34 on /, /dev/sda5 on none" in noted
     assert "/data" not in noted
-    assert "machine-id" in noted
+    assert "machine-id, which all nodes will share" in noted
+    assert "var/lib/dbus/machine-id" in noted
     assert "etc/ssh/ssh_host_ed25519_key" in noted
 
 

@@ -44,6 +44,7 @@ _LISTED = re.compile(
 _KINDS = {b"-": "file", b"d": "folder", b"l": "link", b"c": "character", b"b": "block", b"p": "pipe", b"s": "socket"}
 _WATCHED = re.compile(
     r"etc/(?:fstab|machine-id|ld\.so\.cache|ld\.so\.conf\.d/[^/]*|ssh/ssh_host_[^/]*_key)\Z"
+    r"|var/lib/dbus/machine-id\Z"
     r"|(?:[^/]*/)*(?:init|systemd|bin/[^/]*|sbin/[^/]*)\Z"
     r"|(?:LiveOS|live|casper)/|(?:[^/]*/){0,2}[^/]*\.squashfs\Z"
 )

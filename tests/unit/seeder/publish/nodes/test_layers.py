@@ -79,6 +79,7 @@ def _link(path: str, target: str) -> Callable[[Path], None]:
         (_write("default/run/x"), ReleaseError, "default/run: nobody would see it, /run is mounted over"),
         (_write("default/etc/swarmboot/secret.env"), ReleaseError, "/etc/swarmboot is for secret settings"),
         (_write("default/etc/machine-id"), ReleaseError, "machines that share an identity"),
+        (_write("default/var/lib/dbus/machine-id"), ReleaseError, "machines that share an identity"),
         (_write("default/etc/machine-id.tmpl"), ReleaseError, "machines that share an identity"),
         (_write("default/etc/x.tmpl", "\n{hosntame}"), ReleaseError, "x.tmpl, line 2: {hosntame} .*mean hostname"),
         (_write("default/etc/motd.tmpl"), ReleaseError, "etc/motd is there as a file and as a template"),
