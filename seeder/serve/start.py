@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,8 @@ def _listener(host: str, port: int) -> socket.socket:
 
 def _run(options: ServeOptions, listener: socket.socket, tell_started: Callable[[], None]) -> None:
     """Serve; a refusal that ended a part of the service is raised as it is, without the groups trio wraps it in."""
+    # Debian 12's anyio names what its trio warns of: nothing that an operator could mend.
+    warnings.filterwarnings("ignore", "trio.MultiError is deprecated", trio.TrioDeprecationWarning, "anyio")
     try:
         trio.run(run, options, listener, tell_started)
     except BaseExceptionGroup as group:

@@ -165,6 +165,7 @@ def test_a_release_is_published_served_and_fetched_by_what_is_installed(built: B
             "keys/swarmboot.pub", "--into", "images", "--no-discovery", folder=tmp_path,
         )  # fmt: skip
     assert (tmp_path / "images/rootfs.squashfs").read_bytes() == (tmp_path / "release/rootfs.squashfs").read_bytes()
+    assert "Warning" not in log.read_text()
 
 
 def test_every_verb_starts_with_the_distributions_libraries(built: Built, tmp_path: Path) -> None:
