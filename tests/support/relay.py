@@ -8,19 +8,31 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tests.support.loopback import Seeder
 
 _CHUNK_BYTES = 1 << 14
 
 
+@dataclass(slots=True)
+class Pace:
+    """How much a relay lets through, in all: what a test waits for has its time, and what comes after is not slow."""
+
+    bytes_per_s: float
+
+    def end(self) -> None:
+        """Let everything through from now on."""
+        self.bytes_per_s = math.inf
+
+
 @contextmanager
-def throttled(seeder: Seeder, bytes_per_s: float, *, most_bytes: float = math.inf) -> Iterator[Seeder]:
-    """Yield the seeder behind a relay that lets so much through in all, from the seeder to its nodes.
+def throttled(seeder: Seeder, pace: float | Pace, *, most_bytes: float = math.inf) -> Iterator[Seeder]:
+    """Yield the seeder behind a relay that lets so much through in all, in bytes per second, from it to its nodes.
 
     Once it has let `most_bytes` through, each connection stands still.
     """
+    kept = pace if isinstance(pace, Pace) else Pace(pace)
     host, _, port = seeder.address.removeprefix("https://").rpartition(":")
     listener = socket.create_server(("127.0.0.1", 0))
     turn, free_s, carried, ends = threading.Lock(), [time.monotonic()], [0], [listener]
@@ -31,7 +43,7 @@ def throttled(seeder: Seeder, bytes_per_s: float, *, most_bytes: float = math.in
             while data := source.recv(_CHUNK_BYTES):
                 if is_paced:
                     with turn:
-                        free_s[0] = max(free_s[0], time.monotonic()) + len(data) / bytes_per_s
+                        free_s[0] = max(free_s[0], time.monotonic()) + len(data) / kept.bytes_per_s
                         due_s = free_s[0]
                         carried[0] += len(data)
                         is_spent = carried[0] > most_bytes

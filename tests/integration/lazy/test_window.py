@@ -34,7 +34,7 @@ from tests.support.lazy import (
     make_squashfs,
 )
 from tests.support.loopback import Fleet, Seeder, asking, booting, build_fleet, serving, status
-from tests.support.relay import throttled
+from tests.support.relay import Pace, throttled
 from tests.support.shells import drive
 from tests.support.tree import TREE
 from tests.support.waiting import wait_until
@@ -42,6 +42,8 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.root, pytest.mark.needs("mksquashfs", "mount", "umount")]
 
 SLOW_BYTES_PER_S = 3e6
+OPEN_BYTES_PER_S = 4e5
+"""What the window stays open with for a quarter of a minute, unless the test lets the rest through."""
 Held = dict[str, dict[str, bytes]]
 
 
@@ -99,14 +101,15 @@ def reading(node: LazyNode, held: Held, count: int = 4) -> Iterator[list[Reader]
 
 
 @contextmanager
-def lazy_boot(folder: Path, fleet: Fleet, bytes_per_s: float) -> Iterator[LazyNode]:
-    """Boot one node from a seeder whose link carries so much."""
+def lazy_boot(folder: Path, fleet: Fleet) -> Iterator[tuple[LazyNode, Pace]]:
+    """Boot one node from a seeder whose link carries little until the pace ends."""
+    pace = Pace(OPEN_BYTES_PER_S)
     with (
-        serving(fleet, "--uplink", f"{bytes_per_s * 8:.0f}bit") as near,
-        throttled(near, bytes_per_s) as seeder,
+        serving(fleet, "--uplink", f"{SLOW_BYTES_PER_S * 8:.0f}bit") as near,
+        throttled(near, pace) as seeder,
         booting_lazily(folder, 1, *asking(seeder, fleet)) as node,
     ):
-        yield node
+        yield node, pace
 
 
 def read_all(node: LazyNode, held: Held) -> None:
@@ -119,7 +122,7 @@ def test_images_are_read_before_they_are_whole_and_their_files_exchanged_under_r
     tmp_path: Path, release: tuple[Fleet, Held]
 ) -> None:
     fleet, held = release
-    with fuse_connections(tmp_path / "fusectl") as connections, lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S) as node:
+    with fuse_connections(tmp_path / "fusectl") as connections, lazy_boot(tmp_path, fleet) as (node, pace):
         own = {device.partition(":")[2] for _, device, *_ in attached_loops(node.devices.values())}
         assert own
         assert own <= connections()
@@ -127,6 +130,7 @@ def test_images_are_read_before_they_are_whole_and_their_files_exchanged_under_r
         with reading(node, held) as readers:
             wait_until("a read", lambda: all(reader.reads for reader in readers), process=node.server)
             assert node.exchange_ms() is None, "it was whole before anything was read"
+            pace.end()
             node.wait_for_exchange()
             reads = [reader.reads for reader in readers]
             wait_until("reads after it", lambda: all(r.reads > n for r, n in zip(readers, reads, strict=True)))
@@ -165,9 +169,10 @@ def test_a_fetcher_that_ends_in_the_window_is_started_again_and_no_read_fails(
     tmp_path: Path, release: tuple[Fleet, Held], number: int
 ) -> None:
     fleet, held = release
-    with lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S) as node:
+    with lazy_boot(tmp_path, fleet) as (node, pace):
         with reading(node, held) as readers:
             os.kill(node.fetcher_pid(), number)
+            pace.end()
             node.wait_for_exchange()
         assert [fault for reader in readers for fault in reader.faults] == []
         assert node.leecher.end()[0] == 0
@@ -178,7 +183,7 @@ def test_a_server_of_reads_that_dies_in_the_window_ends_in_errors_and_a_report_a
     tmp_path: Path, release: tuple[Fleet, Held]
 ) -> None:
     fleet, held = release
-    with lazy_boot(tmp_path, fleet, SLOW_BYTES_PER_S / 6) as node:  # long enough on a busy machine
+    with lazy_boot(tmp_path, fleet) as (node, _):
         with reading(node, held) as readers:
             wait_until("a read", lambda: all(reader.reads for reader in readers), process=node.server)
             node.server.kill()
@@ -195,7 +200,8 @@ def test_an_attempt_again_from_the_rescue_shell_ends_the_window_of_the_one_befor
     fleet, _ = release
     run = tmp_path / "run"
     (run / "handover").mkdir(parents=True)
-    with serving(fleet, "--uplink", "8mbit") as near, throttled(near, 1e6) as seeder:
+    pace = Pace(OPEN_BYTES_PER_S)
+    with serving(fleet, "--uplink", "24mbit") as near, throttled(near, pace) as seeder:
         with booting_lazily(tmp_path, 1, *asking(seeder, fleet)) as node:
             devices = "".join(f"{name} {device}\n" for name, device in node.devices.items())
             loops = attached_loops(node.devices.values())
@@ -213,6 +219,7 @@ def test_an_attempt_again_from_the_rescue_shell_ends_the_window_of_the_one_befor
             assert len(loops) == len(node.devices)
             assert not loops & attached_loops(node.devices.values())
         assert [*(run / "handover").iterdir()] == []
+        pace.end()
         with booting(tmp_path, 1, *asking(seeder, fleet)) as leecher:
             status, said = leecher.end()
             assert status == 0, said
@@ -238,11 +245,12 @@ def test_a_plugin_that_is_unpacked_is_whole_and_has_its_name_when_the_root_is_in
     with tarfile.open(release / "plugins" / "10-driver.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "driver", "opt/driver")
     packed = (release / "plugins" / "10-driver.tar.gz").read_bytes()
-    with lazy_boot(tmp_path, build_fleet(tmp_path, release), SLOW_BYTES_PER_S / 3) as node:
+    with lazy_boot(tmp_path, build_fleet(tmp_path, release)) as (node, pace):
         plugin = node.leecher.into / "10-driver.tar.gz"
         assert node.exchange_ms() is None
         assert plugin.read_bytes() == packed
         assert [*node.devices] == ["rootfs.squashfs"]
+        pace.end()
         node.wait_for_exchange()
         assert node.leecher.end()[0] == 0
         assert not plugin.is_symlink()
@@ -257,7 +265,7 @@ def test_a_seeder_that_is_gone_in_the_window_costs_nothing_while_a_neighbour_liv
         seeder = stack.enter_context(serving(fleet, "--uplink", "1gbit"))
         warm = stack.enter_context(booting(tmp_path, 2, *asking(seeder, fleet), "--linger", "--up", "2MB/s"))
         warm.report()
-        slow = stack.enter_context(throttled(seeder, SLOW_BYTES_PER_S / 2))
+        slow = stack.enter_context(throttled(seeder, OPEN_BYTES_PER_S))
         node = stack.enter_context(booting_lazily(tmp_path, 1, *asking(slow, fleet)))
         seeder.process.kill()
         assert node.exchange_ms() is None
