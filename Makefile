@@ -10,13 +10,14 @@ TRUST ?= $(HOME)/.config/swarmboot/swarmboot.pub
 CA ?= $(wildcard /var/lib/swarmboot/ca.pem)
 PYTEST_ARGS ?=
 RUNS ?= 100000
+OLDEST := tests/unit/seeder tests/unit/leecher tests/unit/swarmboot $(addprefix tests/integration/,boot publish seeder stage0 trust)
 
 python := $(VENV)/bin/python
 ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: demo-lazy screenshots fuzz test-vm test-vm-all test-arm64 help venv demo test gate docs sample-release install-hook deb demo-vm clean
+.PHONY: demo-lazy screenshots fuzz test-oldest test-vm test-vm-all test-arm64 help venv demo test gate docs sample-release install-hook deb demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +35,13 @@ demo: $(ready) ## publish a release and boot a rack of NODES=8 from it (RELEASE=
 test: gate ## the whole gate: format, lint, types, imports, shell, then every test
 	@.ci/packages test
 	@$(if $(PYTEST_ARGS),$(python) -m pytest $(PYTEST_ARGS),.ci/tests)
+
+test-oldest: ## what needs no machine, with Debian 12's own libraries in the place of the pinned ones; ten minutes
+	@.ci/packages test
+	@VENV=.venv-oldest .ci/venv
+	@.venv-oldest/bin/python -m pip install --quiet --no-deps --disable-pip-version-check --no-input -r .ci/oldest
+	@.venv-oldest/bin/python -m pytest -W ignore::DeprecationWarning -W ignore::FutureWarning \
+		-W ignore::cryptography.utils.CryptographyDeprecationWarning $(if $(PYTEST_ARGS),$(PYTEST_ARGS),$(OLDEST))
 
 test-vm: $(ready) ## of these, the tests that boot virtual machines
 	@.ci/packages test

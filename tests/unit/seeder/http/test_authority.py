@@ -29,7 +29,8 @@ def test_a_key_without_its_certificate_is_gone_on_with(tmp_path: Path) -> None:
     before = x509.load_pem_x509_certificate(make_authority(tmp_path).read_bytes())
     (tmp_path / "ca.pem").unlink()
     after = x509.load_pem_x509_certificate(make_authority(tmp_path).read_bytes())
-    assert (after.public_key(), after.subject) == (before.public_key(), before.subject)
+    assert after.public_key().public_numbers() == before.public_key().public_numbers()  # type: ignore[union-attr]
+    assert after.subject == before.subject
 
 
 @pytest.mark.parametrize(
