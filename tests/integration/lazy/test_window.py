@@ -217,7 +217,9 @@ def test_an_attempt_again_from_the_rescue_shell_ends_the_window_of_the_one_befor
             assert node.exchange_ms() is None, "it was over already"
             assert not Path(f"/proc/{fetcher}").exists()
             assert len(loops) == len(node.devices)
-            assert not loops & attached_loops(node.devices.values())
+            wait_until(
+                "loops let go of", lambda: not loops & attached_loops(node.devices.values())
+            )  # at the last close
         assert [*(run / "handover").iterdir()] == []
         pace.end()
         with booting(tmp_path, 1, *asking(seeder, fleet)) as leecher:
