@@ -25,7 +25,8 @@ from seeder.http.authority import ServerCertificate, issue_certificate
 from swarmboot.release import manifest, trust
 from swarmboot.release.manifest import Artifact
 from tests.bench.load import processor_s
-from tests.support.loopback import Fleet, build_fleet, build_release, running_nginx
+from tests.support.loopback import Fleet, build_fleet, build_release
+from tests.support.nginx import running_nginx
 
 IMAGE_BYTES = 64 << 20
 BLOB_READERS = 4

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -26,9 +25,6 @@ from typing import Any
 
 from tests.support.commands import run
 from tests.support.waiting import BOUND_S, wait_until
-
-_NGINX_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-_NGINX_USER = "user root;" if os.geteuid() == 0 else ""
 
 
 def program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -227,45 +223,6 @@ def status(seeder: Seeder) -> dict[str, Any]:
 def wait_for_stage0_neighbour(seeder: Seeder) -> None:
     """Return once the seeder knows of a node that serves stage 0."""
     wait_until("a node that serves stage 0", lambda: status(seeder)["stage0"]["neighbours"] > 0, process=seeder.process)
-
-
-@contextmanager
-def nginx(folder: Path, site: Path) -> Iterator[str]:
-    """Serve a site with nginx over plain HTTP; yield its address. Its log of requests is `folder`/access.log."""
-    with running_nginx(folder, site) as (_, port):
-        yield f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def running_nginx(
-    folder: Path, site: Path, *, tls: str = "", log: bool = True, launcher: Sequence[str] = ()
-) -> Iterator[tuple[int, int]]:
-    """Serve a site with nginx; yield its process and its port. `tls` is a server block's lines for HTTPS."""
-    with socket.create_server(("127.0.0.1", 0)) as trial:
-        port = trial.getsockname()[1]
-    temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in _NGINX_TEMPORARY)
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        f"{_NGINX_USER} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}"
-        f"http {{ access_log {folder / 'access.log' if log else 'off'}; {temporary}"
-        f"server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; {tls} root {site}; }} }}"
-    )
-    command = [*launcher, "nginx", "-e", str(folder / "error.log"), "-c", str(configuration)]
-    process = subprocess.Popen(command, text=True)
-    try:
-        wait_until("an answer of nginx", lambda: _answers(port), process=process)
-        yield process.pid, port
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 class HostileOrigin(ThreadingHTTPServer):

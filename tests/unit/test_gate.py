@@ -111,11 +111,12 @@ def run_lanes(tmp_path: Path, failing: str) -> subprocess.CompletedProcess[str]:
 def test_the_last_lines_of_a_run_say_what_failed_in_either_lane(tmp_path: Path) -> None:
     run = run_lanes(tmp_path, "tests/sim")
     assert run.returncode == 1
-    assert run.stdout.splitlines()[-4:] == [
+    assert run.stdout.splitlines()[-5:] == [
         "machines: == 3 passed in 1s ==",
         "measured: == 3 passed in 1s ==",
         "others: FAILED tests/sim/test_it.py::test_it - why",
         "others: == 1 failed in 2s ==",
+        "quick: == 3 passed in 1s ==",
     ]
 
 
@@ -123,13 +124,17 @@ def test_a_quick_test_that_fails_ends_the_run_before_the_slow_ones(tmp_path: Pat
     run = run_lanes(tmp_path, "tests/unit")
     assert run.returncode == 1
     assert "tests/integration" not in run.stdout
+    assert run.stdout.splitlines()[-2:] == [
+        "quick: FAILED tests/unit/test_it.py::test_it - why",
+        "quick: == 1 failed in 2s ==",
+    ]
 
 
 def test_a_run_whose_lanes_pass_passes(tmp_path: Path) -> None:
     run = run_lanes(tmp_path, "nothing")
     assert run.returncode == 0
-    lanes = ("machines", "measured", "others")
-    assert run.stdout.splitlines()[-3:] == [f"{lane}: == 3 passed in 1s ==" for lane in lanes]
+    lanes = ("machines", "measured", "others", "quick")
+    assert run.stdout.splitlines()[-4:] == [f"{lane}: == 3 passed in 1s ==" for lane in lanes]
 
 
 def test_every_pinned_dependency_is_a_name_and_a_version() -> None:

@@ -18,11 +18,11 @@ from tests.support.loopback import (
     booting,
     build_fleet,
     build_release,
-    nginx,
     program,
     serving,
     status,
 )
+from tests.support.nginx import nginx
 
 
 @pytest.fixture(scope="module")
