@@ -15,16 +15,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from seeder.record.policy import shapes
+from seeder.record.policy.changes import Changes
 from seeder.record.policy.view import View
 
 EVERY_S = 1.0
 LISTENERS_MAX = 16
-CHANGES_MAX = 250
-"""So many changed nodes are told at once; the others come a second later."""
-
 _BEHIND_MAX = 4
 _KEEP_ALIVE_S = 15.0
-_PASSING = ("since_s", "heard_unix_s")
 
 
 class Broadcast:
@@ -34,7 +31,7 @@ class Broadcast:
         self._view = view
         self._listeners: set[trio.MemorySendChannel[bytes]] = set()
         self._has_listener = trio.Event()
-        self._told: dict[str, str] = {}
+        self._changes: Changes | None = None
         self._told_fleet = ""
         self._last = b""
         self._silent_s = 0.0
@@ -63,15 +60,15 @@ class Broadcast:
         while True:
             if not self._listeners:
                 self._has_listener = trio.Event()
-                self._told, self._told_fleet, self._last = {}, "", b""
+                self._changes, self._told_fleet, self._last = None, "", b""
                 await self._has_listener.wait()
                 view = await self._view()
-                self._told = await trio.to_thread.run_sync(_texts, view)
+                self._changes = await trio.to_thread.run_sync(Changes, view)
             view = await self._view()
-            self._tell(await trio.to_thread.run_sync(self._changes, view))
+            self._tell(await trio.to_thread.run_sync(self._news, view))
             await trio.sleep(EVERY_S)
 
-    def _changes(self, view: View) -> bytes:
+    def _news(self, view: View) -> bytes:
         """Return what there is to tell, nothing for nothing; occurs in a thread, one at a time."""
         said = b""
         fleet = shapes.fleet(view)
@@ -80,13 +77,9 @@ class Broadcast:
             self._told_fleet = mark
             self._last = event("fleet", fleet)
             said += self._last
-        texts = _texts(view)
-        changed = [row for row in view.rows if texts[row.boot.id] != self._told.get(row.boot.id)][:CHANGES_MAX]
-        gone = sorted(self._told.keys() - texts.keys())
+        assert self._changes is not None
+        changed, gone = self._changes.take(view)
         if changed or gone:
-            self._told.update((row.boot.id, texts[row.boot.id]) for row in changed)
-            for id_ in gone:
-                del self._told[id_]
             nodes = [shapes.node(row, now_s=view.now_s) for row in changed]
             said += event("nodes", {"time": view.now_s, "nodes": nodes, "gone": gone})
         return said
@@ -102,15 +95,6 @@ class Broadcast:
                 teller.send_nowait(said)
             except (trio.WouldBlock, trio.BrokenResourceError):
                 self.leave(teller)
-
-
-def _texts(view: View) -> dict[str, str]:
-    """Return each node as text, without what changes by itself as time passes."""
-    texts = {}
-    for row in view.rows:
-        values = shapes.node(row, now_s=view.now_s)
-        texts[row.boot.id] = repr([value for name, value in values.items() if name not in _PASSING])
-    return texts
 
 
 def event(name: str, values: dict[str, Any]) -> bytes:

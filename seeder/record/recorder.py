@@ -108,7 +108,10 @@ class Recorder:
                 return
         else:
             self._known[announce.node] = (*said[:3], announce.about or (known[3] if known else None))
-        self._ledger.announced(_heard(announce, node, host), now_s=self._clock())
+        boot = self._ledger.announced(_heard(announce, node, host), now_s=self._clock())
+        told = self._registry.nodes.get(announce.node)
+        if told is not None and node in boot.nodes:
+            self._progress(boot, told, heard_s=boot.heard_s)
 
     def reported(self, report: BootReport, *, host: str) -> None:
         """Occurs when a node has reported and was believed."""

@@ -16,6 +16,8 @@ from tests.support.loopback import Fleet, asking, booting, build_fleet, build_re
 
 IMAGE = "rootfs.squashfs"
 SIZE_BYTES = 12_000_000
+SLOW = ("--uplink", "20mbit")
+"""A network that no cache is slower than, on however busy a machine: what the cache has is asked of it alone."""
 
 
 @pytest.fixture
@@ -48,9 +50,9 @@ def empty(tmp_path: Path) -> None:
     (tmp_path / "node1.json").unlink()
 
 
-def fetch(tmp_path: Path, fleet: Fleet, release: Path, cache: Path) -> tuple[dict[str, Any], str]:
+def fetch(tmp_path: Path, fleet: Fleet, release: Path, cache: Path, *serve: str) -> tuple[dict[str, Any], str]:
     """Fetch with a cache; return the report and what was said. The image must be right."""
-    with serving(fleet) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--cache", cache) as node:
+    with serving(fleet, *serve) as seeder, booting(tmp_path, 1, *asking(seeder, fleet), "--cache", cache) as node:
         status, said = node.end()
         assert status == 0, said
         assert (tmp_path / "node1" / IMAGE).read_bytes() == (release / IMAGE).read_bytes()
@@ -58,7 +60,7 @@ def fetch(tmp_path: Path, fleet: Fleet, release: Path, cache: Path) -> tuple[dic
 
 
 def test_an_unchanged_release_costs_no_image_byte(tmp_path: Path, fleet: Fleet, release: Path, cache: Path) -> None:
-    report, said = fetch(tmp_path, fleet, release, cache)
+    report, said = fetch(tmp_path, fleet, release, cache, *SLOW)
     assert report["bytes_from"] == {"neighbours": 0, "origin": 0, "cache": SIZE_BYTES}, said
 
 
@@ -70,7 +72,7 @@ def test_what_was_fetched_is_kept_and_the_next_fetch_has_it(tmp_path: Path, flee
     assert "written to the cache" in said
     assert cached(cache, release).read_bytes() == (release / IMAGE).read_bytes()
     empty(tmp_path)
-    report, said = fetch(tmp_path, fleet, release, cache)
+    report, said = fetch(tmp_path, fleet, release, cache, *SLOW)
     assert report["bytes_from"] == {"neighbours": 0, "origin": 0, "cache": SIZE_BYTES}
     assert "the cache has it all" in said
 
@@ -83,7 +85,7 @@ def test_what_a_cache_has_wrong_is_fetched_and_then_kept_right(
     for at in range(0, SIZE_BYTES, 3_000_000):
         stored[at] ^= 1
     path.write_bytes(stored)
-    report, said = fetch(tmp_path, fleet, release, cache)
+    report, said = fetch(tmp_path, fleet, release, cache, *SLOW)
     assert report["bytes_from"]["origin"] == 4 * (1 << 16)
     assert report["bytes_from"]["cache"] == SIZE_BYTES - 4 * (1 << 16)
     assert report["hash_failures"] == 0
@@ -180,7 +182,7 @@ def test_of_an_image_that_has_grown_in_the_middle_most_comes_from_the_older_one(
     old = cached(cache, release)
     insert(release)
     fleet.publish(release)
-    report, said = fetch(tmp_path, fleet, release, cache)
+    report, said = fetch(tmp_path, fleet, release, cache, *SLOW)
     sources, size_bytes = report["bytes_from"], (release / IMAGE).stat().st_size
     assert sources["cache"] >= 0.85 * size_bytes, said
     assert sources["origin"] <= size_bytes - sources["cache"]

@@ -20,10 +20,10 @@ IMAGE = Torrent(InfoHash(b"i" * 32), 1 << 30, 1 << 20)
 NODES = 200
 
 
-def said(number: int) -> Announce:
-    """Return an announce of a node that has ten pieces."""
+def said(number: int, *, pieces: int = 10) -> Announce:
+    """Return an announce of a node that has so many pieces."""
     about = About(f"{number:08x}-0000-4000-8000-000000000000", f"52:54:00:00:00:{number:02x}", f"node{number}", "", "")
-    have = {IMAGE.info_hash: piece_set.encode(piece_set.of(range(10)), IMAGE.count)}
+    have = {IMAGE.info_hash: piece_set.encode(piece_set.of(range(pieces)), IMAGE.count)}
     return Announce(NodeId(number.to_bytes(16, "big")), Sequence(1), NodeState.FETCHING, 6881, have=have, about=about)
 
 
@@ -32,8 +32,9 @@ def test_others_are_answered_while_a_large_fleet_is_swept_and_a_node_may_go_mean
     registry.add_torrent(IMAGE)
     recorder = Recorder(registry, Catalogue(tmp_path, registry), clock=lambda: 1000.0, steady=lambda: 10.0)
     for number in range(NODES):
+        registry.observe(said(number, pieces=0), host=f"10.0.0.{number}", now_s=10.0)
+        recorder.announced(said(number, pieces=0), host=f"10.0.0.{number}")
         registry.observe(said(number), host=f"10.0.0.{number}", now_s=11.0)
-        recorder.announced(said(number), host=f"10.0.0.{number}")
 
     def have_bytes(number: int) -> int:
         boot = recorder.find(f"node{number}")
@@ -58,3 +59,18 @@ def test_others_are_answered_while_a_large_fleet_is_swept_and_a_node_may_go_mean
 
     trio.run(main, clock=MockClock())
     assert have_bytes(NODES - 2) == 10 << 20
+
+
+def test_what_a_node_has_is_known_from_its_first_announce_and_from_the_first_after_a_silence(tmp_path: Path) -> None:
+    registry = Registry()
+    registry.add_torrent(IMAGE)
+    recorder = Recorder(registry, Catalogue(tmp_path, registry), clock=lambda: 1000.0, steady=lambda: 10.0)
+    for pieces in (10, 20):
+        registry.observe(said(1, pieces=pieces), host="10.0.0.1", now_s=9.9)  # before the recorder hears of it
+        recorder.announced(said(1, pieces=pieces), host="10.0.0.1")
+        recorder.sweep()
+        boot = recorder.find("node1")
+        assert boot is not None
+        assert boot.have_bytes == pieces << 20
+        registry.forget(NodeId((1).to_bytes(16, "big")))
+        recorder.sweep()
