@@ -75,6 +75,7 @@ class Policy:
         self.wanted = dict(wanted)
         self.have: dict[InfoHash, Pieces] = dict.fromkeys(wanted, 0)
         self.expected: Mapping[InfoHash, Pieces] = {}  # they come from elsewhere: no rescue fetches them
+        self.in_hand: Mapping[InfoHash, Pieces] = {}  # their bytes are in, and are being verified
         self.rescues = 0
         self._is_rescuing = False
         self._is_helped = False
@@ -99,7 +100,8 @@ class Policy:
         self._progress_s = now_s
         self._starving_told_s: float | None = None
         self._is_complete_told = False
-        self._lease_slots = self.limits.lease_slots
+        self._most_leases = self.limits.lease_slots
+        self._has_room = True
         self._slowness = Slowness()
         self._arrived_s = now_s
 
@@ -107,17 +109,28 @@ class Policy:
         """Want one more torrent, at low priority: from now on one range at a time, for this and all others."""
         self.wanted[wanted.info_hash] = wanted
         self.have[wanted.info_hash] = 0
-        self._lease_slots = 1
+        self._most_leases = 1
         self._progress_s = now_s
         self.tell_soon()
 
     def still_starting(self, *, has_room: bool, now_s: float) -> None:
-        """Occurs while the node is no neighbour yet: nobody could have sent it anything, so nothing is overdue.
-
-        Without room for more bytes that nobody can verify yet, it asks for no more leases.
-        """
+        """Occurs while the node is no neighbour yet: nobody could have sent it anything, so nothing is overdue."""
         self._progress_s = self._arrived_s = now_s
-        self._lease_slots = self.limits.lease_slots if has_room else 0
+        self._has_room = has_room
+
+    def has_in_hand(self, pieces: Mapping[InfoHash, Pieces], *, has_room: bool) -> None:
+        """Take note of what is being verified; without room for more it asks for no more leases until there is."""
+        self.in_hand = pieces
+        self._has_news |= has_room and not self._has_room
+        self._has_room = has_room
+
+    def coming(self, info_hash: InfoHash) -> Pieces:
+        """Return the pieces that are as good as there: nobody needs to fetch them."""
+        return self.expected.get(info_hash, 0) | self.in_hand.get(info_hash, 0)
+
+    @property
+    def _lease_slots(self) -> int:
+        return self._most_leases if self._has_room else 0
 
     def started(self, *, now_s: float) -> None:
         """Occurs when the node has become a neighbour."""
@@ -335,7 +348,7 @@ class Policy:
 
     def _lacking(self, want: Wanted) -> Pieces:
         """Return what is neither there nor on its way from an origin or a cache."""
-        lacking = piece_set.all_pieces(want.count) & ~self.have[want.info_hash] & ~self.expected.get(want.info_hash, 0)
+        lacking = piece_set.all_pieces(want.count) & ~self.have[want.info_hash] & ~self.coming(want.info_hash)
         for piece_range in self._ranges.values():
             if piece_range.info_hash == want.info_hash:
                 lacking &= ~piece_set.span(piece_range.first, piece_range.count)
@@ -344,7 +357,8 @@ class Policy:
     def fetch_now(self, info_hash: InfoHash, index: PieceIndex) -> None:
         """Fetch one piece from an origin unless it comes from one: occurs when a read has waited too long for it."""
         ranges = (each for each in self._ranges.values() if each.info_hash == info_hash)
-        if self._origins and not any(each.first <= index < each.first + each.count for each in ranges):
+        is_coming = any(each.first <= index < each.first + each.count for each in ranges)
+        if self._origins and not (is_coming or self.in_hand.get(info_hash, 0) >> index & 1):
             self._start(info_hash, index, 1, min(self._origins, key=self.failures_of), None)
 
     def failures_of(self, origin: str) -> int:
@@ -359,6 +373,6 @@ class Policy:
             due_s += [since + self._starve_s, since + self.patience_s, self._rescue_at_s]
         elif self._is_rescuing or self.is_alone:
             due_s.append(self._rescue_at_s)
-        if self._slowness.is_watching:
+        if self._slowness.is_watching or not self._has_room:
             due_s.append(now_s + _LOOK_S)
         return min((due for due in due_s if due > now_s), default=now_s + 1.0)

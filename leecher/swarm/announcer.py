@@ -5,6 +5,7 @@ Which neighbours and leases a handout brings is for the policy; what else it say
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -127,11 +128,12 @@ class Announcer:
             own_end=self._requests.own_end,
             about=self._introduction.about(),
             urgent=self._urgent(),
+            sent_ms=int(time.monotonic() * 1000),
         )
 
     def _shown(self, info_hash: InfoHash) -> sets.Pieces:
-        """Return what the seeder is to take for there: of what this node is copying it has nobody fetch anything."""
-        return self._policy.have[info_hash] | self._policy.expected.get(info_hash, 0)
+        """Return what the seeder is to take for there: what is copied or verified here nobody is to fetch."""
+        return self._policy.have[info_hash] | self._policy.coming(info_hash)
 
     def _urgent(self) -> dict[InfoHash, sets.Pieces]:
         torrents = {info_hash for info_hash, _ in self.urgent}

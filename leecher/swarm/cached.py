@@ -68,7 +68,7 @@ class Cached:
         elif fact.data is not None:
             self._copying.came(h, now_s=now_s)
             self._under_way[h, index] = len(fact.data)
-            self._intake.copied(self._swarm, h, index, fact.data)
+            self._intake.copied(self._swarm, h, index, fact.data, now_s=now_s)
         elif not is_there:
             self._misses += 1
             self._copying.settled(h, index)

@@ -209,6 +209,8 @@ class Fetcher:
             self.reads.step(now_s=now_s)
         if not self.has_joined:
             self.policy.still_starting(has_room=self._intake.has_room, now_s=now_s)
+        else:
+            self._intake.tell(now_s=now_s)
         self._ranges.tell_progress(now_s=now_s)
         for request in self.policy.requests(now_s=now_s):
             match request:

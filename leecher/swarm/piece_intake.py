@@ -8,6 +8,7 @@ first failure on what comes from origins is proved here, and an origin is blamed
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leecher.cache.reader import hash_of
@@ -17,6 +18,7 @@ from leecher.swarm.counters import BootCounters
 from swarmboot.errors import ArtifactError, ResourceError
 from swarmboot.ids import InfoHash, Sequence
 from swarmboot.release.manifest import Artifact
+from swarmboot.release.piece_set import Pieces
 
 if TYPE_CHECKING:
     from leecher.swarm.session import Swarm
@@ -29,8 +31,21 @@ _FAILURES_OF_A_PIECE = 3
 _SPOILED_MAX = 12
 """So often may the right bytes of a piece fail: by then it is not neighbours any more that spoil them."""
 _REFUSALS_OF_A_PIECE = 3
+BEHIND_S = 1.0
+"""A node whose pieces wait so long to be verified, and are as many as it may hold, asks for no more."""
+_BELIEVED_S = 5.0
+"""So long after the last sign of libtorrent a piece that was handed in is taken for one that is going to be there."""
 _SILENCE_S = 20.0
 """So long after the first time: a node that is slow beside its seeder is leased what it is still verifying again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _HandedIn:
+    """Who sent a piece that libtorrent is verifying, how large it is, and since when."""
+
+    origin: str
+    size_bytes: int
+    since_s: float
 
 
 class PieceIntake:
@@ -57,7 +72,7 @@ class PieceIntake:
         self._swarm: Swarm | None = None
         self._held: list[PieceReceived] = []
         self._held_bytes = 0
-        self._arriving: dict[tuple[InfoHash, int], str] = {}
+        self._arriving: dict[tuple[InfoHash, int], _HandedIn] = {}  # the earliest first
         self._failed: dict[tuple[InfoHash, int], int] = {}
         self._spoiled: dict[tuple[InfoHash, int], int] = {}
         self._handed_in: dict[tuple[InfoHash, int], tuple[int, float]] = {}
@@ -93,7 +108,7 @@ class PieceIntake:
         if self._counters.hash_failures and not self._is_right(info_hash, piece.index, piece.data):
             self._blame(piece.piece_range.origin, info_hash, piece.index, now_s=now_s)
             return
-        self._arriving[info_hash, piece.index] = piece.piece_range.origin
+        self._hand_in(info_hash, piece.index, piece.piece_range.origin, len(piece.data), now_s)
         times, since_s = self._handed_in.get((info_hash, piece.index), (0, now_s))
         self._handed_in[info_hash, piece.index] = (times + 1, since_s)
         if times >= _REFUSALS_OF_A_PIECE and now_s - since_s >= _SILENCE_S:
@@ -105,10 +120,27 @@ class PieceIntake:
             )
         swarm.insert(info_hash, piece.index, piece.data)
 
-    def copied(self, swarm: Swarm, info_hash: InfoHash, index: int, data: bytes) -> None:
+    def _hand_in(self, info_hash: InfoHash, index: int, origin: str, size_bytes: int, now_s: float) -> None:
+        self._arriving.pop((info_hash, index), None)
+        self._arriving[info_hash, index] = _HandedIn(origin, size_bytes, now_s)
+
+    def tell(self, *, now_s: float) -> None:
+        """Tell the policy which pieces are being verified, and whether there is room for more of them."""
+        idle_s = self._policy.idle_s(now_s=now_s)
+        in_hand: dict[InfoHash, Pieces] = {}
+        waiting_bytes, waited_s = 0, 0.0
+        for (info_hash, index), piece in self._arriving.items():
+            if min(idle_s, now_s - piece.since_s) < _BELIEVED_S:
+                in_hand[info_hash] = in_hand.get(info_hash, 0) | 1 << index
+            if piece.origin != CACHE:
+                waiting_bytes += piece.size_bytes
+                waited_s = max(waited_s, now_s - piece.since_s)
+        self._policy.has_in_hand(in_hand, has_room=waiting_bytes < HELD_MAX_BYTES or waited_s < BEHIND_S)
+
+    def copied(self, swarm: Swarm, info_hash: InfoHash, index: int, data: bytes, *, now_s: float) -> None:
         """Hand in a piece from the cache, which was proved before."""
         self._counters.from_cache_bytes += len(data)
-        self._arriving[info_hash, index] = CACHE
+        self._hand_in(info_hash, index, CACHE, len(data), now_s)
         swarm.insert(info_hash, index, data)
 
     def finished(self, info_hash: InfoHash, index: int) -> None:
@@ -131,7 +163,8 @@ class PieceIntake:
         """Count a bad piece; raises ResourceError for one that fails again and again although it came right."""
         self._counters.hash_failures += 1
         self._handed_in.pop((info_hash, index), None)
-        if self._arriving.pop((info_hash, index), CACHE) == CACHE:
+        piece = self._arriving.pop((info_hash, index), None)
+        if piece is None or piece.origin == CACHE:
             return
         spoiled = self._spoiled[info_hash, index] = self._spoiled.get((info_hash, index), 0) + 1
         if spoiled >= _SPOILED_MAX and info_hash in self._needed:

@@ -72,6 +72,9 @@ class Tracker:
         `host` is the address that the announce came from, which others are told. Raises DecodeError and ImpostorError
         as `Registry.observe` does.
         """
+        if self.registry.is_overtaken(announce, host=host):
+            self.registry.take_up(announce, now_s=now_s)
+            return [*self._expire(now_s), self._farewell(ticket), *self._serve(now_s)]
         node = self.registry.observe(announce, host=host, now_s=now_s, measure_s=self._measure_s(announce.node))
         answers = [*self._expire(now_s), *self._dismiss(node)]
         if node.state is NodeState.LEAVING:

@@ -68,6 +68,8 @@ class Announce:
     `serves_bytes_per_s`, 0 for no limit; `loads_sent` is to how many of these it has sent all of it, None from a node
     that does not say. `about` says which machine this is, until the seeder has heard it once.
     `urgent` are pieces that a program on the node waits for, of each torrent, and that its neighbours have not sent.
+    `sent_ms` is when it was sent, in milliseconds on the node's own monotonic clock, 0 from one that does not say: of
+    two announces under way at once the later one may arrive first.
     """
 
     node: NodeId
@@ -90,6 +92,7 @@ class Announce:
     own_end: str = ""
     about: About | None = None
     urgent: Mapping[InfoHash, Pieces] = field(default_factory=dict)
+    sent_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ def encode_announce(announce: Announce) -> bytes:
             "serves_rate": announce.serves_bytes_per_s,
             "key": announce.key,
             "own_end": announce.own_end,
+            "sent_ms": announce.sent_ms,
         }
     )
 
@@ -196,6 +200,7 @@ def decode_announce(data: bytes) -> Announce:
         own_end=_own_end(fields.text("own_end", most=64, default="")),
         about=read_about(fields.mapping("about")) if fields.has("about") else None,
         urgent=_urgent(fields.mapping("urgent")),
+        sent_ms=fields.integer("sent_ms", default=0),
     )
 
 

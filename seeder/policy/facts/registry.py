@@ -22,6 +22,9 @@ from swarmboot.wire.announce import Announce, NodeState
 STRANGERS_MAX = 8192
 """So many nodes without credit are remembered; beyond that those are forgotten that have been silent longest."""
 
+OVERTAKEN_MS = 60_000
+"""Longer than any announce is under way: what was sent earlier than that comes from a clock that has begun anew."""
+
 
 class Registry:
     """The nodes, their pieces and their leases, as of the facts told so far.
@@ -66,6 +69,20 @@ class Registry:
             self.torrents.pop(info_hash, None)
         return not is_used
 
+    def is_overtaken(self, announce: Announce, *, host: str) -> bool:
+        """Return whether a node that may speak has sent a later announce, which arrived before this one.
+
+        By how it stands then it lacks pieces again that it has, and would be leased them once more.
+        """
+        node = self.nodes.get(announce.node)
+        if node is None or announce.state is NodeState.LEAVING or not node.may_speak(announce.key, host):
+            return False
+        return bool(announce.sent_ms) and 0 < node.said_ms - announce.sent_ms < OVERTAKEN_MS
+
+    def take_up(self, announce: Announce, *, now_s: float) -> None:
+        """Take from an announce that was overtaken what only it says: which leases are received or given back."""
+        self._take_leases(self.nodes[announce.node], announce, now_s)
+
     def observe(self, announce: Announce, *, host: str, now_s: float, measure_s: float = 1.0) -> Node:
         """Take in an announce and return its node, its leases settled by what it has.
 
@@ -92,14 +109,18 @@ class Registry:
         node.serves, node.serves_bytes_per_s = announce.serves, announce.serves_bytes_per_s
         node.loads_sent = announce.loads_sent
         self._hold(node)
+        node.said_ms = announce.sent_ms
         self.leases.settle(node, now_s)
+        self._take_leases(node, announce, now_s)
+        if node.is_starving:
+            self._doubt(node)
+        return node
+
+    def _take_leases(self, node: Node, announce: Announce, now_s: float) -> None:
         for lease in announce.received:
             self.leases.receive(node, lease, now_s)
         for lease in announce.returned:
             self.leases.give_back(node, lease)
-        if node.is_starving:
-            self._doubt(node)
-        return node
 
     def _enlist(self, announce: Announce, host: str, now_s: float) -> Node:
         node = Node(announce.node, host, announce.port, announce.http_port, announce.rack, announce.state, now_s, now_s)

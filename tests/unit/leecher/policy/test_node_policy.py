@@ -235,6 +235,30 @@ def test_a_starting_node_without_room_asks_for_no_lease() -> None:
     assert announce.free_lease_slots == 0
 
 
+def test_what_is_being_verified_is_fetched_by_nobody_once_more() -> None:
+    policy = build_policy()
+    policy.has_in_hand({ROOT: 0b0000_0111}, has_room=True)
+    for _ in range(LIMITS.failures_alone):
+        policy.announce_failed(now_s=0.0)
+    (fetch, *_) = fetches_of(policy.requests(now_s=20.0))
+    assert fetch.piece_range.first >= 3
+    policy.fetch_now(ROOT, PieceIndex(1))
+    assert {each.piece_range.first for each in fetches_of(policy.requests(now_s=20.1))} & {0, 1, 2} == set()
+
+
+def test_a_node_that_verifies_slower_than_it_fetches_asks_for_no_lease_and_for_some_once_it_can() -> None:
+    policy = build_policy()
+    policy.has_in_hand({ROOT: 0b111}, has_room=False)
+    announce = announce_of(policy.requests(now_s=0.0))
+    assert announce is not None
+    assert announce.free_lease_slots == 0
+    assert policy.next_wake_s(now_s=0.0) <= 0.5, "it is looked at again"
+    policy.has_in_hand({ROOT: 0b1}, has_room=True)
+    announce = announce_of(policy.requests(now_s=0.5))
+    assert announce is not None
+    assert announce.free_lease_slots == 2
+
+
 def test_a_node_that_has_become_a_neighbour_says_so_though_an_announce_is_on_its_way() -> None:
     policy = build_policy()
     policy.still_starting(has_room=True, now_s=0.0)

@@ -10,7 +10,7 @@ import pytest
 from leecher.cache.reader import hash_of
 from leecher.policy.events import PieceReceived
 from leecher.policy.node_policy import Policy, Wanted
-from leecher.policy.requests import PieceRange
+from leecher.policy.requests import AnnounceRequest, PieceRange
 from leecher.swarm.counters import BootCounters
 from leecher.swarm.piece_intake import PieceIntake
 from swarmboot.errors import ArtifactError, ResourceError
@@ -41,9 +41,13 @@ def swarm() -> Silent:
 
 
 @pytest.fixture
-def intake(swarm: Silent) -> PieceIntake:
+def policy() -> Policy:
     wanted = {H: Wanted(H, ARTIFACT.pieces, ARTIFACT.piece_bytes)}
-    policy = Policy(wanted, origin="https://a", now_s=0.0, random=Random(1))
+    return Policy(wanted, origin="https://a", now_s=0.0, random=Random(1))
+
+
+@pytest.fixture
+def intake(swarm: Silent, policy: Policy) -> PieceIntake:
     layer = [b""] * ARTIFACT.pieces
     layer[0] = hash_of(RIGHT, ARTIFACT)
     counters = BootCounters(NodeId(bytes(16)), 0.0)
@@ -103,3 +107,35 @@ def test_right_bytes_that_fail_for_ever_end_the_boot(intake: PieceIntake) -> Non
     intake.received(piece(), now_s=12)
     with pytest.raises(ResourceError, match=r"spoiled on this machine.*12 times"):
         intake.failed(H, 0)
+
+
+def slots(policy: Policy, now_s: float) -> int:
+    """Return how many leases the node asks for."""
+    policy.tell_soon()
+    return next(each.free_lease_slots for each in policy.requests(now_s=now_s) if isinstance(each, AnnounceRequest))
+
+
+def test_what_was_handed_in_is_told_for_as_long_as_libtorrent_gives_a_sign(intake: PieceIntake, policy: Policy) -> None:
+    intake.received(piece(), now_s=0.0)
+    for now_s, told in ((0.1, 1), (4.9, 1), (5.1, 0)):
+        intake.tell(now_s=now_s)
+        assert policy.in_hand.get(H, 0) == told
+    policy.piece_arrived(H, 1, now_s=5.2)
+    intake.tell(now_s=5.3)
+    assert policy.in_hand == {H: 1}
+    intake.finished(H, 0)
+    intake.tell(now_s=5.4)
+    assert policy.in_hand == {}
+
+
+def test_of_more_than_a_node_may_hold_that_waits_for_long_it_takes_no_more(
+    intake: PieceIntake, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leecher.swarm.piece_intake.HELD_MAX_BYTES", 1)
+    intake.received(piece(), now_s=0.0)
+    for now_s, asks in ((0.9, True), (1.1, False)):
+        intake.tell(now_s=now_s)
+        assert bool(slots(policy, now_s)) == asks
+    intake.finished(H, 0)
+    intake.tell(now_s=1.2)
+    assert slots(policy, 1.2) == 2

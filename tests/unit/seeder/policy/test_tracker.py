@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
+from seeder.policy.facts.node import ImpostorError
 from seeder.policy.facts.registry import Registry
 from seeder.policy.facts.torrent_state import Torrent
 from seeder.policy.limits import Limits
 from seeder.policy.tracker import Tracker
-from swarmboot.ids import InfoHash, NodeId, Sequence
+from swarmboot.ids import InfoHash, NodeId, NodeKey, Sequence
 from swarmboot.release import piece_set
 from swarmboot.wire.announce import Announce, Handout, Neighbour, NodeState
 
@@ -101,3 +103,52 @@ def test_without_neighbours_that_serve_nobody_is_asked() -> None:
     said = replace(announce(1, port=6881), free_lease_slots=0)
     (answer,) = tracker.announce("first", said, host="10.0.0.1", now_s=0.0)
     assert not answer.handout.is_stage0_wanted
+
+
+def heard(tracker: Tracker, have: int, sent_ms: int, *, ticket: str, key: bytes = b"k" * 16, **said: Any) -> list[int]:
+    """Let a node that has its first so many pieces announce; return which pieces it is leased in the answer."""
+    pieces = {ROOT: piece_set.encode(piece_set.span(0, have), PIECES)}
+    told = replace(announce(1, port=6881), have=pieces, sent_ms=sent_ms, key=NodeKey(key), **said)
+    answers = tracker.announce(ticket, told, host="10.0.0.1", now_s=sent_ms / 1000)
+    leases = (lease for answer in answers if answer.ticket == ticket for lease in answer.handout.leases)
+    return [index for lease in leases for index in range(lease.first, lease.first + lease.count)]
+
+
+def test_an_announce_that_a_later_one_has_overtaken_gets_no_piece_that_is_there_once_more() -> None:
+    tracker = build_tracker()
+    heard(tracker, 0, 1000, ticket="first")
+    leased = heard(tracker, 32, 3000, ticket="later", free_lease_slots=2)
+    assert leased
+    assert min(leased) >= 32
+    assert heard(tracker, 0, 2000, ticket="overtaken") == []
+    node = tracker.registry.nodes[NodeId((1).to_bytes(16, "big"))]
+    assert node.have[ROOT] == piece_set.span(0, 32)
+    assert piece_set.of(leased) & ~tracker.registry.torrents[ROOT].leased == 0
+    again = heard(tracker, 32, 4000, ticket="last", free_lease_slots=2)
+    assert not set(again) & {*leased, *range(32)}
+
+
+def test_an_announce_that_was_overtaken_still_gives_leases_back() -> None:
+    tracker = build_tracker()
+    heard(tracker, 0, 1000, ticket="first")
+    (lease,) = tracker.registry.nodes[NodeId((1).to_bytes(16, "big"))].leases
+    heard(tracker, 0, 3000, ticket="later", free_lease_slots=0)
+    heard(tracker, 0, 2000, ticket="overtaken", returned=(lease,))
+    assert not tracker.registry.nodes[NodeId((1).to_bytes(16, "big"))].leases
+
+
+@pytest.mark.parametrize("sent_ms", [0, 1])
+def test_an_announce_without_a_time_or_of_a_clock_that_began_anew_is_taken_as_it_is(sent_ms: int) -> None:
+    tracker = build_tracker()
+    heard(tracker, 32, 100_000, ticket="first")
+    pieces = {ROOT: piece_set.encode(0, PIECES)}
+    anew = replace(announce(1, port=6881), have=pieces, sent_ms=sent_ms, key=NodeKey(b"k" * 16))
+    tracker.announce("anew", anew, host="10.0.0.1", now_s=100.0)
+    assert tracker.registry.nodes[NodeId((1).to_bytes(16, "big"))].have[ROOT] == 0
+
+
+def test_whoever_has_not_a_nodes_key_overtakes_nothing() -> None:
+    tracker = build_tracker()
+    heard(tracker, 0, 1000, ticket="first")
+    with pytest.raises(ImpostorError):
+        heard(tracker, 32, 500, ticket="another's", key=b"l" * 16)

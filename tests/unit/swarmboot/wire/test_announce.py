@@ -55,6 +55,7 @@ announces = st.builds(
         name=st.from_regex(r"[A-Za-z0-9._-]{0,64}", fullmatch=True),
         kernel=st.from_regex(r"[A-Za-z0-9._+~-]{0,64}", fullmatch=True),
     ),
+    sent_ms=st.integers(0, 2**53),
 )
 leases = st.builds(
     Lease,
