@@ -169,6 +169,7 @@ def story(values: Values, *, width: int) -> list[str]:
     if values["advice"]:
         lines += _paragraph("do:  ", values["advice"], width)
     lines += _paragraph("", "; ".join(_facts(values)), width)
+    lines += _paragraph("", _namesakes(values), width)
     if values["phases"]:
         lines += ["", *waterfall(values["phases"], now_s=values["time"], width=width)]
     if values["faults"]:
@@ -179,6 +180,16 @@ def story(values: Values, *, width: int) -> list[str]:
     if values["earlier"]:
         lines += ["", "this machine's boots before", *(f"  {past_line(each)}" for each in values["earlier"])]
     return fit(lines, width)
+
+
+def _namesakes(values: Values) -> str:
+    """Return which other machines have a machine's name; nothing where there are none, and of an older server."""
+    if not values.get("namesakes", {}).get("count"):
+        return ""
+    count, some = values["namesakes"]["count"], values["namesakes"]["some"]
+    more = f", and {count - len(some)} more" if count > len(some) else ""
+    are = "1 other machine calls itself" if count == 1 else f"{count} other machines call themselves"
+    return f"{are} {values['name']}: {', '.join(some)}{more}; ask for one by its MAC address"
 
 
 def _facts(values: Values) -> Iterator[str]:

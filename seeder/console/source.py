@@ -236,7 +236,8 @@ class FromFolder:
             raise unknown(key)
         earlier = read_history(self._folder, machine=boot.machine, most=EARLIER_MAX)
         row = row_of(boot, ledger.pace.limits_s(), Site({}), now_s=self._now_s)
-        return shapes.story(row, now_s=self._now_s, earlier=[each for each in earlier if each.id != boot.id])
+        others, namesakes = [each for each in earlier if each.id != boot.id], ledger.namesakes(boot)
+        return shapes.story(row, now_s=self._now_s, earlier=others, namesakes=namesakes)
 
     def history(self, *, limit: int) -> Values:
         """Return what `/api/history` would have answered."""

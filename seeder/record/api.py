@@ -94,7 +94,8 @@ class Api:
         others = [each for each in earlier if each.id != boot.id]
         site = Site({name: each.sequence for each in view.releases for name in each.channels})
         row = row_of(boot, view.limits_s, site, now_s=view.now_s)
-        return _json(shapes.story(row, now_s=view.now_s, earlier=others))
+        namesakes = self._recorder.namesakes(boot)
+        return _json(shapes.story(row, now_s=view.now_s, earlier=others, namesakes=namesakes))
 
     async def _history(self, request: Request) -> Response:
         text = request.query_params.get("limit", str(HISTORY_DEFAULT))

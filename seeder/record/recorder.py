@@ -169,6 +169,10 @@ class Recorder:
         """Return a current boot by its MAC address, address, name or id."""
         return self._ledger.find(key)
 
+    def namesakes(self, boot: Boot) -> list[Boot]:
+        """Return the current boots of other machines that call themselves as this one does, the latest first."""
+        return self._ledger.namesakes(boot)
+
     def of_node(self, node: str) -> Boot | None:
         """Return the current boot of a node id, in hexadecimal."""
         return self._ledger.of_node(node)

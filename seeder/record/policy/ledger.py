@@ -90,6 +90,11 @@ class Ledger:
                 return boot
         return None
 
+    def namesakes(self, boot: Boot) -> list[Boot]:
+        """Return the current boots of other machines that call themselves as this one does, the latest first."""
+        name = boot.name.lower()
+        return [each for each in reversed(self.boots.values()) if name == each.name.lower() and _is_other(each, boot)]
+
     def offered(self, mac: str, *, now_s: float) -> Boot:
         """Occurs when a machine's firmware, or what that has loaded, is told by DHCP what to boot."""
         boot = self.boots.get(self._by_mac.get(mac, ""))
@@ -304,6 +309,10 @@ class Ledger:
         boot = self._of_mac(mac, host)
         if boot is not None and not boot.has_spoken:
             self._put(change(boot))
+
+
+def _is_other(boot: Boot, known: Boot) -> bool:
+    return bool(boot.name) and boot.machine != known.machine
 
 
 def _is_booted_without(boot: Boot, node: str) -> bool:

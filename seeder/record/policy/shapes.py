@@ -7,7 +7,7 @@ none away.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from seeder.record.policy.boot import PHASES, Boot, Span
@@ -18,6 +18,7 @@ _LISTED = 20
 """So many of the slowest, failed and stuck are in the fleet's summary."""
 
 HISTORY_MAX = 1000
+NAMESAKES_MAX = 3
 Values = dict[str, Any]
 
 
@@ -126,8 +127,11 @@ def nodes(view: View, *, state: str = "", rack: str | None = None) -> Values:
     return {"time": view.now_s, "nodes": [node(row, now_s=view.now_s) for row in chosen]}
 
 
-def story(row: Row, *, now_s: float, earlier: Iterable[Boot] = ()) -> Values:
-    """Return `GET /api/nodes/KEY`: one boot's whole story and its machine's boots before it."""
+def story(row: Row, *, now_s: float, earlier: Iterable[Boot] = (), namesakes: Sequence[Boot] = ()) -> Values:
+    """Return `GET /api/nodes/KEY`: one boot's whole story and its machine's boots before it.
+
+    `namesakes` are boots of other machines that call themselves the same.
+    """
     boot = row.boot
     return {
         **node(row, now_s=now_s),
@@ -149,6 +153,7 @@ def story(row: Row, *, now_s: float, earlier: Iterable[Boot] = ()) -> Values:
             {"unix_s": fault.at_s, "exit_status": fault.exit_status, "text": fault.text} for fault in boot.faults
         ],
         "earlier": [past(each) for each in earlier],
+        "namesakes": {"count": len(namesakes), "some": [each.machine for each in namesakes[:NAMESAKES_MAX]]},
     }
 
 

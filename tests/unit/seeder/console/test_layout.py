@@ -56,6 +56,16 @@ def test_one_screen_says_who_failed_who_is_stuck_and_why() -> None:
     assert "in 30 days" in text
 
 
+def test_a_name_that_other_machines_have_too_is_said_with_how_to_ask_for_one() -> None:
+    story = story_of("10.0.0.2") | {"name": "debian"}
+    assert "calls itself" not in "\n".join(layout.story(story, width=200))
+    story["namesakes"] = {"count": 1, "some": ["52:54:00:00:00:01"]}
+    said = "1 other machine calls itself debian: 52:54:00:00:00:01; ask for one by its MAC address"
+    assert said in layout.story(story, width=200)
+    story["namesakes"] = {"count": 5, "some": ["a", "b", "c"]}
+    assert "5 other machines call themselves debian: a, b, c, and 2 more;" in "\n".join(layout.story(story, width=200))
+
+
 def test_nothing_that_a_node_says_reaches_the_terminal_as_a_control() -> None:
     view = build_fleet_view()
     for lines in (

@@ -44,6 +44,23 @@ def test_no_key_is_no_boot_although_boots_have_no_name() -> None:
     assert ledger.find("10.0.0.9") is not None
 
 
+def test_machines_that_call_themselves_the_same_are_known_as_others_of_that_name() -> None:
+    ledger = Ledger()
+    for number in (1, 2, 3):
+        ledger.announced(
+            build_heard(f"{number:032x}", host=f"10.0.3.{number}", mac=f"52:54:00:00:00:0{number}", name="debian"),
+            now_s=100.0 + number,
+        )
+    ledger.announced(build_heard("9" * 32, host="10.0.3.9", mac="52:54:00:00:00:09"), now_s=110.0)
+    boot = ledger.find("debian")
+    assert boot is not None
+    assert boot.address == "10.0.3.3"
+    assert [each.address for each in ledger.namesakes(boot)] == ["10.0.3.2", "10.0.3.1"]
+    nameless = ledger.find("10.0.3.9")
+    assert nameless is not None
+    assert ledger.namesakes(nameless) == []
+
+
 def test_the_same_machine_is_found_after_its_address_and_its_id_have_changed() -> None:
     ledger = Ledger()
     ledger.asked(MAC, host=HOST, rack="", now_s=100.0)
