@@ -2,9 +2,8 @@
 
 Facts in, answers out, timers are requests, as in `seeder.policy.tracker`. A machine that asks is kept waiting for up to
 `HOLD_S`, so that its turn reaches it the moment it comes; then it is told to ask again and keeps its place.
-Which booted nodes can serve stage 0 is taken from the registry, that is from their announces; a machine that asks
-although its node is one of them was reset (`seeder.policy.resets`). It performs no I/O and writes no script:
-`seeder.stage0.app` does.
+Which booted nodes can serve stage 0 is taken from the registry, that is from their announces. It performs no I/O and
+writes no script: `seeder.stage0.app` does.
 
 A machine is a MAC address at the address that it asks from, so nobody takes or ends another's turn. An address that
 lets turns pass without loading goes last: MAC addresses that somebody makes up hold nobody up for long.
@@ -25,7 +24,6 @@ from seeder.policy.facts.node import Node
 from seeder.policy.facts.registry import Registry
 from seeder.policy.introductions import address
 from seeder.policy.recruiting import MACHINE_MORE, NODE_MORE, Recruiting
-from seeder.policy.resets import Resets
 from swarmboot.ids import Digest, NodeId
 from swarmboot.release.manifest import Artifact
 from swarmboot.text.addresses import counted_as
@@ -102,7 +100,6 @@ class Stage0Queue:
         self._offered: set[NodeId] = set()
         self._able: tuple[Node, ...] = ()
         self._surveyed_s: float | None = None
-        self._resets = Resets()
 
     def another(self) -> Stage0Queue:
         """Return a queue for another release on the same uplink, with nobody in it."""
@@ -147,8 +144,6 @@ class Stage0Queue:
         verdicts = self._dismiss(machine)
         if self._turns.pop(machine, None) is not None and not self._able:
             self._wasted.take(host, now_s=now_s)
-        if self._resets.asks(machine, now_s=now_s):
-            self._surveyed_s = None
         is_last = not self._wasted.has(host, now_s=now_s)
         self.admission.ask(machine, rack=rack, address=counted_as(host), is_last=is_last, now_s=now_s)
         is_crowded = len(self._held) >= HOLDS_MAX
@@ -277,13 +272,11 @@ class Stage0Queue:
             return
         self._surveyed_s = now_s
         wanted = {image.sha256 for image in self.stage0.images}
-        since_s = self._resets.since_s(now_s=now_s)
         self._able = tuple(
             node
             for node in self._registry.nodes.values()
-            if node.http_port and not node.is_hidden and node.seen_s >= since_s and wanted <= set(node.serves)
+            if node.http_port and not node.is_hidden and wanted <= set(node.serves)
         )
-        self._resets.here(_Machine(node.mac, node.host) for node in self._able if node.mac)
         if self.is_split:
             self._resize()
         able = {} if self.is_split else {node.id: node for node in self._able}

@@ -42,8 +42,7 @@ class Node:
     `credit` is how many more of its leases were fetched than were let lapse; `doubts` are about pieces that others
     say they have. `is_hidden` where a proxy or NAT stands between, as the node's own end of its connection has
     another address than `host`. `said_ms` is when it sent its last announce, in milliseconds on its own clock, 0 if it
-    does not say, and `mac` its machine's MAC address, once it has said that. Times in seconds, on whatever clock the
-    caller uses.
+    does not say. Times in seconds, on whatever clock the caller uses.
     """
 
     id: NodeId
@@ -75,7 +74,6 @@ class Node:
     is_hidden: bool = False
     sequence: int = 0
     said_ms: int = 0
-    mac: str = ""
 
     def may_speak(self, key: NodeKey, host: str) -> bool:
         """Return whether who comes with this key is who began the node; without a key its address must be the same."""

@@ -110,8 +110,6 @@ class Registry:
         node.loads_sent = announce.loads_sent
         self._hold(node)
         node.said_ms = announce.sent_ms
-        if announce.about is not None:
-            node.mac = announce.about.mac
         self.leases.settle(node, now_s)
         self._take_leases(node, announce, now_s)
         if node.is_starving:

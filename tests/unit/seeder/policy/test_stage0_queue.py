@@ -12,7 +12,6 @@ from seeder.policy.facts.registry import Registry
 from seeder.policy.stage0_queue import HOLD_S, WASTED_MAX, Granted, Queued, Stage0Queue, Verdict
 from swarmboot.ids import Digest, NodeId
 from swarmboot.release.manifest import UNIFIED, Role
-from swarmboot.wire.about import About
 from swarmboot.wire.announce import Announce, Neighbour, NodeState
 from tests.support.builders import build_artifact, build_manifest
 from tests.support.stage0 import INITRAMFS, KERNEL, MANIFEST, A, B
@@ -26,16 +25,14 @@ def build_queue(
     return queue
 
 
-def announce(
-    registry: Registry, host: str, *, rack: str = "", serves: tuple[Digest, ...], mac: str = "", now_s: float = 0.0
-) -> None:
+def announce(registry: Registry, host: str, *, rack: str = "", serves: tuple[Digest, ...]) -> None:
     registry.observe(
         Announce(
             node=NodeId(host.encode().ljust(16)), sequence=MANIFEST.sequence, state=NodeState.COMPLETE, port=6881,
-            http_port=8471, rack=rack, serves=serves, about=About(mac=mac) if mac else None,
+            http_port=8471, rack=rack, serves=serves,
         ),
         host=host,
-        now_s=now_s,
+        now_s=0.0,
     )  # fmt: skip
 
 
@@ -79,35 +76,6 @@ def test_a_machine_is_sent_to_neighbours_that_serve_both_images_own_rack_first()
     queue = build_queue(registry)
     expected = Granted((Source("10.0.0.8", 8471), Source("10.0.0.7", 8471)))
     assert queue.ask("first", A, rack="r1", now_s=0.0) == [Verdict("first", expected)]
-
-
-BOTH = (KERNEL.sha256, INITRAMFS.sha256)
-
-
-def test_once_a_machine_was_reset_only_who_has_announced_since_is_named() -> None:
-    registry = Registry()
-    announce(registry, "10.0.0.7", serves=BOTH, mac=A)
-    announce(registry, "10.0.0.8", serves=BOTH, mac=B)
-    queue = build_queue(registry, slots=8)
-    queue.tick(now_s=1.0)
-    assert queue.neighbours == 2
-    assert queue.ask("first", A, host="10.0.0.7", now_s=2.0) == [Verdict("first", Granted(()))]
-    assert queue.neighbours == 0
-    announce(registry, "10.0.0.8", serves=BOTH, now_s=3.0)  # it was not reset
-    expected = Granted((Source("10.0.0.8", 8471),))
-    assert queue.ask("another", "52:54:00:00:00:0c", now_s=3.5) == [Verdict("another", expected)]
-    announce(registry, "10.0.0.7", serves=BOTH, now_s=8.0)  # it has booted
-    queue.tick(now_s=8.5)
-    assert queue.neighbours == 2
-
-
-def test_who_asks_with_the_mac_address_of_a_node_from_elsewhere_makes_nobody_doubted() -> None:
-    registry = Registry()
-    announce(registry, "10.0.0.7", serves=BOTH, mac=A)
-    queue = build_queue(registry, slots=8)
-    queue.tick(now_s=1.0)
-    (verdict,) = queue.ask("another", A, host="10.0.0.66", now_s=2.0)
-    assert verdict.answer == Granted((Source("10.0.0.7", 8471),))
 
 
 def test_origin_only_names_no_neighbour() -> None:
