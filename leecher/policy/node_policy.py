@@ -118,11 +118,16 @@ class Policy:
         self._progress_s = self._arrived_s = now_s
         self._has_room = has_room
 
-    def has_in_hand(self, pieces: Mapping[InfoHash, Pieces], *, has_room: bool) -> None:
-        """Take note of what is being verified; without room for more it asks for no more leases until there is."""
+    def has_in_hand(self, pieces: Mapping[InfoHash, Pieces], *, has_room: bool, now_s: float) -> None:
+        """Take note of what is being verified.
+
+        Without room for more the node fetches nothing until there is, and lacks nothing that others could send it.
+        """
         self.in_hand = pieces
         self._has_news |= has_room and not self._has_room
         self._has_room = has_room
+        if not has_room:
+            self._progress_s = now_s
 
     def coming(self, info_hash: InfoHash) -> Pieces:
         """Return the pieces that are as good as there: nobody needs to fetch them."""

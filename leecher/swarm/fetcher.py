@@ -205,12 +205,12 @@ class Fetcher:
     def _ask(self, now_s: float) -> None:
         """Ask the policy and act."""
         self.inbox.is_woken = False
-        if self.reads is not None:
-            self.reads.step(now_s=now_s)
         if not self.has_joined:
             self.policy.still_starting(has_room=self._intake.has_room, now_s=now_s)
         else:
             self._intake.tell(now_s=now_s)
+        if self.reads is not None:
+            self.reads.step(now_s=now_s)
         self._ranges.tell_progress(now_s=now_s)
         for request in self.policy.requests(now_s=now_s):
             match request:

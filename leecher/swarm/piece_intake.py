@@ -33,8 +33,8 @@ _SPOILED_MAX = 12
 _REFUSALS_OF_A_PIECE = 3
 BEHIND_S = 1.0
 """A node whose pieces wait so long to be verified, and are as many as it may hold, asks for no more."""
-_BELIEVED_S = 5.0
-"""So long after the last sign of libtorrent a piece that was handed in is taken for one that is going to be there."""
+_BELIEVED_S, _BELIEVED_MAX_S = 5.0, 30.0
+"""So long a piece that was handed in is taken for one that is going to be there, and while others are found right."""
 _SILENCE_S = 20.0
 """So long after the first time: a node that is slow beside its seeder is leased what it is still verifying again."""
 
@@ -126,16 +126,19 @@ class PieceIntake:
 
     def tell(self, *, now_s: float) -> None:
         """Tell the policy which pieces are being verified, and whether there is room for more of them."""
-        idle_s = self._policy.idle_s(now_s=now_s)
+        believed_s = _BELIEVED_MAX_S if self._policy.idle_s(now_s=now_s) < _BELIEVED_S else _BELIEVED_S
         in_hand: dict[InfoHash, Pieces] = {}
         waiting_bytes, waited_s = 0, 0.0
         for (info_hash, index), piece in self._arriving.items():
-            if min(idle_s, now_s - piece.since_s) < _BELIEVED_S:
-                in_hand[info_hash] = in_hand.get(info_hash, 0) | 1 << index
+            age_s = now_s - piece.since_s
+            if age_s >= believed_s:
+                continue
+            in_hand[info_hash] = in_hand.get(info_hash, 0) | 1 << index
             if piece.origin != CACHE:
                 waiting_bytes += piece.size_bytes
-                waited_s = max(waited_s, now_s - piece.since_s)
-        self._policy.has_in_hand(in_hand, has_room=waiting_bytes < HELD_MAX_BYTES or waited_s < BEHIND_S)
+                waited_s = max(waited_s, age_s)
+        has_room = waiting_bytes < HELD_MAX_BYTES or waited_s < BEHIND_S
+        self._policy.has_in_hand(in_hand, has_room=has_room, now_s=now_s)
 
     def copied(self, swarm: Swarm, info_hash: InfoHash, index: int, data: bytes, *, now_s: float) -> None:
         """Hand in a piece from the cache, which was proved before."""

@@ -124,7 +124,7 @@ class SwarmNode:
             state=request.state,
             port=PORT if self.loop.has_started else 0,
             rack=f"rack{self._world.racks[self._node]}",
-            have={each.info_hash: sets.encode(self.policy.have[each.info_hash], each.count) for each in images},
+            have={each.info_hash: sets.encode(self._shown(each.info_hash), each.count) for each in images},
             free_lease_slots=request.free_lease_slots,
             received=request.received,
             returned=request.returned,
@@ -133,6 +133,9 @@ class SwarmNode:
             from_origin_bytes=int(self.from_origin_bytes),
             urgent=self._urgent(),
         )
+
+    def _shown(self, info_hash: InfoHash) -> Pieces:
+        return self.policy.have[info_hash] | self.policy.coming(info_hash)
 
     def _urgent(self) -> dict[InfoHash, Pieces]:
         """Return the pieces that reads wait for."""
@@ -186,6 +189,7 @@ class SwarmNode:
         """Occurs when the last byte of a piece of a range is in; it counts once it is hashed."""
         self.from_origin_bytes += size_bytes
         index = self._world.torrents.index_of(piece_range.info_hash)
+        self._take_in_hand(piece_range.info_hash, piece, now_s)
         inserted_s = max(now_s, self._joined_s) + COUNT_S + size_bytes / HASH_BYTES_PER_S
         self._engine.at(inserted_s, partial(self._insert, index, piece))
         if piece == piece_range.first + piece_range.count - 1:
@@ -197,7 +201,14 @@ class SwarmNode:
 
     def _insert(self, index: int, piece: int, now_s: float) -> None:
         if not self.loop.is_over:
+            self._take_in_hand(self._world.torrents.images[index].info_hash, piece, now_s, is_verified=True)
             self._exchange.insert(self._node, index, piece, now_s)
+
+    def _take_in_hand(self, info_hash: InfoHash, piece: int, now_s: float, *, is_verified: bool = False) -> None:
+        """Have the policy know of a piece that is being verified, or is no more; nobody shows one before it joins."""
+        in_hand = dict(self.policy.in_hand)
+        in_hand[info_hash] = in_hand.get(info_hash, 0) & ~(1 << piece) | (not is_verified) << piece
+        self.policy.has_in_hand(in_hand if self.loop.has_started else {}, has_room=True, now_s=now_s)
 
     def _end(self, piece_range: PieceRange, now_s: float, *, is_whole: bool) -> None:
         self._ranges.pop(piece_range.number, None)

@@ -249,7 +249,7 @@ class Admission:
             return
         offer = load.offer
         del offer.loading[node]
-        if offer.source in self._offers:
+        if self._offers.get(offer.source) is offer:  # not one that has gone, and come again since
             self._set_free(offer)
 
     def _set_clocks(self, now_s: float) -> None:

@@ -237,7 +237,7 @@ def test_a_starting_node_without_room_asks_for_no_lease() -> None:
 
 def test_what_is_being_verified_is_fetched_by_nobody_once_more() -> None:
     policy = build_policy()
-    policy.has_in_hand({ROOT: 0b0000_0111}, has_room=True)
+    policy.has_in_hand({ROOT: 0b0000_0111}, has_room=True, now_s=0.0)
     for _ in range(LIMITS.failures_alone):
         policy.announce_failed(now_s=0.0)
     (fetch, *_) = fetches_of(policy.requests(now_s=20.0))
@@ -248,13 +248,17 @@ def test_what_is_being_verified_is_fetched_by_nobody_once_more() -> None:
 
 def test_a_node_that_verifies_slower_than_it_fetches_asks_for_no_lease_and_for_some_once_it_can() -> None:
     policy = build_policy()
-    policy.has_in_hand({ROOT: 0b111}, has_room=False)
+    policy.has_in_hand({ROOT: 0b111}, has_room=False, now_s=0.0)
     announce = announce_of(policy.requests(now_s=0.0))
     assert announce is not None
     assert announce.free_lease_slots == 0
     assert policy.next_wake_s(now_s=0.0) <= 0.5, "it is looked at again"
-    policy.has_in_hand({ROOT: 0b1}, has_room=True)
-    announce = announce_of(policy.requests(now_s=0.5))
+    policy.has_in_hand({ROOT: 0b111}, has_room=False, now_s=60.0)
+    announce = announce_of(policy.requests(now_s=60.0))
+    assert announce is None or not announce.is_starving
+    assert policy.rescues == 0
+    policy.has_in_hand({ROOT: 0b1}, has_room=True, now_s=60.5)
+    announce = announce_of(policy.requests(now_s=60.5))
     assert announce is not None
     assert announce.free_lease_slots == 2
 

@@ -128,6 +128,16 @@ def test_what_was_handed_in_is_told_for_as_long_as_libtorrent_gives_a_sign(intak
     assert policy.in_hand == {}
 
 
+def test_a_piece_that_libtorrent_has_lost_is_fetched_again_although_others_come(
+    intake: PieceIntake, policy: Policy
+) -> None:
+    intake.received(piece(), now_s=0.0)
+    for now_s, told in ((10.0, {H: 1}), (29.0, {H: 1}), (31.0, {})):
+        policy.piece_arrived(H, 1, now_s=now_s)
+        intake.tell(now_s=now_s)
+        assert policy.in_hand == told
+
+
 def test_of_more_than_a_node_may_hold_that_waits_for_long_it_takes_no_more(
     intake: PieceIntake, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,3 +149,14 @@ def test_of_more_than_a_node_may_hold_that_waits_for_long_it_takes_no_more(
     intake.finished(H, 0)
     intake.tell(now_s=1.2)
     assert slots(policy, 1.2) == 2
+
+
+def test_what_libtorrent_has_lost_takes_no_room_for_ever(
+    intake: PieceIntake, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leecher.swarm.piece_intake.HELD_MAX_BYTES", 1)
+    intake.received(piece(), now_s=0.0)
+    intake.tell(now_s=2.0)
+    assert slots(policy, 2.0) == 0
+    intake.tell(now_s=5.1)
+    assert slots(policy, 5.1) == 2

@@ -128,6 +128,17 @@ def test_a_neighbour_that_leaves_while_it_serves_does_not_come_back_when_the_loa
     assert sources_of(admission.admit(now_s=1.0)) == ["server"]
 
 
+def test_a_neighbour_that_left_while_it_served_and_came_back_serves_when_that_load_ends() -> None:
+    admission = build_admission(neighbours={"near": "r1"})
+    admission.ask("a", rack="r1", now_s=0.0)
+    assert sources_of(admission.admit(now_s=0.0)) == ["near"]
+    admission.withdraw("near")
+    admission.offer("near", rack="r1")
+    admission.ended("a")
+    admission.ask("b", rack="r1", now_s=1.0)
+    assert sources_of(admission.admit(now_s=1.0)) == ["near"]
+
+
 def test_a_node_that_was_told_to_ask_again_keeps_its_place_but_holds_nobody_up() -> None:
     admission = build_admission()
     for name in "abc":
