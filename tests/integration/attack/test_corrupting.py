@@ -12,6 +12,8 @@ from tests.support.relay import throttled
 from tests.support.tree import TREE
 
 SIZE_BYTES = 12_000_000
+LINK = ("--up", "4mbit")
+"""How fast the neighbour sends: on a busy machine the rest of a loopback's second would be in before its first is read."""
 _EVERY_BYTES = 1 << 16
 
 
@@ -31,7 +33,7 @@ def corrupt(image: Path) -> None:
 )
 def test_who_has_sent_corrupt_blocks_sends_no_more_and_no_origin_is_blamed(tmp_path: Path, interpreter: str) -> None:
     fleet = build_fleet(tmp_path / "fleet", build_release(tmp_path / "release", size_bytes=SIZE_BYTES, plugins=1))
-    with serving(fleet) as near, booting(tmp_path, 1, *asking(near, fleet), "--linger") as liar:
+    with serving(fleet) as near, booting(tmp_path, 1, *asking(near, fleet), "--linger", *LINK) as liar:
         liar.report()
         corrupt(liar.into / "rootfs.squashfs")
         python = ["env", f"PYTHONPATH={TREE}", interpreter]
@@ -40,4 +42,4 @@ def test_who_has_sent_corrupt_blocks_sends_no_more_and_no_origin_is_blamed(tmp_p
     assert status == 0, said
     assert "sent corrupt blocks and is not asked again" in said
     assert node.digests() == fleet.digests(tmp_path / "release")
-    assert node.report()["bytes_from"]["neighbours"] < SIZE_BYTES / 16
+    assert node.report()["bytes_from"]["neighbours"] < SIZE_BYTES / 24
