@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run inside the tree that debootstrap made, by chroot: turn it into a root image that many nodes can share.
+# Run inside the tree that mmdebstrap made, by chroot: turn it into a root image that many nodes can share.
 # What one machine would own (its name, id, logs, caches) goes; what a node needs to come up on a network is set.
 set -eu
 
@@ -28,6 +28,6 @@ find /usr/share/doc -type f ! -name copyright -delete
 find /usr/share/doc -type d -empty -delete
 rm -rf /usr/share/man /usr/share/info /usr/share/locale /usr/share/lintian /usr/share/bug
 rm -rf /var/lib/apt/lists /var/cache/apt /var/cache/debconf/*-old /var/cache/ldconfig /var/lib/dpkg/*-old
-rm -f /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/.pwd.lock
+rm -f /etc/apt/apt.conf.d/99mmdebstrap /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/.pwd.lock
 find /var/log -type f -delete
 find /tmp /var/tmp /run -mindepth 1 -delete

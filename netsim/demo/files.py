@@ -32,7 +32,7 @@ def reproducible_environment() -> dict[str, str]:
     return {"SOURCE_DATE_EPOCH": _EPOCH, **os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
-def make_squashfs(tree: Path, image: Path, *extra: str, level: int = 15) -> None:
+def make_squashfs(tree: Path, image: Path, *extra: str, level: int = 9) -> None:
     """Pack a folder into a squashfs, zstd at `level` from 1 to 22; raise LabError if mksquashfs fails."""
     command = (
         "mksquashfs", str(tree), str(image), "-comp", "zstd", "-Xcompression-level", str(level), "-b", "256K",

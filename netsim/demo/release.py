@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CACHE = Path(__file__).parent.parent.parent / ".cache"
-RECIPE = 1
+RECIPE = 2
 """Raised when the builders change, so that a cached release of an older recipe is built again."""
 _RANDOM_BYTES = 64 << 20
 _QUICK = 3

@@ -13,7 +13,7 @@ from tests.support.tree import TREE
 
 SIZE_BYTES = 12_000_000
 LINK = ("--up", "4mbit")
-"""How fast the neighbour sends: on a busy machine the rest of a loopback's second would be in before its first is read."""
+"""How fast the neighbour sends: over a loopback a busy machine has a megabyte before it verifies the first piece."""
 _EVERY_BYTES = 1 << 16
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ _UPDATE_S = 240.0
 T = TypeVar("T")
 
 
+@cache
 def unpacked(package: str, *, suite: str, architecture: str = "amd64") -> Path:
     """Return the folder that a package is unpacked in; leave the test out if it is not to be had here."""
 
@@ -34,6 +36,7 @@ def unpacked(package: str, *, suite: str, architecture: str = "amd64") -> Path:
     return _or_leave_out(package, suite, lambda: cached(f"unpacked.{package}.{architecture}", suite, build))
 
 
+@cache
 def kernel(flavour: str, *, suite: str, architecture: str) -> Path:
     """Return a Debian kernel of another architecture; leave the test out if it is not to be had here."""
     name = f"linux-image-{flavour}"

@@ -21,9 +21,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm_all,
     pytest.mark.timeout(7200),
-    pytest.mark.needs(
-        "qemu-system-aarch64", "qemu-aarch64-static", "update-binfmts", "dnsmasq", "debootstrap", "mksquashfs"
-    ),
+    pytest.mark.needs("qemu-system-aarch64", "qemu-aarch64-static", "update-binfmts", "dnsmasq", "mksquashfs"),
 ]
 
 BOOT_S = 2400.0

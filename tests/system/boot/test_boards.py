@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.vm_all,
     pytest.mark.timeout(7200),
     pytest.mark.needs(
-        "qemu-system-aarch64", "qemu-aarch64-static", "update-binfmts", "dnsmasq", "debootstrap", "mksquashfs",
+        "qemu-system-aarch64", "qemu-aarch64-static", "update-binfmts", "dnsmasq", "mksquashfs",
         str(U_BOOT),
     ),
 ]  # fmt: skip

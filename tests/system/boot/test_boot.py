@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm,
     pytest.mark.timeout(900),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "mmdebstrap"),
 ]
 
 BOOT_S = 300.0

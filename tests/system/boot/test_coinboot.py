@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm_all,
     pytest.mark.timeout(1800),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "zstd"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "mmdebstrap", "zstd"),
 ]
 
 BOOT_S = 900.0

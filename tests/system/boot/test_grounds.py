@@ -32,7 +32,7 @@ from tests.system.vm.programs import PROMPT_S
 pytestmark = [
     pytest.mark.root,
     pytest.mark.timeout(3600),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "mksquashfs", "debootstrap"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "mksquashfs", "mmdebstrap"),
 ]
 
 SUITES = ("trixie", "sid")

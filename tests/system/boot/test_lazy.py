@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm_all,
     pytest.mark.timeout(1200),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "busybox", "mksquashfs", "debootstrap"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "busybox", "mksquashfs", "mmdebstrap"),
 ]
 
 BOOT_S = 500.0

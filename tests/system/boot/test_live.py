@@ -30,8 +30,8 @@ pytestmark = [
     pytest.mark.vm_all,
     pytest.mark.timeout(3600),
     pytest.mark.needs(
-        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "lb", "bsdtar",
-        "xorriso",
+        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "mmdebstrap", "lb",
+        "bsdtar", "xorriso",
         "/usr/lib/ipxe/undionly.kpxe",
     ),
 ]  # fmt: skip

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm,
     pytest.mark.timeout(900),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "zstd"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "mmdebstrap", "zstd"),
 ]
 
 BOOT_S = 400.0

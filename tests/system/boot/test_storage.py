@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.vm_all,
     pytest.mark.timeout(2400),
     pytest.mark.needs(
-        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "mkfs.ext4", "mksquashfs", "debootstrap",
+        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "mkfs.ext4", "mksquashfs", "mmdebstrap",
         "ganesha.nfsd",
     ),
 ]  # fmt: skip

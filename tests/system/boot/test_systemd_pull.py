@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm_all,
     pytest.mark.timeout(3600),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "mksquashfs", "debootstrap", "gpg", "gpg-agent"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "busybox", "mksquashfs", "mmdebstrap", "gpg", "gpg-agent"),
 ]
 
 SUITE, KEY = "sid", "fleet@swarmboot.test"

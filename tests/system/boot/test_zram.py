@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm_all,
     pytest.mark.timeout(2400),
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "mksquashfs", "debootstrap"),
+    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "mkinitramfs", "dracut", "mksquashfs", "mmdebstrap"),
 ]
 
 BOOT_S = 600.0

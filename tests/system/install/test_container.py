@@ -17,7 +17,7 @@ from tests.system.vm.roots import write_tiny_root
 
 pytestmark = [
     pytest.mark.root, pytest.mark.vm_all, pytest.mark.timeout(1800),
-    pytest.mark.needs("debootstrap", "busybox", "mksquashfs"),
+    pytest.mark.needs("mmdebstrap", "busybox", "mksquashfs"),
 ]  # fmt: skip
 
 AUTHORITIES = Path("/etc/ssl/certs")

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.vm_all,
     pytest.mark.timeout(3600),
-    pytest.mark.needs("debootstrap", "busybox", "mksquashfs"),
+    pytest.mark.needs("mmdebstrap", "busybox", "mksquashfs"),
 ]
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")

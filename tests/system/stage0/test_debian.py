@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.vm,
     pytest.mark.timeout(900),
     pytest.mark.needs(
-        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "debootstrap", "curl",
+        "qemu-system-x86_64", "dnsmasq", "mkinitramfs", "busybox", "mksquashfs", "mmdebstrap", "curl",
         "/usr/lib/ipxe/undionly.kpxe",
     ),
 ]  # fmt: skip

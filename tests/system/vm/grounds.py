@@ -1,4 +1,4 @@
-"""Debian of other suites as ground to boot from: a fresh debootstrap, the hook in it by docs/boot.md's commands.
+"""Debian of other suites as ground to boot from: a fresh minimal system, the hook in it by docs/boot.md's commands.
 
 Each step is an overlay over the one before and is kept by what it is made of: the fresh system, of which the nodes'
 root image is made, and what the page has an operator install; dracut in place of initramfs-tools; the runtime image;
@@ -168,16 +168,15 @@ def fresh(suite: str) -> Path:
     def build(folder: Path) -> None:
         tree, codename = folder / "tree", platform.freedesktop_os_release()["VERSION_CODENAME"]
         folder.mkdir()
-        included, mirror = f"--include={','.join(_FRESH)}", debian.mirror(codename, "amd64")
-        command = ("debootstrap", "--variant=minbase", included, suite, str(tree), mirror)
-        run(*BOUND_TO_US, *_CONTAINED, *command, within_s=_BOUND_S)
+        made = debian.bootstrap(tree, suite, _FRESH, debian.mirror(codename, "amd64"))
+        run(*BOUND_TO_US, *_CONTAINED, *made, within_s=_BOUND_S)
         make_squashfs(tree, folder / "rootfs.squashfs", "-wildcards", "-e", *_NOT_IN_A_ROOT, level=6)
         (tree / "etc/apt/apt.conf.d/99ground").write_text(_APT)
         (tree / "usr/local/bin/swarmboot").write_text(_SWARMBOOT)
         (tree / "usr/local/bin/swarmboot").chmod(0o755)
         Chroot((tree,)).run("sh", "-ec", _INSTALL, "sh", *packages, into=folder / "upper")
 
-    return cached(f"chroot.{suite}", fingerprint((), *_FRESH, "", *packages, _APT, _SWARMBOOT), build)
+    return cached(f"chroot.{suite}", fingerprint((), "mmdebstrap", *_FRESH, "", *packages, _APT, _SWARMBOOT), build)
 
 
 def _with_dracut(suite: str, chroot: Chroot) -> Path:

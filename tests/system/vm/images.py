@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from netsim.demo.release import sample_release
@@ -87,6 +88,7 @@ class Kernel:
         return (*contained, str(self.tree), str(beside or ""))
 
 
+@cache
 def debian_kernel(flavour: str = CLOUD) -> Kernel:
     """Return Debian's kernel of a flavour, downloaded once: the cloud's, or `amd64`, which machines of metal boot."""
     depends = run("apt-cache", "depends", f"linux-image-{flavour}")
@@ -170,6 +172,7 @@ def _versions(*packages: str) -> str:
     return run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages)
 
 
+@cache
 def laid_out(*packages: str) -> Path:
     """Return a tree of Debian packages and of what they need and this machine lacks, unpacked and not installed."""
     said = run("apt-get", "install", "--simulate", "--no-install-recommends", *packages)
