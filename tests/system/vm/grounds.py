@@ -135,11 +135,11 @@ def ground(suite: str, generator: str, *, is_lean: bool = False, is_quick: bool 
     """Return a suite with the hook in it for a generator, made now if it is not there.
 
     A lean one has the initramfs that the page builds for the fleet, and nothing of the hook installed; a quick one is
-    lean too, packed less tightly.
+    lean too, packed less tightly, its runtime as emulation unpacks it sooner.
     """
     base, trusted = fresh(suite), images.fleet()
     chroot = Chroot((base / "tree", base / "upper"))
-    runtime = _runtime(suite, chroot)
+    runtime = _runtime(suite, chroot, is_quick=is_quick)
     if generator == "dracut":
         chroot = chroot.on_top(_with_dracut(suite, chroot) / "upper")
     sources = [path for path in HOOK.rglob("*") if path.is_file()]
@@ -190,20 +190,21 @@ def _with_dracut(suite: str, chroot: Chroot) -> Path:
     return cached(f"dracut.{suite}", fingerprint((), *_names(chroot), *packages), build)
 
 
-def _runtime(suite: str, chroot: Chroot) -> Path:
-    """Return a folder with the runtime image that `hook install` would build in a suite."""
+def _runtime(suite: str, chroot: Chroot, *, is_quick: bool) -> Path:
+    """Return a folder with the runtime image that `hook install` would build in a suite, or a quicker one."""
     sources = [*TREE.glob("leecher/**/*.py"), *TREE.glob("swarmboot/**/*.py"), *TREE.glob("seeder/hook/*.py")]
     sources += [HOOK / "runtime.toml"]
+    kind, flags = (".quick", ("--compression", "zstd")) if is_quick else ("", ())
 
     def build(folder: Path) -> None:
         folder.mkdir()
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="chroot.partial.") as work:
             upper = Path(work) / "made"
-            chroot.run("swarmboot", "hook", "build-runtime", into=upper, binds=_source_tree())
+            chroot.run("swarmboot", "hook", "build-runtime", *flags, into=upper, binds=_source_tree())
             for name in ("runtime.squashfs", "runtime.libraries"):
                 shutil.copyfile(upper / "usr/lib/swarmboot" / name, folder / name)
 
-    return cached(f"runtime.{suite}", fingerprint(sources, *_names(chroot)), build)
+    return cached(f"runtime.{suite}{kind}", fingerprint(sources, *_names(chroot)), build)
 
 
 def _source_tree() -> dict[str, Path]:
