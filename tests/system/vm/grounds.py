@@ -164,6 +164,7 @@ def _names(chroot: Chroot) -> list[str]:
 def fresh(suite: str) -> Path:
     """Return a folder with a fresh system (`tree`), a node's root, and what the page has one install (`upper`)."""
     packages = (*_KERNEL, *_SWARMBOOTS_OWN, *page_installs()[0])
+    command = debian.bootstrap(Path("tree"), suite, _FRESH, "")  # whatever the mirror
 
     def build(folder: Path) -> None:
         tree, codename = folder / "tree", platform.freedesktop_os_release()["VERSION_CODENAME"]
@@ -176,7 +177,7 @@ def fresh(suite: str) -> Path:
         (tree / "usr/local/bin/swarmboot").chmod(0o755)
         Chroot((tree,)).run("sh", "-ec", _INSTALL, "sh", *packages, into=folder / "upper")
 
-    return cached(f"chroot.{suite}", fingerprint((), "mmdebstrap", *_FRESH, "", *packages, _APT, _SWARMBOOT), build)
+    return cached(f"chroot.{suite}", fingerprint((), *command, *packages, _APT, _SWARMBOOT), build)
 
 
 def _with_dracut(suite: str, chroot: Chroot) -> Path:
