@@ -17,7 +17,7 @@ ready := $(VENV)/.ready
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: demo-lazy screenshots fuzz test-oldest test-vm test-vm-all test-arm64 help venv demo test gate docs sample-release install-hook deb demo-vm clean
+.PHONY: demo-lazy screenshots fuzz test-packages test-oldest test-vm test-vm-all test-arm64 help venv demo test gate docs sample-release install-hook deb demo-vm clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -32,9 +32,12 @@ demo: $(ready) ## publish a release and boot a rack of NODES=8 from it (RELEASE=
 	@$(if $(RELEASE),,.ci/packages demo)
 	@$(python) -m netsim.demo --nodes $(NODES) $(if $(RELEASE),--release '$(RELEASE)') $(DEMO_ARGS)
 
-test: gate ## the whole gate: format, lint, types, imports, shell, then every test
-	@.ci/packages test
+test: ## the whole gate: format, lint, types, imports, shell, then every test
+	@$(MAKE) --no-print-directory --jobs=2 gate test-packages
 	@$(if $(PYTEST_ARGS),$(python) -m pytest $(PYTEST_ARGS),.ci/tests)
+
+test-packages: ## the Debian packages that tests use; as root it installs those that are missing
+	@.ci/packages test
 
 test-oldest: ## what needs no machine, with Debian 12's own libraries in the place of the pinned ones; ten minutes
 	@.ci/packages test

@@ -36,7 +36,7 @@ def boot_three(uplink: str, generator: str) -> list[float]:
 
     vm.EMULATED = EMULATED  # before those that take it over
     from tests.system.bare.rack import RANGE, bare_rack
-    from tests.system.stage0.test_debian import END, publish_debian
+    from tests.system.boot.test_bare_rack import END, publish_debian
     from tests.system.vm import images
 
     with tempfile.TemporaryDirectory(prefix="swarmboot-bench-", dir="/var/tmp") as name, ExitStack() as stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 from tests.support.tree import TREE
 
 CONFTEST = TREE / "tests" / "conftest.py"
+EITHER = "tests/system/stage0"
 
 pytest_plugins = ["pytester"]
 
@@ -92,19 +94,23 @@ def test_make_test_runs_every_test_once() -> None:
         assert len(by) == 1, f"{path} is run by {by}"
 
 
-def run_lanes(tmp_path: Path, failing: str) -> subprocess.CompletedProcess[str]:
-    """Run .ci/tests where a stand-in for pytest prints what it was given, and fails with the tests of one folder."""
+def lane_programs(tmp_path: Path, first: str) -> dict[str, str]:
+    """Return an environment whose pytest prints what it is given, does what `first` says and passes."""
     python = tmp_path / "bin/python"
     python.parent.mkdir()
-    python.write_text(f"""#!/bin/sh
-        echo "ran $*"
+    python.write_text(f'#!/bin/sh\necho "ran $*"\n{first}\necho "== 3 passed in 1s =="\n')
+    python.chmod(0o755)
+    return os.environ | {"VENV": str(tmp_path)}
+
+
+def run_lanes(tmp_path: Path, failing: str) -> subprocess.CompletedProcess[str]:
+    """Run .ci/tests with a stand-in for pytest that fails with the tests of one folder."""
+    fails = f"""
         case "$*" in
             *{failing}*) echo "FAILED {failing}/test_it.py::test_it - why"; echo "== 1 failed in 2s =="; exit 1 ;;
-            *) echo "== 3 passed in 1s ==" ;;
         esac
-    """)
-    python.chmod(0o755)
-    environment = os.environ | {"VENV": str(tmp_path)}
+    """
+    environment = lane_programs(tmp_path, fails)
     return subprocess.run([TREE / ".ci/tests"], env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -135,6 +141,33 @@ def test_a_run_whose_lanes_pass_passes(tmp_path: Path) -> None:
     assert run.returncode == 0
     lanes = ("machines", "measured", "others", "quick")
     assert run.stdout.splitlines()[-4:] == [f"{lane}: == 3 passed in 1s ==" for lane in lanes]
+
+
+def test_what_either_lane_may_run_is_run_once(tmp_path: Path) -> None:
+    run = run_lanes(tmp_path, "nothing")
+    ran = re.findall(r"^either: ran .* (\S+)$", run.stdout, re.MULTILINE)
+    assert sorted(ran) == sorted(str(path.relative_to(TREE)) for path in (TREE / EITHER).glob("test_*.py"))
+
+
+def test_a_failure_in_what_either_lane_may_run_is_named_and_the_rest_of_it_runs(tmp_path: Path) -> None:
+    run = run_lanes(tmp_path, f"{EITHER}/test_disk.py")
+    assert run.returncode == 1
+    assert f"either: FAILED {EITHER}/test_disk.py/test_it.py::test_it - why" in run.stdout.splitlines()[-20:]
+    assert run.stdout.count("either: ran") == len([*(TREE / EITHER).glob("test_*.py")])
+
+
+def test_a_run_that_is_interrupted_takes_no_further_file(tmp_path: Path) -> None:
+    waits = "trap 'exit 2' INT; echo waiting; for tenth in $(seq 300); do sleep 0.1; done"
+    environment = lane_programs(tmp_path, f'case "$*" in *{EITHER}*) {waits} ;; esac')
+    with subprocess.Popen([TREE / ".ci/tests"], env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        waiting = next(line for line in run.stdout if "waiting" in line)
+        run.send_signal(signal.SIGINT)
+        rest = run.stdout.read()
+    assert run.returncode == 130
+    assert waiting == "either: waiting\n"
+    assert rest.count("either: ran") <= 1
+    assert "measured: ran" not in rest
 
 
 def test_every_pinned_dependency_is_a_name_and_a_version() -> None:

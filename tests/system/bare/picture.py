@@ -1,4 +1,4 @@
-"""Draws docs/stage0.svg from what test_debian.py left: `python -m tests.system.bare.picture RACK_FOLDER`.
+"""Draws docs/stage0.svg from what test_bare_rack.py left: `python -m tests.system.bare.picture RACK_FOLDER`.
 
 Run the test with `--basetemp=DIR`; the folder is `DIR/debian0/rack`. Lines are shortened, none is made up.
 """
