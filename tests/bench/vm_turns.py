@@ -64,7 +64,7 @@ def boot_alone(uplink: str, generator: str) -> list[float]:
 
     with tempfile.TemporaryDirectory(prefix="swarmboot-bench-", dir="/var/tmp") as name, ExitStack() as stack:
         work, fleet, initramfs = Path(name), images.fleet(), images.initramfs(generator)
-        images.publish(images.write_release(work / "release"), site=work / "site", keys=fleet.keys)
+        images.publish(images.write_release(work / "release", is_whole=True), site=work / "site", keys=fleet.keys)
         lan = stack.enter_context(open_lan(work / "lan"))
         lan.serve(work / "site", state=fleet.state(work / "state"), uplink=uplink)
         kernel, words = images.debian_kernel().image, f"swarmboot.server=https://{NAME}:8470 {EMULATED}"

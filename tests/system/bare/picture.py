@@ -1,6 +1,6 @@
 """Draws docs/stage0.svg from what test_bare_rack.py left: `python -m tests.system.bare.picture RACK_FOLDER`.
 
-Run the test with `--basetemp=DIR`; the folder is `DIR/debian0/rack`. Lines are shortened, none is made up.
+Run the test with `-m vm_all --basetemp=DIR`; the folder is `DIR/debian0/rack`. Lines are shortened, none is made up.
 """
 
 from __future__ import annotations

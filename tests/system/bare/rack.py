@@ -237,7 +237,7 @@ def bare_rack(work: Path) -> Iterator[BareRack]:
     with ExitStack() as stack:
         rack = BareRack(stack.enter_context(own_network(work / "keeper.log")), work, stack)
         for arguments in (
-            "link set lo up", "link add rack type bridge", f"address add {ADDRESS}/24 dev rack",
+            "link set lo up", "link add rack type bridge forward_delay 0", f"address add {ADDRESS}/24 dev rack",
             "address add 10.98.0.2/24 dev rack", "address add 10.98.0.3/24 dev rack", "link set rack up",
         ):  # fmt: skip
             rack.ip(arguments)

@@ -79,7 +79,7 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     work = tmp_path_factory.mktemp("vm")
     fleet, site = images.fleet(), work / "site"
-    images.publish(with_nodes(images.write_release(work / "release")), site=site, keys=fleet.keys)
+    images.publish(with_nodes(images.write_release(work / "release", is_whole=True)), site=site, keys=fleet.keys)
     with ExitStack() as stack:
         lans = []
         for name in ("lan", "beset-lan"):

@@ -43,7 +43,7 @@ say hogs "$(grep -qs '"exchange_ms": null' /run/swarmboot/images/lazy.json && ec
 def test_a_machine_boots_from_a_root_that_still_arrives_and_keeps_it_when_all_is_there(
     tmp_path: Path, generator: str
 ) -> None:
-    release = images.write_release(tmp_path / "release")
+    release = images.write_release(tmp_path / "release", is_whole=True)
     with lazy_machine(tmp_path, release, uplink=UPLINK, generator=generator) as machine:
         machine.wait_for("the root is ready after .* the rest of it arrives", within_s=BOOT_S)
         machine.wait_for("all is there; its files took the place", within_s=BOOT_S)
@@ -59,7 +59,7 @@ def test_a_machine_boots_from_a_root_that_still_arrives_and_keeps_it_when_all_is
 
 @pytest.mark.parametrize(("action", "said"), [("reboot", "Restarting system"), ("poweroff", "Power down")])
 def test_a_machine_reboots_and_shuts_down_while_its_root_still_arrives(tmp_path: Path, action: str, said: str) -> None:
-    release = images.write_release(tmp_path / "release")
+    release = images.write_release(tmp_path / "release", is_whole=True)
     cmdline = f"systemd.run=/bin/true systemd.run_success_action={action}"
     with lazy_machine(tmp_path, release, uplink=SCARCE, cmdline=cmdline) as machine:
         machine.wait_for("the root is ready after .* the rest of it arrives", within_s=BOOT_S)

@@ -49,7 +49,7 @@ EXPORT {{
 
 def published(work: Path, toml: str) -> Path:
     """Publish a release that says this of storage, and return its site."""
-    release = images.write_release(work / "release", first=SAY)
+    release = images.write_release(work / "release", first=SAY, is_whole=True)
     (release / "release.toml").write_text(toml)
     images.publish(release, site=work / "site", keys=images.fleet().keys)
     return work / "site"

@@ -34,7 +34,7 @@ say swapped "$(awk 'NR > 1 {{print $4}}' /proc/swaps) KiB, in $(awk '{{print $3}
 
 def published(work: Path) -> Path:
     """Publish a release with a plugin that is unpacked into most of a small machine's memory, and return its site."""
-    release = images.write_release(work / "release", first=SAY)
+    release = images.write_release(work / "release", first=SAY, is_whole=True)
     (work / "tree/opt").mkdir(parents=True)
     with (work / "tree/opt/lines").open("wb") as lines:
         subprocess.run(f"{LINES} {OF_THE_ROOT}", shell=True, stdout=lines, check=True)

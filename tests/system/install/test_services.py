@@ -51,7 +51,11 @@ NEIGHBOUR = {
 
 METRICS = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9470/metrics').read().decode())"
 _CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-_AS_ON_ETHERNET = ("link add rack type bridge", f"address add {ADDRESS}/24 dev rack", "link set rack up")
+_AS_ON_ETHERNET = (
+    "link add rack type bridge forward_delay 0",
+    f"address add {ADDRESS}/24 dev rack",
+    "link set rack up",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,10 +77,12 @@ def main() -> None:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmboot-demo-vm.")))
         print("building kernel, runtime and initramfs: a minute, once", flush=True)
         kernel, fleet, initramfs = images.debian_kernel(), images.fleet(), images.initramfs()
-        images.publish(images.write_release(work / "release"), site=work / "site", keys=fleet.keys)
+        release = images.write_release(work / "release", is_whole=True)
+        size_mib = (release / "rootfs.squashfs").stat().st_size >> 20
+        images.publish(release, site=work / "site", keys=fleet.keys)
         lan = stack.enter_context(open_lan(work / "lan"))
         lan.serve(work / "site", state=fleet.state(work / "state"), uplink=_UPLINK)
-        print(f"serving a Debian of 57 MiB over an uplink of {_UPLINK}, as emulated machines are slow too", flush=True)
+        print(f"serving a Debian of {size_mib} MiB over an uplink of {_UPLINK}, as emulated machines are slow too")
         argument = f"swarmboot.server=https://{NAME}:8470"
         print(f"powering on two machines with {argument}", flush=True)
         machines = [

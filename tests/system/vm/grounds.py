@@ -39,7 +39,9 @@ APT::Sandbox::User "root";
 _SWARMBOOT = """#!/bin/sh
 PYTHONPATH=/src:/src-metadata exec python3 -m swarmboot "$@"
 """
-_INSTALL = 'apt-get -q update && apt-get -qy install "$@" && apt-get clean'
+# By this variable of the kernel's own hooks no initramfs is made on the way, which may be the one that nobody boots.
+_INSTALL = 'apt-get -q update && INITRD=No apt-get -qy install "$@" && apt-get clean'
+_WITHOUT = {"initramfs-tools": 'update-initramfs -c -k "$1"', "dracut": 'dracut --quiet --force --kver "$1"'}
 _TRUST = "--trust /root/fleet/keys/swarmboot.pub --ca /root/fleet/state/ca.pem"
 _PAGE = {
     "initramfs-tools": f"swarmboot hook install --initramfs-tools {_TRUST}; update-initramfs -u",
@@ -149,11 +151,12 @@ def ground(suite: str, generator: str, *, is_lean: bool = False, is_quick: bool 
     script = _LEAN.format(flags, generator) if flags else _PAGE[generator]
 
     def build(folder: Path) -> None:
-        folder.mkdir()
-        _install_hook(folder, chroot, script, generator=generator, runtime=runtime, trusted=trusted)
+        (folder / "upper").mkdir(parents=True)
+        before = "" if is_quick else _WITHOUT[generator]
+        _install_hook(folder, chroot, script, before=before, generator=generator, runtime=runtime, trusted=trusted)
 
     name = f"ground.{suite}.{generator}{kind}"
-    folder = cached(name, fingerprint(sources, *_names(chroot), runtime.name), build)
+    folder = cached(name, fingerprint(sources, *_names(chroot), runtime.name, script), build)
     return Ground(suite, generator, folder, chroot.on_top(folder / "upper"), base / "rootfs.squashfs")
 
 
@@ -177,7 +180,7 @@ def fresh(suite: str) -> Path:
         (tree / "usr/local/bin/swarmboot").chmod(0o755)
         Chroot((tree,)).run("sh", "-ec", _INSTALL, "sh", *packages, into=folder / "upper")
 
-    return cached(f"chroot.{suite}", fingerprint((), *command, *packages, _APT, _SWARMBOOT), build)
+    return cached(f"chroot.{suite}", fingerprint((), *command, *packages, _INSTALL, _APT, _SWARMBOOT), build)
 
 
 def _with_dracut(suite: str, chroot: Chroot) -> Path:
@@ -215,27 +218,30 @@ def _source_tree() -> dict[str, Path]:
 
 
 def _install_hook(
-    folder: Path, chroot: Chroot, script: str, *, generator: str, runtime: Path, trusted: images.Fleet
+    folder: Path, chroot: Chroot, script: str, *, before: str, generator: str, runtime: Path, trusted: images.Fleet
 ) -> None:
-    """Run the page's commands in a chroot, and keep kernel, initramfs and what is worth knowing of them."""
+    """Run the page's commands in a chroot, and keep kernel, initramfs and what is worth knowing of them.
+
+    `before` is run first, and makes the initramfs of a machine without swarmboot.
+    """
     upper = folder / "upper"
     (upper / "usr/lib/swarmboot").mkdir(parents=True)
     for name in ("runtime.squashfs", "runtime.libraries"):
         shutil.copyfile(runtime / name, upper / "usr/lib/swarmboot" / name)
     binds = {**_source_tree(), "root/fleet": trusted.folder}
     version = chroot.run("sh", "-ec", "ls /lib/modules").strip()
-    without = int(chroot.run("stat", "-c", "%s", f"/boot/initrd.img-{version}"))
+    without = upper / "boot" / f"initrd.img-{version}"
+    chroot.run("sh", "-ec", before, "sh", version, into=upper)
+    facts = {"kernel": version, "without": str(without.stat().st_size if before else 0)}
     chroot.run("sh", "-ec", script, "sh", version, into=upper, binds=binds)
     package = {"initramfs-tools": "initramfs-tools-core", "dracut": "dracut-core"}[generator]
     made = chroot.run("dpkg-query", "-W", "-f", "${Package}=${Version}\n", package, "systemd", "python3-libtorrent")
     shutil.copyfile(upper / "boot" / f"initrd.img-{version}", folder / "initramfs.img")
     (kernel,) = (layer / "boot" / f"vmlinuz-{version}" for layer in chroot.layers if _has_kernel(layer, version))
     shutil.copyfile(kernel, folder / "vmlinuz")
-    facts = {
-        "kernel": version,
+    facts |= {
         **dict(line.split("=", 1) for line in made.splitlines()),
         "runtime": str((runtime / "runtime.squashfs").stat().st_size),
-        "without": str(without),
         "with": str((folder / "initramfs.img").stat().st_size),
     }
     (folder / "facts.json").write_text(json.dumps(facts))

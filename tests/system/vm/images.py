@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from netsim.demo.files import make_squashfs
 from netsim.demo.release import sample_release
 from seeder.http.authority import issue_certificate
 from tests.support.tree import HOOK, TREE
 from tests.system.vm.cache import cached, fingerprint
 from tests.system.vm.programs import SWARMBOOT, run
+from tests.system.vm.roots import write_tree
 
 _MARKER_UNIT = """[Unit]
 After=multi-user.target swarmboot-seed.service
@@ -229,15 +232,33 @@ def build_initramfs(
     return out
 
 
-def write_release(folder: Path, *, first: str = "") -> Path:
-    """Make a release of the sample's root image, its plugin, and one that says on the console what has booted.
+@cache
+def root() -> Path:
+    """Return the sample's root image without what a machine in a test can do without, built once.
 
-    `first` are lines of shell that the booted system runs before that.
+    Its kernel's modules, a third of it, are not of the kernel that is booted here.
+    """
+    whole = sample_release(say=print) / "rootfs.squashfs"
+
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        write_tree(folder / "tree")
+        make_squashfs(folder / "tree", folder / "rootfs.squashfs")
+        shutil.rmtree(folder / "tree")
+
+    key = fingerprint([TREE / "tests/system/vm/roots.py"], hashlib.sha256(whole.read_bytes()).hexdigest())
+    return cached("root", key, build) / "rootfs.squashfs"
+
+
+def write_release(folder: Path, *, first: str = "", is_whole: bool = False) -> Path:
+    """Make a release of a Debian root image, the sample's plugin, and one that says on the console what has booted.
+
+    `first` are lines of shell that the booted system runs before that. The root is the sample's, whole or trimmed.
     """
     sample = sample_release(say=print)
     (folder / "plugins").mkdir(parents=True)
     (folder / "env").mkdir()
-    (folder / "rootfs.squashfs").hardlink_to(sample / "rootfs.squashfs")
+    (folder / "rootfs.squashfs").hardlink_to(sample / "rootfs.squashfs" if is_whole else root())
     (folder / "plugins" / "10-hello.squashfs").hardlink_to(sample / "plugins" / "10-hello.squashfs")
     (folder / "env" / "site.env").write_text('SITE=sample\nMOTTO="two words"\n')
     tree = folder.parent / f"{folder.name}-marker"

@@ -70,7 +70,7 @@ class Lan:
 
     def add_other(self) -> None:
         """Add a second network, `other`, whose DHCP server answers and names a name server that does not."""
-        self.ip("link", "add", "other", "type", "bridge")
+        self.ip("link", "add", "other", "type", "bridge", "forward_delay", "0")
         self.ip("address", "add", "10.66.0.1/24", "dev", "other")
         self.ip("link", "set", "other", "up")
         self.stack.enter_context(
@@ -102,7 +102,7 @@ def open_lan(work: Path, *, has_ipv4: bool = True, names: Mapping[str, str] | No
     with ExitStack() as stack:
         pid = stack.enter_context(own_network(work / "keeper.log"))
         lan = Lan(pid, work, stack, address=ADDRESS if has_ipv4 else ADDRESS_IPV6)
-        for arguments in ("link set lo up", "link add rack type bridge", "link set rack up"):
+        for arguments in ("link set lo up", "link add rack type bridge forward_delay 0", "link set rack up"):
             lan.ip(*arguments.split())
         lan.add_address(ADDRESS_IPV6)
         if has_ipv4:

@@ -13,7 +13,7 @@ from tests.system.vm.programs import run
 
 _LEFT_OUT = (
     "usr/share/doc", "usr/share/zoneinfo", "usr/share/perl", "usr/share/locale", "usr/lib/modules",
-    "usr/lib/udev/hwdb.d", "var/lib/dpkg", "var/cache", "usr/share/initramfs-tools",
+    "usr/lib/udev/hwdb.d", "usr/lib/x86_64-linux-gnu/gconv", "var/lib/dpkg", "var/cache", "usr/share/initramfs-tools",
 )  # fmt: skip
 _SYSVINIT = ("sysvinit-core", "sysv-rc", "initscripts", "insserv", "startpar", "sysvinit-utils")
 _MERGED = ("bin", "lib", "sbin")
