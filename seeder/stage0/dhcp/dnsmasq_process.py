@@ -34,6 +34,7 @@ from seeder.stage0.dhcp.dnsmasq import BootFiles, DhcpPlan, DhcpRange, dnsmasq_c
 from seeder.stage0.dhcp.networks import connected_networks, own_addresses
 from seeder.stage0.dhcp.pool import PoolWatch, given, turned_away
 from seeder.stage0.dhcp.range_survey import strangers_in_range
+from seeder.stage0.dhcp.router_solicitations import answer_solicitations
 from seeder.stage0.watcher import Watcher
 from swarmboot.errors import (
     MalformedSettingError,
@@ -153,12 +154,16 @@ def _more_addresses(interface: str) -> list[ipaddress.IPv4Interface]:
 
 @dataclass(frozen=True, slots=True)
 class Dnsmasq:
-    """What dnsmasq is started with, and what there is to say of it at the start, if anything."""
+    """What dnsmasq is started with, and what there is to say of it at the start, if anything.
+
+    `is_proxy` says that the network has another DHCP server, and is somebody else's to say things in.
+    """
 
     configuration: Path
     interface: str
     tftp_root: Path
     note: str = ""
+    is_proxy: bool = False
 
 
 def prepare(plan: DhcpPlan, options: PxeOptions) -> Dnsmasq:
@@ -186,7 +191,7 @@ def prepare(plan: DhcpPlan, options: PxeOptions) -> Dnsmasq:
     text = dnsmasq_config(replace(plan, is_range_ours=strangers == ()))
     path.write_text(f"{text}log-dhcp\n")  # for `DhcpWatch`
     try_configuration(path, plan)
-    return Dnsmasq(path, plan.interface, root, _strangers_note(strangers or ()))
+    return Dnsmasq(path, plan.interface, root, _strangers_note(strangers or ()), plan.is_proxy)
 
 
 def _strangers_note(strangers: tuple[ipaddress.IPv4Address, ...]) -> str:
@@ -237,6 +242,8 @@ async def dnsmasq_running(dnsmasq: Dnsmasq, log: Log, watcher: Watcher) -> Async
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch, process, dnsmasq.interface, log, watcher)
+            if not dnsmasq.is_proxy:
+                nursery.start_soon(answer_solicitations, dnsmasq.interface)
             yield
             nursery.cancel_scope.cancel()
     finally:

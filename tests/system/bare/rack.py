@@ -75,7 +75,7 @@ def _libraries(program: str) -> list[str]:
 def other_network(rack: BareRack, *, bridge: str = "rack", address: str = "10.98.0.9") -> Iterator[tuple[str, ...]]:
     """Plug one more host into a bridge of the rack and return what to put before a command to run there."""
     with own_network(rack.work / f"{address}.log") as pid:
-        end = f"to-{bridge}"
+        end = f"to-{pid}"
         rack.ip(f"link add {end} type veth peer name eth0 netns {pid}")
         rack.ip(f"link set {end} master {bridge} up")
         inside = in_network(pid)

@@ -234,7 +234,7 @@ def test_a_seeder_that_answers_dhcp_keeps_three_capabilities(bare: tuple[Service
     assert found <= {0, wanted}
 
 
-@pytest.mark.needs("dnsmasq", "busybox", "curl")
+@pytest.mark.needs("dnsmasq", "busybox", "curl", "rdisc6")
 def test_bare_machines_get_an_address_and_stage_0_from_the_service(bare: tuple[Service, BareRack]) -> None:
     """An address by unicast, which is what dnsmasq needs to write into the ARP table for."""
     service, rack = bare
@@ -242,9 +242,12 @@ def test_bare_machines_get_an_address_and_stage_0_from_the_service(bare: tuple[S
         run(*inside, "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-s", "/bin/true", "-t", "8")
         tftp = run(*inside, "curl", "--silent", f"tftp://{ADDRESS}/undionly.kpxe")
         script = run(*inside, "curl", "--silent", f"http://{ADDRESS}/boot.ipxe?mac=52:54:00:00:98:77")
+        asked = "for try in 1 2 3 4 5; do rdisc6 -1 -w 2000 eth0 && exit; sleep 1; done"  # its own address comes late
+        advertised = run(*inside, "sh", "-c", asked)
     journal = service.container.journal(NAME)
     assert tftp == "iPXE" * 1000
     assert script.startswith("#!ipxe")
+    assert "Router lifetime" in advertised
     warnings = [line for line in journal.splitlines() if "warning" in line]
     assert all("tls-cert ends on" in line for line in warnings), warnings
     assert "failed" not in journal

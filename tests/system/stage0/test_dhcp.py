@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,7 +18,7 @@ from swarmboot.errors import ResourceError
 from tests.support.waiting import wait_for_line, wait_until
 from tests.system.bare.dhcp import FILES, HTTP_CLASS, OWN, PI, PI_GUID, PXE_CLASS, U_BOOT_CLASS, Offer, ask
 from tests.system.bare.rack import ADDRESS, PXE, BareRack, bare_rack, other_network, tiny_release_site
-from tests.system.vm.programs import SWARMBOOT, run
+from tests.system.vm.programs import STAY_ROOT, SWARMBOOT, run, running
 
 Served = tuple[subprocess.Popen[bytes], int]
 
@@ -45,7 +46,7 @@ def lay_out(stack: ExitStack, work: Path, *pxe: str) -> Wire:
     for name in FILES:
         (work / "ipxe" / name).write_bytes(name.encode() * 1000)
     inside = stack.enter_context(other_network(rack))
-    rack.ip("link add hall type bridge")
+    rack.ip("link add hall type bridge forward_delay 0")
     rack.ip("address add 10.97.0.1/24 dev hall")
     rack.ip("link set hall up")
     outside = stack.enter_context(other_network(rack, bridge="hall", address="10.97.0.9"))
@@ -155,6 +156,50 @@ def test_a_proxy_names_the_file_and_gives_no_address(proxied: Wire, arch: int, f
 def test_a_proxy_is_silent_to_whoever_does_not_boot_by_pxe(proxied: Wire) -> None:
     assert proxied.ask(arch=None, vendor="") is None
     assert proxied.ask(arch=16, vendor=HTTP_CLASS) is None
+
+
+def advertised(where: tuple[str, ...]) -> str:
+    """Return what a machine is told that asks for a router, nothing if nobody answers."""
+    return run(*where, "sh", "-c", "rdisc6 -1 -r 2 -w 2000 eth0 || [ $? = 2 ]")
+
+
+@pytest.mark.needs("rdisc6")
+def test_who_looks_for_a_router_is_told_at_once_that_there_is_none(wire: Wire) -> None:
+    told = advertised(wire.inside)
+    assert re.search(r"Router lifetime +: +0 ", told), told
+    assert re.search(r"Stateful address conf\. +: +No", told)
+    assert "Prefix" not in told
+
+
+@pytest.mark.needs("rdisc6")
+def test_nobody_is_told_of_routers_by_a_proxy_by_a_router_or_on_another_interface(wire: Wire, proxied: Wire) -> None:
+    assert "Router lifetime" not in advertised(proxied.inside)
+    assert "Router lifetime" not in advertised(wire.outside)
+    setting = "/proc/sys/net/ipv6/conf/rack/forwarding"
+    run(*wire.rack.inside, "sh", "-c", f"echo 1 >{setting}")
+    assert "Router lifetime" not in advertised(wire.inside)
+    run(*wire.rack.inside, "sh", "-c", f"echo 0 >{setting}")
+    assert "Router lifetime" in advertised(wire.inside)
+
+
+@pytest.mark.needs("rdisc6")
+def test_where_there_is_a_router_it_alone_answers(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        rack = stack.enter_context(bare_rack(tmp_path / "rack"))
+        router, machine = (stack.enter_context(other_network(rack, address=f"10.98.0.{n}")) for n in (8, 9))
+        run(*router, "ip", "address", "add", "fd98::8/64", "dev", "eth0", "nodad")
+        command = (
+            "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces",
+            "--interface=eth0", "--enable-ra", "--dhcp-range=::,constructor:eth0,ra-only", "--pid-file=",
+            "--log-facility=-", *STAY_ROOT,
+        )  # fmt: skip
+        stack.enter_context(running(*router, *command, log=tmp_path / "router.log"))
+        wait_for_line(tmp_path / "router.log", "router advertisement on")
+        rack.serve(tiny_release_site(tmp_path), *PXE)
+        run(*rack.inside, "sh", "-c", "until ip -6 route show default | grep -q .; do sleep 0.2; done")
+        told = run(*machine, "rdisc6", "-m", "-r", "1", "-w", "2000", "eth0")
+    assert "Prefix" in told
+    assert told.count("Router lifetime") == 1
 
 
 def test_machines_are_told_what_the_operator_says_in_any_network_of_the_interface(tmp_path: Path) -> None:
