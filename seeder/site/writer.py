@@ -257,9 +257,10 @@ def writing(site: Path) -> Iterator[SiteWriter]:
         if error.errno in _FULL:
             raise _no_space(site, _SPARE_BYTES, shutil.disk_usage(site).free) from error
         raise _unwritable(site, error) from error
-    is_done = False
+    is_ours = is_done = False
     try:
         _take_lock(lock, site)
+        is_ours = True
         for left_over in (site / _INCOMING).iterdir():
             if left_over.is_dir() and not left_over.is_symlink():
                 shutil.rmtree(left_over)
@@ -268,7 +269,7 @@ def writing(site: Path) -> Iterator[SiteWriter]:
         yield SiteWriter(site)
         is_done = True
     finally:
-        if not is_done and site / _LOCK in lacking:
+        if is_ours and not is_done and site / _LOCK in lacking:
             _remove_begun(site, lacking)
         os.close(lock)
 

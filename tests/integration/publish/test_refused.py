@@ -148,6 +148,18 @@ def test_two_publishes_at_once_are_one_and_a_refusal(place: Place) -> None:
     assert place.publish().status == 0
 
 
+def test_who_began_a_site_at_the_same_moment_and_comes_second_takes_nothing_from_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    monkeypatch.setattr("seeder.site.writer._missing", lambda path: [path])  # both looked before there was anything
+    with writing(site):
+        before = sorted(site.iterdir())
+        with pytest.raises(errors.SiteBusyError), writing(site):
+            pass
+        assert sorted(site.iterdir()) == before
+
+
 def test_publishes_started_together_leave_a_right_site(place: Place) -> None:
     started = [subprocess.Popen(place.words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(3)]
     said = [process.communicate(timeout=120)[1] for process in started]
