@@ -82,7 +82,10 @@ def main() -> None:
         images.publish(release, site=work / "site", keys=fleet.keys)
         lan = stack.enter_context(open_lan(work / "lan"))
         lan.serve(work / "site", state=fleet.state(work / "state"), uplink=_UPLINK)
-        print(f"serving a Debian of {size_mib} MiB over an uplink of {_UPLINK}, as emulated machines are slow too")
+        print(
+            f"serving a Debian of {size_mib} MiB over an uplink of {_UPLINK}, as emulated machines are slow too",
+            flush=True,
+        )
         argument = f"swarmboot.server=https://{NAME}:8470"
         print(f"powering on two machines with {argument}", flush=True)
         machines = [
